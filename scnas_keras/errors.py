@@ -1,0 +1,17 @@
+"""Errors meant for the person who runs a command: shown as one message, without a traceback."""
+
+
+class UserError(Exception):
+    """Something the user can mend. The message names what was found, where, and what to do."""
+
+
+class DataError(UserError):
+    """A dataset folder, volume or label that can't be used as it is."""
+
+
+class ConfigError(UserError):
+    """Flags or settings that don't go together."""
+
+
+class GenotypeError(UserError):
+    """A genotype document that is damaged or doesn't fit its search space."""

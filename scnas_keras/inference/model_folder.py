@@ -1,0 +1,86 @@
+"""A model file and, beside it, what must be known to use it: the preprocessing plan and the patch."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from scnas_keras.data.plans import Plan
+from scnas_keras.data.preprocessing import preprocess_image, restore_probabilities
+from scnas_keras.data.volumes import Volume
+from scnas_keras.errors import DataError
+from scnas_keras.files import write_text
+from scnas_keras.inference.sliding_window import predict_volume
+
+MODEL, COMPANION = "model.keras", "model.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentationModel:
+    """A network and the way from a scan to its input and back.
+
+    Attributes:
+        network: [batch, *patch, channels] to logits [batch, *patch, classes].
+        plan: how scans are preprocessed.
+        patch_size: voxels of a tile.
+    """
+
+    network: keras.Model
+    plan: Plan
+    patch_size: tuple[int, ...]
+
+    def segment(self, volume: Volume, mirror_axes: Sequence[int] = ()) -> np.ndarray:
+        """The segmentation of a scan on its own canonical voxel grid, uint8 [x, y, z], ready for `write_label`."""
+        image, crop = preprocess_image(volume, self.plan)
+        return restore_probabilities(self.probabilities(image, mirror_axes), crop)
+
+    def probabilities(self, image: np.ndarray, mirror_axes: Sequence[int] = ()) -> np.ndarray:
+        """Class probabilities [x, y, z, classes] of a preprocessed scan [x, y, z, channels]."""
+        return predict_volume(self.network.predict_on_batch, image, self.patch_size, len(self.plan.labels), mirror_axes)
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Writes model.keras and model.json."""
+        folder = pathlib.Path(folder)
+        self.network.save(folder / MODEL)
+        companion = {"patch_size": list(self.patch_size), "plan": json.loads(self.plan.to_json())}
+        write_text(folder / COMPANION, json.dumps(companion, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "SegmentationModel":
+        """Reads a model file, or the one in a run's folder, with its companion.
+
+        Raises:
+            DataError: one of the files is missing or damaged.
+        """
+        path = pathlib.Path(path).expanduser()
+        path = path / MODEL if path.is_dir() else path
+        companion = path.with_name(COMPANION)
+        for file in (path, companion):
+            if not file.is_file():
+                raise DataError(f"{file}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
+        try:
+            content = json.loads(companion.read_text(encoding="utf-8"))
+            patch_size, plan = tuple(map(int, content["patch_size"])), Plan.from_json(json.dumps(content["plan"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{companion}: damaged ({error!r}). Copy it again from where the model was trained.") from error
+        return cls(load_network(path), plan, patch_size)
+
+
+def load_network(path: str | os.PathLike) -> keras.Model:
+    """Reads a .keras file without running any code in it.
+
+    Raises:
+        DataError: missing, or not a Keras model.
+    """
+    import scnas_keras.networks  # noqa: F401  registers the layers
+
+    if not pathlib.Path(path).is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"{path}: can't be read as a Keras model ({str(error).splitlines()[0]}).") from error

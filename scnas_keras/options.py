@@ -1,0 +1,175 @@
+"""Command-line flags made from a config dataclass, the single place where an option is described.
+
+Importing this module is cheap: `--help` answers before any framework is loaded.
+"""
+
+import dataclasses
+import pathlib
+import sys
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app, flags, logging
+
+from scnas_keras.errors import ConfigError, UserError
+
+_FLAG_FOLDERS = tuple(pathlib.Path(__file__).resolve().parent.joinpath(*parts) for parts in (("flags",), ("..", "flags")))
+
+
+def option(default: Any, help: str, group: str, choices: Sequence[str] | None = None) -> Any:
+    """A config dataclass' field that is also a flag.
+
+    Args:
+        default: its value if nothing else is said; None for "decided from the data or other options".
+        help: one or two sentences for --help.
+        group: heading under which --help lists it.
+        choices: allowed values, if they can be listed.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "group": group, "choices": choices})
+
+
+def tasks() -> dict[str, pathlib.Path]:
+    """Task name -> its flagfile."""
+    folder = next((path for path in _FLAG_FOLDERS if path.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.cfg"))} if folder else {}
+
+
+def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
+    """The whole of a command: flags to a config, `main(config)`, errors to one message and exit code 2."""
+    if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
+        print(help_text(config_class, doc))
+        return
+    try:
+        config = parse(config_class, sys.argv)
+        logging.use_absl_handler()
+        logging.set_verbosity(logging.INFO)
+        main(config)
+    except (UserError, flags.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped by the keyboard", file=sys.stderr)
+        sys.exit(130)
+
+
+def parse(config_class: type, argv: Sequence[str]) -> Any:
+    """The config that a command line describes; the task's flagfile first, so that what is given later wins.
+
+    Raises:
+        ConfigError: an unknown task, an argument that is no flag, a flag without a value that needs one.
+        flags.Error: an unknown flag or a value of the wrong type.
+    """
+    values = flags.FlagValues()
+    names = {field.name: _define(values, field) for field in dataclasses.fields(config_class)}
+    flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), "flagfile", "", ""), values)
+    arguments = _expand(values, list(argv[1:]))
+    task = _last_value(arguments, "task")
+    if task is not None and "task" in names:
+        arguments = _expand(values, [f"--flagfile={_task_file(task)}"]) + arguments
+    rest = values([argv[0], *arguments])[1:]
+    if rest:
+        raise ConfigError(f"Not a flag: {' '.join(rest)}. Flags are written --name=value; see --help.")
+    return config_class(**{name: _value(values[name].value) for name in names})
+
+
+def to_flagfile(config: Any) -> str:
+    """A flagfile that repeats the config."""
+    lines = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value is not None:
+            lines.append(f"--{field.name}={_text(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def help_text(config_class: type, doc: str) -> str:
+    """What --help prints: the command's description, then the options by group."""
+    lines, group = [doc.strip()], None
+    for field in sorted(dataclasses.fields(config_class), key=_group_order(config_class)):
+        if field.metadata["group"] != group:
+            group = field.metadata["group"]
+            lines.append(f"\n{group}:")
+        default = "" if field.default is None else f" [{_text(field.default)}]"
+        choices = field.metadata["choices"] or (list(tasks()) if field.name == "task" else None)
+        text = field.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "") + default
+        lines.append(textwrap.fill(text, 100, initial_indent=f"  --{field.name:22} ", subsequent_indent=" " * 27))
+    lines.append("\n--flagfile=FILE reads flags from a file, one a line; of a flag given twice the later one counts.")
+    return "\n".join(lines)
+
+
+def _group_order(config_class: type) -> Callable[[dataclasses.Field], int]:
+    groups = list(dict.fromkeys(field.metadata["group"] for field in dataclasses.fields(config_class)))
+    return lambda field: groups.index(field.metadata["group"])
+
+
+def _define(values: flags.FlagValues, field: dataclasses.Field) -> None:
+    kind, shared = _plain_type(field.type), {"flag_values": values}
+    default, help = field.default, field.metadata["help"]
+    if field.metadata["choices"]:
+        flags.DEFINE_enum(field.name, default, list(field.metadata["choices"]), help, **shared)
+    elif kind is bool:
+        flags.DEFINE_bool(field.name, default, help, **shared)
+    elif kind is str:
+        flags.DEFINE_string(field.name, default, help, **shared)
+    elif kind in (int, float):
+        parser = flags.IntegerParser() if kind is int else flags.FloatParser()
+        flags.DEFINE(parser, field.name, default, help, **shared)
+    else:
+        flags.DEFINE(_NumbersParser(typing.get_args(kind)[0]), field.name, default, help, serializer=None, **shared)
+
+
+def _plain_type(annotation: Any) -> Any:
+    if isinstance(annotation, types.UnionType):
+        return next(kind for kind in typing.get_args(annotation) if kind is not types.NoneType)
+    return annotation
+
+
+class _NumbersParser(flags.ArgumentParser):
+    """Comma-separated numbers to a tuple."""
+
+    def __init__(self, kind: type):
+        self._kind = kind
+
+    def parse(self, argument):
+        if not isinstance(argument, str):
+            return argument
+        try:
+            return tuple(self._kind(part) for part in argument.split(","))
+        except ValueError as error:
+            raise ValueError(f"expected numbers with commas between, like 40,56,40, found {argument!r}") from error
+
+    def flag_type(self):
+        return "numbers"
+
+
+def _expand(values: flags.FlagValues, arguments: list[str]) -> list[str]:
+    """Flagfiles replaced by the flags in them."""
+    return values.read_flags_from_files(arguments, force_gnu=True)
+
+
+def _last_value(arguments: Sequence[str], name: str) -> str | None:
+    found = None
+    for i, argument in enumerate(arguments):
+        key, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and key == name:
+            found = value if equals else "".join(arguments[i + 1 : i + 2])
+    return found
+
+
+def _task_file(task: str) -> pathlib.Path:
+    known = tasks()
+    if task not in known:
+        raise ConfigError(f"--task={task}: unknown task. Known tasks: {', '.join(known)}. Use custom for any other folder in "
+                          "the layout of the Medical Segmentation Decathlon.")
+    return known[task]
+
+
+def _value(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,1 @@
+"""Tables and figures of what a search found and what a network predicts. Imports no framework; matplotlib on first use."""

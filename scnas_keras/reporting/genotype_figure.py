@@ -1,0 +1,150 @@
+"""A genotype as a figure, one graph a cell kind (SCNAS, Figure 2)."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from scnas_keras.reporting.figure_files import COLOURS, check_suffix, save_figure
+from scnas_keras.reporting.genotype_layout import Box, CellLayout, Route, lay_out
+from scnas_keras.reporting.genotype_table import cell_title, node_name
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.operations import OPERATIONS, ZERO
+from scnas_keras.spaces.space import CELL_INPUTS, SearchSpace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".svg", ".png")
+FONT, SMALL, TITLE = 8, 7, 10
+MARGIN, TITLE_HEIGHT, PANEL_GAP, LEGEND_SIZE = 0.15, 0.3, 0.2, (7.2, 0.35)
+GREY, PALE, INK = "#767676", "#EFEFEF", "#222222"
+
+
+def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
+    """Draws the cells of a genotype, one panel a cell kind, to an .svg or .png file.
+
+    The inputs are at the left, the output is at the right. An edge carries its operation, is coloured by the operation's
+    group and is the wider the more probable the operation was. Zero edges are left out.
+
+    Raises:
+        ConfigError: another suffix, or the folder doesn't exist.
+    """
+    check_suffix(path, SUFFIXES)
+    save_figure(genotype_figure(genotype), path)
+
+
+def genotype_figure(genotype: Genotype) -> "Figure":
+    """The figure that `draw_genotype` writes, one axes a cell kind; the text of an edge has the gid `kind-source-target`."""
+    from matplotlib.figure import Figure
+
+    kinds = genotype.space.kinds
+    label_width = max(_text_width(OPERATIONS[name].label) for name in genotype.space.operations) + 0.06
+    layouts = {kind: lay_out(genotype.cells[kind], label_width) for kind in kinds}
+    width = max(LEGEND_SIZE[0], *(layout.width for layout in layouts.values())) + 2 * MARGIN
+    height = sum(TITLE_HEIGHT + layout.height + PANEL_GAP for layout in layouts.values()) + LEGEND_SIZE[1] + MARGIN
+    figure = Figure(figsize=(width, height), facecolor="white")
+    top = MARGIN
+    for kind in kinds:
+        axes = _inch_axes(figure, MARGIN, top, layouts[kind].width, TITLE_HEIGHT + layouts[kind].height)
+        _draw_cell(axes, kind, layouts[kind], len(genotype.space.edges))
+        top += TITLE_HEIGHT + layouts[kind].height + PANEL_GAP
+    _draw_legend(figure, genotype.space)
+    return figure
+
+
+def edge_width(probability: float) -> float:
+    """Line width of an edge in points."""
+    return 0.5 + 2.5 * probability
+
+
+def group_colours() -> dict[str, str]:
+    """Colour of every group of operations but zero, the same in every space."""
+    groups = dict.fromkeys(info.group for name, info in OPERATIONS.items() if name != ZERO)
+    return dict(zip(groups, COLOURS))
+
+
+def _text_width(text: str) -> float:
+    from matplotlib.textpath import TextPath
+
+    return TextPath((0, 0), text, size=FONT).get_extents().width / 72
+
+
+def _inch_axes(figure: "Figure", left: float, top: float, width: float, height: float) -> "Axes":
+    """Axes without a frame whose data coordinates are inches; y points down and is 0 below the title."""
+    total_width, total_height = figure.get_size_inches()
+    axes = figure.add_axes((left / total_width, 1 - (top + height) / total_height, width / total_width, height / total_height))
+    axes.set(xlim=(0, width), ylim=(height - TITLE_HEIGHT, -TITLE_HEIGHT))
+    axes.set_axis_off()
+    return axes
+
+
+def _draw_cell(axes: "Axes", kind: str, layout: CellLayout, edges: int) -> None:
+    axes.text(0, -TITLE_HEIGHT / 2 - 0.02, cell_title(kind), fontsize=TITLE, fontweight="bold", va="center", color=INK)
+    absent = edges - len(layout.routes)
+    if absent:
+        remark = f"{absent} of {edges} edges absent"
+        axes.text(layout.width, -TITLE_HEIGHT / 2 - 0.02, remark, fontsize=SMALL, ha="right", va="center", color=GREY)
+    for route in layout.routes:
+        _draw_edge(axes, kind, route)
+    for index, box in enumerate(layout.nodes):
+        if index < CELL_INPUTS:
+            _draw_box(axes, box, f"{node_name(index)}\nc(k\N{MINUS SIGN}{CELL_INPUTS - index})", "white")
+        else:
+            _draw_box(axes, box, str(index - CELL_INPUTS + 1), PALE)
+            exit_y = layout.exits[index - CELL_INPUTS]
+            _draw_arrow(axes, [(box.right, exit_y), (layout.output.x, exit_y)], GREY, 0.8)
+    _draw_box(axes, layout.output, "concatenation\nc(k)", "white", rotation=90)
+
+
+def _draw_edge(axes: "Axes", kind: str, route: Route) -> None:
+    info = OPERATIONS[route.edge.operation]
+    colour = group_colours()[info.group]
+    _draw_arrow(axes, [route.start, route.bend, route.end], colour, edge_width(route.edge.probability))
+    axes.text(
+        *route.label, info.label, fontsize=FONT, ha="center", va="center_baseline", color=INK, zorder=4,
+        gid=f"{kind}-{route.edge.source}-{route.edge.target}", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )
+
+
+def _draw_arrow(axes: "Axes", points: Sequence[tuple[float, float]], colour: str, width: float) -> None:
+    """A straight arrow through two points, or one that curves from the first to the second of three."""
+    from matplotlib.patches import FancyArrowPatch, PathPatch
+    from matplotlib.path import Path
+
+    codes = [Path.MOVETO, Path.LINETO]
+    if len(points) == 3:
+        (x0, y0), (x1, y1), end = points
+        reach = 0.6 * (x1 - x0)
+        points = [(x0, y0), (x0 + reach, y0), (x1 - reach, y1), (x1, y1), end]
+        codes = [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.LINETO]
+    path = Path(points, codes)
+    # The white line below tells which of two crossing edges is which.
+    axes.add_patch(PathPatch(path, facecolor="none", edgecolor="white", linewidth=width + 2, capstyle="butt", clip_on=False))
+    style = {"arrowstyle": "-|>,head_length=4,head_width=2", "mutation_scale": 1, "capstyle": "butt", "joinstyle": "miter"}
+    axes.add_patch(FancyArrowPatch(path=path, color=colour, linewidth=width, clip_on=False, **style))
+
+
+def _draw_box(axes: "Axes", box: Box, text: str, face: str, rotation: int = 0) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    style = "round,pad=0,rounding_size=0.05"
+    axes.add_patch(
+        FancyBboxPatch(
+            (box.x, box.y), box.width, box.height, style, facecolor=face, edgecolor=INK, linewidth=0.8, zorder=3, clip_on=False
+        )
+    )
+    centre = {"ha": "center", "va": "center", "rotation": rotation, "linespacing": 1.3}
+    axes.text(box.x + box.width / 2, box.middle, text, fontsize=FONT, color=INK, zorder=4, **centre)
+
+
+def _draw_legend(figure: "Figure", space: SearchSpace) -> None:
+    from matplotlib.lines import Line2D
+
+    present = {OPERATIONS[name].group for name in space.operations}
+    lines = [(group, colour, 2) for group, colour in group_colours().items() if group in present]
+    lines += [(f"probability {value}", GREY, edge_width(value)) for value in (0.2, 0.5, 1.0)]
+    handles = [Line2D([], [], color=colour, linewidth=width, label=label) for label, colour, width in lines]
+    figure.legend(
+        handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=FONT, handlelength=2, columnspacing=1.6
+    )

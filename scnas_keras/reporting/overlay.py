@@ -1,0 +1,181 @@
+"""A case's segmentation over its image, in three orthogonal slices."""
+
+import os
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scnas_keras.errors import DataError
+from scnas_keras.reporting.figure_files import COLOURS, check_suffix, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PLANES = (("axial", 2, "RA"), ("coronal", 1, "RS"), ("sagittal", 0, "AS"))
+"""Name, normal axis, and what lies at the left and the upper edge of the picture."""
+
+OPACITY = 0.5
+COLUMN, LINE, GAP = 2.3, 0.18, 0.08  # inches
+FONT, SMALL = 9, 7
+
+
+def draw_overlay(
+    image: np.ndarray,
+    label: np.ndarray | None,
+    prediction: np.ndarray,
+    path: str | os.PathLike,
+    class_names: Sequence[str],
+    spacing: Sequence[float],
+    title: str,
+) -> None:
+    """Draws a case as PNG: axial, coronal and sagittal slices of the image, the reference and the prediction.
+
+    The slices meet in the centre of mass of the reference's foreground (else of the prediction's, else in the middle) and
+    are shown as radiologists expect: the patient's right is at the left, anterior and superior are at the top. The
+    title gives the Dice of every foreground class if there is a reference.
+
+    Args:
+        image: one channel [x, y, z] in RAS+ orientation.
+        label: reference classes [x, y, z], integers, or None for a case without one.
+        prediction: predicted classes [x, y, z], integers.
+        path: the .png file to write.
+        class_names: name of every class, the background (0) first.
+        spacing: edge lengths of a voxel, mm.
+        title: first line of the title, such as the case's name.
+
+    Raises:
+        ConfigError: another suffix than .png, or the folder doesn't exist.
+        DataError: shapes that differ, or a class without a name.
+    """
+    check_suffix(path, (".png",))
+    save_figure(overlay_figure(image, label, prediction, class_names, spacing, title), path)
+
+
+def overlay_figure(
+    image: np.ndarray,
+    label: np.ndarray | None,
+    prediction: np.ndarray,
+    class_names: Sequence[str],
+    spacing: Sequence[float],
+    title: str,
+) -> "Figure":
+    """The figure that `draw_overlay` writes."""
+    from matplotlib.figure import Figure
+
+    masks = {"prediction": prediction} if label is None else {"reference": label, "prediction": prediction}
+    for name, mask in masks.items():
+        _check_mask(name, mask, np.shape(image), len(class_names))
+    if label is not None:
+        title += "\n" + _dice_line(dice_scores(label, prediction, len(class_names)), class_names[1:])
+    colours = _class_colours(len(class_names))
+    centre = _centre(prediction if label is None or not np.any(label) else label)
+    greys = _slices(image, centre)
+    window = np.percentile(np.concatenate([grey.ravel() for grey in greys]), (0.5, 99.5))
+    layers = [(None,) * len(PLANES)] + [[colours[classes] for classes in _slices(mask, centre)] for mask in masks.values()]
+    sizes = _picture_sizes(image.shape, spacing)
+    figure = Figure(facecolor="white")
+    panels = _panels(figure, sizes, columns=len(layers), header=title.count("\n") + 3, footer=2 + (len(class_names) - 2) // len(layers))
+    figure.suptitle(title, fontsize=FONT, y=1 - LINE / 2 / figure.get_figheight(), va="top", linespacing=1.4)
+    for i, (plane, _, edges) in enumerate(PLANES):
+        for axes, layer in zip(panels[i], layers):
+            _draw_slice(axes, greys[i], layer[i], window, sizes[i], edges)
+        panels[i][0].set_ylabel(plane, fontsize=FONT)
+    for axes, name in zip(panels[0], ("image", *masks)):
+        axes.set_title(name, fontsize=FONT)
+    _draw_legend(figure, class_names, colours, columns=len(layers))
+    return figure
+
+
+def dice_scores(label: np.ndarray, prediction: np.ndarray, num_classes: int) -> list[float]:
+    """Dice of every foreground class: 2 |A and B| / (|A| + |B|), NaN for a class that is in neither."""
+    scores = []
+    for index in range(1, num_classes):
+        actual, predicted = label == index, prediction == index
+        total = np.count_nonzero(actual) + np.count_nonzero(predicted)
+        scores.append(2 * np.count_nonzero(actual & predicted) / total if total else float("nan"))
+    return scores
+
+
+def _dice_line(scores: Sequence[float], names: Sequence[str]) -> str:
+    parts = [f"{name} {'absent' if np.isnan(score) else f'{score:.3f}'}" for name, score in zip(names, scores)]
+    return textwrap.fill("Dice: " + ", ".join(parts), 80)
+
+
+def _check_mask(name: str, mask: np.ndarray, shape: tuple[int, ...], num_classes: int) -> None:
+    if len(shape) != 3 or mask.shape != shape:
+        raise DataError(f"An overlay needs an image [x, y, z] and a {name} of its shape, found {shape} and {mask.shape}.")
+    low, high = int(mask.min()), int(mask.max())
+    if low < 0 or high >= num_classes:
+        raise DataError(f"The {name} holds the classes {low} to {high}, but only 0 to {num_classes - 1} have a name.")
+
+
+def _centre(mask: np.ndarray) -> tuple[int, ...]:
+    """Voxel nearest to the foreground's centre of mass, the middle of the volume without any."""
+    foreground = np.nonzero(mask)
+    if not foreground[0].size:
+        return tuple(size // 2 for size in mask.shape)
+    return tuple(int(np.rint(indices.mean())) for indices in foreground)
+
+
+def _slices(volume: np.ndarray, centre: Sequence[int]) -> list[np.ndarray]:
+    """A picture [rows, columns] a plane; its first row is anterior or superior, its first column right or anterior."""
+    return [np.take(volume, centre[normal], axis=normal)[::-1, ::-1].T for _, normal, _ in PLANES]
+
+
+def _picture_sizes(shape: Sequence[int], spacing: Sequence[float]) -> list[tuple[float, float]]:
+    """Width and height of every plane's picture, mm."""
+    lengths = [size * step for size, step in zip(shape, spacing, strict=True)]
+    return [(lengths[0 if normal else 1], lengths[1 if normal == 2 else 2]) for _, normal, _ in PLANES]
+
+
+def _panels(figure: "Figure", sizes: Sequence[tuple[float, float]], columns: int, header: int, footer: int) -> np.ndarray:
+    """Axes [planes, columns] of one scale; sets the figure's size. `header` and `footer` are lines of text."""
+    scale = COLUMN / max(width for width, _ in sizes)
+    heights = [scale * height for _, height in sizes]
+    left, right, gaps = 1.5 * LINE, 0.5 * LINE, GAP * (columns - 1)
+    width = left + columns * COLUMN + gaps + right
+    height = header * LINE + sum(heights) + GAP * (len(heights) - 1) + footer * LINE
+    figure.set_size_inches(width, height)
+    grid = {"left": left / width, "right": 1 - right / width, "top": 1 - header * LINE / height, "bottom": footer * LINE / height}
+    grid |= {"wspace": GAP / COLUMN, "hspace": GAP * len(heights) / sum(heights), "height_ratios": heights}
+    return figure.subplots(len(heights), columns, squeeze=False, gridspec_kw=grid)
+
+
+def _draw_slice(
+    axes: "Axes", grey: np.ndarray, layer: np.ndarray | None, window: Sequence[float], size: tuple[float, float], edges: str
+) -> None:
+    from matplotlib.patheffects import withStroke
+
+    where = {"extent": (0, size[0], size[1], 0), "interpolation": "nearest"}
+    axes.imshow(grey, cmap="gray", vmin=window[0], vmax=window[1], **where)
+    if layer is not None:
+        axes.imshow(layer, **where)
+    axes.set(xticks=[], yticks=[])
+    letter = {"transform": axes.transAxes, "fontsize": SMALL, "color": "white"}
+    letter["path_effects"] = [withStroke(linewidth=1.5, foreground="black")]
+    axes.text(0.02, 0.5, edges[0], va="center", **letter)
+    axes.text(0.5, 0.98, edges[1], ha="center", va="top", **letter)
+
+
+def _class_colours(num_classes: int) -> np.ndarray:
+    """RGBA of every class, [num_classes, 4]; the background is transparent."""
+    import matplotlib
+    from matplotlib.colors import to_rgba
+
+    count = num_classes - 1
+    few = [to_rgba(colour) for colour in COLOURS[:count]]
+    colours = few if len(few) == count else matplotlib.colormaps["turbo"](np.linspace(0, 1, count))
+    table = np.zeros((num_classes, 4))
+    table[1:] = colours
+    table[1:, 3] = OPACITY
+    return table
+
+
+def _draw_legend(figure: "Figure", class_names: Sequence[str], colours: np.ndarray, columns: int) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=tuple(colour), label=name) for name, colour in zip(class_names[1:], colours[1:])]
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=8, borderpad=0)

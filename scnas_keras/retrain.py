@@ -1,0 +1,47 @@
+"""python -m scnas_keras.retrain --task=TASK --data_dir=DIR --genotype=RUN/genotype.json --workdir=RUN2
+
+Trains the network that a search found from scratch, then segments the fold's validation scans whole and scores them
+(Dice on the original voxel grid). RUN2 then holds the trained model.keras with model.json, for scnas_keras.predict.
+"""
+
+import dataclasses
+
+from scnas_keras.data.folds import DataConfig
+from scnas_keras.options import option, run
+
+
+@dataclasses.dataclass(frozen=True)
+class RetrainConfig(DataConfig):
+    """All settings of a training. Defaults follow SCNAS (section 3)."""
+
+    genotype: str | None = option(None, "The architecture: a genotype.json, or the folder of a search.", "Network")
+    workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
+    epochs: int = option(500, "Epochs.", "Run")
+    steps_per_epoch: int | None = option(None, "Steps an epoch. Default: one patch for each training case.", "Run")
+    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
+    budget_minutes: float | None = option(
+        None, "Wall time for the training; replaces --epochs, and the schedule stretches to fit.", "Run"
+    )
+    batch_size: int = option(2, "Patches a step; the paper's is 8.", "Run")
+    derived_stem_channels: int = option(64, "Channels at full resolution; the paper's is 68.", "Network")
+    learning_rate: float = option(3e-4, "Adam's learning rate.", "Weights")
+    plateau: float = option(
+        0.06, "Divide the rate by 5 when the training loss stands still for this share of the run.", "Weights"
+    )
+
+
+def retrain(config: RetrainConfig):
+    """Runs a training; see `scnas_keras.training.runner.run_training`, which this calls."""
+    from scnas_keras.training.runner import run_training
+
+    return run_training(config)
+
+
+def main(config: RetrainConfig) -> None:
+    result = retrain(config)
+    print(result.table)
+    print(f"The run is in {result.folder}")
+
+
+if __name__ == "__main__":
+    run(RetrainConfig, main, __doc__)

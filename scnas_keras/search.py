@@ -1,0 +1,62 @@
+"""python -m scnas_keras.search --task=TASK --data_dir=DIR --workdir=RUN
+
+Searches a segmentation network for your labelled 3D scans (SCNAS, arXiv 1906.05956). DIR is a folder in the layout of
+the Medical Segmentation Decathlon, or the folder around it. RUN then holds genotype.json (the found architecture),
+its drawing and table, model.keras (the network, not yet trained), history and summary. Next: scnas_keras.retrain.
+"""
+
+import dataclasses
+
+from scnas_keras.data.folds import DataConfig
+from scnas_keras.options import option, run
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(DataConfig):
+    """All settings of a search. Defaults are SCNAS' own where the paper is clear (see docs/search.md)."""
+
+    workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
+    epochs: int = option(200, "Epochs of the search.", "Run")
+    steps_per_epoch: int | None = option(
+        None, "Steps an epoch; each updates weights and logits once. Default: one patch for each case that trains weights.", "Run"
+    )
+    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
+    budget_minutes: float | None = option(
+        None, "Wall time for the whole search; replaces --epochs, and the schedules stretch to fit.", "Run"
+    )
+    batch_size: int = option(1, "Patches a step, for the weights and for the logits each.", "Run")
+    stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network")
+    recompute: bool = option(
+        False, "Compute convolutions again in the backward pass: slower, in less memory.", "Network"
+    )
+    derived_stem_channels: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network")
+    relaxation: str = option(
+        "gumbel_pair", "How logits weight operations: two drawn by Gumbel-softmax (SCNAS), or all by softmax (DARTS).",
+        "Architecture", choices=("gumbel_pair", "softmax"),
+    )  # fmt: skip
+    temperature_start: float = option(5.0, "Temperature of the relaxation at the start.", "Architecture")
+    temperature_end: float = option(0.2, "Temperature at the end; falls exponentially in between.", "Architecture")
+    alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture logits.", "Architecture")
+    alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for the architecture logits.", "Architecture")
+    weights_lr: float = option(0.003, "Learning rate (Adam) of the network's weights.", "Weights")
+    weights_betas: tuple[float, ...] = option((0.9, 0.999), "Adam's betas for the weights.", "Weights")
+    plateau: float = option(
+        0.1, "Divide the weights' rate by 10 when the training loss stands still for this share of the search.", "Weights"
+    )
+
+
+def search(config: SearchConfig):
+    """Runs a search; see `scnas_keras.supernet.runner.run_search`, which this calls."""
+    from scnas_keras.supernet.runner import run_search
+
+    return run_search(config)
+
+
+def main(config: SearchConfig) -> None:
+    result = search(config)
+    print(result.table)
+    print(f"The run is in {result.folder}")
+
+
+if __name__ == "__main__":
+    run(SearchConfig, main, __doc__)

@@ -1,0 +1,1 @@
+"""Losses, metrics, schedules and the folder that a run leaves."""

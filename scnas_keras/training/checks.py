@@ -1,0 +1,21 @@
+"""Checks of settings that every run shares."""
+
+from typing import Any
+
+from scnas_keras.errors import ConfigError
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """Raises ConfigError for the first of the named settings that is neither None nor above 0."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name}={value} must be above 0.")
+
+
+def check_betas(config: Any, *names: str) -> None:
+    """Raises ConfigError unless each of the named settings is a pair of Adam's betas."""
+    for name in names:
+        betas = getattr(config, name)
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ConfigError(f"--{name} needs two numbers from 0 to below 1, like 0.9,0.999; found {','.join(map(str, betas))}.")

@@ -1,0 +1,67 @@
+"""How far a run has come, in epochs or in wall time."""
+
+import dataclasses
+import time
+
+
+@dataclasses.dataclass
+class Horizon:
+    """The end of a run: a number of epochs, or a time.
+
+    Schedules are functions of `fraction`, so that they complete either way.
+
+    Attributes:
+        epochs: planned epochs; ignored if there is a budget.
+        budget_seconds: wall time of the whole run, or None.
+        started: when the run began, `time.monotonic()`.
+        done: epochs finished.
+    """
+
+    epochs: int
+    budget_seconds: float | None = None
+    started: float = dataclasses.field(default_factory=time.monotonic)
+    done: int = 0
+    _first: float | None = None
+
+    def begin(self) -> None:
+        """Marks the beginning of the first epoch: what came before (reading data) is not part of any schedule."""
+        self._first = time.monotonic()
+
+    @property
+    def fraction(self) -> float:
+        """Finished share of the run, 0 to 1."""
+        if self.budget_seconds is None:
+            return min(1.0, self.done / self.epochs)
+        if not self.done:
+            return 0.0
+        total = max(1e-9, self.budget_seconds - (self._first - self.started))
+        return min(1.0, (time.monotonic() - self._first) / total)
+
+    @property
+    def over(self) -> bool:
+        """Whether no time is left; never for a run of a number of epochs."""
+        return self.budget_seconds is not None and time.monotonic() - self.started >= self.budget_seconds
+
+    @property
+    def planned_epochs(self) -> float:
+        """Epochs of the whole run, estimated from those finished if there is a budget."""
+        if self.budget_seconds is None:
+            return self.epochs
+        return self.done / self.fraction if self.fraction else 1.0
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated wall time to the end."""
+        if self.budget_seconds is not None:
+            return max(0.0, self.budget_seconds - (time.monotonic() - self.started))
+        spent = time.monotonic() - self._first
+        return spent * (self.epochs - self.done) / self.done if self.done else float("nan")
+
+
+def clock(seconds: float) -> str:
+    """A duration for people: 1:02:03, 4:05."""
+    if seconds != seconds:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

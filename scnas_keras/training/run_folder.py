@@ -1,0 +1,90 @@
+"""The folder that a run leaves (`--workdir`), and what may not happen to it."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import resource
+import shlex
+import sys
+import time
+from typing import Any
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import write_text
+from scnas_keras.options import to_flagfile
+
+FLAGS, SUMMARY = "flags.cfg", "summary.json"
+_PACKAGES = ("scnas_keras", "keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """A run's folder; `path / name` by indexing."""
+
+    path: pathlib.Path
+    command: str
+    started: float
+
+    def __getitem__(self, name: str) -> pathlib.Path:
+        return self.path / name
+
+    def write_summary(self, config: Any, result: dict[str, Any]) -> None:
+        """Writes summary.json: what was run, on what, how long it took, and the result. It marks the run as finished."""
+        summary = {
+            "command": self.command,
+            "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self.started, 1),
+            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+            "versions": {name: _version(name) for name in _PACKAGES},
+            "flags": dataclasses.asdict(config),
+            "result": result,
+        }
+        write_text(self[SUMMARY], json.dumps(summary, indent=1) + "\n")
+
+
+def open_run(workdir: str | None, config: Any) -> RunFolder:
+    """Claims a folder for a run, before any work is done.
+
+    An absent or empty folder is taken. A folder that holds a run of the same flags which did not finish is taken
+    again. Nothing else is touched.
+
+    Raises:
+        ConfigError: no folder named; or it holds a finished run, a run with other flags (they are named), or files
+            that are not a run's.
+    """
+    if not workdir:
+        raise ConfigError("Name the run's folder with --workdir=DIR; it is made if absent.")
+    path, flagfile = pathlib.Path(workdir).expanduser(), to_flagfile(config)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--workdir={path} is a file; name a folder.")
+    if (path / FLAGS).is_file():
+        _check_same(path, (path / FLAGS).read_text(encoding="utf-8"), flagfile)
+    elif path.is_dir() and any(path.iterdir()):
+        raise ConfigError(f"--workdir={path} holds files that are not a run's; name a new or empty folder. Nothing was changed.")
+    else:
+        write_text(path / FLAGS, flagfile)
+    return RunFolder(path, shlex.join([pathlib.Path(sys.argv[0]).stem, *sys.argv[1:]]), time.time())
+
+
+def _check_same(path: pathlib.Path, before: str, now: str) -> None:
+    old, new = (dict(line.lstrip("-").partition("=")[::2] for line in text.splitlines()) for text in (before, now))
+    differing = [name for name in {**old, **new} if name != "workdir" and old.get(name) != new.get(name)]
+    if differing:
+        changes = ", ".join(f"--{name}: {old.get(name, 'unset')} there, {new.get(name, 'unset')} here" for name in differing)
+        raise ConfigError(f"--workdir={path} holds another run ({changes}). Name another folder, or repeat that run with "
+                          f"--flagfile={path / FLAGS}. Nothing was changed.")
+    if (path / SUMMARY).is_file():
+        raise ConfigError(f"--workdir={path} holds this very run, finished: see {path / SUMMARY}. "
+                          "Name another folder to run it again. Nothing was changed.")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

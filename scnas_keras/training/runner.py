@@ -1,0 +1,153 @@
+"""A whole training: data, derived network, schedule, validation on whole scans."""
+
+import csv
+import dataclasses
+import io
+import math
+import pathlib
+
+import keras
+import numpy as np
+from absl import logging
+
+from scnas_keras.data.folds import Fold, open_fold
+from scnas_keras.data.patches import PatchSampler, patch_dataset
+from scnas_keras.data.volumes import read_image, read_label, write_label
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import write_text
+from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.networks import from_genotype
+from scnas_keras.reporting.overlay import dice_scores, draw_overlay
+from scnas_keras.reporting.training_figure import draw_history
+from scnas_keras.retrain import RetrainConfig
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.training.callbacks import History, Pace, Plateau
+from scnas_keras.training.checks import check_positive
+from scnas_keras.training.horizon import Horizon
+from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.metrics import MeanDice
+from scnas_keras.training.run_folder import RunFolder, open_run
+
+COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate", "seconds_left")
+_FOREVER = 10**6
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """A trained network, the Dice of each validation case and class, a readable table of it, and the run's folder."""
+
+    model: SegmentationModel
+    dice: dict[str, list[float]]
+    table: str
+    folder: pathlib.Path
+
+
+def run_training(config: RetrainConfig) -> TrainingResult:
+    """Trains a genotype's network from scratch and writes the run's folder.
+
+    Raises:
+        ConfigError, DataError, GenotypeError: before any training.
+    """
+    horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
+    check_positive(config, "epochs", "batch_size", "validation_steps", "learning_rate", "budget_minutes", "steps_per_epoch")
+    genotype = Genotype.load(_genotype_file(config.genotype))
+    genotype.space.node_channels(config.derived_stem_channels, 0)
+    run = open_run(config.workdir, config)
+    keras.utils.set_random_seed(config.seed)
+    fold = open_fold(config)
+    network = from_genotype(
+        genotype, len(fold.task.channel_names), fold.task.num_classes, stem_channels=config.derived_stem_channels
+    )
+    history = train(config, fold, network, horizon, run)
+    model = SegmentationModel(network, fold.plan, fold.patch_size)
+    model.save(run.path)
+    dice = validate(fold, model, run)
+    return finish(config, fold, model, history, dice, run)
+
+
+def train(config: RetrainConfig, fold: Fold, network: keras.Model, horizon: Horizon, run: RunFolder) -> list[dict]:
+    """Fits the network on patches of the fold's training cases; returns the rows of history.csv."""
+    training = PatchSampler(fold.part("weights", "logits"), fold.patch_size, config.foreground_share, config.seed * 2)
+    validation = PatchSampler(fold.part("validation"), fold.patch_size, config.foreground_share, config.seed * 2 + 1)
+    steps = config.steps_per_epoch or math.ceil(len(training.cases) / config.batch_size)
+    network.compile(
+        keras.optimizers.Adam(config.learning_rate), JaccardLoss(), metrics=[MeanDice(fold.task.num_classes)], jit_compile=False
+    )
+
+    def describe(logs):
+        logs["learning_rate"] = float(network.optimizer.learning_rate)
+        logs["seconds_left"] = horizon.seconds_left
+        return "loss %.4f  validation Dice %.3f  rate %.1e" % tuple(logs[name] for name in ("loss", "val_dice", "learning_rate"))
+
+    history = History(run["history.csv"], COLUMNS)
+    network.fit(
+        patch_dataset(training, config.batch_size, 0, _FOREVER),
+        epochs=_FOREVER if config.budget_minutes else config.epochs,
+        steps_per_epoch=steps,
+        validation_data=patch_dataset(validation, config.batch_size, 0, config.validation_steps).cache(),
+        verbose=0,
+        shuffle=False,
+        callbacks=[
+            Pace(horizon, steps, describe),
+            Plateau(horizon, config.plateau, factor=0.2),
+            history,
+            keras.callbacks.TensorBoard(run["tensorboard"], write_graph=False),
+        ],
+    )
+    return history.rows
+
+
+def validate(fold: Fold, model: SegmentationModel, run: RunFolder) -> dict[str, list[float]]:
+    """Segments the validation scans whole; returns each case's Dice per foreground class on the original voxel grid.
+
+    Writes the segmentations to validation/ and a picture of the first to overlay.png.
+    """
+    cases = {case.name: case for case in fold.task.cases}
+    names = tuple(fold.task.labels.values())
+    dice = {}
+    for number, name in enumerate(fold.split.validation, start=1):
+        volume, (label, _) = read_image(cases[name].image), read_label(cases[name].label)
+        segmentation = model.segment(volume)
+        write_label(run["validation"] / f"{name}.nii.gz", segmentation, volume.geometry)
+        dice[name] = dice_scores(label, segmentation, len(names))
+        logging.info("validation %d/%d  %s  Dice %s", number, len(fold.split.validation), name, _numbers(dice[name]))
+        if number == 1:
+            draw_overlay(volume.array[..., 0], label, segmentation, run["overlay.png"], names, volume.spacing, name)
+    return dice
+
+
+def finish(
+    config: RetrainConfig, fold: Fold, model: SegmentationModel, history: list[dict], dice: dict[str, list[float]], run: RunFolder
+) -> TrainingResult:
+    """Writes the tables, the figure and the summary."""
+    classes = list(fold.task.labels.values())[1:]
+    mean = [float(np.nanmean(column)) for column in np.array(list(dice.values())).T]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["case", *classes])
+    writer.writerows([name, *(f"{value:.6f}" for value in values)] for name, values in dice.items())
+    write_text(run["validation.csv"], stream.getvalue())
+    draw_history(history, run["history.png"])
+    result = {
+        "task": fold.task.name,
+        "fold": config.fold,
+        "epochs": len(history),
+        "dice": dict(zip(classes, mean)),
+        "mean_dice": float(np.mean(mean)),
+        "validation_cases": list(dice),
+    }
+    run.write_summary(config, result)
+    rows = [*zip(classes, mean), ("mean", result["mean_dice"])]
+    lines = [f"Dice on {len(dice)} whole validation scans of fold {config.fold}:", *(f"  {name:30} {value:.3f}" for name, value in rows)]
+    return TrainingResult(model, dice, "\n".join(lines), run.path)
+
+
+def _genotype_file(path: str | None) -> pathlib.Path:
+    if not path:
+        raise ConfigError("Name the architecture with --genotype=FILE: the genotype.json that a search left, or its folder.")
+    file = pathlib.Path(path).expanduser()
+    return file / "genotype.json" if file.is_dir() else file
+
+
+def _numbers(values: list[float]) -> str:
+    return " ".join(f"{value:.3f}" for value in values)
