@@ -12,14 +12,15 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags
 
+from scnas_keras.console import set_up_logging
 from scnas_keras.errors import ConfigError, UserError
 
 _FLAG_FOLDERS = tuple(pathlib.Path(__file__).resolve().parent.joinpath(*parts) for parts in (("flags",), ("..", "flags")))
 
 
-def option(default: Any, help: str, group: str, choices: Sequence[str] | None = None) -> Any:
+def option(default: Any, help: str, group: str, choices: Sequence[str] | None = None, of_task: bool = False) -> Any:
     """A config dataclass' field that is also a flag.
 
     Args:
@@ -27,8 +28,9 @@ def option(default: Any, help: str, group: str, choices: Sequence[str] | None = 
         help: one or two sentences for --help.
         group: heading under which --help lists it.
         choices: allowed values, if they can be listed.
+        of_task: it describes the task rather than the command, so that every command takes it from the task's flagfile.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "group": group, "choices": choices})
+    return dataclasses.field(default=default, metadata={"help": help, "group": group, "choices": choices, "of_task": of_task})
 
 
 def tasks() -> dict[str, pathlib.Path]:
@@ -44,8 +46,7 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
         return
     try:
         config = parse(config_class, sys.argv)
-        logging.use_absl_handler()
-        logging.set_verbosity(logging.INFO)
+        set_up_logging()
         main(config)
     except (UserError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,6 +59,8 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
 def parse(config_class: type, argv: Sequence[str]) -> Any:
     """The config that a command line describes; the task's flagfile first, so that what is given later wins.
 
+    A task's flagfile is written for the search. Other commands take from it what describes the task.
+
     Raises:
         ConfigError: an unknown task, an argument that is no flag, a flag without a value that needs one.
         flags.Error: an unknown flag or a value of the wrong type.
@@ -68,7 +71,7 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     arguments = _expand(values, list(argv[1:]))
     task = _last_value(arguments, "task")
     if task is not None and "task" in names:
-        arguments = _expand(values, [f"--flagfile={_task_file(task)}"]) + arguments
+        arguments = _of_command(config_class, _expand(values, [f"--flagfile={_task_file(task)}"])) + arguments
     rest = values([argv[0], *arguments])[1:]
     if rest:
         raise ConfigError(f"Not a flag: {' '.join(rest)}. Flags are written --name=value; see --help.")
@@ -165,6 +168,14 @@ def _task_file(task: str) -> pathlib.Path:
         raise ConfigError(f"--task={task}: unknown task. Known tasks: {', '.join(known)}. Use custom for any other folder in "
                           "the layout of the Medical Segmentation Decathlon.")
     return known[task]
+
+
+def _of_command(config_class: type, arguments: list[str]) -> list[str]:
+    """Of a task's flags, those that the command takes."""
+    if getattr(config_class, "takes_all_task_flags", False):
+        return arguments
+    of_task = {field.name for field in dataclasses.fields(config_class) if field.metadata["of_task"]}
+    return [argument for argument in arguments if argument.lstrip("-").partition("=")[0] in of_task]
 
 
 def _value(value: Any) -> Any:

@@ -9,6 +9,7 @@ import pathlib
 
 from absl import logging
 
+from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import option, run
 
@@ -35,6 +36,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
         DataError: a scan or the model can't be read.
     """
     pairs = _pairs(config)
+    load_tensorflow()
     from scnas_keras.data.volumes import read_image, write_label
     from scnas_keras.inference.model_folder import SegmentationModel
     from scnas_keras.reporting.overlay import draw_overlay

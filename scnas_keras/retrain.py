@@ -6,6 +6,7 @@ Trains the network that a search found from scratch, then segments the fold's va
 
 import dataclasses
 
+from scnas_keras.console import load_tensorflow
 from scnas_keras.data.folds import DataConfig
 from scnas_keras.options import option, run
 
@@ -23,7 +24,7 @@ class RetrainConfig(DataConfig):
         None, "Wall time for the training; replaces --epochs, and the schedule stretches to fit.", "Run"
     )
     batch_size: int = option(2, "Patches a step; the paper's is 8.", "Run")
-    derived_stem_channels: int = option(64, "Channels at full resolution; the paper's is 68.", "Network")
+    derived_stem_channels: int = option(64, "Channels at full resolution; the paper's is 68.", "Network", of_task=True)
     learning_rate: float = option(3e-4, "Adam's learning rate.", "Weights")
     plateau: float = option(
         0.06, "Divide the rate by 5 when the training loss stands still for this share of the run.", "Weights"
@@ -38,6 +39,7 @@ def retrain(config: RetrainConfig):
 
 
 def main(config: RetrainConfig) -> None:
+    load_tensorflow()
     result = retrain(config)
     print(result.table)
     print(f"The run is in {result.folder}")

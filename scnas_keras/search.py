@@ -6,7 +6,9 @@ its drawing and table, model.keras (the network, not yet trained), history and s
 """
 
 import dataclasses
+from typing import ClassVar
 
+from scnas_keras.console import load_tensorflow
 from scnas_keras.data.folds import DataConfig
 from scnas_keras.options import option, run
 
@@ -14,6 +16,8 @@ from scnas_keras.options import option, run
 @dataclasses.dataclass(frozen=True)
 class SearchConfig(DataConfig):
     """All settings of a search. Defaults are SCNAS' own where the paper is clear (see docs/search.md)."""
+
+    takes_all_task_flags: ClassVar[bool] = True
 
     workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
     epochs: int = option(200, "Epochs of the search.", "Run")
@@ -29,7 +33,7 @@ class SearchConfig(DataConfig):
     recompute: bool = option(
         False, "Compute convolutions again in the backward pass: slower, in less memory.", "Network"
     )
-    derived_stem_channels: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network")
+    derived_stem_channels: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network", of_task=True)
     relaxation: str = option(
         "gumbel_pair", "How logits weight operations: two drawn by Gumbel-softmax (SCNAS), or all by softmax (DARTS).",
         "Architecture", choices=("gumbel_pair", "softmax"),
@@ -53,6 +57,7 @@ def search(config: SearchConfig):
 
 
 def main(config: SearchConfig) -> None:
+    load_tensorflow()
     result = search(config)
     print(result.table)
     print(f"The run is in {result.folder}")

@@ -23,7 +23,7 @@ CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
 class DataConfig:
     """Which data, and how it is prepared and split."""
 
-    task: str | None = option(None, "Task, which names a flagfile with its settings.", "Data")
+    task: str | None = option(None, "Task, which names a flagfile with its settings.", "Data", of_task=True)
     data_dir: str | None = option(
         None, "The task's folder (it holds dataset.json) or the folder around it. Default: $SCNAS_DATA_DIR.", "Data"
     )
@@ -31,16 +31,16 @@ class DataConfig:
         None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data"
     )
     spacing: tuple[float, ...] | None = option(
-        None, "Voxel spacing in mm that scans are resampled to, along x,y,z. Default: the median of the scans.", "Data"
+        None, "Voxel spacing in mm that scans are resampled to, along x,y,z. Default: the median of the scans.", "Data", of_task=True
     )
     fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Data")
     num_folds: int = option(5, "Number of folds.", "Data")
     processes: int | None = option(None, "Processes that prepare scans. Default: as cores and free memory allow.", "Data")
     num_phantoms: int = option(24, "Number of cases of the task phantom.", "Data")
     patch_size: tuple[int, ...] | None = option(
-        None, "Voxels of a training patch along x,y,z, divisible by 8. Default: the median scan, 64 at most.", "Data"
+        None, "Voxels of a training patch along x,y,z, divisible by 8. Default: the median scan, 64 at most.", "Data", of_task=True
     )
-    foreground_share: float = option(0.5, "Share of the patches that are centred on a labelled voxel.", "Data")
+    foreground_share: float = option(0.5, "Share of the patches that are centred on a labelled voxel.", "Data", of_task=True)
     seed: int = option(0, "Of the folds, patches, start values and draws.", "Run")
 
 

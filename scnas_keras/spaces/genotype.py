@@ -8,10 +8,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scnas_keras.errors import GenotypeError
-from scnas_keras.spaces.operations import OPERATIONS, ZERO
-from scnas_keras.spaces.space import SearchSpace
+from scnas_keras.errors import ConfigError, GenotypeError
 from scnas_keras.files import write_text
+from scnas_keras.spaces.operations import ZERO
+from scnas_keras.spaces.space import SearchSpace
 
 FORMAT, VERSION = "scnas_keras.genotype", 1
 
@@ -106,10 +106,10 @@ def _parse_space(fields: Any) -> SearchSpace:
     if wrong:
         raise GenotypeError(f'"space" has fields of the wrong type: {wrong}.')
     lists = {name: tuple(map(str, fields[name])) for name in ("operations", "layout")}
-    unknown = [name for name in lists["operations"] if name not in OPERATIONS]
-    if unknown:
-        raise GenotypeError(f"Unknown operations in the search space: {unknown}; known: {list(OPERATIONS)}.")
-    return SearchSpace(**{**fields, **lists})
+    try:
+        return SearchSpace(**{**fields, **lists})
+    except ConfigError as error:
+        raise GenotypeError(str(error)) from error
 
 
 def _parse_edge(kind: str, position: int, edge: Any) -> Edge:

@@ -34,7 +34,7 @@ class MixedCell(layers.Layer):
 
     def __init__(self, space: SearchSpace, plan: CellPlan, channels: int, mixtures: dict[int, Mixture], shared_aligns: dict, rng, **kwargs):
         super().__init__(name=plan.name, **kwargs)
-        self.plan, self._edges, self._nodes, self._mixtures = plan, space.edges, space.nodes, mixtures
+        self.plan, self._edges, self._nodes, self.mixtures = plan, space.edges, space.nodes, mixtures
         self._strides = [plan.stride(edge) for edge in space.edges]
         self.aligns = [
             fuse(Align(channels, level - plan.input_level, affine=False, name=f"{plan.name}_input_{i}"))
@@ -68,6 +68,6 @@ class MixedCell(layers.Layer):
             terms = []
             for e, (i, target) in enumerate(self._edges):
                 if target == j:
-                    terms.append(self._mixtures[self._strides[e]](nodes[i], draw[e], parameters[e], learn))
+                    terms.append(self.mixtures[self._strides[e]](nodes[i], draw[e], parameters[e], learn))
             nodes.append(tf.add_n(terms))
         return tf.concat(nodes[CELL_INPUTS:], axis=-1)

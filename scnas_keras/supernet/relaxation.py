@@ -32,28 +32,38 @@ class Draw:
 def gumbel_pair(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
     """Two operations an edge by Gumbel-softmax (Algorithm 1).
 
-    The paper draws the pair {a, b} with probability (z_a + z_b) / (n - 1) of a relaxed one-hot sample z over n
-    operations. That is the same as a drawn from z and b uniformly from the others. The pair's weights are
-    z_a / (z_a + z_b) and its complement, a logistic function of the two logits: exactly these two receive a gradient,
-    of opposite sign.
+    The pair's weights are z_a / (z_a + z_b) and its complement for a relaxed one-hot sample z, a logistic function of
+    the two logits: exactly these two receive a gradient, of opposite sign.
 
     Args:
         logits: float32 [..., edges, n].
         temperature: of the relaxation, above 0.
         seed: int32 [2].
     """
-    seeds = tf.random.split(seed, 3)
+    seeds = tf.random.split(seed, 2)
     relaxed = tfd.RelaxedOneHotCategorical(temperature, logits=logits)
     log_z = relaxed.distribution.sample(seed=seeds[0])  # its logarithm: no underflow at low temperature
-    count = logits.shape[-1]
-    flat = tf.reshape(tf.stop_gradient(log_z), (-1, count))
-    first = tf.random.stateless_categorical(flat, 1, seeds[1], dtype=tf.int32)[:, 0]
-    offset = tf.random.stateless_uniform(tf.shape(first), seeds[2], 1, count, tf.int32)
-    first, offset = (tf.reshape(v, tf.shape(logits)[:-1]) for v in (first, offset))
-    operations = tf.stack([first, (first + offset) % count], axis=-1)
+    operations = draw_pair(tf.stop_gradient(log_z), seeds[1])
     pair = tf.gather(log_z, operations, batch_dims=operations.shape.rank - 1)
     share = tf.sigmoid(pair[..., 0] - pair[..., 1])
     return Draw(operations, tf.stack([share, 1 - share], axis=-1))
+
+
+def draw_pair(log_z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """A pair {a, b} of n operations with probability (z_a + z_b) / (n - 1), int32 [..., 2].
+
+    That is the same as a drawn from z and b uniformly from the others: the paper's enumeration of all pairs in two
+    draws.
+
+    Args:
+        log_z: [..., n], logarithms of probabilities z.
+        seed: int32 [2].
+    """
+    seeds, count = tf.random.split(seed, 2), log_z.shape[-1]
+    first = tf.random.stateless_categorical(tf.reshape(log_z, (-1, count)), 1, seeds[0], dtype=tf.int32)[:, 0]
+    offset = tf.random.stateless_uniform(tf.shape(first), seeds[1], 1, count, tf.int32)
+    pair = tf.stack([first, (first + offset) % count], axis=-1)
+    return tf.reshape(pair, tf.concat([tf.shape(log_z)[:-1], [2]], axis=0))
 
 
 def softmax(logits: tf.Tensor, temperature: tf.Tensor) -> Draw:

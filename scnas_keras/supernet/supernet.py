@@ -30,7 +30,7 @@ class Supernet(keras.Model):
         stem_channels: width at full resolution.
         relaxation: "gumbel_pair" (two drawn operations an edge) or "softmax" (all of them).
         keep_convolutions: keep the drawn convolutions' outputs for the backward pass, or compute them again.
-        seed: of start values and draws.
+        seed: of the draws and of the edges' start values; stem, alignments and output follow Keras' own seed.
 
     Attributes:
         logits: [kinds, edges, operations], the architecture α.

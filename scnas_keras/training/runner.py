@@ -134,7 +134,7 @@ def finish(
         "epochs": len(history),
         "dice": dict(zip(classes, mean)),
         "mean_dice": float(np.mean(mean)),
-        "validation_cases": list(dice),
+        "validation_images": [str(case.image) for case in fold.task.cases if case.name in dice],
     }
     run.write_summary(config, result)
     rows = [*zip(classes, mean), ("mean", result["mean_dice"])]

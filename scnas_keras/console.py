@@ -1,0 +1,50 @@
+"""What a command shows: its own log lines and errors, without the start-up chatter of its libraries."""
+
+import contextlib
+import logging as standard_logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from absl import flags, logging
+
+
+def set_up_logging() -> None:
+    """Log lines to stderr as `12:34:56 message`."""
+    flags.FLAGS.mark_as_parsed()  # absl holds its levels in flags
+    logging.set_verbosity(logging.INFO)
+    logging.use_absl_handler()
+    logging.get_absl_handler().setFormatter(standard_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+
+
+def load_tensorflow() -> None:
+    """Imports TensorFlow and looks for devices; what it prints meanwhile is shown only if that fails.
+
+    Without a GPU it reports a search for CUDA as an error, which has frightened many.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _held_stderr():
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices("GPU")
+    logging.info("computing on %s", f"{len(devices)} GPU" if devices else f"the CPU ({os.cpu_count()} cores); no GPU found")
+
+
+@contextlib.contextmanager
+def _held_stderr() -> Iterator[None]:
+    """Keeps what the process, native code included, writes to stderr; writes it out if the block fails."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            held.seek(0)
+            sys.stderr.write(held.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

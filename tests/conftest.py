@@ -1,0 +1,23 @@
+"""What several test files use."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Runs a command in this process: a file under tools/ or a module, with flags as keyword arguments."""
+
+    def call(name, *arguments, **flags):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), *(f"--{key}={value}" for key, value in flags.items())])
+        if name.startswith("tools/"):
+            runpy.run_path(str(ROOT / name), run_name="__main__")
+        else:
+            runpy.run_module(name, run_name="__main__", alter_sys=False)
+
+    return call

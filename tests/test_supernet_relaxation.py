@@ -1,0 +1,75 @@
+"""Algorithm 1: which operations are drawn, with which weights, and who learns from it."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+from scnas_keras.supernet import relaxation
+
+
+def test_pairs_follow_the_enumerated_distribution_of_algorithm_1():
+    z = np.array([0.42, 0.2, 0.13, 0.1, 0.07, 0.05, 0.02, 0.01])
+    pairs = list(itertools.combinations(range(8), 2))
+    q = np.array([(z[a] + z[b]) / 7 for a, b in pairs])
+    assert len(pairs) == 28 and np.isclose(q.sum(), 1)
+    draws = 40_000
+    drawn = relaxation.draw_pair(tf.math.log(tf.constant(np.tile(z, (draws, 1)), tf.float32)), tf.constant([1, 2])).numpy()
+    counts = np.array([np.sum((drawn.min(1) == a) & (drawn.max(1) == b)) for a, b in pairs])
+    assert counts.sum() == draws
+    assert scipy.stats.chisquare(counts, q * draws).pvalue > 0.01
+    assert scipy.stats.chisquare(counts, np.full(28, draws / 28)).pvalue < 1e-6  # the test can tell
+
+
+def test_relaxed_sample_has_the_gumbel_softmax_distribution():
+    """At any temperature the largest component is distributed as softmax(logits): P(first drawn), before the pair's other."""
+    logits = np.array([1.0, 0.0, -1.0, 0.5])
+    expected = np.exp(logits) / np.exp(logits).sum()
+    draw = relaxation.gumbel_pair(tf.constant(np.tile(logits, (30_000, 1)), tf.float32), tf.constant(0.05), tf.constant([3, 4]))
+    first = np.bincount(draw.operations.numpy()[:, 0], minlength=4)
+    assert scipy.stats.chisquare(first, expected * first.sum()).pvalue > 0.001
+
+
+@pytest.mark.parametrize("temperature", [5.0, 0.2, 0.01])
+def test_weights_of_a_pair_sum_to_one_and_only_its_logits_learn(temperature):
+    logits = tf.random.stateless_normal((4, 14, 8), (1, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        draw = relaxation.gumbel_pair(logits, tf.constant(temperature), tf.constant([0, 5]))
+        score = tf.reduce_sum(draw.weights * tf.random.stateless_normal(draw.weights.shape, (2, 2)))
+    gradient = tape.gradient(score, logits).numpy()
+    operations = draw.operations.numpy()
+    np.testing.assert_allclose(draw.weights.numpy().sum(-1), 1, rtol=1e-6)
+    assert np.all(operations[..., 0] != operations[..., 1])
+    taken = np.take_along_axis(gradient, operations, -1)
+    np.testing.assert_array_equal(taken[..., 0], -taken[..., 1])
+    np.put_along_axis(gradient, operations, 0, -1)
+    assert not gradient.any()
+    if temperature > 1:
+        assert taken.all()
+
+
+def test_draws_are_functions_of_seed_and_counter():
+    logits, temperature = tf.zeros((4, 14, 8)), tf.constant(1.0)
+    one, again, other = (relaxation.gumbel_pair(logits, temperature, tf.constant([7, n])) for n in (0, 0, 1))
+    np.testing.assert_array_equal(one.operations, again.operations)
+    np.testing.assert_array_equal(one.weights, again.weights)
+    assert np.any(one.operations.numpy() != other.operations.numpy())
+
+
+def test_softmax_runs_all_operations():
+    logits = tf.random.stateless_normal((2, 3, 8), (1, 1))
+    draw = relaxation.softmax(logits, tf.constant(2.0))
+    np.testing.assert_array_equal(draw.operations, np.broadcast_to(np.arange(8), (2, 3, 8)))
+    np.testing.assert_allclose(draw.weights, scipy.special.softmax(logits.numpy() / 2, axis=-1), rtol=1e-5)
+
+
+def test_strongest_and_entropy():
+    logits = tf.constant([[[0.0, 3.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0]]])
+    draw = relaxation.strongest(logits)
+    np.testing.assert_array_equal(draw.operations, [[[1], [0]]])
+    np.testing.assert_array_equal(draw.weights, [[[1.0], [1.0]]])
+    expected = scipy.stats.entropy(scipy.special.softmax([0, 3, 1, 2])) / np.log(4)
+    np.testing.assert_allclose(relaxation.normalized_entropy(logits), [[expected, 1.0]], rtol=1e-5)

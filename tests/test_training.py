@@ -1,0 +1,302 @@
+"""Loss, metric, schedules, callbacks and the run's folder."""
+
+import csv
+import dataclasses
+import json
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.retrain import RetrainConfig
+from scnas_keras.training import horizon as horizon_module
+from scnas_keras.training.callbacks import History, Pace, Plateau
+from scnas_keras.training.horizon import Horizon, clock
+from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.metrics import MeanDice
+from scnas_keras.training.run_folder import open_run
+
+
+def numpy_jaccard(labels, logits, smooth=1e-5):
+    """The distance of every item, by the formula and in loops."""
+    items = []
+    for item, image in zip(labels, logits):
+        shifted = np.exp(image - image.max(-1, keepdims=True))
+        p = shifted / shifted.sum(-1, keepdims=True)
+        distances = []
+        for c in range(image.shape[-1]):
+            g = (item == c).astype(float)
+            overlap, union = (p[..., c] * g).sum(), (p[..., c] ** 2 + g**2 - p[..., c] * g).sum()
+            distances.append(1 - (overlap + smooth) / (union + smooth))
+        items.append(np.mean(distances))
+    return np.array(items)
+
+
+def test_jaccard_of_two_voxels_by_hand():
+    """p = (.8 .2), (.4 .6) and labels 0, 1. Class 0: .8 / (.64 + .16 + 1 - .8) = .8. Class 1: .6 / (.04 + .36 + 1 - .6) = .75."""
+    logits = np.log([[[0.8, 0.2], [0.4, 0.6]]])
+    labels = np.array([[0, 1]])
+    assert float(JaccardLoss(smooth=0, dtype="float64")(labels, logits)) == pytest.approx((0.2 + 0.25) / 2, abs=1e-12)
+    assert float(JaccardLoss()(labels, logits)) == pytest.approx(0.225, abs=1e-4)
+
+
+@pytest.mark.parametrize("space", [(5, 4, 3), (6, 5)], ids=["3d", "2d"])
+def test_jaccard_is_numpys(space):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(3, *space, 4)) * 3, rng.integers(0, 4, (3, *space))
+    expected = numpy_jaccard(labels, logits)
+    items = JaccardLoss(dtype="float64", reduction=None)(labels, logits)
+    np.testing.assert_allclose(items, expected, atol=1e-12)
+    assert float(JaccardLoss()(labels.astype("uint8"), logits.astype("float32"))) == pytest.approx(expected.mean(), abs=1e-6)
+
+
+def test_jaccard_of_half_precision_logits_is_computed_in_float32():
+    rng = np.random.default_rng(1)
+    logits, labels = rng.normal(size=(1, 16, 16, 16, 2)).astype("float16"), rng.integers(0, 2, (1, 16, 16, 16))
+    assert float(JaccardLoss()(labels, logits)) == pytest.approx(numpy_jaccard(labels, logits.astype(float))[0], abs=1e-5)
+
+
+def test_jaccard_at_its_ends():
+    labels = np.arange(8).reshape(1, 2, 2, 2) % 2
+    right = 50.0 * np.eye(2)[labels]
+    assert float(JaccardLoss()(labels, right)) == pytest.approx(0, abs=1e-6)
+    assert float(JaccardLoss()(labels, right[..., ::-1])) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_class_neither_present_nor_predicted_has_no_distance():
+    labels = np.array([[0, 1, 1]])
+    two = np.log([[[0.7, 0.3], [0.4, 0.6], [0.1, 0.9]]])
+    three = np.concatenate([two, np.full((1, 3, 1), -200.0)], axis=-1)
+    loss = JaccardLoss(dtype="float64")
+    assert float(loss(labels, three)) == pytest.approx(float(loss(labels, two)) * 2 / 3, abs=1e-12)
+
+
+def test_loss_and_metric_survive_their_config():
+    loss = keras.losses.deserialize(keras.losses.serialize(JaccardLoss(smooth=0.5)))
+    assert isinstance(loss, JaccardLoss) and loss.smooth == 0.5
+    metric = keras.metrics.deserialize(keras.metrics.serialize(MeanDice(5)))
+    assert isinstance(metric, MeanDice) and metric.num_classes == 5
+
+
+def test_dice_pools_its_batches():
+    rng = np.random.default_rng(2)
+    batches = [(rng.integers(0, 3, (2, 4, 3, n)), rng.normal(size=(2, 4, 3, n, 3))) for n in (2, 5)]
+    metric = MeanDice(3)
+    for labels, logits in batches:
+        metric.update_state(labels, logits)
+    actual = np.concatenate([labels.ravel() for labels, _ in batches])
+    predicted = np.concatenate([logits.argmax(-1).ravel() for _, logits in batches])
+    dice = [2 * ((actual == c) & (predicted == c)).sum() / ((actual == c).sum() + (predicted == c).sum()) for c in (1, 2)]
+    np.testing.assert_allclose(metric.per_class(), dice, rtol=1e-6)
+    assert float(metric.result()) == pytest.approx(np.mean(dice), rel=1e-6)
+    assert float(metric.result()) != pytest.approx(np.mean([_dice_of(labels, logits) for labels, logits in batches]), rel=1e-3)
+
+
+def _dice_of(labels, logits):
+    metric = MeanDice(3)
+    metric.update_state(labels, logits)
+    return float(metric.result())
+
+
+def test_dice_leaves_out_what_was_never_seen():
+    metric = MeanDice(4)
+    assert float(metric.result()) == 0
+    metric.update_state(np.array([[0, 1, 1, 0]]), np.eye(4)[[[0, 1, 0, 0]]])
+    assert float(metric.result()) == pytest.approx(2 / 3)  # of class 1 alone
+    metric.update_state(np.array([[0]]), np.eye(4)[[[3]]])  # predicted, never present
+    assert float(metric.result()) == pytest.approx((2 / 3 + 0) / 2)
+    metric.reset_state()
+    assert float(metric.result()) == 0 and not np.any(metric.per_class())
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """A clock to be set by hand."""
+    time = types.SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(horizon_module.time, "monotonic", lambda: time.seconds)
+    return time
+
+
+def test_horizon_of_epochs(now):
+    horizon = Horizon(epochs=8, started=now.seconds)
+    horizon.begin()
+    assert horizon.fraction == 0 and horizon.planned_epochs == 8 and np.isnan(horizon.seconds_left)
+    now.seconds, horizon.done = 1030.0, 2
+    assert horizon.fraction == 0.25 and horizon.seconds_left == 90
+    now.seconds, horizon.done = 1e9, 8
+    assert horizon.fraction == 1 and horizon.seconds_left == 0 and not horizon.over
+
+
+def test_horizon_of_time_leaves_reading_the_data_out_of_the_schedules(now):
+    horizon = Horizon(epochs=8, budget_seconds=100, started=now.seconds)
+    now.seconds += 20
+    horizon.begin()
+    assert horizon.fraction == 0 and horizon.planned_epochs == 1 and horizon.seconds_left == 80
+    now.seconds, horizon.done = 1040.0, 2
+    assert horizon.fraction == pytest.approx(0.25) and horizon.planned_epochs == pytest.approx(8) and not horizon.over
+    now.seconds = 1100.0
+    assert horizon.over and horizon.fraction == 1 and horizon.seconds_left == 0
+    now.seconds = 1200.0
+    assert horizon.fraction == 1 and horizon.seconds_left == 0
+
+
+def test_data_that_eat_the_budget_leave_no_schedule(now):
+    horizon = Horizon(epochs=8, budget_seconds=10, started=now.seconds)
+    now.seconds += 30
+    horizon.begin()
+    assert horizon.over and horizon.fraction == 0
+    horizon.done = 1
+    now.seconds += 1
+    assert horizon.fraction == 1 and horizon.planned_epochs == 1
+
+
+@pytest.mark.parametrize("seconds, text", [(0, "0:00"), (5.4, "0:05"), (59.6, "1:00"), (245, "4:05"), (3599.7, "1:00:00"),
+                                           (3723, "1:02:03"), (float("nan"), "?")])
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+def stub_model(rate=1.0):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    return model
+
+
+def epochs_until_lower(horizon, share, pace=lambda epoch: None):
+    """How many epochs after the best one the rate falls, with a loss that stands still."""
+    model, plateau = stub_model(), Plateau(horizon, share, factor=0.1)
+    plateau.set_model(model)
+    plateau.on_train_begin()
+    for epoch in range(100):
+        horizon.done = epoch + 1
+        pace(epoch)
+        plateau.on_epoch_end(epoch, {"loss": 0.5})
+        if float(model.optimizer.learning_rate) < 1:
+            assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
+            return epoch
+    raise AssertionError("the rate never fell")
+
+
+@pytest.mark.parametrize("epochs, share, patience", [(200, 0.1, 20), (500, 0.06, 30), (10, 0.1, 3), (101, 0.1, 11)])
+def test_patience_is_a_share_of_the_run(epochs, share, patience):
+    assert epochs_until_lower(Horizon(epochs), share) == patience
+
+
+def test_patience_follows_the_pace_of_a_budget(now):
+    horizon = Horizon(epochs=8, budget_seconds=500, started=now.seconds)
+    horizon.begin()
+
+    def pace(epoch):  # 10 seconds each: 50 in all
+        now.seconds = 1000.0 + 10 * (epoch + 1)
+
+    assert epochs_until_lower(horizon, 0.2, pace) == 10
+
+
+def test_a_falling_loss_keeps_the_rate():
+    model, plateau = stub_model(), Plateau(Horizon(10), 0.1, factor=0.1)
+    plateau.set_model(model)
+    plateau.on_train_begin()
+    for epoch in range(10):
+        plateau.on_epoch_end(epoch, {"loss": 1.0 - 0.1 * epoch})
+    assert float(model.optimizer.learning_rate) == 1
+
+
+def test_history_is_a_table_at_any_time(tmp_path):
+    history = History(tmp_path / "history.csv", ("loss", "dice"))
+    for epoch, logs in enumerate([{"loss": np.float32(0.5), "other": 1}, {"dice": 0.25, "loss": 0.125}]):
+        history.on_epoch_end(epoch, logs)
+        with open(tmp_path / "history.csv", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        assert len(rows) == epoch + 1 and list(rows[0]) == ["epoch", "loss", "dice"]
+    assert [list(row.values()) for row in rows] == [["1", "0.5", ""], ["2", "0.125", "0.25"]]
+    assert history.rows == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.125, "dice": 0.25}]
+
+
+def test_pace_counts_epochs_and_ends_a_budget(now):
+    horizon, lines = Horizon(epochs=1, budget_seconds=60, started=now.seconds), []
+    pace = Pace(horizon, steps=2, describe=lambda logs: lines.append(logs) or "fine")
+    pace.set_model(model := types.SimpleNamespace(stop_training=False))
+    pace.on_train_begin()
+    for epoch, stopped in enumerate((False, True)):
+        pace.on_epoch_begin(epoch)
+        now.seconds += 30
+        pace.on_train_batch_end(0)
+        assert model.stop_training == stopped
+        pace.on_epoch_end(epoch, {"loss": 1.0})
+        assert horizon.done == epoch + 1
+    assert len(lines) == 2 and model.stop_training
+
+
+def config(workdir, **changes):
+    return RetrainConfig(task="phantom", workdir=str(workdir), **changes)
+
+
+def tree(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(folder, settings, match):
+    """Opens a run that must be refused without a change; returns the message."""
+    before = tree(folder)
+    with pytest.raises(ConfigError, match=match) as caught:
+        open_run(settings.workdir, settings)
+    assert tree(folder) == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_new_run_leaves_its_flags(exists, tmp_path):
+    folder = tmp_path / "deep" / "run"
+    if exists:
+        folder.mkdir(parents=True)
+    run = open_run(str(folder), config(folder, epochs=7))
+    assert run.path == folder and run["x.csv"] == folder / "x.csv"
+    assert list(tree(folder)) == [(folder / "flags.cfg").relative_to(folder)]
+    assert "--epochs=7\n" in (folder / "flags.cfg").read_text()
+
+
+def test_an_unfinished_run_of_the_same_flags_is_taken_again(tmp_path):
+    open_run(str(tmp_path), config(tmp_path))
+    (tmp_path / "history.csv").write_text("epoch\n")
+    before = tree(tmp_path)
+    assert open_run(str(tmp_path), config(tmp_path)).path == tmp_path
+    assert tree(tmp_path) == before
+
+
+def test_a_run_may_have_been_moved(tmp_path):
+    open_run(str(tmp_path / "a"), config(tmp_path / "a"))
+    (tmp_path / "a" / "history.csv").touch()
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert open_run(str(tmp_path / "b"), config(tmp_path / "b")).path == tmp_path / "b"
+
+
+def test_a_finished_run_is_refused(tmp_path):
+    settings = config(tmp_path, epochs=7, patch_size=(8, 8, 16))
+    run = open_run(str(tmp_path), settings)
+    run.write_summary(settings, {"mean_dice": 0.5})
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["flags"]["epochs"] == 7 and summary["flags"]["patch_size"] == [8, 8, 16]
+    assert summary["result"] == {"mean_dice": 0.5} and summary["versions"]["keras"] == keras.__version__
+    message = refused(tmp_path, settings, "finished")
+    assert str(tmp_path / "summary.json") in message and "Nothing was changed" in message
+
+
+def test_a_run_with_other_flags_is_refused_and_they_are_named(tmp_path):
+    settings = config(tmp_path, epochs=7, seed=1)
+    open_run(str(tmp_path), settings)
+    (tmp_path / "history.csv").write_text("epoch\n")
+    changed = dataclasses.replace(settings, epochs=9, spacing=(1.0, 1.0, 2.0))
+    message = refused(tmp_path, changed, "another run")
+    assert "--epochs: 7 there, 9 here" in message and "--spacing: unset there, 1.0,1.0,2.0 here" in message
+    assert "--seed" not in message and f"--flagfile={tmp_path / 'flags.cfg'}" in message
+
+
+def test_folders_that_are_no_runs_are_refused(tmp_path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("Dear")
+    assert "Nothing was changed" in refused(tmp_path / "letters", config(tmp_path / "letters"), "not a run's")
+    assert "file" in refused(tmp_path, config(tmp_path / "letters" / "dear.txt"), "name a folder")
+    with pytest.raises(ConfigError, match="--workdir=DIR"):
+        open_run(None, RetrainConfig(task="phantom"))
