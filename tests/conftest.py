@@ -15,9 +15,7 @@ def command(monkeypatch):
 
     def call(name, *arguments, **flags):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), *(f"--{key}={value}" for key, value in flags.items())])
-        if name.startswith("tools/"):
-            runpy.run_path(str(ROOT / name), run_name="__main__")
-        else:
-            runpy.run_module(name, run_name="__main__", alter_sys=False)
+        file = name if name.startswith("tools/") else f"{name.replace('.', '/')}.py"
+        runpy.run_path(str(ROOT / file), run_name="__main__")
 
     return call

@@ -52,7 +52,8 @@ def test_instance_norm_is_group_normalization_of_single_channels(affine, shape):
     x = normal(*shape) * 3 + 1
     ours = InstanceNorm(affine, dtype="float64")
     theirs = keras.layers.GroupNormalization(groups=-1, epsilon=1e-5, center=affine, scale=affine, dtype="float64")
-    ours.build(shape), theirs.build(shape)
+    for layer in (ours, theirs):
+        layer.build(shape)
     if affine:
         weights = [normal(CHANNELS, seed=1), normal(CHANNELS, seed=2)]
         ours.set_weights(weights)

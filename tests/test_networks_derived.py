@@ -86,6 +86,24 @@ def test_only_what_is_used_is_built(name):
     assert {layer.name for layer in model.layers if isinstance(layer, Align)} == aligned
 
 
+def test_cells_are_wired_as_the_paper_says():
+    """A network of identities, once more by hand around the model's own alignments: R E X D, skips R to X and stem to D."""
+    model = from_genotype(uniform_genotype("identity", SMALL), 2, 3, stem_channels=8)
+    x = images(8, 8, 8)
+
+    def cell(name, back, previous, halve=lambda x: x):
+        first, second = (halve(model.get_layer(f"{name}_input_{i}")(x)) for i, x in enumerate((back, previous)))
+        return np.concatenate([first + second, 2 * (first + second)], axis=-1)  # the second node also reads the first
+
+    stem = model.get_layer("stem")(x)
+    reduced = cell("cell_01_reduction", stem, stem, halve=lambda x: np.asarray(x)[:, 1::2, 1::2, 1::2])
+    encoded = cell("cell_02_encoder_normal", stem, reduced)
+    expanded = cell("cell_03_expansion", reduced, encoded + reduced)
+    decoded = cell("cell_04_decoder_normal", encoded, expanded + stem)
+    assert [y.shape[1] for y in (reduced, encoded, expanded, decoded)] == [4, 4, 8, 8]
+    np.testing.assert_allclose(model(x), model.get_layer("logits")(decoded), rtol=1e-4, atol=1e-4)
+
+
 def test_half_precision_networks_still_give_float32_logits():
     keras.config.set_dtype_policy("mixed_float16")
     try:

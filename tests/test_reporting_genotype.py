@@ -22,7 +22,7 @@ from scnas_keras.spaces.operations import OPERATIONS, ZERO
 from scnas_keras.spaces.space import SCNAS, SearchSpace
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-ONE_NODE = SearchSpace("one_node", 3, SCNAS.operations, 1, ("reduction", "expansion"))
+ONE_NODE = SearchSpace("one_node", 3, SCNAS.operations, 1, ("reduction", "encoder_normal", "expansion", "decoder_normal"))
 
 
 def random_genotype(zero_share: float, seed: int = 0, space: SearchSpace = SCNAS, notes: tuple[str, ...] = ()) -> Genotype:
@@ -49,7 +49,7 @@ GENOTYPES = {
     "half zero": random_genotype(0.5),
     "chain": random_genotype(1),
     "one node": random_genotype(0, space=ONE_NODE),
-    "seven nodes": longest_label_genotype(SearchSpace("seven", 3, SCNAS.operations, 7, ("reduction", "expansion"))),
+    "seven nodes": longest_label_genotype(SearchSpace("seven", 3, SCNAS.operations, 7, ("reduction", "encoder_normal", "expansion", "decoder_normal"))),
 }
 each_genotype = pytest.mark.parametrize("genotype", GENOTYPES.values(), ids=GENOTYPES)
 
@@ -152,11 +152,13 @@ def test_table_lists_what_the_genotype_holds(genotype):
 
 
 def test_table_reads_as_written_here():
-    two_nodes = SearchSpace("two_nodes", 3, SCNAS.operations, 2, ("reduction", "expansion"))
+    two_nodes = SearchSpace("two_nodes", 3, SCNAS.operations, 2, ("reduction", "encoder_normal", "expansion", "decoder_normal"))
     choices = {"reduction": ("zero", "conv_3", "identity", "zero", "max_pool_3"), "expansion": ("dilated_conv_3_rate_4",) * 5}
+    choices = {**choices, "encoder_normal": ("conv_3",) * 5, "decoder_normal": ("identity",) * 5}
+    choices = {kind: choices[kind] for kind in two_nodes.kinds}
     cells = {kind: tuple(Edge(*edge, name, 0.5) for edge, name in zip(two_nodes.edges, names)) for kind, names in choices.items()}
     assert genotype_table(Genotype(two_nodes, cells, ("An edge was restored.",))) == """\
-Search space two_nodes, cells 2, nodes a cell 2, edges a cell 5
+Search space two_nodes, cells 4, nodes a cell 2, edges a cell 5
 
 Reduction cell
 --------------
@@ -164,16 +166,30 @@ node 1    previous: conv 3 (0.50)                      1 zero
 node 2    two back: identity (0.50)                    node 1: max pool 3 (0.50)
           1 zero
 
+Encoder normal cell
+-------------------
+node 1    two back: conv 3 (0.50)                      previous: conv 3 (0.50)
+node 2    two back: conv 3 (0.50)                      previous: conv 3 (0.50)
+          node 1: conv 3 (0.50)
+
 Expansion cell
 --------------
 node 1    two back: dilated conv 3, rate 4 (0.50)      previous: dilated conv 3, rate 4 (0.50)
 node 2    two back: dilated conv 3, rate 4 (0.50)      previous: dilated conv 3, rate 4 (0.50)
           node 1: dilated conv 3, rate 4 (0.50)
 
+Decoder normal cell
+-------------------
+node 1    two back: identity (0.50)                    previous: identity (0.50)
+node 2    two back: identity (0.50)                    previous: identity (0.50)
+          node 1: identity (0.50)
+
 Share of operations
-                    conv   dilated      pool  identity      zero
-Reduction cell       20%        0%       20%       20%       40%
-Expansion cell        0%      100%        0%        0%        0%
+                         conv   dilated      pool  identity      zero
+Reduction cell            20%        0%       20%       20%       40%
+Encoder normal cell      100%        0%        0%        0%        0%
+Expansion cell             0%      100%        0%        0%        0%
+Decoder normal cell        0%        0%        0%      100%        0%
 
 Note: An edge was restored.
 """
@@ -192,7 +208,7 @@ def draw_tool():
 def test_tool_draws_a_genotype_file(draw_tool, tmp_path):
     GENOTYPES["half zero"].save(tmp_path / "genotype.json")
     done = draw_tool(f"--genotype={tmp_path / 'genotype.json'}", f"--output={tmp_path / 'cells.svg'}")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path / 'cells.svg'}\n", "")
     draw_genotype(GENOTYPES["half zero"], tmp_path / "expected.svg")
     assert (tmp_path / "cells.svg").read_bytes() == (tmp_path / "expected.svg").read_bytes()
 
@@ -200,5 +216,5 @@ def test_tool_draws_a_genotype_file(draw_tool, tmp_path):
 def test_tool_refuses_a_damaged_genotype_without_a_traceback(draw_tool, tmp_path):
     (tmp_path / "genotype.json").write_text('{"format": ')
     done = draw_tool(f"--genotype={tmp_path / 'genotype.json'}", f"--output={tmp_path / 'cells.svg'}")
-    assert done.returncode == 1 and "genotype.json: not a JSON document" in done.stderr
+    assert done.returncode == 2 and "genotype.json: not a JSON document" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "cells.svg").exists()

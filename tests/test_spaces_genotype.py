@@ -46,10 +46,12 @@ def test_only_edges_from_a_reduction_cells_inputs_are_strided():
         {"layout": (REDUCTION, DECODER)},
         {"layout": (REDUCTION, EXPANSION, ENCODER)},
         {"layout": ()},
+        {"layout": (REDUCTION, EXPANSION)},
+        {"layout": (REDUCTION, REDUCTION, ENCODER, EXPANSION, EXPANSION, DECODER)},
     ],
 )
 def test_impossible_spaces_are_refused(change):
-    fields = {"name": "x", "rank": 3, "operations": ("conv_3",), "nodes": 2, "layout": (REDUCTION, EXPANSION)}
+    fields = {"name": "x", "rank": 3, "operations": ("conv_3",), "nodes": 2, "layout": (REDUCTION, ENCODER, EXPANSION, DECODER)}
     SearchSpace(**fields)
     with pytest.raises(ConfigError, match="'x'"):
         SearchSpace(**{**fields, **change})

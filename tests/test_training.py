@@ -253,12 +253,14 @@ def test_a_new_run_leaves_its_flags(exists, tmp_path):
         folder.mkdir(parents=True)
     run = open_run(str(folder), config(folder, epochs=7))
     assert run.path == folder and run["x.csv"] == folder / "x.csv"
+    assert not tree(folder) if exists else not folder.exists()
+    run.begin(config(folder, epochs=7))
     assert list(tree(folder)) == [(folder / "flags.cfg").relative_to(folder)]
     assert "--epochs=7\n" in (folder / "flags.cfg").read_text()
 
 
 def test_an_unfinished_run_of_the_same_flags_is_taken_again(tmp_path):
-    open_run(str(tmp_path), config(tmp_path))
+    open_run(str(tmp_path), config(tmp_path)).begin(config(tmp_path))
     (tmp_path / "history.csv").write_text("epoch\n")
     before = tree(tmp_path)
     assert open_run(str(tmp_path), config(tmp_path)).path == tmp_path
@@ -266,8 +268,7 @@ def test_an_unfinished_run_of_the_same_flags_is_taken_again(tmp_path):
 
 
 def test_a_run_may_have_been_moved(tmp_path):
-    open_run(str(tmp_path / "a"), config(tmp_path / "a"))
-    (tmp_path / "a" / "history.csv").touch()
+    open_run(str(tmp_path / "a"), config(tmp_path / "a")).begin(config(tmp_path / "a"))
     (tmp_path / "a").rename(tmp_path / "b")
     assert open_run(str(tmp_path / "b"), config(tmp_path / "b")).path == tmp_path / "b"
 
@@ -275,6 +276,7 @@ def test_a_run_may_have_been_moved(tmp_path):
 def test_a_finished_run_is_refused(tmp_path):
     settings = config(tmp_path, epochs=7, patch_size=(8, 8, 16))
     run = open_run(str(tmp_path), settings)
+    run.begin(settings)
     run.write_summary(settings, {"mean_dice": 0.5})
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["flags"]["epochs"] == 7 and summary["flags"]["patch_size"] == [8, 8, 16]
@@ -285,8 +287,7 @@ def test_a_finished_run_is_refused(tmp_path):
 
 def test_a_run_with_other_flags_is_refused_and_they_are_named(tmp_path):
     settings = config(tmp_path, epochs=7, seed=1)
-    open_run(str(tmp_path), settings)
-    (tmp_path / "history.csv").write_text("epoch\n")
+    open_run(str(tmp_path), settings).begin(settings)
     changed = dataclasses.replace(settings, epochs=9, spacing=(1.0, 1.0, 2.0))
     message = refused(tmp_path, changed, "another run")
     assert "--epochs: 7 there, 9 here" in message and "--spacing: unset there, 1.0,1.0,2.0 here" in message

@@ -159,7 +159,7 @@ class Pool(Operation):
         if self.stride == 2:
             return pool(x, 3, 2, padding="same")
         for axis in range(rank):  # one axis at a time: the same result at half the cost of a cubic window
-            x = pool(x, [3 if i == axis else 1 for i in range(rank)], 1, padding="same")
+            x = pool(x, tuple(3 if i == axis else 1 for i in range(rank)), 1, padding="same")
         return x
 
     def _pool_axis(self, x, axis: int):

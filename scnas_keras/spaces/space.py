@@ -70,6 +70,14 @@ class SearchSpace:
                 f"Search space {self.name!r}: the layout must be cells of the kinds {list(mirrored)}, then as many of the kinds "
                 f"{list(mirrored.values())} in the same order; found {list(self.layout)}."
             )
+        levels = [0, *(cell.level for cell in self.cells())]
+        for cell in self.cells():
+            steps = [abs(level - cell.input_level) for level in cell.input_levels]
+            if max(steps) > 1 or (cell.skip is not None and levels[cell.skip] != cell.input_levels[1]):
+                raise ConfigError(
+                    f"Search space {self.name!r}: {cell.name} can't read its inputs, whose resolutions don't fit; let "
+                    f"{REDUCTION} and {ENCODER} cells alternate, found {list(self.layout)}."
+                )
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -95,7 +103,7 @@ class SearchSpace:
         if stem_channels <= 0 or stem_channels % self.nodes:
             low = max(self.nodes, stem_channels // self.nodes * self.nodes)
             raise ConfigError(
-                f"--stem_channels={stem_channels} can't be divided among {self.nodes} nodes a cell; use a multiple of "
+                f"{stem_channels} stem channels can't be divided among {self.nodes} nodes a cell; use a multiple of "
                 f"{self.nodes}, for example {low} or {low + self.nodes}."
             )
         return stem_channels * 2**level // self.nodes

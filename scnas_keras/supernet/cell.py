@@ -15,7 +15,7 @@ from scnas_keras.supernet.relaxation import Draw
 
 
 class MixedCell(layers.Layer):
-    """A cell of the supernet: two inputs to the concatenation of its nodes (SCNAS section 2.1).
+    """A cell of the supernet: two inputs to its nodes, whose concatenation is its output (SCNAS section 2.1).
 
     The parameters of all its edges with one stride are the rows of one matrix: few variables keep the graph of the
     optimizer small.
@@ -61,8 +61,12 @@ class MixedCell(layers.Layer):
         return [next(rows[stride]) for stride in self._strides]
 
     def call(self, inputs, draw: list[Draw], learn: Collection[str]):
-        """Two tensors [batch, *space, any] and a draw ([k] each) for every edge to [batch, *space, nodes * channels]."""
-        nodes = [run(x, align.trainable_variables, learn) for run, align, x in zip(self._run_align, self.aligns, inputs)]
+        """The cell's nodes [batch, *space, channels] from its two inputs and a draw ([k] each) for every edge.
+
+        Each input is a list of what is summed to it, each of these a list of pieces along the channels.
+        """
+        aligns = zip(self._run_align, self.aligns, inputs)
+        nodes = [run(terms, align.trainable_variables, learn) for run, align, terms in aligns]
         parameters = self.edge_parameters()
         for j in range(CELL_INPUTS, CELL_INPUTS + self._nodes):
             terms = []
@@ -70,4 +74,4 @@ class MixedCell(layers.Layer):
                 if target == j:
                     terms.append(self.mixtures[self._strides[e]](nodes[i], draw[e], parameters[e], learn))
             nodes.append(tf.add_n(terms))
-        return tf.concat(nodes[CELL_INPUTS:], axis=-1)
+        return nodes[CELL_INPUTS:]

@@ -1,18 +1,22 @@
 """Keras layers whose gradient runs them again instead of keeping what they computed."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import keras
 import tensorflow as tf
 
 from scnas_keras.supernet.mixture import WEIGHTS, graph_function
 
+Pieces = Sequence[tf.Tensor]
+"""A tensor in pieces along its channels, such as the nodes of a cell."""
+
 
 class Recomputed:
     """A layer [input] -> [output], as a function of its weights that keeps only its inputs for the backward pass.
 
-    Layers that differ in nothing but their weights can share one. Forward and backward are graph functions that are
-    never inlined, so that the graph optimiser can't merge the second run into the first.
+    The input is given in pieces, and as a sum of several such tensors if need be: neither the concatenation nor the sum
+    is kept. Layers that differ in nothing but their weights can share one. Forward and backward are graph functions
+    that are never inlined, so that the graph optimiser can't merge the second run into the first.
 
     Args:
         layer: a built layer; its own weights are not used.
@@ -20,40 +24,44 @@ class Recomputed:
 
     def __init__(self, layer: keras.Layer):
         self._layer = layer
-        self._forward = self._trace_forward()
-        self._backward: dict[bool, Callable] = {}
+        self._functions: dict[tuple, tuple[Callable, Callable]] = {}
 
-    def __call__(self, x: tf.Tensor, weights: list[keras.Variable], learn: Collection[str]) -> tf.Tensor:
-        """Runs the layer; the weights have gradients if `learn` holds `WEIGHTS`, x always has."""
-        key = WEIGHTS in learn
-        if key not in self._backward:
-            self._backward[key] = self._trace_backward(key)
-        forward, backward = self._forward, self._backward[key]
+    def __call__(self, inputs: Sequence[Pieces], weights: Sequence[keras.Variable], learn: Collection[str]) -> tf.Tensor:
+        """Runs the layer on the sum of the inputs, each the concatenation of its pieces.
+
+        The weights have gradients if `learn` holds `WEIGHTS`, the inputs always have.
+        """
+        lengths, learn_weights = tuple(map(len, inputs)), WEIGHTS in learn
+        if (lengths, learn_weights) not in self._functions:
+            self._functions[lengths, learn_weights] = self._trace(lengths, learn_weights)
+        forward, backward = self._functions[lengths, learn_weights]
+        pieces = [piece for pieces in inputs for piece in pieces]
         weights = [tf.convert_to_tensor(w) for w in weights]
 
         @tf.custom_gradient
-        def recomputed(x, *_):
-            return forward(x, *weights), lambda dy: backward(dy, x, *weights)
+        def recomputed(*_):
+            return forward(pieces, weights), lambda dy: backward(pieces, weights, dy)
 
-        return recomputed(x, *(weights if key else ()))
+        return recomputed(*pieces, *(weights if learn_weights else ()))
 
-    def _run(self, x, weights):
-        return self._layer.stateless_call(list(weights), [], x)[0]
+    def _trace(self, lengths: tuple[int, ...], learn_weights: bool) -> tuple[Callable, Callable]:
+        def run(pieces, weights):
+            rest = iter(pieces)
+            terms = [[next(rest) for _ in range(length)] for length in lengths]
+            terms = [tf.concat(term, axis=-1) if len(term) > 1 else term[0] for term in terms]
+            x = tf.add_n(terms) if len(terms) > 1 else terms[0]
+            return self._layer.stateless_call(weights, [], x)[0]
 
-    def _trace_forward(self) -> Callable:
         @graph_function
-        def forward(x, *weights):
-            return self._run(x, weights)
+        def forward(pieces, weights):
+            return run(pieces, weights)
 
-        return forward
-
-    def _trace_backward(self, learn_weights: bool) -> Callable:
         @graph_function
-        def backward(dy, x, *weights):
-            targets = [x, *weights] if learn_weights else [x]
+        def backward(pieces, weights, dy):
+            targets = [*pieces, *weights] if learn_weights else list(pieces)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(targets)
-                y = self._run(x, weights)
+                y = run(pieces, weights)
             return tape.gradient(y, targets, dy)
 
-        return backward
+        return forward, backward

@@ -53,6 +53,7 @@ def run_search(config: SearchConfig) -> SearchResult:
     run = open_run(config.workdir, config)
     keras.utils.set_random_seed(config.seed)
     fold = open_fold(config)
+    run.begin(config)
     supernet = build(config, fold)
     history = train(config, fold, supernet, horizon, run)
     return finish(config, fold, supernet, history, run)

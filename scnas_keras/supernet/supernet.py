@@ -106,14 +106,14 @@ class Supernet(keras.Model):
     def forward(self, images: tf.Tensor, draw: relax.Draw, learn: Collection[str] = ()) -> tf.Tensor:
         """Logits [batch, *space, num_classes] under a draw; `learn` says which gradients will be asked for."""
         draws = {kind: own.unstack() for kind, own in zip(self.space.kinds, draw.unstack())}
-        outputs = [self._stem(images, self.stem.trainable_variables, learn)]
+        outputs = [[self._stem([[images]], self.stem.trainable_variables, learn)]]
         for cell in self.cells:
             plan = cell.plan
-            two_back, previous = (outputs[i] for i in plan.inputs)
+            two_back, previous = ([outputs[i]] for i in plan.inputs)
             if plan.skip is not None:
-                previous = previous + outputs[plan.skip]
+                previous = [*previous, outputs[plan.skip]]
             outputs.append(cell([two_back, previous], draw=draws[plan.kind], learn=learn))
-        return tf.cast(self._out(outputs[-1], self.out.trainable_variables, learn), tf.float32)
+        return tf.cast(self._out([outputs[-1]], self.out.trainable_variables, learn), tf.float32)
 
     def call(self, images):
         return self.forward(images, relax.strongest(tf.convert_to_tensor(self.logits)))

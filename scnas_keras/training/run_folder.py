@@ -32,6 +32,10 @@ class RunFolder:
     def __getitem__(self, name: str) -> pathlib.Path:
         return self.path / name
 
+    def begin(self, config: Any) -> None:
+        """Claims the folder: writes flags.cfg, a flagfile that repeats the run. Called once everything is checked."""
+        write_text(self[FLAGS], to_flagfile(config))
+
     def write_summary(self, config: Any, result: dict[str, Any]) -> None:
         """Writes summary.json: what was run, on what, how long it took, and the result. It marks the run as finished."""
         summary = {
@@ -48,10 +52,9 @@ class RunFolder:
 
 
 def open_run(workdir: str | None, config: Any) -> RunFolder:
-    """Claims a folder for a run, before any work is done.
+    """Finds out whether a folder can be a run's; writes nothing (`RunFolder.begin` does).
 
-    An absent or empty folder is taken. A folder that holds a run of the same flags which did not finish is taken
-    again. Nothing else is touched.
+    An absent or empty folder is free. A folder that holds a run of the same flags which did not finish is taken again.
 
     Raises:
         ConfigError: no folder named; or it holds a finished run, a run with other flags (they are named), or files
@@ -59,15 +62,13 @@ def open_run(workdir: str | None, config: Any) -> RunFolder:
     """
     if not workdir:
         raise ConfigError("Name the run's folder with --workdir=DIR; it is made if absent.")
-    path, flagfile = pathlib.Path(workdir).expanduser(), to_flagfile(config)
+    path = pathlib.Path(workdir).expanduser()
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--workdir={path} is a file; name a folder.")
     if (path / FLAGS).is_file():
-        _check_same(path, (path / FLAGS).read_text(encoding="utf-8"), flagfile)
+        _check_same(path, (path / FLAGS).read_text(encoding="utf-8"), to_flagfile(config))
     elif path.is_dir() and any(path.iterdir()):
         raise ConfigError(f"--workdir={path} holds files that are not a run's; name a new or empty folder. Nothing was changed.")
-    else:
-        write_text(path / FLAGS, flagfile)
     return RunFolder(path, shlex.join([pathlib.Path(sys.argv[0]).stem, *sys.argv[1:]]), time.time())
 
 

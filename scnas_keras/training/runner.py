@@ -55,6 +55,7 @@ def run_training(config: RetrainConfig) -> TrainingResult:
     run = open_run(config.workdir, config)
     keras.utils.set_random_seed(config.seed)
     fold = open_fold(config)
+    run.begin(config)
     network = from_genotype(
         genotype, len(fold.task.channel_names), fold.task.num_classes, stem_channels=config.derived_stem_channels
     )

@@ -1,0 +1,272 @@
+"""Flags, --help and what a command says when something is wrong."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl import flags
+from small_task import change, write_json, write_task
+
+from scnas_keras.data.folds import open_fold
+from scnas_keras.errors import ConfigError
+from scnas_keras.options import parse, tasks, to_flagfile
+from scnas_keras.predict import PredictConfig
+from scnas_keras.retrain import RetrainConfig
+from scnas_keras.search import SearchConfig
+
+ROOT = Path(__file__).parents[1]
+
+HELP = {
+    "scnas_keras.search": ("--task", "--data_dir", "--workdir", "--budget_minutes", "--patch_size", "--flagfile", "phantom"),
+    "scnas_keras.retrain": ("--task", "--genotype", "--workdir", "--epochs", "--fold"),
+    "scnas_keras.predict": ("--model", "--image", "--output", "--mirror"),
+    "tools/derive": ("--genotype", "--channels", "--classes", "--output"),
+    "tools/export": ("--model", "--output", "tf.saved_model.load"),
+    "tools/cost": ("--network", "--patch_size", "--json"),
+    "tools/draw": ("--genotype", "--output"),
+}
+HELP_SCRIPT = """
+import runpy, sys
+name = sys.argv[1]
+sys.argv = [name, "--help"]
+(runpy.run_path if name.startswith("tools/") else runpy.run_module)(name, run_name="__main__")
+heavy = {"tensorflow", "keras", "jax", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize("name", HELP)
+def test_help_is_quick_and_complete(name):
+    done = subprocess.run([sys.executable, "-c", HELP_SCRIPT, name], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert not [word for word in HELP[name] if word not in done.stdout]
+
+
+def words(*flags_):
+    return ["command", *flags_]
+
+
+@pytest.mark.parametrize("task", tasks())
+def test_a_task_is_its_flagfile(task):
+    assert parse(SearchConfig, words(f"--task={task}")) == parse(SearchConfig, words(f"--flagfile={tasks()[task]}"))
+    assert parse(SearchConfig, words("--task", task)).task == task
+
+
+def test_other_commands_take_from_the_task_what_describes_it():
+    search, retrain = (parse(config, words("--task=hippocampus")) for config in (SearchConfig, RetrainConfig))
+    assert retrain.patch_size == search.patch_size != RetrainConfig().patch_size and retrain.spacing == search.spacing
+    assert search.epochs != SearchConfig().epochs and retrain.epochs == RetrainConfig().epochs
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_is_said_on_the_command_line_wins_over_the_task(before):
+    said = ["--patch_size=16,16,24", "--stem_channels=4"]
+    arguments = [*said, "--task=phantom"] if before else ["--task=phantom", *said]
+    config = parse(SearchConfig, words(*arguments))
+    assert config.patch_size == (16, 16, 24) and config.stem_channels == 4
+    assert config.steps_per_epoch == parse(SearchConfig, words("--task=phantom")).steps_per_epoch
+
+
+def test_of_a_flag_given_twice_the_later_counts(tmp_path):
+    assert parse(SearchConfig, words("--epochs=3", "--epochs=5")).epochs == 5
+    (tmp_path / "flags.cfg").write_text("# a comment\n--epochs=7\n")
+    assert parse(SearchConfig, words("--epochs=3", f"--flagfile={tmp_path}/flags.cfg")).epochs == 7
+    assert parse(SearchConfig, words(f"--flagfile={tmp_path}/flags.cfg", "--epochs=3")).epochs == 3
+
+
+@pytest.mark.parametrize("text, value", [("--recompute", True), ("--norecompute", False), ("--recompute=true", True)])
+def test_switches(text, value):
+    assert parse(SearchConfig, words(text)).recompute is value
+
+
+def test_values_have_their_types():
+    config = parse(SearchConfig, words("--spacing=1,0.5,2", "--alpha_betas=0.5,0.9", "--budget_minutes=3", "--task=custom"))
+    assert config.spacing == (1.0, 0.5, 2.0) and config.alpha_betas == (0.5, 0.9) and config.budget_minutes == 3.0
+    assert parse(SearchConfig, words()) == SearchConfig()
+
+
+@pytest.mark.parametrize("config_class, changes", [
+    (SearchConfig, {}),
+    (SearchConfig, {"spacing": (1.0, 0.7, 2.5), "patch_size": (8, 16, 24), "recompute": True, "workdir": "a b/c"}),
+    (SearchConfig, {"alpha_lr": 1e-5, "weights_lr": 1 / 3, "relaxation": "softmax", "epochs": 1, "budget_minutes": 0.5}),
+    (RetrainConfig, {"genotype": "runs/a=b", "data_dir": "~/x,y"}),
+], ids=["task", "tuples", "numbers", "retrain"])  # fmt: skip
+@pytest.mark.parametrize("task", ["hippocampus", "custom"])
+def test_a_run_can_be_repeated_from_its_flagfile(task, config_class, changes, tmp_path):
+    config = dataclasses.replace(parse(config_class, words(f"--task={task}")), **changes)
+    (tmp_path / "flags.cfg").write_text(to_flagfile(config))
+    assert parse(config_class, words(f"--flagfile={tmp_path}/flags.cfg")) == config
+
+
+def test_a_config_without_task_survives_its_flagfile(tmp_path):
+    for config in (SearchConfig(), RetrainConfig(plateau=0.5), PredictConfig(image="x", mirror=True)):
+        (tmp_path / "flags.cfg").write_text(to_flagfile(config))
+        assert parse(type(config), words(f"--flagfile={tmp_path}/flags.cfg")) == config
+
+
+@pytest.mark.parametrize("argument, error, named", [
+    ("--task=spine", ConfigError, ("spine", "phantom", "hippocampus", "custom")),
+    ("--epoch=3", flags.Error, ("epoch",)),
+    ("--epochs=many", flags.Error, ("epochs", "many")),
+    ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "40,56,40")),
+    ("--relaxation=hard", flags.Error, ("relaxation", "hard", "softmax")),
+    ("--flagfile=absent.cfg", flags.Error, ("absent.cfg",)),
+    ("epochs=3", ConfigError, ("epochs=3", "--name=value")),
+])  # fmt: skip
+def test_flags_that_cannot_be_understood_are_named(argument, error, named):
+    with pytest.raises(error) as caught:
+        parse(SearchConfig, words(argument))
+    assert not [word for word in named if word not in str(caught.value)], str(caught.value)
+
+
+@pytest.fixture
+def task(tmp_path):
+    return write_task(tmp_path / "task")
+
+
+def files(folder):
+    return sorted(path.name for path in folder.rglob("*")) if folder.exists() else []
+
+
+def no_dataset(task):
+    (task / "dataset.json").unlink()
+
+
+def no_folder(task):
+    task.rename(task.with_name("elsewhere"))
+
+
+def all_background(task):
+    change(task / "labelsTr" / "case_1.nii.gz", lambda label: label.fill(0))
+
+
+def undeclared_label(task):
+    change(task / "labelsTr" / "case_2.nii.gz", lambda label: label.__setitem__((5, 5, 5), 7))
+
+
+def not_a_number(task):
+    change(task / "imagesTr" / "case_0.nii.gz", lambda image: image.__setitem__((5, 5, 5, 0), np.nan))
+
+
+def cut_off(task):
+    file = task / "imagesTr" / "case_0.nii.gz"
+    file.write_bytes(file.read_bytes()[:300])
+
+
+# damage, flags, words of the message
+BAD_FLAGS = {
+    "unknown task": ({"task": "spine"}, ("--task=spine", "Known tasks", "custom")),
+    "stem channels": ({"stem_channels": 6}, ("6", "multiple of 4", "4 or 8")),
+    "derived stem channels": ({"derived_stem_channels": 50}, ("50", "48 or 52")),
+    "epochs": ({"epochs": 0}, ("--epochs=0", "above 0")),
+    "budget": ({"budget_minutes": -1}, ("--budget_minutes=-1", "above 0")),
+    "betas": ({"alpha_betas": "0.9"}, ("--alpha_betas", "two numbers", "0.9")),
+    "patch": ({"patch_size": "8,12,8"}, ("--patch_size=8,12,8", "multiple of 8", "instead of 12 use 8 or 16")),
+    "flag": ({"epohcs": 3}, ("epohcs",)),
+    "fold": ({"fold": 3}, ("--fold=3", "0 to 2")),
+    "folds": ({"num_folds": 5}, ("--num_folds=5", "found 3", "--num_folds=3")),
+    "spacing": ({"spacing": "1,1"}, ("--spacing", "three positive numbers")),
+}
+BAD_DATA = {
+    "no folder": (no_folder, ("{task}", "no such folder", "--data_dir")),
+    "no dataset.json": (no_dataset, ("{task}", "dataset.json")),
+    "all background": (all_background, ("{task}/labelsTr/case_1.nii.gz", "every voxel is background", "Label the case")),
+    "undeclared label": (undeclared_label, ("{task}/labelsTr/case_2.nii.gz", "7 (1 voxels)", '"labels"')),
+    "NaN": (not_a_number, ("{task}/imagesTr/case_0.nii.gz", "1 voxels that are NaN", "Replace them")),
+    "cut off": (cut_off, ("{task}/imagesTr/case_0.nii.gz", "again")),
+}
+
+
+@pytest.fixture
+def search(command, task, tmp_path, capsys):
+    """Runs a search that must be refused; returns the message."""
+
+    def call(**changes):
+        settings = {"task": "custom", "data_dir": task, "cache_dir": tmp_path / "cache", "workdir": tmp_path / "run",
+                    "num_folds": 3, "processes": 1, "patch_size": "8,8,8", "stem_channels": 4, "epochs": 1} | changes
+        with pytest.raises(SystemExit) as caught:
+            command("scnas_keras.search", **{name: value for name, value in settings.items() if value is not None})
+        captured = capsys.readouterr()
+        assert caught.value.code == 2 and not captured.out
+        assert captured.err.count("error: ") == 1 and "Traceback" not in captured.err
+        return captured.err[captured.err.index("error: "):]
+
+    return call
+
+
+@pytest.mark.parametrize("name", BAD_FLAGS)
+def test_bad_flags_are_refused_before_any_work(name, search, tmp_path):
+    changes, expected = BAD_FLAGS[name]
+    message = search(**changes)
+    assert not [word for word in expected if word not in message], message
+    assert not (tmp_path / "run").exists() and not files(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_bad_data_are_refused_by_file_and_remedy(name, search, task, tmp_path):
+    damage, expected = BAD_DATA[name]
+    damage(task)
+    message = search()
+    assert not [word for word in expected if word.format(task=task) not in message], message
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_data_folder_the_layout_is_explained(search, monkeypatch):
+    monkeypatch.delenv("SCNAS_DATA_DIR", raising=False)
+    message = search(data_dir=None)
+    assert "--data_dir" in message and "SCNAS_DATA_DIR" in message and "imagesTr" in message
+
+
+def test_without_a_workdir_or_task_nothing_starts(search, tmp_path):
+    assert "--workdir=DIR" in search(workdir=None)
+    assert "--task=phantom" in search(task=None)
+
+
+def test_another_runs_folder_is_left_alone(search, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "flags.cfg").write_text("--task=custom\n--epochs=2\n")
+    (run / "history.csv").write_text("epoch\n1\n")
+    message = search()
+    assert "--epochs: 2 there, 1 here" in message and f"--flagfile={run / 'flags.cfg'}" in message
+    assert files(run) == ["flags.cfg", "history.csv"] and "--epochs=2" in (run / "flags.cfg").read_text()
+    assert not files(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("damage", [all_background, not_a_number, no_dataset])
+def test_the_same_command_goes_on_once_the_data_are_mended(damage, search, task, tmp_path):
+    damage(task)
+    search()
+    write_task(task)
+    write_json(task, [f"case_{index}" for index in range(3)])
+    config = SearchConfig(task="custom", data_dir=str(task), cache_dir=str(tmp_path / "cache"), num_folds=3)
+    fold = open_fold(config)
+    assert sorted(fold.cases) == ["case_0", "case_1", "case_2"]
+    assert [len(part) for part in (fold.split.weights, fold.split.logits, fold.split.validation)] == [1, 1, 1]
+
+
+def test_retrain_needs_a_genotype(command, task, tmp_path, capsys):
+    settings = {"task": "custom", "data_dir": task, "workdir": tmp_path / "run"}
+    for genotype, message in ((None, "--genotype=FILE"), (task / "dataset.json", "Not a genotype"), (task, "genotype.json: can't be read")):
+        with pytest.raises(SystemExit) as caught:
+            command("scnas_keras.retrain", **settings, **({"genotype": genotype} if genotype else {}))
+        assert caught.value.code == 2 and message in capsys.readouterr().err
+    assert not files(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name, flags_, message", [
+    ("tools/derive", {"channels": 2}, "Missing: --genotype, --classes, --output"),
+    ("tools/derive", {"genotype": "g.json", "channels": 2, "classes": 3, "output": "model.h5"}, "end in .keras"),
+    ("tools/cost", {"network": "model.h5"}, "--network=model.h5"),
+    ("tools/cost", {"network": "absent.json"}, "absent.json: can't be read"),
+    ("tools/draw", {"output": "x.svg"}, "--genotype=FILE"),
+    ("tools/export", {"model": "absent.keras"}, "--output=DIR"),
+])  # fmt: skip
+def test_tools_say_what_is_missing(name, flags_, message, command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        command(name, **flags_)
+    assert caught.value.code == 2 and message in capsys.readouterr().err and not files(tmp_path)

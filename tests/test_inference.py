@@ -1,0 +1,279 @@
+"""From patches to whole scans, model folders, the predict command and SavedModels."""
+
+import itertools
+import os
+import subprocess
+import sys
+
+import keras
+import nibabel as nib
+import numpy as np
+import pytest
+from small_task import write_task
+from test_networks_derived import SMALL, chain_genotype, random_genotype
+
+from scnas_keras.data.phantoms import write_phantoms
+from scnas_keras.data.plans import Normalization, Plan
+from scnas_keras.data.preprocessing import crop_to_nonzero, preprocess_image
+from scnas_keras.data.volumes import read_image, read_label
+from scnas_keras.errors import DataError
+from scnas_keras.inference.export import export_saved_model
+from scnas_keras.inference.model_folder import SegmentationModel, load_network
+from scnas_keras.inference.sliding_window import predict_volume, tile_starts, tile_weight
+from scnas_keras.networks import from_genotype
+
+
+def softmax(logits):
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return shifted / shifted.sum(-1, keepdims=True)
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("patch", [2, 8, 40, 64])
+def test_tiles_cover_an_axis_and_share_half_a_patch(patch):
+    for size in range(1, 5 * patch + 2):
+        starts = tile_starts(size, patch)
+        if size <= patch:
+            assert starts == [0]
+            continue
+        assert starts[0] == 0 and starts[-1] == size - patch
+        assert all(0 < later - start <= patch / 2 for start, later in itertools.pairwise(starts))
+        assert len(starts) <= np.ceil((size - patch) / (patch / 2)) + 1
+
+
+def test_tile_weight_is_a_symmetric_positive_bell():
+    weight = tile_weight((8, 16, 7))
+    assert weight.shape == (8, 16, 7) and weight.dtype == np.float32
+    np.testing.assert_array_equal(weight, np.flip(weight))
+    assert weight.max() == 1 == weight[3, 7, 3] and weight.min() > 0
+    assert weight[3, 5, 3] == pytest.approx(np.exp(-0.5 * (2.5**2 - 0.5**2) / 2**2))  # sigma 16 / 8
+
+
+@pytest.mark.parametrize("size", [(8, 8, 8), (13, 21, 9), (5, 8, 30), (3, 4, 5)])
+def test_constant_logits_give_their_softmax_everywhere(size):
+    logits = np.array([0.3, -1.0, 2.0])
+    seen = []
+
+    def network(patch):
+        seen.append(patch.shape)
+        return np.broadcast_to(logits, (*patch.shape[:-1], 3))
+
+    result = predict_volume(network, noise(*size, 2), (8, 8, 8), 3)
+    assert result.shape == (*size, 3) and result.dtype == np.float32 and set(seen) == {(1, 8, 8, 8, 2)}
+    np.testing.assert_allclose(result, np.broadcast_to(softmax(logits), result.shape), atol=1e-6)
+
+
+def test_a_small_scan_lies_in_the_middle_of_its_patch():
+    image, seen = noise(3, 8, 5, 2), []
+    predict_volume(lambda patch: seen.append(patch) or patch, image, (8, 8, 8), 2)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0][0], np.pad(image, [(2, 3), (0, 0), (1, 2), (0, 0)]))
+
+
+@pytest.mark.parametrize("mirror", [(), (0,), (0, 1, 2)])
+@pytest.mark.parametrize("size", [(16, 8, 24), (13, 21, 9), (5, 8, 30), (3, 4, 5)])
+def test_a_pointwise_network_sees_every_voxel_in_its_place(size, mirror):
+    image = noise(*size, 3)
+    np.testing.assert_allclose(predict_volume(lambda patch: patch, image, (8, 8, 8), 3, mirror), softmax(image), atol=1e-6)
+
+
+def test_mirroring_averages_over_all_flips():
+    ramp = noise(8, 8, 8, 2, seed=1)  # a network that knows where in its patch it is
+    image = noise(8, 8, 8, 2)
+
+    def network(patch):
+        return patch * ramp
+
+    def predict(image):
+        return predict_volume(network, image, (8, 8, 8), 2, (0, 1, 2))
+
+    flips = [axes for n in range(4) for axes in itertools.combinations(range(3), n)]
+    expected = np.mean([np.flip(softmax(np.flip(image, axes) * ramp), axes) for axes in flips], axis=0)
+    np.testing.assert_allclose(predict(image), expected, atol=1e-6)
+    for axes in flips:
+        np.testing.assert_allclose(predict(np.flip(image, axes)), np.flip(predict(image), axes), atol=1e-6)
+
+
+def test_progress_counts_tiles():
+    calls = []
+    predict_volume(lambda patch: patch, noise(16, 8, 8, 2), (8, 8, 8), 2, progress=lambda *call: calls.append(call))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+KERNEL = np.array([[0.0, 1.0, -0.5], [0.0, -0.7, 1.0]], np.float32)  # class 1 is bright in T1, class 2 in T2
+
+
+def pointwise_model():
+    """A model whose answer is known at every voxel."""
+    network = keras.Sequential([keras.Input((None, None, None, 2)), keras.layers.Dense(3, use_bias=False)])
+    network.set_weights([KERNEL])
+    plan = Plan((1.0, 1.0, 1.0), (Normalization("T1", "zscore"), Normalization("T2", "zscore")), {0: "background", 1: "a", 2: "b"})
+    return SegmentationModel(network, plan, (16, 16, 16))
+
+
+def expected_segmentation(volume):
+    """Of `pointwise_model` for a scan of 1 mm voxels, which no step resamples."""
+    image, crop = preprocess_image(volume, pointwise_model().plan)
+    result = np.zeros(volume.array.shape[:3], np.uint8)
+    result[crop.slices] = (image @ KERNEL).argmax(-1)
+    return result
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"), num_cases=3, size=24) / "imagesTr"
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    pointwise_model().save(folder)
+    return folder
+
+
+@pytest.mark.parametrize("index", range(3), ids=["RAS", "LPS", "SRA"])
+def test_a_loaded_model_segments_scans_on_their_grid(index, phantoms, model_folder):
+    model = SegmentationModel.load(model_folder)
+    assert (model.plan, model.patch_size) == (pointwise_model().plan, (16, 16, 16))
+    volume = read_image(phantoms / f"phantom_00{index}.nii.gz")
+    segmentation = model.segment(volume)
+    assert segmentation.dtype == np.uint8 and segmentation.shape == volume.array.shape[:3]
+    np.testing.assert_array_equal(segmentation, expected_segmentation(volume))
+    assert set(np.unique(segmentation)) == {0, 1, 2}
+    assert not segmentation[~_inside(volume)].any()
+
+
+def _inside(volume):
+    box = np.zeros(volume.array.shape[:3], bool)
+    box[crop_to_nonzero(volume.array).slices] = True
+    return box
+
+
+def test_a_scan_of_other_spacing_keeps_its_own_grid(tmp_path):
+    scan = read_image(write_task(tmp_path, num_cases=1, spacing=(1.0, 2.0, 1.5)) / "imagesTr" / "case_0.nii.gz")
+    segmentation = pointwise_model().segment(scan)
+    assert segmentation.shape == scan.array.shape[:3] == (12, 10, 8) and segmentation.any()
+    assert not segmentation[0].any() and not segmentation[:, :, -1].any()
+
+
+def test_a_model_file_may_be_named_itself(model_folder):
+    assert SegmentationModel.load(model_folder / "model.keras").patch_size == (16, 16, 16)
+
+
+@pytest.mark.parametrize("name, content, words", [
+    ("model.json", None, "no such file"), ("model.keras", None, "no such file"), ("model.json", b"{", "damaged"),
+    ("model.json", b'{"patch_size": [8, 8, 8]}', "damaged"), ("model.keras", b"PK\x03\x04 cut off", "can't be read as a Keras model"),
+    ("model.keras", b"", "can't be read as a Keras model"),
+])  # fmt: skip
+def test_damaged_models_are_named(name, content, words, tmp_path):
+    pointwise_model().save(tmp_path)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        SegmentationModel.load(tmp_path)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_model_file_that_holds_code_is_refused(tmp_path):
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
+    network.save(tmp_path / "model.keras")
+    with pytest.raises(DataError, match="can't be read as a Keras model"):
+        load_network(tmp_path / "model.keras")
+
+
+def test_predict_writes_onto_the_scans_grid(command, phantoms, model_folder, tmp_path, capsys):
+    scan, output = phantoms / "phantom_002.nii.gz", tmp_path / "out" / "segmentation.nii.gz"
+    command("scnas_keras.predict", model=model_folder, image=scan, output=output)
+    assert capsys.readouterr().out == f"{output}\n"
+    original, written = nib.load(scan), nib.load(output)
+    np.testing.assert_array_equal(written.affine, original.affine)
+    assert written.shape == original.shape[:3] and written.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(read_label(output)[0], expected_segmentation(read_image(scan)))
+
+
+def test_predict_takes_folders_and_draws(command, phantoms, model_folder, tmp_path):
+    command("scnas_keras.predict", "--overlay", "--mirror", model=model_folder, image=phantoms, output=tmp_path)
+    names = [f"phantom_00{index}" for index in range(3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(name + end for name in names for end in (".nii.gz", ".png"))
+    for name in names:
+        expected = expected_segmentation(read_image(phantoms / f"{name}.nii.gz"))
+        np.testing.assert_array_equal(read_label(tmp_path / f"{name}.nii.gz")[0], expected)
+
+
+@pytest.mark.parametrize("image, output", [("a.nii.gz", "a.nii.gz"), ("a.nii.gz", "."), (".", "."), ("a.nii.gz", "link.nii.gz")])
+def test_predict_never_overwrites_a_scan(image, output, command, phantoms, model_folder, tmp_path, capsys):
+    scan = tmp_path / "a.nii.gz"
+    content = (phantoms / "phantom_000.nii.gz").read_bytes()
+    scan.write_bytes(content)
+    if output == "link.nii.gz":
+        (tmp_path / output).symlink_to(scan)
+    files = sorted(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as caught:
+        command("scnas_keras.predict", model=model_folder, image=tmp_path / image, output=tmp_path / output)
+    assert caught.value.code == 2 and "would overwrite the scan" in capsys.readouterr().err
+    assert scan.read_bytes() == content and sorted(tmp_path.iterdir()) == files
+
+
+@pytest.mark.parametrize("flags, words", [
+    ({"output": None}, "--output is missing"), ({"image": "absent.nii.gz"}, "neither a file nor a folder"),
+    ({"output": "segmentation.png"}, "end in .nii.gz"), ({"model": "absent"}, "no such file"),
+])  # fmt: skip
+def test_predict_says_what_is_wrong(flags, words, command, phantoms, model_folder, tmp_path, capsys):
+    settings = {"model": model_folder, "image": phantoms / "phantom_000.nii.gz", "output": tmp_path / "s.nii.gz"} | flags
+    with pytest.raises(SystemExit) as caught:
+        command("scnas_keras.predict", **{name: value for name, value in settings.items() if value is not None})
+    assert caught.value.code == 2 and words in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+SERVE = """
+import sys
+import numpy as np, tensorflow as tf
+served = tf.saved_model.load(sys.argv[1])
+outputs = []
+with np.load(sys.argv[2]) as file:
+    for name in file.files:
+        dataset = tf.data.Dataset.from_tensor_slices(file[name]).batch(1).map(served.serve)
+        assert dataset.element_spec.shape[-1] == 3, dataset.element_spec
+        outputs.append(np.concatenate(list(dataset.as_numpy_iterator())))
+np.savez(sys.argv[3], *outputs)
+assert "scnas_keras" not in sys.modules
+assert "image" in served.signatures["serving_default"].structured_input_signature[1]
+"""
+
+
+def test_a_saved_model_serves_without_this_package(tmp_path):
+    network = from_genotype(random_genotype(6, SMALL), 2, 3, stem_channels=8)
+    export_saved_model(network, tmp_path / "export")
+    images = [noise(2, 8, 16, 8, 2), noise(1, 9, 14, 5, 2, seed=1)]
+    np.savez(tmp_path / "inputs.npz", *images)
+    arguments = [tmp_path / name for name in ("export", "inputs.npz", "outputs.npz")]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, "-c", SERVE, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        first, second = (outputs[name] for name in outputs.files)
+    padded = np.pad(images[1], [(0, 0), (3, 4), (1, 1), (1, 2), (0, 0)])  # to 16 x 16 x 8
+    np.testing.assert_allclose(first, softmax(np.asarray(network(images[0]))), atol=1e-5)
+    np.testing.assert_allclose(second, softmax(np.asarray(network(padded)))[:, 3:-4, 1:-1, 1:-2], atol=1e-5)
+    assert second.shape == (1, 9, 14, 5, 3)
+    for probabilities in (first, second):
+        np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
+
+
+def test_the_export_command_leaves_folders_with_content_alone(command, tmp_path, capsys):
+    from_genotype(chain_genotype(), 2, 3, stem_channels=4).save(tmp_path / "model.keras")
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "letter.txt").write_text("Dear")
+    for output in (taken, taken / "letter.txt"):
+        with pytest.raises(SystemExit) as caught:
+            command("tools/export", model=tmp_path / "model.keras", output=output)
+        assert caught.value.code == 2 and "not an empty folder" in capsys.readouterr().err
+    assert [path.name for path in taken.iterdir()] == ["letter.txt"] and (taken / "letter.txt").read_text() == "Dear"
+    (tmp_path / "empty").mkdir()
+    command("tools/export", model=tmp_path / "model.keras", output=tmp_path / "empty")
+    assert (tmp_path / "empty" / "saved_model.pb").is_file()
