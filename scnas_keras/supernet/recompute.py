@@ -24,7 +24,8 @@ class Recomputed:
 
     def __init__(self, layer: keras.Layer):
         self._layer = layer
-        self._functions: dict[tuple, tuple[Callable, Callable]] = {}
+        self._forward: dict[tuple[int, ...], Callable] = {}
+        self._backward: dict[tuple[tuple[int, ...], bool], Callable] = {}
 
     def __call__(self, inputs: Sequence[Pieces], weights: Sequence[keras.Variable], learn: Collection[str]) -> tf.Tensor:
         """Runs the layer on the sum of the inputs, each the concatenation of its pieces.
@@ -32,9 +33,11 @@ class Recomputed:
         The weights have gradients if `learn` holds `WEIGHTS`, the inputs always have.
         """
         lengths, learn_weights = tuple(map(len, inputs)), WEIGHTS in learn
-        if (lengths, learn_weights) not in self._functions:
-            self._functions[lengths, learn_weights] = self._trace(lengths, learn_weights)
-        forward, backward = self._functions[lengths, learn_weights]
+        if lengths not in self._forward:
+            self._forward[lengths] = self._trace_forward(lengths)
+        if (lengths, learn_weights) not in self._backward:
+            self._backward[lengths, learn_weights] = self._trace_backward(lengths, learn_weights)
+        forward, backward = self._forward[lengths], self._backward[lengths, learn_weights]
         pieces = [piece for pieces in inputs for piece in pieces]
         weights = [tf.convert_to_tensor(w) for w in weights]
 
@@ -44,24 +47,27 @@ class Recomputed:
 
         return recomputed(*pieces, *(weights if learn_weights else ()))
 
-    def _trace(self, lengths: tuple[int, ...], learn_weights: bool) -> tuple[Callable, Callable]:
-        def run(pieces, weights):
-            rest = iter(pieces)
-            terms = [[next(rest) for _ in range(length)] for length in lengths]
-            terms = [tf.concat(term, axis=-1) if len(term) > 1 else term[0] for term in terms]
-            x = tf.add_n(terms) if len(terms) > 1 else terms[0]
-            return self._layer.stateless_call(weights, [], x)[0]
+    def _run(self, lengths: tuple[int, ...], pieces: Pieces, weights: Sequence[tf.Tensor]) -> tf.Tensor:
+        rest = iter(pieces)
+        terms = [[next(rest) for _ in range(length)] for length in lengths]
+        terms = [tf.concat(term, axis=-1) if len(term) > 1 else term[0] for term in terms]
+        x = tf.add_n(terms) if len(terms) > 1 else terms[0]
+        return self._layer.stateless_call(weights, [], x)[0]
 
+    def _trace_forward(self, lengths: tuple[int, ...]) -> Callable:
         @graph_function
         def forward(pieces, weights):
-            return run(pieces, weights)
+            return self._run(lengths, pieces, weights)
 
+        return forward
+
+    def _trace_backward(self, lengths: tuple[int, ...], learn_weights: bool) -> Callable:
         @graph_function
         def backward(pieces, weights, dy):
             targets = [*pieces, *weights] if learn_weights else list(pieces)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(targets)
-                y = run(pieces, weights)
+                y = self._run(lengths, pieces, weights)
             return tape.gradient(y, targets, dy)
 
-        return forward, backward
+        return backward
