@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from absl import flags, logging
 
+from scnas_keras.errors import ConfigError
+
 
 def set_up_logging() -> None:
     """Log lines to stderr as `12:34:56 message`."""
@@ -24,11 +26,22 @@ def load_tensorflow() -> None:
     Without a GPU it reports a search for CUDA as an error, which has frightened many.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _held_stderr():
+        import keras
         import tensorflow as tf
 
         devices = tf.config.list_physical_devices("GPU")
-    logging.info("computing on %s", f"{len(devices)} GPU" if devices else f"the CPU ({os.cpu_count()} cores); no GPU found")
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(f"KERAS_BACKEND={keras.backend.backend()}: this command needs KERAS_BACKEND=tensorflow.")
+    for device in devices:
+        tf.config.experimental.set_memory_growth(device, True)
+    if devices:
+        logging.info("computing on %d GPU", len(devices))
+    elif os.path.exists("/dev/nvidia0"):
+        logging.warning("computing on the CPU: there is a GPU, but TensorFlow has no CUDA for it; pip install '.[and-cuda]'")
+    else:
+        logging.info("computing on the CPU (%d cores); no GPU found", os.cpu_count())
 
 
 @contextlib.contextmanager

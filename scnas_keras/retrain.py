@@ -13,7 +13,7 @@ from scnas_keras.options import option, run
 
 @dataclasses.dataclass(frozen=True)
 class RetrainConfig(DataConfig):
-    """All settings of a training. Defaults follow SCNAS (section 3)."""
+    """All settings of a training. Loss, optimizer, rate and plateau are SCNAS' (section 3); batch and width are smaller."""
 
     genotype: str | None = option(None, "The architecture: a genotype.json, or the folder of a search.", "Network")
     workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
@@ -23,9 +23,16 @@ class RetrainConfig(DataConfig):
     budget_minutes: float | None = option(
         None, "Wall time for the training; replaces --epochs, and the schedule stretches to fit.", "Run"
     )
+    checkpoint_minutes: float = option(
+        2.0, "Least time between savings of an unfinished run, after an epoch; the same command goes on from there.", "Run"
+    )
     batch_size: int = option(2, "Patches a step; the paper's is 8.", "Run")
     derived_stem_channels: int = option(64, "Channels at full resolution; the paper's is 68.", "Network", of_task=True)
     learning_rate: float = option(3e-4, "Adam's learning rate.", "Weights")
+    schedule: str = option(
+        "plateau", "How the rate falls: at plateaus of the training loss (SCNAS), or as (1 - t) ^ 0.9 over the run (nnU-Net); "
+        "the latter suits short runs.", "Weights", choices=("plateau", "poly"),
+    )  # fmt: skip
     plateau: float = option(
         0.06, "Divide the rate by 5 when the training loss stands still for this share of the run.", "Weights"
     )

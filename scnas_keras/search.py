@@ -15,7 +15,7 @@ from scnas_keras.options import option, run
 
 @dataclasses.dataclass(frozen=True)
 class SearchConfig(DataConfig):
-    """All settings of a search. Defaults are SCNAS' own where the paper is clear (see docs/search.md)."""
+    """All settings of a search. docs/search.md says which are the paper's and why others are not."""
 
     takes_all_task_flags: ClassVar[bool] = True
 
@@ -26,7 +26,10 @@ class SearchConfig(DataConfig):
     )
     validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
     budget_minutes: float | None = option(
-        None, "Wall time for the whole search; replaces --epochs, and the schedules stretch to fit.", "Run"
+        None, "Wall time for the search, once the scans are prepared; replaces --epochs, and the schedules stretch to fit.", "Run"
+    )
+    checkpoint_minutes: float = option(
+        2.0, "Least time between savings of an unfinished run, after an epoch; the same command goes on from there.", "Run"
     )
     batch_size: int = option(1, "Patches a step, for the weights and for the logits each.", "Run")
     stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network")

@@ -94,6 +94,23 @@ def test_each_step_leaves_the_other_level_alone():
     assert changed() == {supernet.logits.path}
 
 
+def test_a_step_learns_weights_on_the_first_batch_and_logits_on_the_second():
+    stepped, by_hand = small_supernet(), small_supernet()
+    tf.function(lambda: stepped.train_step((batch(0), batch(1))), autograph=False)()
+
+    @tf.function(autograph=False)
+    def steps():
+        gradients = by_hand.weights_gradient(*batch(0))[1]
+        by_hand.optimizer.apply(gradients, by_hand.weight_variables)
+        gradient = by_hand.logits_gradient(*batch(1))[1]
+        by_hand.logits_optimizer.apply([gradient], [by_hand.logits])
+
+    steps()
+    assert np.any(np.array(stepped.logits))
+    for ours, theirs in zip(stepped.trainable_variables, by_hand.trainable_variables):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
 def test_fit_alternates_and_learns():
     supernet = small_supernet()
     supernet.optimizer.learning_rate = 1.0

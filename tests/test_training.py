@@ -126,7 +126,7 @@ def test_horizon_of_epochs(now):
     now.seconds, horizon.done = 1030.0, 2
     assert horizon.fraction == 0.25 and horizon.seconds_left == 90
     now.seconds, horizon.done = 1e9, 8
-    assert horizon.fraction == 1 and horizon.seconds_left == 0 and not horizon.over
+    assert horizon.fraction == 1 and horizon.seconds_left == 0 and horizon.over
 
 
 def test_horizon_of_time_leaves_reading_the_data_out_of_the_schedules(now):

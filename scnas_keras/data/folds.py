@@ -1,6 +1,7 @@
 """From a task's name to prepared cases in their parts of a fold: what every command does first."""
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -41,7 +42,8 @@ class DataConfig:
         None, "Voxels of a training patch along x,y,z, divisible by 8. Default: the median scan, 64 at most.", "Data", of_task=True
     )
     foreground_share: float = option(0.5, "Share of the patches that are centred on a labelled voxel.", "Data", of_task=True)
-    seed: int = option(0, "Of the folds, patches, start values and draws.", "Run")
+    split_seed: int = option(0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Data")
+    seed: int = option(0, "Of patches, start values and draws.", "Run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,12 @@ class Fold:
     patch_size: tuple[int, ...]
     cases: dict[str, PreparedCase]
 
+    @property
+    def digest(self) -> str:
+        """Tells whether two runs have the same data, split and preprocessing."""
+        content = [self.split, self.plan, self.patch_size, {name: str(case.folder.name) for name, case in self.cases.items()}]
+        return hashlib.sha256(repr(content).encode()).hexdigest()
+
     def part(self, *names: str) -> list[PreparedCase]:
         """Cases of some parts ("weights", "logits", "validation"), in order."""
         return [self.cases[case] for name in names for case in getattr(self.split, name)]
@@ -77,7 +85,7 @@ def open_fold(config: DataConfig) -> Fold:
         check_patch(config.patch_size)
     task = load_task(_task_folder(config))
     verify_headers(task)
-    split = split_cases([case.name for case in task.cases], config.fold, config.num_folds, config.seed)
+    split = split_cases([case.name for case in task.cases], config.fold, config.num_folds, config.split_seed)
     plan = make_plan(task, config.spacing or "median", config.processes)
     cases = {case.name: case for case in prepare(task, plan, cache_folder(config), config.processes)}
     patch_size = config.patch_size or default_patch([case.shape for case in cases.values()])
@@ -105,6 +113,5 @@ def _task_folder(config: DataConfig) -> pathlib.Path:
     if config.task is None:
         raise ConfigError("Name a task with --task, for example --task=phantom to try the program without any data; see --help.")
     if config.task == "phantom" and not config.data_dir:
-        folder = cache_folder(config) / f"Phantom-{config.num_phantoms}-{config.seed}"
-        return write_phantoms(folder, num_cases=config.num_phantoms, seed=config.seed)
+        return write_phantoms(cache_folder(config) / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
     return find_task(config.task, config.data_dir)

@@ -17,7 +17,7 @@ from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
 
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
-_READ_ERRORS = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, EOFError, ValueError,
+_READ_ERRORS = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, EOFError, ValueError, OverflowError,
                 zlib.error)
 
 

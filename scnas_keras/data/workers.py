@@ -77,6 +77,7 @@ def _parallel(function: Callable, cases: Sequence[Case], processes: int) -> Iter
             yield future.result()
     except concurrent.futures.process.BrokenProcessPool as error:
         raise DataError(f"A worker process was killed, most likely because memory ran out with {processes} workers. "
-                        "What is finished is kept: start again with fewer processes.") from error
+                        "What is finished is kept: start again with fewer processes (--processes=1). In a script of your "
+                        "own, put the call under if __name__ == \"__main__\":, as Python's worker processes demand.") from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tqdm
 
 from scnas_keras.data.plans import Plan
 from scnas_keras.data.preprocessing import preprocess_image, restore_probabilities
@@ -40,7 +42,14 @@ class SegmentationModel:
 
     def probabilities(self, image: np.ndarray, mirror_axes: Sequence[int] = ()) -> np.ndarray:
         """Class probabilities [x, y, z, classes] of a preprocessed scan [x, y, z, channels]."""
-        return predict_volume(self.network.predict_on_batch, image, self.patch_size, len(self.plan.labels), mirror_axes)
+        with tqdm.tqdm(desc="tiles", leave=False, disable=None, file=sys.stderr) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            network, classes = self.network.predict_on_batch, len(self.plan.labels)
+            return predict_volume(network, image, self.patch_size, classes, mirror_axes, progress)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""

@@ -105,7 +105,7 @@ class Conv(_NormalizedConv):
         return {"kernel": ((3,) * rank + (channels, channels), math.sqrt(2 / (3**rank * channels)))}
 
     def convolve(self, x):
-        return ops.conv(x, self.kernel, strides=self.stride, padding="same")
+        return ops.conv(x, self.kernel, strides=self.stride, padding="same", data_format="channels_last")
 
 
 @_serializable
@@ -134,7 +134,7 @@ class DilatedSeparableConv(_NormalizedConv):
         rate, stride, kernel = self.rate, self.stride, self.depthwise * self.pointwise
         if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
             x, rate, stride = subsample(x), rate // 2, 1
-        y = ops.conv(x, kernel, padding="same", dilation_rate=rate)
+        y = ops.conv(x, kernel, padding="same", data_format="channels_last", dilation_rate=rate)
         return subsample(y) if stride == 2 else y
 
     def get_config(self):
@@ -157,9 +157,9 @@ class Pool(Operation):
             return x
         pool = {"max": ops.max_pool, "average": ops.average_pool}[self.mode]
         if self.stride == 2:
-            return pool(x, 3, 2, padding="same")
+            return pool(x, 3, 2, padding="same", data_format="channels_last")
         for axis in range(rank):  # one axis at a time: the same result at half the cost of a cubic window
-            x = pool(x, tuple(3 if i == axis else 1 for i in range(rank)), 1, padding="same")
+            x = pool(x, tuple(3 if i == axis else 1 for i in range(rank)), 1, padding="same", data_format="channels_last")
         return x
 
     def _pool_axis(self, x, axis: int):

@@ -67,7 +67,7 @@ class Stem(layers.Layer):
         self.norm.build((*input_shape[:-1], self.channels))
 
     def call(self, x):
-        return self.norm(ops.conv(x, self.kernel, padding="same"))
+        return self.norm(ops.conv(x, self.kernel, padding="same", data_format="channels_last"))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.channels)

@@ -143,5 +143,3 @@ SCNAS = SearchSpace(
     layout=(REDUCTION, ENCODER) * 3 + (EXPANSION, DECODER) * 3,
 )
 """Kim et al. 2019: 12 cells with 4 intermediate nodes, eight operations; the sixth cell is the inter-cell."""
-
-PRESETS = {space.name: space for space in (SCNAS,)}

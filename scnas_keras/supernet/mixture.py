@@ -2,9 +2,8 @@
 
 A search step runs only the operations that were drawn, but a graph must hold all of them. Inlining them on every edge
 does not finish tracing. Here all edges of one signature (channels, stride) call the same two graph functions, forward
-and backward, that hold one `switch_case` over the operations for each drawn one and are never inlined. The backward
-function runs a drawn operation again before it differentiates it, so that between the passes nothing is kept but the
-edge's input.
+and backward, that hold one `switch_case` over the operations for each drawn one and are never inlined. Between the passes
+only the edge's input is kept and, unless it is to be computed again, the drawn convolution's output.
 """
 
 import contextlib
@@ -84,9 +83,11 @@ class Mixture:
             draw: of this edge, [k] operations and weights.
             parameters: [size], the edge's own.
             learn: `WEIGHTS` for gradients of the parameters, `LOGITS` for gradients of the draw's weights; what is not
-                asked for is not computed. x always has a gradient.
+                asked for is not computed. With either, x has a gradient too.
         """
         forward, key = self._forward(bool(learn)), frozenset(learn)
+        if not key:
+            return forward(x, draw.operations, tf.cast(draw.weights, x.dtype), parameters)[0]
         if key not in self._backward:
             self._backward[key] = self._trace_backward(key)
         backward = self._backward[key]

@@ -9,8 +9,6 @@ import dataclasses
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-RELAXATIONS = ("gumbel_pair", "softmax")
-
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
@@ -74,7 +72,7 @@ def softmax(logits: tf.Tensor, temperature: tf.Tensor) -> Draw:
 
 
 def draw(relaxation: str, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
-    """A draw by the relaxation's name, one of `RELAXATIONS`."""
+    """A draw by the relaxation's name, "gumbel_pair" or "softmax"."""
     return gumbel_pair(logits, temperature, seed) if relaxation == "gumbel_pair" else softmax(logits, temperature)
 
 

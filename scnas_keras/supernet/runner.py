@@ -23,14 +23,14 @@ from scnas_keras.spaces.space import SCNAS
 from scnas_keras.supernet.derive import derive
 from scnas_keras.supernet.relaxation import normalized_entropy
 from scnas_keras.supernet.supernet import Supernet
-from scnas_keras.training.callbacks import History, Pace, Plateau
-from scnas_keras.training.checks import check_betas, check_positive
+from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau
+from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint
+from scnas_keras.training.checks import check_betas, check_data, check_positive
 from scnas_keras.training.horizon import Horizon
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.run_folder import RunFolder, open_run
 
 COLUMNS = ("loss", "held_out_loss", "val_loss", "val_dice", "temperature", "entropy", "learning_rate", "seconds_left")
-_FOREVER = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +48,12 @@ def run_search(config: SearchConfig) -> SearchResult:
     Raises:
         ConfigError, DataError: before any training.
     """
-    horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
     check(config)
     run = open_run(config.workdir, config)
     keras.utils.set_random_seed(config.seed)
     fold = open_fold(config)
     run.begin(config)
+    horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
     supernet = build(config, fold)
     history = train(config, fold, supernet, horizon, run)
     return finish(config, fold, supernet, history, run)
@@ -63,9 +63,10 @@ def check(config: SearchConfig) -> None:
     """Refuses settings that can't work, before anything is read or written."""
     check_positive(
         config, "epochs", "steps_per_epoch", "validation_steps", "budget_minutes", "batch_size", "temperature_start",
-        "temperature_end", "weights_lr", "alpha_lr", "plateau",
+        "temperature_end", "weights_lr", "alpha_lr", "plateau", "checkpoint_minutes",
     )  # fmt: skip
     check_betas(config, "weights_betas", "alpha_betas")
+    check_data(config)
     for channels in (config.stem_channels, config.derived_stem_channels):
         SCNAS.node_channels(channels, 0)
 
@@ -84,12 +85,15 @@ def build(config: SearchConfig, fold: Fold) -> Supernet:
 
 
 def train(config: SearchConfig, fold: Fold, supernet: Supernet, horizon: Horizon, run: RunFolder) -> list[dict]:
-    """Runs all epochs; returns the rows of history.csv."""
+    """Runs all epochs, or those that an interrupted run has left; returns the rows of history.csv."""
     steps = config.steps_per_epoch or math.ceil(len(fold.split.weights) / config.batch_size)
-    parts = [_patches(config, fold, part, stream) for stream, part in enumerate(("weights", "logits"))]
-    training = tf.data.Dataset.zip(*(patch_dataset(part, config.batch_size, 0, _FOREVER) for part in parts))
-    validation = patch_dataset(_patches(config, fold, "validation", 2), config.batch_size, 0, config.validation_steps).cache()
+    history, plateau = History(run["history.csv"], COLUMNS), Plateau(horizon, config.plateau, factor=0.1)
+    optimizers = (supernet.optimizer, supernet.logits_optimizer)
+    checkpoint = Checkpoint(run[CHECKPOINT], supernet, optimizers, horizon, history, plateau, fold.digest, config.checkpoint_minutes)
     supernet.temperature.assign(config.temperature_start)
+    done = checkpoint.restore()
+    if done and horizon.over:
+        return history.rows
 
     def describe(logs):
         logs["temperature"] = float(supernet.temperature)
@@ -102,20 +106,23 @@ def train(config: SearchConfig, fold: Fold, supernet: Supernet, horizon: Horizon
             logs[name] for name in ("loss", "held_out_loss", "val_dice", "temperature", "entropy")
         )
 
-    history = History(run["history.csv"], COLUMNS)
+    parts = [_patches(config, fold, part, stream) for stream, part in enumerate(("weights", "logits"))]
+    training = tf.data.Dataset.zip(*(patch_dataset(part, config.batch_size, done * steps, FOREVER) for part in parts))
     logging.info("tracing the supernet: the first step takes a while (about half a minute on two cores) ...")
     supernet.fit(
         training,
-        epochs=_FOREVER if config.budget_minutes else config.epochs,
+        initial_epoch=done,
+        epochs=FOREVER if config.budget_minutes else config.epochs,
         steps_per_epoch=steps,
-        validation_data=validation,
+        validation_data=patch_dataset(_patches(config, fold, "validation", 2), config.batch_size, 0, config.validation_steps).cache(),
         verbose=0,
         shuffle=False,
         callbacks=[
             Pace(horizon, steps, describe),
-            Plateau(horizon, config.plateau, factor=0.1),
+            plateau,
             history,
             keras.callbacks.TensorBoard(run["tensorboard"], write_graph=False),
+            checkpoint,
         ],
     )
     return history.rows

@@ -1,6 +1,7 @@
 """Keras callbacks that a search and a training share."""
 
 import csv
+import io
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,11 @@ import keras
 import tqdm
 from absl import logging
 
+from scnas_keras.files import write_text
 from scnas_keras.training.horizon import Horizon, clock
+
+FOREVER = 10**6
+"""More epochs or batches than any run has, for runs that end by time."""
 
 
 class Pace(keras.callbacks.Callback):
@@ -34,7 +39,7 @@ class Pace(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._bar.update()
-        if self._horizon.over:
+        if self._horizon.budget_seconds is not None and self._horizon.over:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
@@ -58,7 +63,21 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
 
     def __init__(self, horizon: Horizon, share: float, **kwargs):
         super().__init__(monitor="loss", patience=1, **kwargs)
-        self._horizon, self._share = horizon, share
+        self._horizon, self._share, self._resumed = horizon, share, None
+
+    @property
+    def state(self) -> dict[str, float] | None:
+        """Best loss so far and epochs waited since, None before any; setting it lasts through the start of a fit."""
+        return None if self.best is None else {"best": float(self.best), "wait": self.wait}
+
+    @state.setter
+    def state(self, state: dict[str, float] | None) -> None:
+        self._resumed = state
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self._resumed:
+            self.best, self.wait = self._resumed["best"], self._resumed["wait"]
 
     def on_epoch_end(self, epoch, logs=None):
         self.patience = max(3, math.ceil(self._share * self._horizon.planned_epochs))
@@ -79,7 +98,8 @@ class History(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, **{name: float(logs[name]) for name in self.columns[1:] if name in logs}})
-        with open(self.path, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, self.columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.path, stream.getvalue())

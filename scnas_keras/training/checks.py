@@ -13,6 +13,15 @@ def check_positive(config: Any, *names: str) -> None:
             raise ConfigError(f"--{name}={value} must be above 0.")
 
 
+def check_data(config: Any) -> None:
+    """Raises ConfigError for seeds and shares that are out of range."""
+    for name in ("seed", "split_seed"):
+        if not 0 <= getattr(config, name) < 2**31:
+            raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to 2147483647.")
+    if not 0 <= config.foreground_share <= 1:
+        raise ConfigError(f"--foreground_share={config.foreground_share} must be from 0 to 1.")
+
+
 def check_betas(config: Any, *names: str) -> None:
     """Raises ConfigError unless each of the named settings is a pair of Adam's betas."""
     for name in names:

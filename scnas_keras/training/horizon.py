@@ -25,7 +25,18 @@ class Horizon:
 
     def begin(self) -> None:
         """Marks the beginning of the first epoch: what came before (reading data) is not part of any schedule."""
-        self._first = time.monotonic()
+        if self._first is None:
+            self._first = time.monotonic()
+
+    @property
+    def spent(self) -> tuple[float, float]:
+        """Seconds before the first epoch, and since its beginning."""
+        return self._first - self.started, time.monotonic() - self._first
+
+    def resume(self, done: int, seconds_before: float, seconds_since: float) -> None:
+        """Takes up a run that had finished `done` epochs and had spent so much time, as `spent` said."""
+        self.done, self._first = done, time.monotonic() - seconds_since
+        self.started = self._first - seconds_before
 
     @property
     def fraction(self) -> float:
@@ -39,8 +50,10 @@ class Horizon:
 
     @property
     def over(self) -> bool:
-        """Whether no time is left; never for a run of a number of epochs."""
-        return self.budget_seconds is not None and time.monotonic() - self.started >= self.budget_seconds
+        """Whether nothing is left to do: the time is up, or all epochs are done."""
+        if self.budget_seconds is None:
+            return self.done >= self.epochs
+        return time.monotonic() - self.started >= self.budget_seconds
 
     @property
     def planned_epochs(self) -> float:

@@ -69,6 +69,9 @@ def open_run(workdir: str | None, config: Any) -> RunFolder:
         _check_same(path, (path / FLAGS).read_text(encoding="utf-8"), to_flagfile(config))
     elif path.is_dir() and any(path.iterdir()):
         raise ConfigError(f"--workdir={path} holds files that are not a run's; name a new or empty folder. Nothing was changed.")
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"--workdir={path}: {existing} can't be written to; name another folder.")
     return RunFolder(path, shlex.join([pathlib.Path(sys.argv[0]).stem, *sys.argv[1:]]), time.time())
 
 

@@ -4,10 +4,11 @@ import csv
 import dataclasses
 import io
 import math
+import json
 import pathlib
+from collections.abc import Sequence
 
 import keras
-import numpy as np
 from absl import logging
 
 from scnas_keras.data.folds import Fold, open_fold
@@ -21,15 +22,15 @@ from scnas_keras.reporting.overlay import dice_scores, draw_overlay
 from scnas_keras.reporting.training_figure import draw_history
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.training.callbacks import History, Pace, Plateau
-from scnas_keras.training.checks import check_positive
+from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau
+from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint
+from scnas_keras.training.checks import check_data, check_positive
 from scnas_keras.training.horizon import Horizon
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.metrics import MeanDice
-from scnas_keras.training.run_folder import RunFolder, open_run
+from scnas_keras.training.run_folder import SUMMARY, RunFolder, open_run
 
 COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate", "seconds_left")
-_FOREVER = 10**6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,14 +49,19 @@ def run_training(config: RetrainConfig) -> TrainingResult:
     Raises:
         ConfigError, DataError, GenotypeError: before any training.
     """
-    horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
-    check_positive(config, "epochs", "batch_size", "validation_steps", "learning_rate", "budget_minutes", "steps_per_epoch")
+    check_positive(
+        config, "epochs", "batch_size", "validation_steps", "learning_rate", "budget_minutes", "steps_per_epoch", "plateau",
+        "checkpoint_minutes",
+    )  # fmt: skip
+    check_data(config)
     genotype = Genotype.load(_genotype_file(config.genotype))
     genotype.space.node_channels(config.derived_stem_channels, 0)
     run = open_run(config.workdir, config)
     keras.utils.set_random_seed(config.seed)
     fold = open_fold(config)
+    warn_of_leak(config, fold)
     run.begin(config)
+    horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
     network = from_genotype(
         genotype, len(fold.task.channel_names), fold.task.num_classes, stem_channels=config.derived_stem_channels
     )
@@ -66,33 +72,57 @@ def run_training(config: RetrainConfig) -> TrainingResult:
     return finish(config, fold, model, history, dice, run)
 
 
+def warn_of_leak(config: RetrainConfig, fold: Fold) -> None:
+    """Warns if the search that left the genotype trained on cases that this fold validates on."""
+    summary = _genotype_file(config.genotype).with_name(SUMMARY)
+    if not summary.is_file():
+        return
+    found = json.loads(summary.read_text(encoding="utf-8"))["result"]
+    if found["task"] != fold.task.name:
+        return
+    seen = set(fold.split.validation) & {*found["cases"]["weights"], *found["cases"]["logits"]}
+    if seen:
+        logging.warning(
+            "%d of %d validation cases took part in the search (%s ...): their Dice is too good. Use the search's --fold, "
+            "--num_folds and --split_seed.", len(seen), len(fold.split.validation), min(seen),
+        )  # fmt: skip
+
+
 def train(config: RetrainConfig, fold: Fold, network: keras.Model, horizon: Horizon, run: RunFolder) -> list[dict]:
-    """Fits the network on patches of the fold's training cases; returns the rows of history.csv."""
+    """Fits the network on patches of the fold's training cases, or goes on with that; returns the rows of history.csv."""
     training = PatchSampler(fold.part("weights", "logits"), fold.patch_size, config.foreground_share, config.seed * 2)
     validation = PatchSampler(fold.part("validation"), fold.patch_size, config.foreground_share, config.seed * 2 + 1)
     steps = config.steps_per_epoch or math.ceil(len(training.cases) / config.batch_size)
-    network.compile(
-        keras.optimizers.Adam(config.learning_rate), JaccardLoss(), metrics=[MeanDice(fold.task.num_classes)], jit_compile=False
-    )
+    optimizer = keras.optimizers.Adam(config.learning_rate)
+    optimizer.build(network.trainable_variables)
+    network.compile(optimizer, JaccardLoss(), metrics=[MeanDice(fold.task.num_classes)], jit_compile=False)
+    history, plateau = History(run["history.csv"], COLUMNS), Plateau(horizon, config.plateau, factor=0.2)
+    checkpoint = Checkpoint(run[CHECKPOINT], network, [optimizer], horizon, history, plateau, fold.digest, config.checkpoint_minutes)
+    done = checkpoint.restore()
+    if done and horizon.over:
+        return history.rows
 
     def describe(logs):
-        logs["learning_rate"] = float(network.optimizer.learning_rate)
+        logs["learning_rate"] = float(optimizer.learning_rate)
         logs["seconds_left"] = horizon.seconds_left
+        if config.schedule == "poly":
+            optimizer.learning_rate.assign(config.learning_rate * (1 - horizon.fraction) ** 0.9)
         return "loss %.4f  validation Dice %.3f  rate %.1e" % tuple(logs[name] for name in ("loss", "val_dice", "learning_rate"))
 
-    history = History(run["history.csv"], COLUMNS)
     network.fit(
-        patch_dataset(training, config.batch_size, 0, _FOREVER),
-        epochs=_FOREVER if config.budget_minutes else config.epochs,
+        patch_dataset(training, config.batch_size, done * steps, FOREVER),
+        initial_epoch=done,
+        epochs=FOREVER if config.budget_minutes else config.epochs,
         steps_per_epoch=steps,
         validation_data=patch_dataset(validation, config.batch_size, 0, config.validation_steps).cache(),
         verbose=0,
         shuffle=False,
         callbacks=[
             Pace(horizon, steps, describe),
-            Plateau(horizon, config.plateau, factor=0.2),
+            *([plateau] if config.schedule == "plateau" else []),
             history,
             keras.callbacks.TensorBoard(run["tensorboard"], write_graph=False),
+            checkpoint,
         ],
     )
     return history.rows
@@ -122,7 +152,7 @@ def finish(
 ) -> TrainingResult:
     """Writes the tables, the figure and the summary."""
     classes = list(fold.task.labels.values())[1:]
-    mean = [float(np.nanmean(column)) for column in np.array(list(dice.values())).T]
+    mean = [_mean(column) for column in zip(*dice.values())]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["case", *classes])
@@ -134,12 +164,12 @@ def finish(
         "fold": config.fold,
         "epochs": len(history),
         "dice": dict(zip(classes, mean)),
-        "mean_dice": float(np.mean(mean)),
+        "mean_dice": _mean([value for value in mean if value is not None]),
         "validation_images": [str(case.image) for case in fold.task.cases if case.name in dice],
     }
     run.write_summary(config, result)
     rows = [*zip(classes, mean), ("mean", result["mean_dice"])]
-    lines = [f"Dice on {len(dice)} whole validation scans of fold {config.fold}:", *(f"  {name:30} {value:.3f}" for name, value in rows)]
+    lines = [f"Dice on {len(dice)} whole validation scans of fold {config.fold}:", *(f"  {name:30} {_text(value)}" for name, value in rows)]
     return TrainingResult(model, dice, "\n".join(lines), run.path)
 
 
@@ -148,6 +178,16 @@ def _genotype_file(path: str | None) -> pathlib.Path:
         raise ConfigError("Name the architecture with --genotype=FILE: the genotype.json that a search left, or its folder.")
     file = pathlib.Path(path).expanduser()
     return file / "genotype.json" if file.is_dir() else file
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Mean of the values that are numbers; None if there is none (a class in no reference and no prediction)."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _text(value: float | None) -> str:
+    return "in no scan" if value is None else f"{value:.3f}"
 
 
 def _numbers(values: list[float]) -> str:
