@@ -121,10 +121,10 @@ def test_a_patch_that_cannot_be_halved_is_refused_with_the_nearest(patch, messag
 
 
 def test_a_patch_of_multiples_of_eight_passes():
-    check_patch((128, 8, 40))
+    assert check_patch((128, 8, 40)) is None  # does not raise
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no real data in {REAL_DATA}")
 @pytest.mark.parametrize("hint", ["brain", "hippocampus", "lung"])
 def test_real_headers_pass(hint):
-    verify_headers(load_task(find_task(hint, REAL_DATA)))
+    assert verify_headers(load_task(find_task(hint, REAL_DATA))) is None  # does not raise
