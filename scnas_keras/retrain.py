@@ -7,25 +7,16 @@ Trains the network that a search found from scratch, then segments the fold's va
 import dataclasses
 
 from scnas_keras.console import load_tensorflow
-from scnas_keras.data.folds import DataConfig
 from scnas_keras.options import option, run
+from scnas_keras.training.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class RetrainConfig(DataConfig):
+class RetrainConfig(RunConfig):
     """All settings of a training. Loss, optimizer, rate and plateau are SCNAS' (section 3); batch and width are smaller."""
 
     genotype: str | None = option(None, "The architecture: a genotype.json, or the folder of a search.", "Network")
-    workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
     epochs: int = option(500, "Epochs.", "Run")
-    steps_per_epoch: int | None = option(None, "Steps an epoch. Default: one patch for each training case.", "Run")
-    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
-    budget_minutes: float | None = option(
-        None, "Wall time for the training; replaces --epochs, and the schedule stretches to fit.", "Run"
-    )
-    checkpoint_minutes: float = option(
-        2.0, "Least time between savings of an unfinished run, after an epoch; the same command goes on from there.", "Run"
-    )
     batch_size: int = option(2, "Patches a step; the paper's is 8.", "Run")
     derived_stem_channels: int = option(64, "Channels at full resolution; the paper's is 68.", "Network", of_task=True)
     learning_rate: float = option(3e-4, "Adam's learning rate.", "Weights")

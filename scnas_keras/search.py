@@ -9,28 +9,17 @@ import dataclasses
 from typing import ClassVar
 
 from scnas_keras.console import load_tensorflow
-from scnas_keras.data.folds import DataConfig
 from scnas_keras.options import option, run
+from scnas_keras.training.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig(DataConfig):
+class SearchConfig(RunConfig):
     """All settings of a search. docs/search.md says which are the paper's and why others are not."""
 
     takes_all_task_flags: ClassVar[bool] = True
 
-    workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
     epochs: int = option(200, "Epochs of the search.", "Run")
-    steps_per_epoch: int | None = option(
-        None, "Steps an epoch; each updates weights and logits once. Default: one patch for each case that trains weights.", "Run"
-    )
-    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
-    budget_minutes: float | None = option(
-        None, "Wall time for the search, once the scans are prepared; replaces --epochs, and the schedules stretch to fit.", "Run"
-    )
-    checkpoint_minutes: float = option(
-        2.0, "Least time between savings of an unfinished run, after an epoch; the same command goes on from there.", "Run"
-    )
     batch_size: int = option(1, "Patches a step, for the weights and for the logits each.", "Run")
     stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network")
     recompute: bool = option(
