@@ -37,7 +37,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     """
     pairs = _pairs(config)
     load_tensorflow()
-    from scnas_keras.data.volumes import read_image, write_label
+    from scnas_keras.formats.volumes import read_image, write_label
     from scnas_keras.inference.model_folder import SegmentationModel
     from scnas_keras.reporting.overlay import draw_overlay
 

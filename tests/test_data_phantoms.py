@@ -5,8 +5,8 @@ from small_task import write_task
 
 from scnas_keras.data.phantoms import make_phantom, write_phantoms
 from scnas_keras.data.tasks import load_task
-from scnas_keras.data.verification import verify_headers, verify_voxels
-from scnas_keras.data.volumes import read_image, read_label
+from scnas_keras.verification.checks import verify_headers, verify_voxels
+from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.errors import ConfigError, DataError
 
 
@@ -47,12 +47,12 @@ def test_phantoms_make_a_sound_task_in_several_orientations(tmp_path):
     verify_headers(task)
     stored = set()
     for index, case in enumerate(task.cases):
-        volume, (label, _) = read_image(case.image), read_label(case.label)
+        volume, (label, _) = read_image(case.images), read_label(case.label)
         phantom = make_phantom(index, size=32, seed=0)
         assert verify_voxels(case, volume.array, label, task) == []
         np.testing.assert_array_equal(volume.array, phantom.image)
         np.testing.assert_array_equal(label, phantom.label)
-        stored.add(nib.aff2axcodes(nib.load(case.image).affine))
+        stored.add(nib.aff2axcodes(nib.load(case.images[0]).affine))
     assert len(stored) == 3
 
 

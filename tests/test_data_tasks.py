@@ -16,7 +16,7 @@ def test_a_task_is_read_from_dataset_json(tmp_path):
     assert task.labels == {0: "background", 1: "left", 2: "right"}
     assert task.num_classes == 3
     assert [case.name for case in task.cases] == ["case_0", "case_1", "case_2"]
-    assert task.cases[1].image == tmp_path / "imagesTr" / "case_1.nii.gz"
+    assert task.cases[1].images[0] == tmp_path / "imagesTr" / "case_1.nii.gz"
 
 
 def test_nnunet_spelling_means_the_same(tmp_path):

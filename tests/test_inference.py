@@ -13,9 +13,9 @@ from small_task import write_task
 from test_networks_derived import SMALL, chain_genotype, random_genotype
 
 from scnas_keras.data.phantoms import write_phantoms
-from scnas_keras.data.plans import Normalization, Plan
-from scnas_keras.data.preprocessing import crop_to_nonzero, preprocess_image
-from scnas_keras.data.volumes import read_image, read_label
+from scnas_keras.planning.plans import Normalization, Plan
+from scnas_keras.preprocessing.scans import crop_to_nonzero, preprocess_image
+from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.errors import DataError
 from scnas_keras.inference.export import export_saved_model
 from scnas_keras.inference.model_folder import SegmentationModel, load_network

@@ -1,1 +1,1 @@
-"""From a folder of NIfTI files to training patches, and from predictions back to NIfTI files."""
+"""Which data: tasks, their cases, splits, phantoms."""

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from scnas_keras.data.cache import PreparedCase, prepare
+from scnas_keras.preprocessing.cache import PreparedCase, prepare
 from scnas_keras.data.phantoms import write_phantoms
-from scnas_keras.data.plans import Plan, make_plan
+from scnas_keras.planning.plans import Plan, make_plan
 from scnas_keras.data.splits import Split, split_cases
 from scnas_keras.data.tasks import Task, find_task, load_task
-from scnas_keras.data.verification import check_patch, verify_headers
+from scnas_keras.verification.checks import check_patch, verify_headers
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import option
 

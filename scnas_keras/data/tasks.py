@@ -23,11 +23,16 @@ _ENTRY = '"training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.n
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One labelled scan: its name and the paths of its two files."""
+    """One scan: its name, its image files (one, or one per channel), and its label where there is one."""
 
     name: str
-    image: Path
-    label: Path
+    images: tuple[Path, ...]
+    label: Path | None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the case."""
+        return self.images + ((self.label,) if self.label else ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +112,7 @@ def load_task(path: str | Path) -> Task:
     content = _read_json(file)
     labels = _labels(file, _entry(file, content, "labels"))
     cases = _cases(file, _entry(file, content, "training"))
-    missing = [str(path) for case in cases for path in (case.image, case.label) if not path.is_file()]
+    missing = [str(path) for case in cases for path in case.files if not path.is_file()]
     if missing:
         raise DataError(f"{file}: {len(missing)} of the files that \"training\" lists are missing: {_some(missing)}. "
                         "Unpack the download again, or take these entries out of dataset.json.")
@@ -183,7 +188,7 @@ def _cases(file: Path, entry: object) -> tuple[Case, ...]:
                             f"{json.dumps(item)}. Expected: {_ENTRY}.")
         image, label = file.parent / item["image"], file.parent / item["label"]
         if not image.name.startswith("._"):  # macOS leaves such companions in archives
-            cases.append(Case(re.sub(r"\.nii(\.gz)?$", "", label.name), image, label))
+            cases.append(Case(re.sub(r"\.nii(\.gz)?$", "", label.name), (image,), label))
     if not cases:
         raise DataError(f'{file}: "training" lists no labelled case. Expected: {_ENTRY}.')
     repeated = [name for name, count in Counter(case.name for case in cases).items() if count > 1]

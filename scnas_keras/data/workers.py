@@ -62,7 +62,7 @@ def _outcome(function: Callable, case: Case) -> tuple[str, object, str | None]:
     except DataError as error:
         return case.name, None, str(error)
     except (OSError, MemoryError) as error:
-        return case.name, None, f"{case.image}: {type(error).__name__}: {error}"
+        return case.name, None, f"{case.images[0]}: {type(error).__name__}: {error}"
 
 
 def _serial(function: Callable, cases: Sequence[Case]) -> Iterator[tuple]:

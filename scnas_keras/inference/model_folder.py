@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tqdm
 
-from scnas_keras.data.plans import Plan
-from scnas_keras.data.preprocessing import preprocess_image, restore_probabilities
-from scnas_keras.data.volumes import Volume
+from scnas_keras.planning.plans import Plan
+from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
+from scnas_keras.formats.volumes import Volume
 from scnas_keras.errors import DataError
 from scnas_keras.files import write_text
 from scnas_keras.inference.sliding_window import predict_volume

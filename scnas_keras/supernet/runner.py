@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from scnas_keras.data.folds import Fold, open_fold
-from scnas_keras.data.patches import PatchSampler, patch_dataset
+from scnas_keras.patches.sampler import PatchSampler, patch_dataset
 from scnas_keras.files import write_text
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost

@@ -12,8 +12,8 @@ import keras
 from absl import logging
 
 from scnas_keras.data.folds import Fold, open_fold
-from scnas_keras.data.patches import PatchSampler, patch_dataset
-from scnas_keras.data.volumes import read_image, read_label, write_label
+from scnas_keras.patches.sampler import PatchSampler, patch_dataset
+from scnas_keras.formats.volumes import read_image, read_label, write_label
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_text
 from scnas_keras.inference.model_folder import SegmentationModel
@@ -137,7 +137,7 @@ def validate(fold: Fold, model: SegmentationModel, run: RunFolder) -> dict[str, 
     names = tuple(fold.task.labels.values())
     dice = {}
     for number, name in enumerate(fold.split.validation, start=1):
-        volume, (label, _) = read_image(cases[name].image), read_label(cases[name].label)
+        volume, (label, _) = read_image(cases[name].images), read_label(cases[name].label)
         segmentation = model.segment(volume)
         write_label(run["validation"] / f"{name}.nii.gz", segmentation, volume.geometry)
         dice[name] = dice_scores(label, segmentation, len(names))
@@ -165,7 +165,7 @@ def finish(
         "epochs": len(history),
         "dice": dict(zip(classes, mean)),
         "mean_dice": _mean([value for value in mean if value is not None]),
-        "validation_images": [str(case.image) for case in fold.task.cases if case.name in dice],
+        "validation_images": [str(case.images[0]) for case in fold.task.cases if case.name in dice],
     }
     run.write_summary(config, result)
     rows = [*zip(classes, mean), ("mean", result["mean_dice"])]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scnas_keras.data.tasks import Case, Task
-from scnas_keras.data.volumes import read_header, read_image, read_label
+from scnas_keras.formats.volumes import read_header, read_image, read_label
 from scnas_keras.data.workers import map_cases
 from scnas_keras.errors import ConfigError, DataError
 
@@ -108,7 +108,7 @@ def make_plan(task: Task, spacing: Sequence[float] | str, processes: int | None 
         DataError: a file can't be read, or a CT task has no foreground voxel at all.
     """
     if spacing == "median":
-        spacing = np.median([read_header(case.image).spacing for case in task.cases], axis=0).round(6)
+        spacing = np.median([read_header(case.images).spacing for case in task.cases], axis=0).round(6)
     channels = [Normalization(name, "zscore") for name in task.channel_names]
     ct = [channel for channel, is_ct in enumerate(task.is_ct) if is_ct]
     if ct:
@@ -128,14 +128,14 @@ def _ct_normalization(task: Task, name: str, samples: np.ndarray) -> Normalizati
 
 def _foreground_samples(task: Task, channels: list[int], processes: int | None, progress: bool) -> np.ndarray:
     """HU of labelled voxels, float64 [samples, channels], at most `SAMPLES_PER_CASE` of each case."""
-    size = max(np.prod(header.shape) * header.channels for header in (read_header(case.image) for case in task.cases))
+    size = max(np.prod(header.shape) * header.channels for header in (read_header(case.images) for case in task.cases))
     parts = map_cases(functools.partial(_case_samples, channels=channels), task.cases, "CT statistics",
                       int(size) * _BYTES_PER_VOXEL, processes, progress)
     return np.concatenate(parts).astype(np.float64)
 
 
 def _case_samples(case: Case, channels: list[int]) -> np.ndarray:
-    image, (label, _) = read_image(case.image).array, read_label(case.label)
+    image, (label, _) = read_image(case.images).array, read_label(case.label)
     if image.shape[:3] != label.shape or max(channels) >= image.shape[3]:
         raise DataError(f"{case.label}: has shape {label.shape}, its image {image.shape}. A label needs the voxel grid "
                         "of its image, and the image the channels of dataset.json.")

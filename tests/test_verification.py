@@ -4,8 +4,8 @@ import pytest
 from small_task import REAL_DATA, change, save, write_task
 
 from scnas_keras.data.tasks import find_task, load_task
-from scnas_keras.data.verification import affine_distance, check_patch, verify_headers, verify_voxels
-from scnas_keras.data.volumes import read_image, read_label
+from scnas_keras.verification.checks import affine_distance, check_patch, verify_headers, verify_voxels
+from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.errors import ConfigError, DataError
 
 SHAPE = (12, 10, 8)
@@ -13,7 +13,7 @@ SHAPE = (12, 10, 8)
 
 def voxel_problems(task):
     case = task.cases[0]
-    return verify_voxels(case, read_image(case.image).array, read_label(case.label)[0], task)
+    return verify_voxels(case, read_image(case.images).array, read_label(case.label)[0], task)
 
 
 def test_a_sound_task_passes(tmp_path):

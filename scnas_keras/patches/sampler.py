@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scnas_keras.data.cache import PreparedCase
+from scnas_keras.preprocessing.cache import PreparedCase
 from scnas_keras.errors import ConfigError
 
 PARALLEL_READS = 2

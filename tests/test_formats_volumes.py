@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from small_task import save
 
-from scnas_keras.data.volumes import CANONICAL, read_header, read_image, read_label, write_label
+from scnas_keras.formats.volumes import CANONICAL, read_header, read_image, read_label, write_label
 from scnas_keras.errors import ConfigError, DataError
 
 ORIENTATIONS = ["".join(codes) for axes in itertools.permutations(("LR", "PA", "IS"))

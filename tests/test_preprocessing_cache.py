@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from small_task import change, write_task
 
-from scnas_keras.data import cache
-from scnas_keras.data.cache import prepare
-from scnas_keras.data.preprocessing import make_plan, preprocess_image, restore_probabilities
+from scnas_keras.preprocessing import cache
+from scnas_keras.preprocessing.cache import prepare
+from scnas_keras.preprocessing.scans import make_plan, preprocess_image, restore_probabilities
 from scnas_keras.data.tasks import load_task
-from scnas_keras.data.volumes import read_image, read_label
+from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.errors import DataError
 
 
@@ -30,7 +30,7 @@ def snapshot(folder):
 def test_a_prepared_case_is_what_preprocessing_makes(tmp_path, task, plan):
     prepared = prepare(task, plan, tmp_path / "cache", processes=1)
     assert [case.name for case in prepared] == [case.name for case in task.cases]
-    image, crop = preprocess_image(read_image(task.cases[0].image), plan)
+    image, crop = preprocess_image(read_image(task.cases[0].images), plan)
     case = prepared[0]
     np.testing.assert_array_equal(case.image(), image)
     assert isinstance(case.image(), np.memmap)
@@ -76,7 +76,7 @@ def test_only_a_changed_case_is_done_again(tmp_path, task, plan, capsys):
     first = prepare(task, plan, tmp_path / "cache", processes=1)
     assert "Preparing Small" in capsys.readouterr().err
     before = snapshot(tmp_path / "cache")
-    change(task.cases[1].image, lambda array: np.multiply(array, 2 + array, out=array))
+    change(task.cases[1].images[0], lambda array: np.multiply(array, 2 + array, out=array))
     second = prepare(task, plan, tmp_path / "cache", processes=1)
     assert [one == other for one, other in zip(first, second)] == [True, False, True]
     assert not np.array_equal(first[1].image(), second[1].image())
@@ -158,7 +158,7 @@ def spoil(array):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_bad_cases_are_named_and_the_others_survive(tmp_path, plan, processes):
     task = load_task(write_task(tmp_path / "task", num_cases=4))
-    change(task.cases[0].image, spoil)
+    change(task.cases[0].images[0], spoil)
     change(task.cases[0].label, lambda array: array.fill(0))
     content = task.cases[2].label.read_bytes()
     task.cases[2].label.write_bytes(content[:60])
@@ -173,7 +173,7 @@ def test_bad_cases_are_named_and_the_others_survive(tmp_path, plan, processes):
 def test_of_many_bad_cases_ten_are_listed(tmp_path, plan):
     task = load_task(write_task(tmp_path / "task", num_cases=13))
     for case in task.cases[:12]:
-        case.image.write_text("hello")
+        case.images[0].write_text("hello")
     with pytest.raises(DataError, match=r"(?s)12 of 13.*and 2 more"):
         prepare(task, plan, tmp_path / "cache", processes=1)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_task import write_task
 
-from scnas_keras.data.cache import prepare
-from scnas_keras.data.patches import PatchSampler, patch_dataset
-from scnas_keras.data.preprocessing import make_plan
+from scnas_keras.preprocessing.cache import prepare
+from scnas_keras.patches.sampler import PatchSampler, patch_dataset
+from scnas_keras.preprocessing.scans import make_plan
 from scnas_keras.data.tasks import load_task
 from scnas_keras.errors import ConfigError
 
@@ -111,6 +111,6 @@ def test_the_dataset_is_the_sampler_in_batches_and_can_start_anywhere(cases):
 
 
 def test_the_data_package_does_not_import_tensorflow():
-    code = ("import sys, scnas_keras.data.patches, scnas_keras.data.phantoms, scnas_keras.data.splits\n"
+    code = ("import sys, scnas_keras.patches.sampler, scnas_keras.data.phantoms, scnas_keras.data.splits\n"
             "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0

@@ -8,9 +8,9 @@ import dataclasses
 
 import numpy as np
 
-from scnas_keras.data.plans import Normalization, Plan, make_plan
-from scnas_keras.data.resampling import resampled_shape, resize, resize_argmax, resize_label
-from scnas_keras.data.volumes import Volume
+from scnas_keras.planning.plans import Normalization, Plan, make_plan
+from scnas_keras.preprocessing.resampling import resampled_shape, resize, resize_argmax, resize_label
+from scnas_keras.formats.volumes import Volume
 from scnas_keras.errors import DataError
 
 __all__ = ["Crop", "Normalization", "Plan", "crop_to_nonzero", "make_plan", "preprocess_image", "preprocess_label",

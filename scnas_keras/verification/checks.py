@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scnas_keras.data.tasks import Case, Task
-from scnas_keras.data.volumes import Header, read_header
+from scnas_keras.formats.volumes import Header, read_header
 from scnas_keras.errors import ConfigError, DataError
 
 AFFINE_TOLERANCE = 1e-2
@@ -66,10 +66,10 @@ def verify_voxels(case: Case, image: np.ndarray, label: np.ndarray, task: Task) 
         values = image[..., channel]
         broken = values.size - np.count_nonzero(np.isfinite(values))
         if broken:
-            problems.append(f"{case.image}: channel {channel} ({name}) has {broken} voxels that are NaN or infinite. "
+            problems.append(f"{case.images[0]}: channel {channel} ({name}) has {broken} voxels that are NaN or infinite. "
                             "Replace them, or take the case out of dataset.json.")
         elif values.min() == values.max():
-            problems.append(f"{case.image}: channel {channel} ({name}) is {values.flat[0]:g} everywhere. "
+            problems.append(f"{case.images[0]}: channel {channel} ({name}) is {values.flat[0]:g} everywhere. "
                             "Export it again, or take the case out of dataset.json.")
     values, counts = np.unique(label, return_counts=True)
     undeclared = [f"{value} ({count} voxels)" for value, count in zip(values, counts) if value not in task.labels]
@@ -100,7 +100,7 @@ def _nearest(size: int) -> list[int]:
 
 def _header_problems(case: Case, task: Task) -> list[tuple[_Kind, str]]:
     headers, problems = [], []
-    for path in (case.image, case.label):
+    for path in (case.images[0], case.label):
         try:
             headers.append(read_header(path))
         except DataError as error:
@@ -110,10 +110,10 @@ def _header_problems(case: Case, task: Task) -> list[tuple[_Kind, str]]:
     image, label = headers
     expected = len(task.channel_names)
     if image.channels != expected:
-        problems.append((_CHANNELS, f"{case.image}: {image.channels} in the file, {expected} declared"))
+        problems.append((_CHANNELS, f"{case.images[0]}: {image.channels} in the file, {expected} declared"))
     if image.shape != label.shape:
         problems.append((_SHAPES, f"{case.label}: {_times(label.shape)}, its image {_times(image.shape)}"))
-    flat = [f"{path}: {header.spacing} mm" for path, header in zip((case.image, case.label), headers)
+    flat = [f"{path}: {header.spacing} mm" for path, header in zip((case.images[0], case.label), headers)
             if not _has_volume(header)]
     problems += [(_SPACING, problem) for problem in flat]
     if not flat and image.shape == label.shape:

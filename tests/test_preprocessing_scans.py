@@ -4,11 +4,11 @@ import pytest
 import scipy.ndimage
 from small_task import change, save, write_task
 
-from scnas_keras.data.plans import Normalization, Plan, make_plan
-from scnas_keras.data.preprocessing import crop_to_nonzero, preprocess_image, preprocess_label, restore_probabilities
-from scnas_keras.data.resampling import resampled_shape, resize, resize_label
+from scnas_keras.planning.plans import Normalization, Plan, make_plan
+from scnas_keras.preprocessing.scans import crop_to_nonzero, preprocess_image, preprocess_label, restore_probabilities
+from scnas_keras.preprocessing.resampling import resampled_shape, resize, resize_label
 from scnas_keras.data.tasks import load_task
-from scnas_keras.data.volumes import read_image, read_label, write_label
+from scnas_keras.formats.volumes import read_image, read_label, write_label
 from scnas_keras.errors import ConfigError, DataError
 
 LABELS = {0: "background", 1: "left", 2: "right"}
@@ -132,7 +132,7 @@ def test_ct_is_clipped_and_scaled_by_the_plan(tmp_path):
 def test_ct_statistics_are_those_of_the_foreground(tmp_path):
     task = load_task(write_task(tmp_path, channels=("CT",)))
     plan = make_plan(task, (1.0, 1.0, 1.0), processes=1, progress=False)
-    voxels = np.concatenate([read_image(case.image).array[read_label(case.label)[0] > 0, 0] for case in task.cases])
+    voxels = np.concatenate([read_image(case.images).array[read_label(case.label)[0] > 0, 0] for case in task.cases])
     channel = plan.channels[0]
     assert (channel.low, channel.high) == pytest.approx(tuple(np.percentile(voxels, (0.5, 99.5))))
     assert (channel.mean, channel.std) == pytest.approx((voxels.mean(), voxels.std()), rel=1e-5)
@@ -140,7 +140,7 @@ def test_ct_statistics_are_those_of_the_foreground(tmp_path):
 
 def test_the_median_spacing_is_over_all_cases(tmp_path):
     task = load_task(write_task(tmp_path))
-    save(task.cases[0].image, np.ones((12, 10, 8, 2)), np.diag([9.0, 9.0, 9.0, 1.0]))
+    save(task.cases[0].images[0], np.ones((12, 10, 8, 2)), np.diag([9.0, 9.0, 9.0, 1.0]))
     assert make_plan(task, "median").spacing == (1.0, 1.0, 1.5)
 
 
@@ -173,12 +173,12 @@ def spoil(array):
                                            (lambda array: array.fill(0), "every voxel is 0")])
 def test_a_scan_that_cannot_be_preprocessed_is_named(tmp_path, edit, message):
     task = load_task(write_task(tmp_path))
-    change(task.cases[0].image, edit)
+    change(task.cases[0].images[0], edit)
     with pytest.raises(DataError, match=rf"case_0\.nii\.gz: {message}"):
-        preprocess_image(read_image(task.cases[0].image), Plan((1.0, 1.0, 1.0), ZSCORE, LABELS))
+        preprocess_image(read_image(task.cases[0].images), Plan((1.0, 1.0, 1.0), ZSCORE, LABELS))
 
 
 def test_a_scan_with_other_channels_is_refused(tmp_path):
     task = load_task(write_task(tmp_path))
     with pytest.raises(DataError, match=r"case_0\.nii\.gz: expected 1 channels \(T1\), found 2"):
-        preprocess_image(read_image(task.cases[0].image), Plan((1.0, 1.0, 1.0), ZSCORE[:1], LABELS))
+        preprocess_image(read_image(task.cases[0].images), Plan((1.0, 1.0, 1.0), ZSCORE[:1], LABELS))

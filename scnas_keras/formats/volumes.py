@@ -8,6 +8,7 @@ that a segmentation is written back on the very voxel grid of the scan it belong
 import dataclasses
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -72,19 +73,22 @@ class Header:
     spacing: tuple[float, float, float]
 
 
-def read_header(path: str | Path) -> Header:
+Paths = str | Path | Sequence[Path]
+
+
+def read_header(paths: Paths) -> Header:
     """Reads shape, affine and spacing; raises DataError if the file isn't a NIfTI volume."""
-    image = _load(Path(path))
+    image = _load(_only(paths))
     shape = image.shape + (1,) * (4 - len(image.shape))
     return Header(shape[:3], shape[3], image.affine, _spacing(image.affine))
 
 
-def read_image(path: str | Path) -> Volume:
+def read_image(paths: Paths) -> Volume:
     """Reads an image; the fourth axis of a 4D file becomes the channels, a 3D file gets one.
 
     Raises DataError if the file isn't NIfTI, is cut off, or has an affine that maps the volume to a plane.
     """
-    path = Path(path)
+    path = _only(paths)
     image = _load(path)
     geometry = _geometry(path, image)
     array = _voxels(path, image, np.float32)
@@ -147,6 +151,13 @@ def write_nifti(path: str | Path, image: nib.Nifti1Image) -> None:
     if path.suffix == ".gz":
         content = gzip.compress(content, compresslevel=6, mtime=0)
     write_bytes(path, content)
+
+
+def _only(paths: Paths) -> Path:
+    if isinstance(paths, (str, Path)):
+        return Path(paths)
+    (path,) = paths
+    return path
 
 
 def _load(path: Path) -> nib.Nifti1Image:

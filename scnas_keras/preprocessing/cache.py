@@ -26,12 +26,12 @@ from pathlib import Path
 
 import numpy as np
 
-from scnas_keras.data.plans import Plan
-from scnas_keras.data.preprocessing import Crop, preprocess_image, preprocess_label
-from scnas_keras.data.resampling import resampled_shape
+from scnas_keras.planning.plans import Plan
+from scnas_keras.preprocessing.scans import Crop, preprocess_image, preprocess_label
+from scnas_keras.preprocessing.resampling import resampled_shape
 from scnas_keras.data.tasks import Case, Task
-from scnas_keras.data.verification import verify_voxels
-from scnas_keras.data.volumes import read_header, read_image, read_label
+from scnas_keras.verification.checks import verify_voxels
+from scnas_keras.formats.volumes import read_header, read_image, read_label
 from scnas_keras.data.workers import map_cases
 from scnas_keras.errors import DataError
 from scnas_keras.files import write_text
@@ -110,7 +110,7 @@ def prepare(task: Task, plan: Plan, cache_dir: str | Path, processes: int | None
 
 def _prepare_case(case: Case, task: Task, plan: Plan, folder: Path) -> None:
     target = folder / f"{_slug(case.name)}-{_case_digest(case)}"
-    volume, (label, _) = read_image(case.image), read_label(case.label)
+    volume, (label, _) = read_image(case.images), read_label(case.label)
     if volume.array.shape[3] != len(task.channel_names) or volume.array.shape[:3] != label.shape:
         raise DataError(f"{case.label}: the label has shape {label.shape}, its image {volume.array.shape}, and "
                         f"dataset.json declares {len(task.channel_names)} channels. A label needs the voxel grid of "
@@ -125,7 +125,7 @@ def _prepare_case(case: Case, task: Task, plan: Plan, folder: Path) -> None:
         _save(partial / "image.npy", np.save, image)
         _save(partial / "label.npy", np.save, np.ascontiguousarray(label, np.uint8))
         _save(partial / "foreground.npz", lambda file, voxels: np.savez(file, **voxels), _foreground(case.name, label))
-        meta = {"name": case.name, "image": str(case.image), "label": str(case.label), "crop": dataclasses.asdict(crop)}
+        meta = {"name": case.name, "images": list(map(str, case.images)), "label": str(case.label), "crop": dataclasses.asdict(crop)}
         _save(partial / "meta.json", lambda file, text: file.write(text.encode()), json.dumps(meta, indent=2) + "\n")
         partial.chmod(0o755)
         try:
@@ -155,7 +155,7 @@ def _save(path: Path, write, content) -> None:
 
 
 def _case_digest(case: Case) -> str:
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in (case.image, case.label)]
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in case.files]
     return _digest(stats)
 
 
@@ -172,7 +172,7 @@ def _memory(cases: tuple[Case, ...], plan: Plan) -> int:
     largest = 0
     for case in cases:
         try:
-            header = read_header(case.image)
+            header = read_header(case.images)
         except DataError:
             continue  # reported when its turn comes
         after = resampled_shape(header.shape, header.spacing, plan.spacing)

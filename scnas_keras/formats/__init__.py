@@ -1,0 +1,1 @@
+"""Files of scans in and out: one interface whatever the format."""

@@ -1,0 +1,1 @@
+"""Checks that find a broken dataset before hours of computation do."""
