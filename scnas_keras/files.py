@@ -1,8 +1,11 @@
 """Files that are either whole or absent."""
 
+import json
 import os
 import pathlib
+import re
 import tempfile
+from typing import Any
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
@@ -30,3 +33,15 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
 def write_text(path: str | os.PathLike, text: str) -> None:
     """`write_bytes` for text, in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def readable_json(document: Any) -> str:
+    """JSON with an entry a line, but lists of numbers or words, and lists of these, on one line."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    item = r'(?:"[^"\n]*"|[-+\w.]+)'
+    row = rf"\[\s*{item}(?:,\s*{item})*\s*\]"
+    return re.sub(rf"\[\s*{row}(?:,\s*{row})*\s*\]|{row}", lambda match: _on_one_line(match.group()), text) + "\n"
+
+
+def _on_one_line(items: str) -> str:
+    return re.sub(r"\s*\n\s*", "", re.sub(r",\s*\n\s*", ", ", items))

@@ -1,16 +1,22 @@
 """python -m scnas_keras.predict --model=RUN --image=SCAN.nii.gz --output=SEGMENTATION.nii.gz
 
 Segments scans with a trained network, on the voxel grid of each scan. RUN is a folder left by scnas_keras.retrain (it
-holds model.keras and model.json). --image may be a folder: all its NIfTI files are segmented, and --output is a folder.
+holds model.keras and model.json). --image is a scan: a file (.nii.gz, .nii, .nrrd, .mha, .mhd, .png, .tif, ...), a
+folder of DICOM slices, or one file per channel with commas between them. It may also be a folder of scans: all are
+segmented, and --output is a folder. Where the model has several channels, CASE_0000 and CASE_0001 in it are one scan.
+
+--output's ending decides the format; in a folder it is that of the scan (pictures: .png, DICOM: .nii.gz).
 """
 
 import dataclasses
 import pathlib
+from typing import Any
 
 from absl import logging
 
 from scnas_keras.console import load_tensorflow
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, DataError, UserError
+from scnas_keras.inference.inputs import Scan, check_targets, collect_scans, find_images, read_scan
 from scnas_keras.options import option, run
 
 
@@ -19,62 +25,71 @@ class PredictConfig:
     """Settings of a prediction."""
 
     model: str | None = option(None, "A trained run's folder, or its model.keras.", "Prediction")
-    image: str | None = option(None, "A scan (.nii, .nii.gz) or a folder of scans.", "Prediction")
+    image: str | None = option(
+        None, "A scan, a folder of DICOM slices, one file per channel with commas between them, or a folder of scans.",
+        "Prediction",
+    )  # fmt: skip
     output: str | None = option(None, "The segmentation's file, or the folder for those of a folder.", "Prediction")
     mirror: bool = option(
-        False, "Average over all flips of each tile: eight times the work, often slightly better; not for classes that are "
-        "left and right.", "Prediction",
+        False, "Average over all flips of each tile: eight times the work, often slightly better; not for classes that "
+        "are left and right.", "Prediction",
     )  # fmt: skip
     overlay: bool = option(False, "Also draw each segmentation over its scan, as a PNG beside it.", "Prediction")
+    skip_existing: bool = option(False, "Leave out scans whose segmentation is already there.", "Prediction")
 
 
 def predict(config: PredictConfig) -> list[pathlib.Path]:
     """Segments the scans; returns the files written.
 
+    A scan that can't be segmented doesn't keep the others from it.
+
     Raises:
-        ConfigError: a flag is missing or the images can't be found.
-        DataError: a scan or the model can't be read.
+        ConfigError: a flag is missing, the images can't be found, or an output can't be written under its name.
+        DataError: the model can't be read, or, after all others are done, some scans can't be segmented.
     """
-    pairs = _pairs(config)
-    load_tensorflow()
-    from scnas_keras.formats.volumes import read_image, write_label
-    from scnas_keras.inference.model_folder import SegmentationModel
-    from scnas_keras.reporting.overlay import draw_overlay
-
-    model = SegmentationModel.load(config.model)
-    for number, (image, output) in enumerate(pairs, start=1):
-        volume = read_image(image)
-        segmentation = model.segment(volume, (0, 1, 2) if config.mirror else ())
-        write_label(output, segmentation, volume.geometry)
-        logging.info("%d/%d  %s -> %s", number, len(pairs), image, output)
-        if config.overlay:
-            picture = output.with_name(output.name.removesuffix(".gz").removesuffix(".nii") + ".png")
-            names = tuple(model.plan.labels.values())
-            draw_overlay(volume.array[..., 0], None, segmentation, picture, names, volume.spacing, image.name)
-    return [output for _, output in pairs]
-
-
-def _pairs(config: PredictConfig) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """Scans and where their segmentations go."""
     for name in ("model", "image", "output"):
         if not getattr(config, name):
             raise ConfigError(f"--{name} is missing; see --help.")
-    image, output = pathlib.Path(config.image).expanduser(), pathlib.Path(config.output).expanduser()
-    if image.is_file():
-        if output.is_dir():
-            output = output / image.name
-        if not output.name.endswith((".nii", ".nii.gz")):
-            raise ConfigError(f"--output={output}: let the name end in .nii.gz, or name an existing folder.")
-        pairs = [(image, output)]
-    else:
-        found = [path for path in sorted(image.glob("*.nii*")) if not path.name.startswith(".")] if image.is_dir() else []
-        if not found:
-            raise ConfigError(f"--image={image}: neither a file nor a folder with .nii or .nii.gz files.")
-        pairs = [(path, output / path.name) for path in found]
-    same = [str(target) for source, target in pairs if target.exists() and target.samefile(source)]
-    if same:
-        raise ConfigError(f"--output would overwrite the scan {same[0]}; name another place. Nothing was changed.")
-    return pairs
+    find_images(config.image)  # a misspelt name is told before TensorFlow is loaded
+    load_tensorflow()
+    from scnas_keras.inference.model_folder import SegmentationModel
+
+    model = SegmentationModel.load(config.model)
+    scans = collect_scans(config.image, config.output, len(model.plan.channels))
+    check_targets(scans, config.overlay)
+    written, failures = [], {}
+    for number, scan in enumerate(scans, start=1):
+        source = scan.files[0] if len(scan.files) == 1 else scan.name
+        if config.skip_existing and scan.output.exists():
+            logging.info("%d/%d  %s: %s is there already", number, len(scans), source, scan.output)
+            continue
+        try:
+            _segment(scan, model, config)
+        except UserError as error:
+            if len(scans) == 1:
+                raise
+            failures[scan.name] = str(error)
+            logging.error("%d/%d  %s: %s", number, len(scans), source, error)
+        else:
+            written.append(scan.output)
+            logging.info("%d/%d  %s -> %s", number, len(scans), source, scan.output)
+    if failures:
+        listed = "".join(f"\n  {name}: {error}" for name, error in failures.items())
+        raise DataError(f"{len(failures)} of {len(scans)} scans could not be segmented; {len(written)} were written to "
+                        f"{config.output}. Mend these and run the same command with --skip_existing:{listed}")
+    return written
+
+
+def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
+    from scnas_keras.formats.volumes import write_label
+    from scnas_keras.reporting.overlay import draw_overlay
+
+    volume = read_scan(scan, len(model.plan.channels))
+    segmentation = model.segment(volume, config.mirror)
+    write_label(scan.output, segmentation, volume.geometry)
+    if config.overlay:
+        names = tuple(model.plan.labels.values())
+        draw_overlay(volume.array[..., 0], None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
 
 
 def main(config: PredictConfig) -> None:

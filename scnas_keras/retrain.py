@@ -17,7 +17,6 @@ class RetrainConfig(RunConfig):
 
     genotype: str | None = option(None, "The architecture: a genotype.json, or the folder of a search.", "Network")
     epochs: int = option(500, "Epochs.", "Run")
-    batch_size: int = option(2, "Patches a step; the paper's is 8.", "Run")
     derived_stem_channels: int = option(64, "Channels at full resolution; the paper's is 68.", "Network", of_task=True)
     learning_rate: float = option(3e-4, "Adam's learning rate.", "Weights")
     schedule: str = option(

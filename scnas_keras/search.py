@@ -20,7 +20,6 @@ class SearchConfig(RunConfig):
     takes_all_task_flags: ClassVar[bool] = True
 
     epochs: int = option(200, "Epochs of the search.", "Run")
-    batch_size: int = option(1, "Patches a step, for the weights and for the logits each.", "Run")
     stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network")
     recompute: bool = option(
         False, "Compute convolutions again in the backward pass: slower, in less memory.", "Network"

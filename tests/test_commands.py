@@ -11,6 +11,8 @@ from absl import flags
 from small_task import change, write_json, write_task
 
 from scnas_keras.data.folds import open_fold
+from scnas_keras.planning.searched import SupernetNetwork
+from scnas_keras.spaces.space import SCNAS
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import parse, tasks, to_flagfile
 from scnas_keras.predict import PredictConfig
@@ -243,7 +245,7 @@ def test_the_same_command_goes_on_once_the_data_are_mended(damage, search, task,
     write_task(task)
     write_json(task, [f"case_{index}" for index in range(3)])
     config = SearchConfig(task="custom", data_dir=str(task), cache_dir=str(tmp_path / "cache"), num_folds=3)
-    fold = open_fold(config)
+    fold = open_fold(config, SupernetNetwork(SCNAS, 16))
     assert sorted(fold.cases) == ["case_0", "case_1", "case_2"]
     assert [len(part) for part in (fold.split.weights, fold.split.logits, fold.split.validation)] == [1, 1, 1]
 

@@ -5,7 +5,8 @@ from small_task import write_task
 
 from scnas_keras.data.phantoms import make_phantom, write_phantoms
 from scnas_keras.data.tasks import load_task
-from scnas_keras.verification.checks import verify_headers, verify_voxels
+from scnas_keras.verification.checks import verify_voxels
+from scnas_keras.verification.headers import verify_headers
 from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.errors import ConfigError, DataError
 

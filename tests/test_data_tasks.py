@@ -1,10 +1,17 @@
 import json
 
+import numpy as np
 import pytest
-from small_task import REAL_DATA, write_json, write_task
+from small_task import REAL_DATA, save, write_json, write_task
 
 from scnas_keras.data.tasks import DATA_DIR_VARIABLE, find_task, load_task
 from scnas_keras.errors import DataError
+
+
+def edit_json(folder, **changes):
+    """Changes entries of dataset.json; None takes one out."""
+    content = json.loads((folder / "dataset.json").read_text()) | changes
+    (folder / "dataset.json").write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
 def test_a_task_is_read_from_dataset_json(tmp_path):
@@ -16,18 +23,78 @@ def test_a_task_is_read_from_dataset_json(tmp_path):
     assert task.labels == {0: "background", 1: "left", 2: "right"}
     assert task.num_classes == 3
     assert [case.name for case in task.cases] == ["case_0", "case_1", "case_2"]
+    assert task.declared_values == (0, 1, 2)
+    assert (task.test_cases, task.regions, task.ignore_label, task.label_map) == ((), {}, None, {})
     assert task.cases[1].images[0] == tmp_path / "imagesTr" / "case_1.nii.gz"
 
 
 def test_nnunet_spelling_means_the_same(tmp_path):
     write_task(tmp_path)
     expected = load_task(tmp_path)
-    content = json.loads((tmp_path / "dataset.json").read_text())
-    content["channel_names"] = content.pop("modality")
-    content["labels"] = {"right": 2, "background": 0, "left": 1}
-    content["training"].reverse()
-    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    edit_json(tmp_path, modality=None, channel_names={"0": "T1", "1": "T2"}, labels={"right": 2, "background": 0, "left": 1})
     assert load_task(tmp_path) == expected
+
+
+@pytest.mark.parametrize("listed", [["./imagesTs/b.nii.gz", "./imagesTs/a.nii.gz", "./imagesTs/._a.nii.gz"],
+                                    [{"image": "./imagesTs/b.nii.gz"}, {"image": "imagesTs/a.nii.gz"}, "imagesTs/gone.nii.gz"]])
+def test_test_images_that_are_there_have_no_label(tmp_path, listed):
+    write_task(tmp_path)
+    for name in ("a", "b"):
+        save(tmp_path / "imagesTs" / f"{name}.nii.gz", np.zeros((2, 2, 2, 2)))
+    edit_json(tmp_path, test=listed)
+    tests = load_task(tmp_path).test_cases
+    assert [(case.name, case.label, case.files) for case in tests] == [
+        (name, None, (tmp_path / "imagesTs" / f"{name}.nii.gz",)) for name in ("a", "b")]
+
+
+def test_other_formats_and_one_file_a_channel_may_be_listed(tmp_path):
+    write_task(tmp_path, num_cases=1)
+    for name in ("x_0000.nrrd", "x_0001.nrrd", "x.mha"):
+        (tmp_path / name).write_text("")
+    edit_json(tmp_path, training=[{"image": "x.nrrd", "label": "x.mha"}])
+    case, = load_task(tmp_path).cases
+    assert (case.name, case.images, case.label) == ("x", (tmp_path / "x_0000.nrrd", tmp_path / "x_0001.nrrd"), tmp_path / "x.mha")
+
+
+# What is painted last wins, so the smaller regions come after the ones around them.
+REGION_CASES = [
+    ({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}, [1, 2, 3],
+     {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)}, {0: "background", 1: "whole", 2: "core", 3: "enhancing"}, 4),
+    ({"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}, [1, 3, 2],
+     {"kidney": (1, 2, 3), "masses": (3, 2), "tumor": (2,)}, {0: "background", 1: "kidney", 2: "tumor", 3: "masses"}, None),
+    ({"air": [0], "both": [1, 2]}, [2], {"both": (2, 1)}, {0: "air", 1: "1", 2: "both"}, None),
+]
+
+
+@pytest.mark.parametrize("labels, order, regions, names, ignore", REGION_CASES)
+def test_regions_are_read_in_painting_order(tmp_path, labels, order, regions, names, ignore):
+    write_task(tmp_path, num_cases=1)
+    edit_json(tmp_path, labels=labels, regions_class_order=order)
+    task = load_task(tmp_path)
+    assert list(task.regions.items()) == list(regions.items())
+    assert (task.labels, task.ignore_label) == (names, ignore)
+    assert task.declared_values == tuple(range(len(names) + (ignore is not None)))
+
+
+@pytest.mark.parametrize("order", [None, [1, 2], [1, 2, 2], [3, 2, 1], "123"])
+def test_an_order_of_regions_that_does_not_fit_is_refused(tmp_path, order):
+    write_task(tmp_path, num_cases=1)
+    edit_json(tmp_path, labels=REGION_CASES[0][0], regions_class_order=order)
+    with pytest.raises(DataError, match="regions_class_order.*whole, core, enhancing"):
+        load_task(tmp_path)
+
+
+@pytest.mark.parametrize("labels", [{"background": 0, "ignore": 1, "left": 2}, {"background": 0, "left": 1, "ignore": 3},
+                                    {"0": "background", "1": "ignore", "2": "left"}])
+def test_the_ignore_label_is_the_highest(tmp_path, labels):
+    write_task(tmp_path, num_cases=1)
+    edit_json(tmp_path, labels=labels)
+    with pytest.raises(DataError, match='"ignore" must have the highest value, here 2|gap'):
+        load_task(tmp_path)
+    edit_json(tmp_path, labels={"background": 0, "left": 1, "ignore": 2})
+    task = load_task(tmp_path)
+    assert (task.labels, task.ignore_label, task.num_classes, task.declared_values) == (
+        {0: "background", 1: "left"}, 2, 2, (0, 1, 2))
 
 
 def test_macos_companions_are_ignored(tmp_path):
@@ -43,9 +110,11 @@ BROKEN_JSON = [("no dataset.json", None, "not found.*imagesTr"),
 BROKEN_CONTENT = [({"labels": {"1": "tumour"}}, "labels"),
                   ({"labels": {"0": "background", "2": "tumour"}}, "gap"),
                   ({"labels": {"0": "background", "edema": "1"}}, "gap"),
-                  ({"labels": {"background": 0, "whole": [1, 2]}}, "gap"),
+                  ({"labels": {"background": 0, "whole": [1, 2]}}, "regions_class_order"),
+                  ({"labels": ["background", "left"]}, "gap"),
                   ({"modality": {"1": "MRI"}}, "modality"),
                   ({"modality": "MRI"}, "modality"),
+                  ({"test": None}, '"test" must list image files'), ({"test": [{"label": "a"}]}, '"test" must list image files'),
                   ({"training": []}, "no labelled case"),
                   ({"training": {}}, "no labelled case"),
                   ({"training": ["a.nii.gz"]}, "must name an image and a label"),
@@ -72,10 +141,8 @@ def test_contents_that_make_no_task_are_refused(tmp_path, changes, message):
 @pytest.mark.parametrize("key, example", [("labels", "background"), ("training", "imagesTr"), ("modality", "FLAIR")])
 def test_a_missing_key_is_named_with_an_example(tmp_path, key, example):
     write_task(tmp_path, num_cases=1)
-    content = json.loads((tmp_path / "dataset.json").read_text())
-    del content[key]
-    (tmp_path / "dataset.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match=rf'"{key}".*{example}'):
+    edit_json(tmp_path, **{key: None})
+    with pytest.raises(DataError, match=rf'(?s)"{key}".*{example}'):
         load_task(tmp_path)
 
 
@@ -122,6 +189,25 @@ def test_without_a_folder_the_error_says_where_to_get_one(monkeypatch, decathlon
         find_task("brain", decathlon / "elsewhere")
     with pytest.raises(DataError, match="no match.*Task02_Heart"):
         find_task("lung", decathlon)
+
+
+def test_a_folder_without_a_layout_is_described(tmp_path):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "notes.txt").write_text("")
+    for read in (load_task, lambda folder: find_task("custom", folder)):
+        with pytest.raises(DataError, match=r"(?s)holds notes\.txt, scans/.*Decathlon.*imagesTr.*nnU-Net.*_0000.*images/a\.png"):
+            read(tmp_path)
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}}')
+    with pytest.raises(DataError, match=r'(?s)neither "training" nor "file_ending".*keys: channel_names, labels.*scans/.*nnU-Net'):
+        load_task(tmp_path)
+
+
+@pytest.mark.parametrize("folder, hint", [("Dataset008_Vessels3", "vessels3"), ("Dataset8_X", "vessel"), ("Dataset008_X", "vessel")])
+def test_nnunet_folders_are_found_by_name_and_number(tmp_path, folder, hint):
+    for name in (folder, "Dataset018_Y"):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name, [])
+    assert find_task(hint, tmp_path).name == folder
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no real data in {REAL_DATA}")

@@ -1,12 +1,15 @@
 import itertools
+import tracemalloc
 
 import nibabel as nib
 import numpy as np
 import pytest
 from small_task import save
 
-from scnas_keras.formats.volumes import CANONICAL, read_header, read_image, read_label, write_label
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.endings import ENDINGS, ending_of, reader_of, strip_ending
+from scnas_keras.formats.geometry import CANONICAL
+from scnas_keras.formats.volumes import read_header, read_image, read_label, write_label
 
 ORIENTATIONS = ["".join(codes) for axes in itertools.permutations(("LR", "PA", "IS"))
                 for codes in itertools.product(*axes)]
@@ -78,7 +81,7 @@ def test_writing_needs_the_right_shape_and_name(tmp_path):
     with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
         write_label(tmp_path / "out.nii.gz", label[1:], geometry)
     with pytest.raises(ConfigError, match=".nii.gz"):
-        write_label(tmp_path / "out.png", label, geometry)
+        write_label(tmp_path / "out.dcm", label, geometry)
 
 
 def test_fractional_labels_are_refused_with_an_example(tmp_path):
@@ -114,3 +117,124 @@ def test_an_affine_without_volume_is_refused(tmp_path):
     (tmp_path / "flat.nii").write_bytes(nib.Nifti1Image(image.dataobj, None, image.header).to_bytes())
     with pytest.raises(DataError, match="affine"):
         read_image(tmp_path / "flat.nii")
+
+
+@pytest.mark.parametrize("name, ending, stem", [("a.nii.gz", ".nii.gz", "a"), ("A.NII.GZ", ".nii.gz", "A"), ("a.b.nii", ".nii", "a.b"),
+                                                ("x.seg.nrrd", ".nrrd", "x.seg"), ("a.TIFF", ".tiff", "a"), ("a.gz", None, "a.gz"),
+                                                ("a", None, "a"), ("nii", None, "nii")])
+def test_endings(name, ending, stem):
+    assert (ending_of(name), strip_ending(name)) == (ending, stem)
+
+
+def test_dicom_is_known_by_its_mark_where_the_name_has_no_ending(tmp_path):
+    (tmp_path / "IM0001").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "notes").write_text("x")
+    assert reader_of(tmp_path / "IM0001") == reader_of(tmp_path) == "dicom" and reader_of(tmp_path / "notes") is None
+
+
+def test_an_unknown_ending_lists_the_known_ones(tmp_path):
+    (tmp_path / "scan.mat").write_text("x")
+    with pytest.raises(DataError, match="scan.mat.*" + ".*".join(ENDINGS)):
+        read_image(tmp_path / "scan.mat")
+
+
+@pytest.mark.parametrize("name", ["A.NII.GZ", "A.Nii"])
+def test_the_case_of_an_ending_does_not_matter(name, tmp_path):
+    save(tmp_path / "a.nii.gz", np.arange(8, dtype=np.uint8).reshape(2, 2, 2))
+    label, geometry = read_label(tmp_path / "a.nii.gz")
+    write_label(tmp_path / name, label, geometry)
+    np.testing.assert_array_equal(read_label(tmp_path / name)[0], label)
+
+
+def write_scaled(path, stored, scale):
+    """Writes numbers as they are, with a slope and an intercept in the header, which nibabel alone would choose itself."""
+    header = nib.Nifti1Header(endianness=">" if stored.dtype.byteorder == ">" else "<")
+    header.set_data_dtype(stored.dtype)
+    content = bytearray(nib.Nifti1Image(stored, np.eye(4), header).to_bytes())
+    offset = header.template_dtype.fields["scl_slope"][1]
+    content[offset : offset + 8] = np.array(scale, header.endianness + "f4").tobytes()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", [">i2", "<i2", ">u2", ">f4", "u1", ">f8", "<u4"])
+@pytest.mark.parametrize("scale", [(1, 0), (0.5, -3)], ids=["plain", "scaled"])
+def test_values_of_every_type_mean_what_the_header_says(kind, scale, tmp_path):
+    stored = np.arange(70 * 3).astype(kind).reshape(70, 3, 1)  # more than one slab
+    write_scaled(tmp_path / "a.nii", stored, scale)
+    expected = np.arange(210).reshape(70, 3, 1) * scale[0] + scale[1]
+    np.testing.assert_array_equal(read_image(tmp_path / "a.nii").array[..., 0], expected)
+
+
+def test_a_scaled_label_has_its_scaled_values(tmp_path):
+    stored = np.array([0, 1, 2, 3], ">i2").reshape(4, 1, 1)
+    write_scaled(tmp_path / "a.nii", stored, (2, 1))
+    np.testing.assert_array_equal(read_label(tmp_path / "a.nii")[0].ravel(), [1, 3, 5, 7])
+    write_scaled(tmp_path / "a.nii", stored, (0.5, 0))
+    with pytest.raises(DataError, match="2 voxels are not, for example 0.5"):
+        read_label(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("value", [2.0**40, -(2.0**40)])
+def test_values_too_large_for_a_class_are_refused(value, tmp_path):
+    save(tmp_path / "a.nii.gz", np.full((2, 2, 2), value))
+    with pytest.raises(DataError, match="1099511627776.*class numbers"):
+        read_label(tmp_path / "a.nii.gz")
+
+
+def test_negative_labels_and_large_ones_are_int32(tmp_path):
+    for value in (-1, 256):
+        save(tmp_path / "a.nii.gz", np.full((2, 2, 2), value, np.int16))
+        assert read_label(tmp_path / "a.nii.gz")[0].dtype == np.int32
+
+
+@pytest.fixture
+def channel_files(tmp_path):
+    """Two files of one case in an order of axes that isn't the canonical one, and their arrays in canonical axes."""
+    arrays = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
+    paths = [tmp_path / f"a_{channel:04d}.nii.gz" for channel in range(2)]
+    for path, array in zip(paths, arrays):
+        nib.save(stored_as("SLP", array), path)
+    return paths, arrays
+
+
+def test_several_files_are_channels_in_order(channel_files):
+    paths, arrays = channel_files
+    for order in ([0, 1], [1, 0]):
+        volume = read_image([paths[index] for index in order])
+        np.testing.assert_array_equal(volume.array, np.moveaxis(arrays[order], 0, -1))
+        assert volume.geometry.path == paths[order[0]]
+    assert read_header(paths).channels == 2 and read_header(paths[:1]).channels == 1
+    np.testing.assert_allclose(read_header(paths).spacing, SPACING, rtol=1e-6)
+
+
+def test_several_files_must_fit_together(channel_files, tmp_path):
+    (first, second), (array, _) = channel_files
+    original = nib.load(second)
+    for change, words in [(np.zeros((2, 4, 5), np.float32), r"has shape .*a_0000.*has"),
+                          (np.zeros((5, 3, 4, 2), np.float32), ".*must have 1 channel, this one has 2")]:
+        nib.save(nib.Nifti1Image(change, original.affine), second)
+        with pytest.raises(DataError, match=f"a_0001.nii.gz: {words}"):
+            read_image([first, second])
+    affine = original.affine.copy()
+    for shift, fits in ((0.009, True), (0.25, False)):
+        affine[0, 3] = original.affine[0, 3] + shift
+        nib.save(nib.Nifti1Image(original.get_fdata(dtype=np.float32), affine), second)
+        if fits:
+            assert read_image([first, second]).array.shape == (3, 4, 5, 2)
+        else:
+            with pytest.raises(DataError, match="a_0001.nii.gz: lies 0.25 mm off a_0000.nii.gz"):
+                read_header([first, second])
+
+
+def test_reading_takes_little_more_memory_than_the_array(tmp_path):
+    save(tmp_path / "a.nii.gz", np.zeros((400, 200, 100), np.int16))
+    read_image(tmp_path / "a.nii.gz")  # imports and caches
+    tracemalloc.start()
+    volume = read_image(tmp_path / "a.nii.gz")
+    assert tracemalloc.get_traced_memory()[1] < 2.2 * volume.array.nbytes
+    tracemalloc.reset_peak()
+    del volume
+    label, _ = read_label(tmp_path / "a.nii.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert label.dtype == np.uint8 and peak < 5 * label.nbytes

@@ -13,8 +13,9 @@ from small_task import write_task
 from test_networks_derived import SMALL, chain_genotype, random_genotype
 
 from scnas_keras.data.phantoms import write_phantoms
-from scnas_keras.planning.plans import Normalization, Plan
-from scnas_keras.preprocessing.scans import crop_to_nonzero, preprocess_image
+from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
+from scnas_keras.preprocessing.cropping import crop_to_nonzero
+from scnas_keras.preprocessing.scans import preprocess_image
 from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.errors import DataError
 from scnas_keras.inference.export import export_saved_model
@@ -110,13 +111,13 @@ def pointwise_model():
     """A model whose answer is known at every voxel."""
     network = keras.Sequential([keras.Input((None, None, None, 2)), keras.layers.Dense(3, use_bias=False)])
     network.set_weights([KERNEL])
-    plan = Plan((1.0, 1.0, 1.0), (Normalization("T1", "zscore"), Normalization("T2", "zscore")), {0: "background", 1: "a", 2: "b"})
-    return SegmentationModel(network, plan, (16, 16, 16))
+    plan = PreprocessingPlan((1.0, 1.0, 1.0), (Normalization("T1", "zscore"), Normalization("T2", "zscore")), {0: "background", 1: "a", 2: "b"})
+    return SegmentationModel(network, plan, (16, 16, 16), mirror_axes=(0, 1, 2))
 
 
 def expected_segmentation(volume):
     """Of `pointwise_model` for a scan of 1 mm voxels, which no step resamples."""
-    image, crop = preprocess_image(volume, pointwise_model().plan)
+    image, crop, _ = preprocess_image(volume, pointwise_model().plan)
     result = np.zeros(volume.array.shape[:3], np.uint8)
     result[crop.slices] = (image @ KERNEL).argmax(-1)
     return result
@@ -148,7 +149,7 @@ def test_a_loaded_model_segments_scans_on_their_grid(index, phantoms, model_fold
 
 def _inside(volume):
     box = np.zeros(volume.array.shape[:3], bool)
-    box[crop_to_nonzero(volume.array).slices] = True
+    box[crop_to_nonzero(volume.array, volume.spacing).slices] = True
     return box
 
 

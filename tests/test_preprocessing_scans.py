@@ -1,18 +1,20 @@
 import nibabel as nib
 import numpy as np
 import pytest
-import scipy.ndimage
-from small_task import change, save, write_task
+from small_task import REAL_DATA, change, save, write_task
 
-from scnas_keras.planning.plans import Normalization, Plan, make_plan
-from scnas_keras.preprocessing.scans import crop_to_nonzero, preprocess_image, preprocess_label, restore_probabilities
-from scnas_keras.preprocessing.resampling import resampled_shape, resize, resize_label
 from scnas_keras.data.tasks import load_task
+from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image, read_label, write_label
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
+from scnas_keras.preprocessing.cropping import crop_to_nonzero
+from scnas_keras.preprocessing.resampling import resize
+from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label, restore_probabilities
 
 LABELS = {0: "background", 1: "left", 2: "right"}
 ZSCORE = (Normalization("T1", "zscore"), Normalization("T2", "zscore"))
+MASKED = (Normalization("T1", "zscore", use_mask=True), Normalization("T2", "zscore"))
+TRANSPOSES = [(0, 1, 2), (2, 0, 1), (1, 2, 0)]
 
 
 def one_hot(label, num_classes=3):
@@ -31,32 +33,8 @@ def balls(shape=(40, 36, 32)):
     return label
 
 
-@pytest.mark.parametrize("order", [1, 3])
-@pytest.mark.parametrize("shape", [(20, 9, 7), (6, 22, 11), (13, 11, 1)])
-def test_resize_is_scipys_interpolation_at_voxel_centres(order, shape):
-    array = np.random.default_rng(0).normal(size=(13, 11, 7)).astype(np.float32)
-    centres = np.meshgrid(*((np.arange(new) + 0.5) * old / new - 0.5 for old, new in zip(array.shape, shape)),
-                          indexing="ij")
-    expected = scipy.ndimage.map_coordinates(array, centres, order=order, mode="nearest")
-    np.testing.assert_allclose(resize(array, shape, order), expected, atol=1e-5)
-
-
-def test_resize_there_and_back_shifts_nothing():
-    ramp = np.broadcast_to(np.arange(20, dtype=np.float32)[:, None, None], (20, 4, 4))
-    back = resize(resize(ramp, (34, 6, 6), order=1), (20, 4, 4), order=1)
-    np.testing.assert_allclose(back[1:-1], ramp[1:-1], atol=0.02)
-    np.testing.assert_allclose(back, 19 - back[::-1], atol=1e-4)
-
-
-def test_an_axis_with_the_right_spacing_keeps_its_size():
-    assert resampled_shape((1000, 10, 3), (1.0009, 1.0, 0.5), (1.0, 0.7, 9.0)) == (1000, 14, 1)
-
-
-def test_labels_stay_labels_when_resampled():
-    label = balls() * 5
-    result = resize_label(label, (57, 51, 46))
-    assert set(np.unique(result)) == {0, 5, 10}
-    assert resize_label(label, label.shape) is label
+def in_plan_axes(values, transpose):
+    return tuple(values[axis] for axis in transpose)
 
 
 def read_small(tmp_path, label, spacing):
@@ -68,12 +46,14 @@ def read_small(tmp_path, label, spacing):
     return read_image(tmp_path / "image.nii.gz"), *read_label(tmp_path / "label.nii.gz")
 
 
+@pytest.mark.parametrize("transpose", TRANSPOSES)
 @pytest.mark.parametrize("target, least", [((1.0, 1.0, 1.5), 1.0), ((0.6, 0.6, 0.6), 0.99)])
-def test_a_label_survives_preprocessing_and_restoring(tmp_path, target, least):
+def test_a_label_survives_preprocessing_and_restoring(tmp_path, target, least, transpose):
     volume, label, geometry = read_small(tmp_path, balls(), (1.0, 1.0, 1.5))
-    image, crop = preprocess_image(volume, Plan(target, ZSCORE, LABELS))
-    prepared = preprocess_label(label, crop, image.shape[:3])
-    restored = restore_probabilities(one_hot(prepared), crop)
+    plan = PreprocessingPlan(in_plan_axes(target, transpose), ZSCORE, LABELS, transpose)
+    image, crop, _ = preprocess_image(volume, plan)
+    prepared = preprocess_label(label, crop, plan)
+    restored = restore_probabilities(one_hot(prepared), crop, plan)
     assert prepared.shape == image.shape[:3]
     for value in (1, 2):
         assert dice(restored == value, label == value) >= least
@@ -83,86 +63,128 @@ def test_a_label_survives_preprocessing_and_restoring(tmp_path, target, least):
     assert dice(np.asarray(written.dataobj) > 0, np.asarray(original.dataobj) > 0) >= least
 
 
+@pytest.mark.skipif(not (REAL_DATA / "Task04_Hippocampus").is_dir(), reason="the Hippocampus task isn't here")
+@pytest.mark.parametrize("spacing, least", [(1.0, 1.0), (0.5, 0.99)])
+def test_real_labels_survive_preprocessing_and_restoring(spacing, least):
+    task = load_task(REAL_DATA / "Task04_Hippocampus")
+    plan = PreprocessingPlan((spacing,) * 3, ZSCORE[:1], task.labels, (2, 0, 1))
+    for case in task.cases[:3]:
+        volume, (label, _) = read_image(case.images), read_label(case.label)
+        _, crop, _ = preprocess_image(volume, plan)
+        restored = restore_probabilities(one_hot(preprocess_label(label, crop, plan)), crop, plan)
+        for value in (1, 2):
+            assert dice(restored == value, label == value) >= least
+
+
+@pytest.mark.parametrize("transpose", TRANSPOSES)
+def test_the_plans_axes_are_the_canonical_ones_in_its_order(tmp_path, transpose):
+    volume, label, _ = read_small(tmp_path, balls(), (1.0, 1.0, 1.5))
+    canonical = PreprocessingPlan((0.8, 1.0, 1.2), ZSCORE, LABELS)
+    plan = PreprocessingPlan(in_plan_axes((0.8, 1.0, 1.2), transpose), ZSCORE, LABELS, transpose)
+    expected, crop, _ = preprocess_image(volume, canonical)
+    image, same_crop, _ = preprocess_image(volume, plan)
+    assert same_crop == crop
+    np.testing.assert_allclose(image, expected.transpose(*transpose, 3), atol=1e-5)
+    turned = preprocess_label(label, crop, canonical).transpose(transpose)
+    np.testing.assert_array_equal(preprocess_label(label, crop, plan), turned)
+
+
+def test_scans_are_normalised_before_they_are_resampled(tmp_path):
+    volume, *_ = read_small(tmp_path, balls(), (1.0, 1.0, 1.5))
+    image, crop, outside = preprocess_image(volume, PreprocessingPlan((0.7, 1.0, 1.0), ZSCORE, LABELS))
+    raw = volume.array[crop.slices].astype(float)
+    normalised = (raw - raw.mean(axis=(0, 1, 2))) / raw.std(axis=(0, 1, 2))
+    for channel in range(2):
+        expected = resize(normalised[..., channel], image.shape[:3], (3, 3, 3))
+        np.testing.assert_allclose(image[..., channel], expected, atol=1e-4)
+    assert image.dtype == np.float32 and outside is None
+
+
+def test_a_scan_is_left_as_it_was(tmp_path):
+    volume, *_ = read_small(tmp_path, balls(), (1.0, 1.0, 1.5))
+    before = volume.array.copy()
+    preprocess_image(volume, PreprocessingPlan((1.0, 1.0, 1.5), MASKED, LABELS))
+    np.testing.assert_array_equal(volume.array, before)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.5), (0.7, 0.8, 1.0)])
+def test_channels_that_use_the_mask_are_zero_outside(tmp_path, spacing):
+    values = np.random.default_rng(0).normal(100, 5, (12, 12, 12, 2)).astype(np.float32)
+    values[:6, :6] = 0
+    values[8, 8, 8] = 0    # a hole counts as inside
+    save(tmp_path / "image.nii.gz", values)
+    plan = PreprocessingPlan(spacing, MASKED, LABELS)
+    image, _, outside = preprocess_image(read_image(tmp_path / "image.nii.gz"), plan)
+    assert outside.shape == image.shape[:3] and outside.dtype == bool
+    assert outside.mean() == pytest.approx(0.25, abs=0.05)
+    assert not image[outside, 0].any()
+    assert image[outside, 1].all()
+    if image.shape[:3] == (12, 12, 12):
+        known = values[~outside, 0].astype(float)
+        np.testing.assert_allclose(image[~outside, 0], (known - known.mean()) / known.std(), atol=1e-5)
+        np.testing.assert_array_equal(outside, np.pad(np.ones((6, 6, 12), bool), ((0, 6), (0, 6), (0, 0))))
+
+
+def test_thick_slices_are_resampled_in_their_plane_first(tmp_path):
+    """Every slice of the result is one slice of the scan, resized in the plane."""
+    volume, label, _ = read_small(tmp_path, balls(), (1.0, 1.0, 4.0))
+    plan = PreprocessingPlan((2.0, 0.6, 0.6), (Normalization("T1", "none"),) * 2, LABELS, (2, 0, 1))
+    image, crop, _ = preprocess_image(volume, plan)
+    scan = volume.array[crop.slices].transpose(2, 0, 1, 3)
+    assert image.shape[0] == 2 * scan.shape[0]
+    for index in range(len(image)):
+        expected = resize(scan[index // 2, ..., 1][None], (1, *image.shape[1:3]), (3, 3, 3))[0]
+        np.testing.assert_allclose(image[index, ..., 1], expected, atol=1e-5)
+    prepared = preprocess_label(label, crop, plan)
+    np.testing.assert_array_equal(prepared[::2], prepared[1::2])
+    restored = restore_probabilities(one_hot(prepared), crop, plan)
+    assert dice(restored == 1, label == 1) > 0.99
+
+
+def test_pictures_keep_their_single_slice(tmp_path):
+    """A 2D picture is a volume of one slice, 999 mm thick; its network's plan leaves slices alone."""
+    array = np.random.default_rng(0).integers(1, 255, (30, 20, 1, 3)).astype(np.float32)
+    colours = tuple(Normalization(name, "rgb_to_0_1") for name in "RGB")
+    plan = PreprocessingPlan((None, 1.0, 1.0), colours, LABELS, (2, 0, 1))
+    save(tmp_path / "picture.nii.gz", array, np.diag([1.0, 1.0, 999.0, 1.0]))
+    volume = read_image(tmp_path / "picture.nii.gz")
+    image, *_ = preprocess_image(volume, plan)
+    np.testing.assert_allclose(image, array.transpose(2, 0, 1, 3) / 255, rtol=1e-6)
+    finer = PreprocessingPlan((None, 0.5, 0.5), colours, LABELS, (2, 0, 1))
+    image, crop, _ = preprocess_image(volume, finer)
+    assert image.shape == (1, 60, 40, 3)
+    label = np.zeros((30, 20, 1), np.uint8)
+    label[5:20, 5:12] = 2
+    prepared = preprocess_label(label, crop, finer)
+    assert prepared.shape == (1, 60, 40)
+    np.testing.assert_array_equal(restore_probabilities(one_hot(prepared), crop, finer), label)
+
+
+def test_every_value_of_a_label_survives(tmp_path):
+    volume, label, _ = read_small(tmp_path, balls(), (1.0, 1.0, 1.5))
+    plan = PreprocessingPlan((0.7, 0.9, 1.0), ZSCORE, LABELS)
+    crop = preprocess_image(volume, plan).crop
+    labels = np.choose(label, [0, 254, 3]).astype(np.int32)
+    prepared = preprocess_label(labels, crop, plan)
+    assert set(np.unique(prepared)) == {0, 3, 254}
+    np.testing.assert_array_equal(prepared, np.choose(preprocess_label(label, crop, plan), [0, 254, 3]))
+
+
 def test_the_crop_is_the_box_of_voxels_that_any_channel_has():
     array = np.zeros((10, 9, 8, 2), np.float32)
     array[2, 3, 4, 0] = array[6, 3, 5, 1] = -1
-    crop = crop_to_nonzero(array)
-    assert (crop.start, crop.stop, crop.size) == ((2, 3, 4), (7, 4, 6), (5, 1, 2))
+    crop = crop_to_nonzero(array, (1.0, 2.0, 3.0))
+    assert (crop.start, crop.stop, crop.size, crop.spacing) == ((2, 3, 4), (7, 4, 6), (5, 1, 2), (1.0, 2.0, 3.0))
 
 
 def test_what_was_cropped_away_is_restored_as_background():
     array = np.zeros((10, 9, 8, 1), np.float32)
     array[2:5, 3:6, 4:7] = 1
-    restored = restore_probabilities(one_hot(np.full((5, 5, 5), 2)), crop_to_nonzero(array))
+    crop = crop_to_nonzero(array, (1.0, 1.0, 1.0))
+    plan = PreprocessingPlan((0.6, 0.6, 0.6), ZSCORE[:1], LABELS)
+    restored = restore_probabilities(one_hot(np.full((5, 5, 5), 2)), crop, plan)
     assert restored.shape == (10, 9, 8)
     assert restored.sum() == 2 * restored[2:5, 3:6, 4:7].size == 2 * np.count_nonzero(restored)
-
-
-def test_of_equally_probable_classes_the_first_wins():
-    crop = crop_to_nonzero(np.ones((4, 4, 4, 1)))
-    assert not restore_probabilities(np.full((6, 6, 6, 3), 1 / 3, np.float16), crop).any()
-
-
-def test_zscore_is_over_the_nonzero_voxels(tmp_path):
-    volume, *_ = read_small(tmp_path, balls(), (1.0, 1.0, 1.0))
-    image, crop = preprocess_image(volume, Plan((1.0, 1.0, 1.0), ZSCORE, LABELS))
-    raw = volume.array[crop.slices]
-    assert image.dtype == np.float32
-    np.testing.assert_allclose(image, (raw - raw.mean(axis=(0, 1, 2))) / raw.std(axis=(0, 1, 2)), atol=1e-4)
-
-
-def test_zscore_does_not_count_air_inside_the_crop(tmp_path):
-    values = np.random.default_rng(0).normal(100, 5, (8, 8, 8, 1)).astype(np.float32)
-    values[:4, :4] = 0
-    save(tmp_path / "image.nii.gz", values)
-    image, _ = preprocess_image(read_image(tmp_path / "image.nii.gz"), Plan((1, 1, 1.5), ZSCORE[:1], LABELS))
-    body = image[values != 0]
-    assert body.mean() == pytest.approx(0, abs=1e-4)
-    assert body.std() == pytest.approx(1, abs=1e-4)
-
-
-def test_ct_is_clipped_and_scaled_by_the_plan(tmp_path):
-    values = np.random.default_rng(0).uniform(-1000, 1000, (6, 6, 6)).astype(np.float32)
-    save(tmp_path / "image.nii.gz", values)
-    plan = Plan((1.0, 1.0, 1.5), (Normalization("CT", "ct", -100.0, 300.0, 50.0, 80.0),), {0: "background", 1: "x"})
-    image, _ = preprocess_image(read_image(tmp_path / "image.nii.gz"), plan)
-    np.testing.assert_allclose(image[..., 0], (np.clip(values, -100, 300) - 50) / 80, rtol=1e-5, atol=1e-5)
-
-
-def test_ct_statistics_are_those_of_the_foreground(tmp_path):
-    task = load_task(write_task(tmp_path, channels=("CT",)))
-    plan = make_plan(task, (1.0, 1.0, 1.0), processes=1, progress=False)
-    voxels = np.concatenate([read_image(case.images).array[read_label(case.label)[0] > 0, 0] for case in task.cases])
-    channel = plan.channels[0]
-    assert (channel.low, channel.high) == pytest.approx(tuple(np.percentile(voxels, (0.5, 99.5))))
-    assert (channel.mean, channel.std) == pytest.approx((voxels.mean(), voxels.std()), rel=1e-5)
-
-
-def test_the_median_spacing_is_over_all_cases(tmp_path):
-    task = load_task(write_task(tmp_path))
-    save(task.cases[0].images[0], np.ones((12, 10, 8, 2)), np.diag([9.0, 9.0, 9.0, 1.0]))
-    assert make_plan(task, "median").spacing == (1.0, 1.0, 1.5)
-
-
-@pytest.mark.parametrize("spacing", ["mean", (1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, float("nan"))])
-def test_other_spacings_are_refused(tmp_path, spacing):
-    with pytest.raises(ConfigError, match="--spacing=0.7,0.7,0.7"):
-        make_plan(load_task(write_task(tmp_path)), spacing)
-
-
-def test_a_plan_survives_json():
-    plan = Plan((0.7, 1.0, 2.5), (ZSCORE[0], Normalization("CT", "ct", -100.5, 300.0, 50.0, 80.0)), LABELS)
-    assert Plan.from_json(plan.to_json()) == plan
-    assert Plan.from_json(plan.to_json()).to_json() == plan.to_json()
-
-
-@pytest.mark.parametrize("damage", [lambda text: text[:-20], lambda text: text.replace("zscore", "minmax"),
-                                    lambda text: text.replace('"version": 1', '"version": 99'), lambda text: "[]",
-                                    lambda text: text.replace('"spacing"', '"space"'),
-                                    lambda text: text.replace('"zscore"', '"ct"')])
-def test_a_damaged_plan_is_refused(damage):
-    with pytest.raises(DataError, match="plan|Plan"):
-        Plan.from_json(damage(Plan((1.0, 1.0, 1.0), ZSCORE, LABELS).to_json()))
 
 
 def spoil(array):
@@ -175,10 +197,18 @@ def test_a_scan_that_cannot_be_preprocessed_is_named(tmp_path, edit, message):
     task = load_task(write_task(tmp_path))
     change(task.cases[0].images[0], edit)
     with pytest.raises(DataError, match=rf"case_0\.nii\.gz: {message}"):
-        preprocess_image(read_image(task.cases[0].images), Plan((1.0, 1.0, 1.0), ZSCORE, LABELS))
+        preprocess_image(read_image(task.cases[0].images), PreprocessingPlan((1.0, 1.0, 1.0), ZSCORE, LABELS))
+
+
+def test_a_scan_that_is_no_picture_is_named(tmp_path):
+    task = load_task(write_task(tmp_path))
+    change(task.cases[0].images[0], lambda array: np.multiply(array, 9, out=array))
+    plan = PreprocessingPlan((1.0, 1.0, 1.0), (Normalization("R", "rgb_to_0_1"),) * 2, LABELS)
+    with pytest.raises(DataError, match=r"case_0\.nii\.gz: channel R holds values from 9[0-9.]+ to 89"):
+        preprocess_image(read_image(task.cases[0].images), plan)
 
 
 def test_a_scan_with_other_channels_is_refused(tmp_path):
     task = load_task(write_task(tmp_path))
     with pytest.raises(DataError, match=r"case_0\.nii\.gz: expected 1 channels \(T1\), found 2"):
-        preprocess_image(read_image(task.cases[0].images), Plan((1.0, 1.0, 1.0), ZSCORE[:1], LABELS))
+        preprocess_image(read_image(task.cases[0].images), PreprocessingPlan((1.0, 1.0, 1.0), ZSCORE[:1], LABELS))

@@ -71,7 +71,7 @@ def test_svg_names_every_edge_that_is_there_and_no_other(genotype, tmp_path):
         if edge.operation != ZERO
     }
     assert svg_labels(tmp_path / "cells.svg") == expected
-    assert ">zero<" not in (tmp_path / "cells.svg").read_text()
+    assert ">zero<" not in (tmp_path / "cells.svg").read_text(encoding="utf-8")
 
 
 @each_genotype

@@ -1,117 +1,183 @@
-"""From a task's name to prepared cases in their parts of a fold: what every command does first."""
+"""From a task's name to prepared cases in their parts of a fold: what every command that trains does first."""
 
 import dataclasses
 import hashlib
-import os
 import pathlib
-from collections.abc import Sequence
+from typing import Any
 
 from absl import logging
 
-from scnas_keras.preprocessing.cache import PreparedCase, prepare
+from scnas_keras.data.config import DataConfig, PlanningConfig, TaskConfig
 from scnas_keras.data.phantoms import write_phantoms
-from scnas_keras.planning.plans import Plan, make_plan
-from scnas_keras.data.splits import Split, split_cases
-from scnas_keras.data.tasks import Task, find_task, load_task
-from scnas_keras.verification.checks import check_patch, verify_headers
+from scnas_keras.data.sides import mirror_axes
+from scnas_keras.data.split_files import FoldNames, write_splits
+from scnas_keras.data.splits import Split, find_folds, split_fold
+from scnas_keras.data.cases import Task
+from scnas_keras.data.tasks import find_task, load_task
 from scnas_keras.errors import ConfigError
-from scnas_keras.options import option
-
-CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """Which data, and how it is prepared and split."""
-
-    task: str | None = option(None, "Task, which names a flagfile with its settings.", "Data", of_task=True)
-    data_dir: str | None = option(
-        None, "The task's folder (it holds dataset.json) or the folder around it. Default: $SCNAS_DATA_DIR.", "Data"
-    )
-    cache_dir: str | None = option(
-        None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data"
-    )
-    spacing: tuple[float, ...] | None = option(
-        None, "Voxel spacing in mm that scans are resampled to, along x,y,z. Default: the median of the scans.", "Data", of_task=True
-    )
-    fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Data")
-    num_folds: int = option(5, "Number of folds.", "Data")
-    processes: int | None = option(None, "Processes that prepare scans. Default: as cores and free memory allow.", "Data")
-    num_phantoms: int = option(24, "Number of cases of the task phantom.", "Data")
-    patch_size: tuple[int, ...] | None = option(
-        None, "Voxels of a training patch along x,y,z, divisible by 8. Default: the median scan, 64 at most.", "Data", of_task=True
-    )
-    foreground_share: float = option(0.5, "Share of the patches that are centred on a labelled voxel.", "Data", of_task=True)
-    split_seed: int = option(0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Data")
-    seed: int = option(0, "Of patches, start values and draws.", "Run")
+from scnas_keras.patches.presets import preset
+from scnas_keras.patches.sampler import PatchSampler
+from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.measure import measure_task
+from scnas_keras.planning.networks import check_patch
+from scnas_keras.planning.planner import RULES, Wishes, make_plans
+from scnas_keras.planning.plans import Configuration, Plans, load_plans
+from scnas_keras.planning.preprocessing_plan import PreprocessingPlan, parse_spacing
+from scnas_keras.preprocessing.cache import prepare
+from scnas_keras.preprocessing.prepared_case import PreparedCase
+from scnas_keras.verification.headers import verify_headers
 
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """Prepared cases of one fold.
+    """Prepared cases of one fold, and how they are cut into patches. Patches have the plan's axes.
 
     Attributes:
-        task: what dataset.json says.
-        plan: how scans were preprocessed.
-        split: names of the cases in each part.
-        patch_size: voxels of a patch.
+        task: what the dataset says of itself.
+        plans: all that was planned.
+        name: of the plans' configuration that is used.
+        configuration: the same, with what the flags changed.
+        plan: how scans are preprocessed.
+        folds: all folds of the cross-validation.
+        split: names of the cases in each part of this one.
         cases: all prepared cases by name.
     """
 
     task: Task
-    plan: Plan
+    plans: Plans
+    name: str
+    configuration: Configuration
+    plan: PreprocessingPlan
+    folds: tuple[FoldNames, ...]
     split: Split
-    patch_size: tuple[int, ...]
     cases: dict[str, PreparedCase]
 
     @property
+    def patch_size(self) -> tuple[int, ...]:
+        """Voxels of a patch along the plan's axes."""
+        return self.configuration.patch_size
+
+    @property
     def digest(self) -> str:
-        """Tells whether two runs have the same data, split and preprocessing."""
-        content = [self.split, self.plan, self.patch_size, {name: str(case.folder.name) for name, case in self.cases.items()}]
+        """Tells whether two runs have the same data, split, preprocessing and patches."""
+        content = [self.split, self.plan, self.configuration, {name: case.folder.name for name, case in self.cases.items()}]
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
     def part(self, *names: str) -> list[PreparedCase]:
         """Cases of some parts ("weights", "logits", "validation"), in order."""
         return [self.cases[case] for name in names for case in getattr(self.split, name)]
 
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes plans.json and splits.json into a run's folder; either may be given to another run."""
+        plans = {**self.plans.configurations, self.name: self.configuration}
+        dataclasses.replace(self.plans, configurations=plans).save(folder / "plans.json")
+        write_splits(folder / "splits.json", self.folds)
 
-def open_fold(config: DataConfig) -> Fold:
-    """Finds, checks, splits and prepares a task's cases. All that can be found wrong is found here.
+    def sampler(self, *parts: str, seed: int, augmented: bool) -> PatchSampler:
+        """Patches of some parts; those to validate on aren't augmented."""
+        configuration = self.configuration
+        augmentation = configuration.augmentation if augmented else preset("none", configuration.patch_size, ())
+        return PatchSampler(
+            self.part(*parts), configuration.patch_size, configuration.foreground_share, seed, augmentation=augmentation,
+            spacing=self.plan.spacing, mask_channels=self.plan.mask_channels,
+        )  # fmt: skip
+
+
+def open_fold(config: DataConfig, network: Footprint) -> Fold:
+    """Finds, checks, splits, plans and prepares a task's cases. All that can be found wrong is found here.
+
+    Args:
+        config: what the user asks for.
+        network: what is going to be trained; it decides which patches are possible, and how large.
 
     Raises:
         ConfigError, DataError: with file and remedy.
     """
+    check_planning(config)
+    plans = None if config.plan in RULES else load_plans(config.plan)
+    unused = [f"--{field.name}" for field in dataclasses.fields(PlanningConfig) if field.metadata["group"] == "Plan"
+              and getattr(config, field.name) != field.default]
+    if plans and unused:
+        logging.warning("%s decides what %s would: the flags are not used.", config.plan, ", ".join(unused))
     if config.patch_size is not None:
-        check_patch(config.patch_size)
+        check_patch(config.patch_size, network)
+    task = open_task(config)
+    if task.ignore_label is not None or task.regions:
+        raise ConfigError(f"{task.root}: training with regions or an ignore label isn't possible yet; plan and verify take them. "
+                          "Give each voxel one class in dataset.json.")
+    names = [case.name for case in task.cases]
+    folds, groups = find_folds(names, config.num_folds, config.split_seed, config.split, config.group_pattern, config.splits)
+    split = split_fold(folds, config.fold, config.split_seed, groups)
+    if plans is None:
+        fingerprint = measure_task(task, config.cache_folder, config.processes)
+        wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
+        plans = make_plans(fingerprint, network, config.plan, wishes)
+    configuration = configure(config, plans, network)
+    plan = plans.preprocessing(config.configuration, task.labels)
+    cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
+    logging.info(
+        "%s: %d cases, channels %s, classes %s; fold %d: %d cases for weights, %d for logits, %d for validation",
+        task.name, len(task.cases), ", ".join(task.channel_names), ", ".join(task.labels.values()), config.fold, len(split.weights),
+        len(split.logits), len(split.validation),
+    )  # fmt: skip
+    logging.info(
+        "%s: spacing %s mm, patch %s voxels along %s, batch %d", config.configuration, _times(configuration.spacing),
+        _times(configuration.patch_size), ",".join(plans.axes[-len(configuration.spacing):]), configuration.batch_size,
+    )  # fmt: skip
+    return Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, {case.name: case for case in cases})
+
+
+def open_task(config: TaskConfig) -> Task:
+    """Finds and loads the task that flags name, and checks its headers.
+
+    Raises:
+        ConfigError, DataError: with file and remedy.
+    """
     task = load_task(_task_folder(config))
     verify_headers(task)
-    split = split_cases([case.name for case in task.cases], config.fold, config.num_folds, config.split_seed)
-    plan = make_plan(task, config.spacing or "median", config.processes)
-    cases = {case.name: case for case in prepare(task, plan, cache_folder(config), config.processes)}
-    patch_size = config.patch_size or default_patch([case.shape for case in cases.values()])
-    logging.info(
-        "%s: %d cases, channels %s, classes %s; fold %d of %d: %d cases for weights, %d for logits, %d for validation",
-        task.name, len(task.cases), ", ".join(task.channel_names), ", ".join(task.labels.values()), config.fold,
-        config.num_folds, len(split.weights), len(split.logits), len(split.validation),
-    )  # fmt: skip
-    return Fold(task, plan, split, tuple(patch_size), cases)
+    return task
 
 
-def default_patch(shapes: Sequence[Sequence[int]], largest: int = 64, divisor: int = 8) -> tuple[int, ...]:
-    """The median shape, at most `largest`, rounded up to what three halvings divide."""
-    middle = [sorted(sizes)[len(sizes) // 2] for sizes in zip(*shapes)]
-    return tuple(-(-min(size, largest) // divisor) * divisor for size in middle)
+def check_planning(config: PlanningConfig) -> None:
+    """Raises ConfigError for flags that no plan could follow."""
+    if config.memory_gb is not None and not config.memory_gb > 0:
+        raise ConfigError(f"--memory_gb={config.memory_gb:g} must be above 0.")
+    if config.spacing is not None:
+        parse_spacing(config.spacing)
+    mirror_axes((), (0, 1, 2), config.mirror_axes)
 
 
-def cache_folder(config: DataConfig) -> pathlib.Path:
-    """The cache's folder by flag, environment or default."""
-    folder = config.cache_dir or os.environ.get(CACHE_DIR_VARIABLE) or "~/.cache/scnas_keras"
-    return pathlib.Path(folder).expanduser()
+def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configuration:
+    """The configuration of a plan with what flags say instead.
+
+    Raises:
+        ConfigError: there is none of that name, or the network can't take its patches.
+    """
+    found = plans.configuration(config.configuration)
+    if len(found.spacing) not in network.ranks or found.previous_stage:
+        raise ConfigError(f"--configuration={config.configuration} can't be trained with a {network.name} network, which takes "
+                          f"{' or '.join(f'{rank}D' for rank in network.ranks)} patches of one scan. The plan has {', '.join(plans.configurations)}.")
+    changes: dict[str, Any] = {}
+    if config.patch_size is not None:
+        changes["patch_size"] = tuple(config.patch_size[axis] for axis in plans.transpose_forward)
+    for name in ("batch_size", "foreground_share"):
+        if getattr(config, name) is not None:
+            changes[name] = getattr(config, name)
+    topology = network.topology(found.spacing, changes.get("patch_size", found.patch_size))
+    if topology.patch_size != changes.get("patch_size", found.patch_size):
+        raise ConfigError(f"{config.plan}: patch_size {list(found.patch_size)} doesn't suit a {network.name} network; make it "
+                          f"{list(topology.patch_size)}, or plan with --network={network.name}.")
+    changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes, "features_per_stage": network.features(topology)}
+    return dataclasses.replace(found, **changes)
 
 
-def _task_folder(config: DataConfig) -> pathlib.Path:
+def _task_folder(config: TaskConfig) -> pathlib.Path:
     if config.task is None:
         raise ConfigError("Name a task with --task, for example --task=phantom to try the program without any data; see --help.")
     if config.task == "phantom" and not config.data_dir:
-        return write_phantoms(cache_folder(config) / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
+        return write_phantoms(config.cache_folder / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
     return find_task(config.task, config.data_dir)
+
+
+def _times(sizes: tuple[float, ...]) -> str:
+    return "x".join(f"{size:g}" for size in sizes)

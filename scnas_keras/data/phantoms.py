@@ -22,7 +22,8 @@ import nibabel as nib
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from scnas_keras.formats.volumes import CANONICAL, write_nifti
+from scnas_keras.formats.geometry import CANONICAL
+from scnas_keras.formats.nifti import write_nifti
 from scnas_keras.files import write_text
 from scnas_keras.errors import ConfigError, DataError
 

@@ -1,209 +1,177 @@
-"""NIfTI files in and out.
+"""Scans and labels in and out: one interface, the file's ending decides how.
 
-Everything behind this module sees arrays whose axes run left to right, posterior to anterior and inferior to
-superior (closest canonical orientation, RAS+), whatever the file's own order. A `Geometry` remembers that order, so
-that a segmentation is written back on the very voxel grid of the scan it belongs to.
+Arrays are in canonical axes (see `scnas_keras.formats.geometry`). `scnas_keras.formats.endings` lists the formats.
 """
 
-import dataclasses
-import gzip
-import zlib
-from collections.abc import Sequence
+import importlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import nibabel as nib
 import numpy as np
 
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.files import write_bytes
-
-CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
-_READ_ERRORS = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, OSError, EOFError, ValueError, OverflowError,
-                zlib.error)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Geometry:
-    """A file's own voxel grid.
-
-    Attributes:
-        path: the file that it was read from.
-        affine: [4, 4], voxel index in the file's axis order to millimetres.
-        shape: the three spatial sizes in the file's axis order.
-        orientation: [3, 2], the axis permutation and flips from the file's order to the canonical one.
-        header: the file's NIfTI header (units, qform and sform codes).
-    """
-
-    path: Path
-    affine: np.ndarray
-    shape: tuple[int, int, int]
-    orientation: np.ndarray
-    header: nib.Nifti1Header
-
-    @property
-    def canonical_shape(self) -> tuple[int, int, int]:
-        """The spatial sizes in canonical axis order."""
-        order = np.argsort(self.orientation[:, 0])
-        return tuple(self.shape[axis] for axis in order)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Volume:
-    """An image: `array` float32 [x, y, z, channels] in canonical axes, `spacing` in mm, and where it came from."""
-
-    array: np.ndarray
-    spacing: tuple[float, float, float]
-    geometry: Geometry
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Header:
-    """What a NIfTI file says about itself without its voxels.
-
-    Attributes:
-        shape: the three spatial sizes in the file's axis order.
-        channels: size of the fourth axis, 1 for a 3D file.
-        affine: [4, 4], voxel index in the file's axis order to millimetres.
-        spacing: mm along the canonical axes; along the file's own axes where the affine is singular.
-    """
-
-    shape: tuple[int, int, int]
-    channels: int
-    affine: np.ndarray
-    spacing: tuple[float, float, float]
-
+from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, reader_of
+from scnas_keras.formats.geometry import (
+    AFFINE_TOLERANCE, CANONICAL, Geometry, Header, Volume, affine_distance, canonical_spacing, is_invertible,
+)  # fmt: skip
+from scnas_keras.formats.stored import Stored
 
 Paths = str | Path | Sequence[Path]
+_SLAB = 32  # voxels; several neighbours along the axis that files store first, so that memory is read in whole lines
 
 
 def read_header(paths: Paths) -> Header:
-    """Reads shape, affine and spacing; raises DataError if the file isn't a NIfTI volume."""
-    image = _load(_only(paths))
-    shape = image.shape + (1,) * (4 - len(image.shape))
-    return Header(shape[:3], shape[3], image.affine, _spacing(image.affine))
+    """Reads shape, affine, spacing and number of channels of a file, or of a case's files with one channel each.
+
+    Raises DataError if a file can't be read, or several don't lie on one voxel grid.
+    """
+    files = _open_all(paths)
+    first = files[0]
+    return Header(first.shape, sum(file.channels for file in files), first.affine, canonical_spacing(first.affine))
 
 
 def read_image(paths: Paths) -> Volume:
-    """Reads an image; the fourth axis of a 4D file becomes the channels, a 3D file gets one.
+    """Reads an image from a file with one or several channels, or from several files with one channel each, in order.
 
-    Raises DataError if the file isn't NIfTI, is cut off, or has an affine that maps the volume to a plane.
+    Raises:
+        DataError: a file can't be read or is cut off, its affine maps the volume to a plane, or several files don't lie
+            on one voxel grid.
+        ConfigError: the format needs a library that isn't installed.
     """
-    path = _only(paths)
-    image = _load(path)
-    geometry = _geometry(path, image)
-    array = _voxels(path, image, np.float32)
-    array = nib.apply_orientation(array.reshape(geometry.shape + (-1,)), geometry.orientation)
-    return Volume(np.ascontiguousarray(array), _spacing(image.affine), geometry)
+    files = _open_all(paths)
+    for file in files:
+        if file.indexed:
+            raise DataError(f"{file.path}: its pixels are numbers of colours in a palette, not intensities. Save it as "
+                            "gray or RGB.")
+    geometry = _geometry(files[0])
+    shape = (*geometry.canonical_shape, sum(file.channels for file in files))
+    array, channel = None, 0
+    for file in files:
+        voxels = nib.apply_orientation(file.voxels(), geometry.orientation)
+        array = np.empty(shape, np.float32) if array is None else array  # only now: reading takes memory of its own
+        for slab, values in _slabs(voxels, file):
+            array[slab, ..., channel : channel + file.channels] = values
+        channel += file.channels
+    return Volume(array, canonical_spacing(geometry.affine), geometry)
 
 
 def read_label(path: str | Path) -> tuple[np.ndarray, Geometry]:
     """Reads a segmentation as integers [x, y, z] (uint8 where the values fit, int32 otherwise).
 
-    Raises DataError for the reasons of `read_image`, for a fourth axis, and for values that aren't whole numbers.
+    Raises:
+        DataError: for the reasons of `read_image`, for several channels, for a format that changes values, and for
+            values that aren't whole numbers.
+        ConfigError: the format needs a library that isn't installed.
     """
     path = Path(path)
-    image = _load(path)
-    geometry = _geometry(path, image)
-    if len(image.shape) > 3 and image.shape[3] > 1:
-        raise DataError(f"{path}: a label needs three axes, but this file has shape {image.shape}. "
-                        "Store one class number per voxel, not one channel per class.")
-    values = _voxels(path, image, np.float64).reshape(geometry.shape)
-    broken = ~(np.isfinite(values) & (values == np.round(values)))
-    if broken.any():
-        raise DataError(f"{path}: labels must be whole numbers, but {np.count_nonzero(broken)} voxels are not, for "
-                        f"example {values[broken][0]:g}. Was the label resampled with interpolation? "
-                        "Resample it with nearest-neighbour, or export it again.")
-    kind = np.uint8 if values.min() >= 0 and values.max() <= 255 else np.int32
-    array = nib.apply_orientation(values.astype(kind), geometry.orientation)
-    return np.ascontiguousarray(array), geometry
+    ending = ending_of(path.name)
+    if ending and not ENDINGS[ending].label:
+        raise DataError(f"{path}: {ending} files are compressed in a way that changes values, so no label can be "
+                        "stored in them. Export it again as .png.")
+    file = _open(path)
+    geometry = _geometry(file)
+    if file.channels > 1:
+        raise DataError(f"{path}: a label needs one number per voxel and three axes, but this file has {file.channels} "
+                        "channels. Store one class number per voxel, not one channel per class or colour.")
+    voxels = nib.apply_orientation(file.voxels(), geometry.orientation)
+    kind = _label_type(path, voxels, file)
+    array = np.empty(voxels.shape[:3], kind)
+    for slab, values in _slabs(voxels, file):
+        array[slab] = values[..., 0]
+    return array, geometry
 
 
 def write_label(path: str | Path, array: np.ndarray, geometry: Geometry) -> None:
     """Writes a segmentation [x, y, z] in canonical axes onto the voxel grid that `geometry` describes.
 
-    The file has the affine and axis order of the scan, bit for bit, and the smallest unsigned type that holds the
-    labels. It appears under its name only when it's complete.
+    The file has the affine and axis order of the scan (in NIfTI bit for bit) and the smallest unsigned type that holds
+    the labels. It appears under its name only when it's complete.
 
     Raises:
-        ConfigError: the name doesn't end in .nii or .nii.gz.
+        ConfigError: the name's ending isn't one that is written, needs a library that isn't installed, or is that of a
+            picture and the array isn't flat.
         ValueError: `array` isn't an integer array of the geometry's canonical shape.
     """
+    path = Path(path)
+    ending = ending_of(path.name)
+    if ending not in WRITABLE:
+        raise ConfigError(f"{path}: let the name of a segmentation end in .nii.gz, or another of "
+                          f"{', '.join(WRITABLE)}.")
     if array.shape != geometry.canonical_shape or array.dtype.kind not in "iu":
         raise ValueError(f"write_label needs an integer array of shape {geometry.canonical_shape}, "
                          f"got {array.dtype} {array.shape}")
     back = nib.orientations.ornt_transform(CANONICAL, geometry.orientation)
-    array = nib.apply_orientation(array, back).astype(np.min_scalar_type(int(array.max(initial=0))))
-    header = geometry.header.copy()
-    header.extensions.clear()
-    header.set_data_dtype(array.dtype)
-    header.set_slope_inter(1, 0)
-    header["cal_min"] = header["cal_max"] = 0
-    image_type = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    write_nifti(path, image_type(array, geometry.affine, header))
+    stored = nib.apply_orientation(array, back).astype(np.min_scalar_type(int(array.max(initial=0))))
+    _module(ENDINGS[ending].reader).write_file(path, stored, geometry)
 
 
-def write_nifti(path: str | Path, image: nib.Nifti1Image) -> None:
-    """Writes .nii or .nii.gz atomically; equal images give equal bytes (no time stamp inside the gzip)."""
+def _module(reader: str) -> ModuleType:
+    return importlib.import_module(f"scnas_keras.formats.{reader}")
+
+
+def _open(path: str | Path) -> Stored:
     path = Path(path)
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise ConfigError(f"{path}: volumes are written as NIfTI; let the name end in .nii.gz or .nii.")
-    content = image.to_bytes()
-    if path.suffix == ".gz":
-        content = gzip.compress(content, compresslevel=6, mtime=0)
-    write_bytes(path, content)
-
-
-def _only(paths: Paths) -> Path:
-    if isinstance(paths, (str, Path)):
-        return Path(paths)
-    (path,) = paths
-    return path
-
-
-def _load(path: Path) -> nib.Nifti1Image:
-    if not path.is_file():
+    if not path.exists():
         raise DataError(f"{path}: no such file. Check the path, or download the file again.")
-    try:
-        image = nib.load(path)
-    except _READ_ERRORS as error:
-        raise DataError(f"{path}: expected a NIfTI file (.nii or .nii.gz), but it can't be read as one ({error}). "
-                        "Download or export it again.") from error
-    if not isinstance(image, (nib.Nifti1Pair, nib.Nifti2Pair)):
-        raise DataError(f"{path}: expected a NIfTI file (.nii or .nii.gz), found {type(image).__name__}. "
-                        "Convert it to .nii.gz.")
-    if image.get_data_dtype().kind not in "biuf":
-        raise DataError(f"{path}: expected one number per voxel, found voxels of type {image.get_data_dtype()}. "
-                        "Convert colour or complex images to plain channels.")
-    if not 3 <= len(image.shape) <= 4 or 0 in image.shape:
-        raise DataError(f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, "
-                        f"found shape {image.shape}.")
-    return image
+    reader = reader_of(path)
+    if reader is None:
+        raise DataError(f"{path}: expected a scan whose name ends in {', '.join(ENDINGS)}, or a folder of DICOM "
+                        "slices. Convert it to .nii.gz, or correct its name.")
+    return _module(reader).open_file(path)
 
 
-def _geometry(path: Path, image: nib.Nifti1Image) -> Geometry:
-    if not _is_invertible(image.affine):
-        raise DataError(f"{path}: the affine in the header gives no volume (a zero spacing or NaN):\n{image.affine}\n"
-                        "Mend the header, for example by converting the scan from DICOM again.")
-    return Geometry(path, image.affine, image.shape[:3], nib.io_orientation(image.affine), image.header)
+def _open_all(paths: Paths) -> list[Stored]:
+    files = [_open(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    first, *others = files
+    for file in files if others else ():
+        if file.channels != 1:
+            raise DataError(f"{file.path}: of a case with several image files each must have 1 channel, this one has "
+                            f"{file.channels}. Keep all channels in one file, or one in each.")
+        if file.shape != first.shape:
+            raise DataError(f"{file.path}: has shape {file.shape}, but {first.path.name} of the same case has "
+                            f"{first.shape}. Resample the channels of a case to one voxel grid.")
+        distance = affine_distance(first.affine, file.affine, first.shape)
+        if distance > AFFINE_TOLERANCE:
+            raise DataError(f"{file.path}: lies {distance:.3g} mm off {first.path.name} of the same case. If they look "
+                            "aligned voxel by voxel, copy the affine; otherwise resample the channels to one voxel "
+                            "grid.")
+    return files
 
 
-def _spacing(affine: np.ndarray) -> tuple[float, float, float]:
-    spacing = nib.affines.voxel_sizes(affine)
-    if _is_invertible(affine):
-        spacing = spacing[np.argsort(nib.io_orientation(affine)[:, 0])]
-    return tuple(float(size) for size in spacing)
+def _geometry(file: Stored) -> Geometry:
+    if not is_invertible(file.affine):
+        raise DataError(f"{file.path}: the affine in the header gives no volume (a zero spacing or "
+                        f"NaN):\n{file.affine}\nMend the header, for example by converting the scan from DICOM again.")
+    return Geometry(file.path, file.affine, file.shape, nib.io_orientation(file.affine), file.header)
 
 
-def _is_invertible(affine: np.ndarray) -> bool:
-    spacing = nib.affines.voxel_sizes(affine)
-    if not (np.isfinite(affine).all() and spacing.all()):
-        return False
-    return bool(abs(np.linalg.det(affine[:3, :3] / spacing)) > 1e-6)
+def _slabs(voxels: np.ndarray, file: Stored) -> Iterator[tuple[slice, np.ndarray]]:
+    """Pieces along the first axis and their values, scaled in float64, for which the whole array would be too large."""
+    for start in range(0, len(voxels), _SLAB):
+        values = voxels[start : start + _SLAB]
+        if (file.slope, file.inter) != (1, 0):
+            values = values * np.float64(file.slope) + file.inter
+        yield slice(start, start + _SLAB), values
 
 
-def _voxels(path: Path, image: nib.Nifti1Image, dtype: type) -> np.ndarray:
-    try:
-        return image.get_fdata(dtype=dtype, caching="unchanged")
-    except _READ_ERRORS as error:
-        raise DataError(f"{path}: the header is fine, but the voxels can't be read ({error}). The file is cut off or "
-                        "damaged; download or export it again.") from error
+def _label_type(path: Path, voxels: np.ndarray, file: Stored) -> type:
+    """uint8 or int32 for whole numbers, else DataError."""
+    broken, example, low, high = 0, None, 0, 0
+    for _, values in _slabs(voxels, file):
+        if values.dtype.kind == "f":
+            wrong = ~(np.isfinite(values) & (values == np.round(values)))
+            if wrong.any():
+                example = values[wrong][0] if example is None else example
+                broken += np.count_nonzero(wrong)
+                continue
+        low, high = min(low, int(values.min())), max(high, int(values.max()))
+    if broken:
+        raise DataError(f"{path}: labels must be whole numbers, but {broken} voxels are not, for "
+                        f"example {example:g}. Was the label resampled with interpolation? "
+                        "Resample it with nearest-neighbour, or export it again.")
+    if low < np.iinfo(np.int32).min or high > np.iinfo(np.int32).max:
+        raise DataError(f"{path}: holds values from {low} to {high}, which can't be class numbers. Export the label "
+                        "again.")
+    return np.uint8 if low >= 0 and high <= 255 else np.int32

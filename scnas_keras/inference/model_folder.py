@@ -5,13 +5,12 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tqdm
 
-from scnas_keras.planning.plans import Plan
+from scnas_keras.planning.preprocessing_plan import PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
 from scnas_keras.formats.volumes import Volume
 from scnas_keras.errors import DataError
@@ -28,20 +27,27 @@ class SegmentationModel:
     Attributes:
         network: [batch, *patch, channels] to logits [batch, *patch, classes].
         plan: how scans are preprocessed.
-        patch_size: voxels of a tile.
+        patch_size: voxels of a tile along the plan's axes.
+        mirror_axes: the plan's axes along which the network was shown flipped patches, and tiles may be flipped.
     """
 
     network: keras.Model
-    plan: Plan
+    plan: PreprocessingPlan
     patch_size: tuple[int, ...]
+    mirror_axes: tuple[int, ...] = ()
 
-    def segment(self, volume: Volume, mirror_axes: Sequence[int] = ()) -> np.ndarray:
-        """The segmentation of a scan on its own canonical voxel grid, uint8 [x, y, z], ready for `write_label`."""
-        image, crop = preprocess_image(volume, self.plan)
-        return restore_probabilities(self.probabilities(image, mirror_axes), crop)
+    def segment(self, volume: Volume, mirror: bool = False) -> np.ndarray:
+        """The segmentation of a scan on its own canonical voxel grid, uint8 [x, y, z], ready for `write_label`.
 
-    def probabilities(self, image: np.ndarray, mirror_axes: Sequence[int] = ()) -> np.ndarray:
-        """Class probabilities [x, y, z, classes] of a preprocessed scan [x, y, z, channels]."""
+        Args:
+            volume: from `read_image`.
+            mirror: whether to average over the flips along `mirror_axes`; 2 ^ axes times the work.
+        """
+        image, crop, _ = preprocess_image(volume, self.plan)
+        return restore_probabilities(self.probabilities(image, mirror), crop, self.plan)
+
+    def probabilities(self, image: np.ndarray, mirror: bool = False) -> np.ndarray:
+        """Class probabilities [a, b, c, classes] of a preprocessed scan [a, b, c, channels]."""
         with tqdm.tqdm(desc="tiles", leave=False, disable=None, file=sys.stderr) as bar:
 
             def progress(done: int, total: int) -> None:
@@ -49,13 +55,13 @@ class SegmentationModel:
                 bar.update(done - bar.n)
 
             network, classes = self.network.predict_on_batch, len(self.plan.labels)
-            return predict_volume(network, image, self.patch_size, classes, mirror_axes, progress)
+            return predict_volume(network, image, self.patch_size, classes, self.mirror_axes if mirror else (), progress)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""
         folder = pathlib.Path(folder)
         self.network.save(folder / MODEL)
-        companion = {"patch_size": list(self.patch_size), "plan": json.loads(self.plan.to_json())}
+        companion = {"patch_size": list(self.patch_size), "mirror_axes": list(self.mirror_axes), "plan": json.loads(self.plan.to_json())}
         write_text(folder / COMPANION, json.dumps(companion, indent=1) + "\n")
 
     @classmethod
@@ -73,10 +79,11 @@ class SegmentationModel:
                 raise DataError(f"{file}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
         try:
             content = json.loads(companion.read_text(encoding="utf-8"))
-            patch_size, plan = tuple(map(int, content["patch_size"])), Plan.from_json(json.dumps(content["plan"]))
+            plan = PreprocessingPlan.from_json(json.dumps(content["plan"]))
+            patch_size, mirror_axes = (tuple(map(int, content[key])) for key in ("patch_size", "mirror_axes"))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{companion}: damaged ({error!r}). Copy it again from where the model was trained.") from error
-        return cls(load_network(path), plan, patch_size)
+        return cls(load_network(path), plan, patch_size, mirror_axes)
 
 
 def load_network(path: str | os.PathLike) -> keras.Model:

@@ -1,145 +1,250 @@
-"""A plan: all that preprocessing must know beyond the scan itself, as a JSON document saved beside each model."""
+"""plans.json: how a dataset is prepared, and patch, batch and network for each configuration; for people to read and to edit."""
 
 import dataclasses
-import functools
 import json
-import zlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from scnas_keras.data.tasks import Case, Task
-from scnas_keras.formats.volumes import read_header, read_image, read_label
-from scnas_keras.data.workers import map_cases
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.files import readable_json, write_text
+from scnas_keras.patches.augmentation import Augmentation
+from scnas_keras.planning.fingerprint import Intensities
+from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan, Resampling
+from scnas_keras.planning.topology import Topology
 
-PLAN_VERSION = 1
-SAMPLES_PER_CASE = 10_000
-_BYTES_PER_VOXEL = 24
+FORMAT, VERSION = "scnas_keras.plans", 1
+SCHEMES = {
+    "ZScoreNormalization": "zscore",
+    "CTNormalization": "ct",
+    "NoNormalization": "none",
+    "RescaleTo01Normalization": "rescale_to_0_1",
+    "RGBTo01Normalization": "rgb_to_0_1",
+}
+"""nnU-Net's names of the normalisation schemes, which plans.json uses, and those of `Normalization`."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Normalization:
-    """How one channel is normalised.
+class Configuration:
+    """One way to train on a dataset. All axes are the plan's.
 
     Attributes:
-        channel: the channel's name.
-        scheme: "zscore", by the scan's own mean and standard deviation over nonzero voxels; or "ct", by the dataset's:
-            clip to [low, high] HU, subtract `mean`, divide by `std`.
-        low, high, mean, std: HU, for "ct" only.
+        spacing: mm along each axis of the network, 2 or 3.
+        median_image_size_in_voxels: of the prepared scans.
+        patch_size: voxels.
+        batch_size: patches a step.
+        normalization_schemes: per channel, keys of `SCHEMES`.
+        use_mask_for_norm: per channel, whether intensities are normalised over the nonzero voxels only.
+        strides, kernel_sizes, features_per_stage: of the network's stages, finest first.
+        batch_dice: whether nnU-Net's loss sums Dice over the batch.
+        foreground_share: share of the patches that are centred on a labelled voxel.
+        resampling: spline orders.
+        augmentation: what is done to training patches.
+        previous_stage: the configuration whose segmentation is another input; its scans are prepared in both ways.
     """
 
-    channel: str
-    scheme: str
-    low: float | None = None
-    high: float | None = None
-    mean: float | None = None
-    std: float | None = None
+    spacing: tuple[float, ...]
+    median_image_size_in_voxels: tuple[float, ...]
+    patch_size: tuple[int, ...]
+    batch_size: int
+    normalization_schemes: tuple[str, ...]
+    use_mask_for_norm: tuple[bool, ...]
+    strides: tuple[tuple[int, ...], ...]
+    kernel_sizes: tuple[tuple[int, ...], ...]
+    features_per_stage: tuple[int, ...]
+    batch_dice: bool
+    foreground_share: float
+    resampling: Resampling
+    augmentation: Augmentation
+    previous_stage: str | None = None
 
     def __post_init__(self):
-        numbers = (self.low, self.high, self.mean, self.std)
-        complete = all(isinstance(number, (int, float)) and np.isfinite(number) for number in numbers)
-        if self.scheme not in ("zscore", "ct") or (self.scheme == "ct" and not (complete and self.std > 0)):
-            raise DataError(f'Channel {self.channel}: expected the scheme "zscore", or "ct" with low, high, mean and a '
-                            f"positive std; found {dataclasses.asdict(self)}. Use the plan as it was saved.")
+        rank, stages = len(self.spacing), len(self.strides)
+        if rank not in (2, 3) or not all(_positive(size) for size in self.spacing):
+            raise DataError(f"spacing needs 2 or 3 numbers of mm above 0, found {list(self.spacing)}")
+        if len(self.patch_size) != rank or not all(isinstance(size, int) and size > 0 for size in self.patch_size):
+            raise DataError(f"patch_size needs {rank} whole numbers above 0, found {list(self.patch_size)}")
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise DataError(f"batch_size must be a whole number above 0, found {self.batch_size}")
+        if not 0 <= self.foreground_share <= 1:
+            raise DataError(f"foreground_share must be from 0 to 1, found {self.foreground_share}")
+        unknown = sorted(set(self.normalization_schemes) - set(SCHEMES))
+        if unknown or len(self.use_mask_for_norm) != len(self.normalization_schemes):
+            raise DataError(f"normalization_schemes and use_mask_for_norm need an entry a channel, of {', '.join(SCHEMES)}; found "
+                            f"{list(self.normalization_schemes)} and {list(self.use_mask_for_norm)}")
+        if not stages or not all(len(row) == rank for row in (*self.strides, *self.kernel_sizes)) or any(
+                len(rows) != stages for rows in (self.kernel_sizes, self.features_per_stage)):
+            raise DataError(f"strides, kernel_sizes and features_per_stage need an entry for each of {stages} stages, of {rank} numbers")
+        divisors = self.topology.divisors
+        if any(size % divisor for size, divisor in zip(self.patch_size, divisors)):
+            raise DataError(f"patch_size {list(self.patch_size)} must be divisible by {list(divisors)}, the product of the strides")
+
+    @property
+    def topology(self) -> Topology:
+        """Patch and stages."""
+        return Topology(self.patch_size, self.strides, self.kernel_sizes)
+
+    def with_patch(self, patch_size: Sequence[int]) -> "Configuration":
+        """The same with another patch."""
+        return dataclasses.replace(self, patch_size=tuple(patch_size))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For plans.json."""
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain |= {"resampling": dataclasses.asdict(self.resampling), "augmentation": self.augmentation.to_dict()}
+        if self.previous_stage is None:
+            del plain["previous_stage"]
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Configuration":
+        """Reads what `to_dict` gave; raises DataError, KeyError or TypeError."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise DataError(f"unknown keys {unknown}; known are {sorted(known)}")
+        if missing := sorted(known - set(values) - {"previous_stage"}):
+            raise DataError(f"the keys {missing} are missing")
+        plain = {name: _tuples(value) for name, value in values.items()}
+        plain["resampling"] = Resampling(**values["resampling"])
+        plain["augmentation"] = Augmentation.from_dict(values["augmentation"])
+        return cls(**plain)
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """The steps from a scan to the network's input, repeated by prediction exactly as in training.
+class Plans:
+    """All that plans.json holds.
 
     Attributes:
-        spacing: mm along the canonical axes after resampling.
-        channels: one normalisation per image channel.
-        labels: label value to class name; 0 is the background.
-        version: of this document's format.
+        dataset: its name.
+        network: the network for which patches and batches were sized.
+        memory_gb: the memory they were sized for.
+        transpose_forward: axis i of the plan is axis `transpose_forward[i]` of the fingerprint.
+        axes: names of the plan's axes.
+        channel_names: in order.
+        labels: class name to value or values, as in dataset.json.
+        intensities: per channel, over labelled voxels; CT is normalised with them.
+        configurations: by name: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres.
     """
 
-    spacing: tuple[float, float, float]
-    channels: tuple[Normalization, ...]
-    labels: dict[int, str]
-    version: int = PLAN_VERSION
+    dataset: str
+    network: str
+    memory_gb: float
+    transpose_forward: tuple[int, int, int]
+    axes: tuple[str, ...]
+    channel_names: tuple[str, ...]
+    labels: Mapping[str, Any]
+    intensities: tuple[Intensities, ...]
+    configurations: Mapping[str, Configuration]
+
+    def configuration(self, name: str) -> Configuration:
+        """The configuration of a name; ConfigError if there is none."""
+        if name not in self.configurations:
+            raise ConfigError(f"--configuration={name}: the plan of {self.dataset} has {', '.join(self.configurations)}.")
+        return self.configurations[name]
+
+    def preprocessing(self, name: str, labels: Mapping[int, str]) -> PreprocessingPlan:
+        """What a configuration's scans go through.
+
+        Args:
+            name: of the configuration.
+            labels: value to class name.
+        """
+        configuration = self.configuration(name)
+        channels = []
+        for index, scheme in enumerate(configuration.normalization_schemes):
+            found, ct = self.intensities[index], {}
+            if scheme == "CTNormalization":
+                ct = {"low": found.percentile_00_5, "high": found.percentile_99_5, "mean": found.mean, "std": found.std}
+            channels.append(Normalization(self.channel_names[index], SCHEMES[scheme], configuration.use_mask_for_norm[index], **ct))
+        spacing = (*[None] * (3 - len(configuration.spacing)), *configuration.spacing)
+        return PreprocessingPlan(spacing, tuple(channels), dict(labels), self.transpose_forward, configuration.resampling)
 
     def to_json(self) -> str:
-        """The plan as a JSON document; equal plans give equal text."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """The document; a cascade's configuration says what it inherits."""
+        backward = [self.transpose_forward.index(axis) for axis in range(3)]
+        return readable_json({
+            "format": FORMAT,
+            "version": VERSION,
+            "dataset": self.dataset,
+            "network": self.network,
+            "memory_gb": self.memory_gb,
+            "transpose_forward": self.transpose_forward,
+            "transpose_backward": backward,
+            "axes": self.axes,
+            "channel_names": self.channel_names,
+            "labels": dict(self.labels),
+            "foreground_intensities": [dataclasses.asdict(found) for found in self.intensities],
+            "configurations": {name: self._entry(configuration) for name, configuration in self.configurations.items()},
+        })  # fmt: skip
 
-    @classmethod
-    def from_json(cls, text: str) -> "Plan":
-        """Reads what `to_json` wrote; raises DataError for anything else."""
-        try:
-            content = json.loads(text)
-            if content["version"] != PLAN_VERSION:
-                raise DataError(f"This plan has format version {content['version']}, this program reads "
-                                f"{PLAN_VERSION}. Use the program that trained the model, or train again.")
-            return cls(spacing=parse_spacing(content["spacing"]),
-                       channels=tuple(Normalization(**channel) for channel in content["channels"]),
-                       labels={int(value): name for value, name in content["labels"].items()})
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-            raise DataError("Expected a preprocessing plan, found a damaged document "
-                            f"({type(error).__name__}: {error}). Copy the plan that was saved beside the model again."
-                            ) from error
+    def save(self, path: str | Path) -> None:
+        """Writes plans.json."""
+        write_text(path, self.to_json())
+
+    def _entry(self, configuration: Configuration) -> dict[str, Any]:
+        """A configuration in full, or what it has beyond the one it's otherwise equal to."""
+        if configuration.previous_stage:
+            alone = dataclasses.replace(configuration, previous_stage=None)
+            for name, other in self.configurations.items():
+                if other == alone:
+                    return {"inherits_from": name, "previous_stage": configuration.previous_stage}
+        return configuration.to_dict()
 
 
-def parse_spacing(values: Sequence[float]) -> tuple[float, float, float]:
-    """Three positive numbers in mm, or ConfigError."""
-    try:
-        spacing = tuple(float(value) for value in values)
-    except ValueError:
-        spacing = ()
-    if len(spacing) != 3 or not all(np.isfinite(size) and size > 0 for size in spacing):
-        raise ConfigError(f'A spacing is three positive numbers in mm or "median", got {values}. '
-                          "Use for example --spacing=0.7,0.7,0.7.")
-    return spacing
-
-
-def make_plan(task: Task, spacing: Sequence[float] | str, processes: int | None = None,
-              progress: bool = True) -> Plan:
-    """Decides how a task's scans are preprocessed.
-
-    Args:
-        task: a task with readable headers (`verify_headers`).
-        spacing: mm along the canonical axes, or "median" for the median over all cases.
-        processes: for the CT statistics, which read all voxels; by default as many as CPU and memory allow.
-        progress: whether to show a progress bar on stderr meanwhile.
+def load_plans(path: str | Path) -> Plans:
+    """Reads plans.json, edited or not.
 
     Raises:
-        ConfigError: `spacing` is neither.
-        DataError: a file can't be read, or a CT task has no foreground voxel at all.
+        DataError: it can't be read, or an entry is missing or impossible; configuration and key are named.
     """
-    if spacing == "median":
-        spacing = np.median([read_header(case.images).spacing for case in task.cases], axis=0).round(6)
-    channels = [Normalization(name, "zscore") for name in task.channel_names]
-    ct = [channel for channel, is_ct in enumerate(task.is_ct) if is_ct]
-    if ct:
-        samples = _foreground_samples(task, ct, processes, progress)
-        for column, channel in enumerate(ct):
-            channels[channel] = _ct_normalization(task, task.channel_names[channel], samples[:, column])
-    return Plan(parse_spacing(spacing), tuple(channels), dict(task.labels))
+    path = Path(path).expanduser()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("format") != FORMAT or content.get("version") != VERSION:
+            raise DataError(f"format {content.get('format')!r}, version {content.get('version')!r}; this program reads {FORMAT}, version {VERSION}")
+        entries = content["configurations"]
+        plans = Plans(
+            dataset=content["dataset"],
+            network=content["network"],
+            memory_gb=content["memory_gb"],
+            transpose_forward=tuple(content["transpose_forward"]),
+            axes=tuple(content["axes"]),
+            channel_names=tuple(content["channel_names"]),
+            labels=content["labels"],
+            intensities=tuple(Intensities(**found) for found in content["foreground_intensities"]),
+            configurations={name: _configuration(name, entries) for name in entries},
+        )
+        if sorted(plans.transpose_forward) != [0, 1, 2]:
+            raise DataError(f"transpose_forward must hold 0, 1 and 2, found {list(plans.transpose_forward)}")
+        return plans
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror}). Make it with: python -m scnas_keras.plan") from error
+    except KeyError as error:
+        raise DataError(f"{path}: the key {error} is missing. Make it again with: python -m scnas_keras.plan") from error
+    except (DataError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: not a usable plan: {str(error).rstrip('.')}. Mend this place, or make the plan again with: python -m scnas_keras.plan") from error
 
 
-def _ct_normalization(task: Task, name: str, samples: np.ndarray) -> Normalization:
-    if not samples.size or samples.min() == samples.max():
-        raise DataError(f"{task.root}: the labelled voxels of all {len(task.cases)} cases hold no two different values "
-                        f"in channel {name}, so that CT intensities can't be normalised. Check images and labels.")
-    low, high = np.percentile(samples, (0.5, 99.5))
-    return Normalization(name, "ct", float(low), float(high), float(samples.mean()), float(samples.std()))
+def _configuration(name: str, entries: Mapping[str, Mapping[str, Any]], inherited: tuple[str, ...] = ()) -> Configuration:
+    try:
+        return Configuration.from_dict(_inherit(name, entries))
+    except (DataError, TypeError, ValueError) as error:
+        raise DataError(f"configuration {name}: {error}") from error
 
 
-def _foreground_samples(task: Task, channels: list[int], processes: int | None, progress: bool) -> np.ndarray:
-    """HU of labelled voxels, float64 [samples, channels], at most `SAMPLES_PER_CASE` of each case."""
-    size = max(np.prod(header.shape) * header.channels for header in (read_header(case.images) for case in task.cases))
-    parts = map_cases(functools.partial(_case_samples, channels=channels), task.cases, "CT statistics",
-                      int(size) * _BYTES_PER_VOXEL, processes, progress)
-    return np.concatenate(parts).astype(np.float64)
+def _inherit(name: str, entries: Mapping[str, Mapping[str, Any]], below: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A configuration's entries over those of the configuration that it inherits from."""
+    if name in below or name not in entries:
+        raise DataError(f"inherits_from: {' -> '.join((*below, name))} leads to {'itself' if name in below else 'no configuration'}")
+    own = dict(entries[name])
+    parent = own.pop("inherits_from", None)
+    return own if parent is None else _inherit(parent, entries, (*below, name)) | own
 
 
-def _case_samples(case: Case, channels: list[int]) -> np.ndarray:
-    image, (label, _) = read_image(case.images).array, read_label(case.label)
-    if image.shape[:3] != label.shape or max(channels) >= image.shape[3]:
-        raise DataError(f"{case.label}: has shape {label.shape}, its image {image.shape}. A label needs the voxel grid "
-                        "of its image, and the image the channels of dataset.json.")
-    values = image[label > 0][:, channels]
-    values = values[np.isfinite(values).all(axis=1)]
-    random = np.random.default_rng(zlib.crc32(case.name.encode()))
-    return random.permutation(values)[:SAMPLES_PER_CASE]
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0

@@ -1,108 +1,126 @@
 """From a scan to the network's input, and from the network's output back to the scan.
 
-Steps: crop to the nonzero voxels, resample to the plan's spacing, normalise each channel. `restore_probabilities`
-undoes the first two.
+Steps, as in nnU-Net v2: crop to the nonzero voxels, turn the axes as the plan says, normalise each channel, resample.
+`restore_probabilities` undoes all but the normalisation.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
-from scnas_keras.planning.plans import Normalization, Plan, make_plan
-from scnas_keras.preprocessing.resampling import resampled_shape, resize, resize_argmax, resize_label
-from scnas_keras.formats.volumes import Volume
 from scnas_keras.errors import DataError
+from scnas_keras.formats.volumes import Volume
+from scnas_keras.planning.preprocessing_plan import PreprocessingPlan
+from scnas_keras.preprocessing.cropping import Crop, crop_to_nonzero, nonzero_mask
+from scnas_keras.preprocessing.normalization import normalize
+from scnas_keras.preprocessing.resampling import coarse_axis, resampled_shape, resize, resize_argmax, resize_label
 
-__all__ = ["Crop", "Normalization", "Plan", "crop_to_nonzero", "make_plan", "preprocess_image", "preprocess_label",
-           "restore_probabilities"]
+
+class Preprocessed(NamedTuple):
+    """A scan as the network sees it.
+
+    Attributes:
+        image: float32 [a, b, c, channels] in the plan's axes, at the plan's spacing.
+        crop: where it lies in the scan, for `preprocess_label` and `restore_probabilities`.
+        outside: bool [a, b, c], the voxels outside of the nonzero mask, where channels that use the mask are exactly 0.
+            None unless a channel of the plan uses it.
+    """
+
+    image: np.ndarray
+    crop: Crop
+    outside: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True)
-class Crop:
-    """The box that was cut out of a scan of `shape`: from `start` up to, not including, `stop`; canonical voxels."""
+class _Grids:
+    """The crop's voxels and the prepared ones, both along the plan's axes."""
 
+    size: tuple[int, int, int]
     shape: tuple[int, int, int]
-    start: tuple[int, int, int]
-    stop: tuple[int, int, int]
+    coarse_axis: int | None
+    coarse_axis_order: int
 
-    @property
-    def slices(self) -> tuple[slice, slice, slice]:
-        """Indexes the box in an array of `shape`."""
-        return tuple(map(slice, self.start, self.stop))
-
-    @property
-    def size(self) -> tuple[int, int, int]:
-        """The box's size in voxels."""
-        return tuple(stop - start for start, stop in zip(self.start, self.stop))
+    def orders(self, order: int) -> tuple[int, int, int]:
+        """Spline orders along the three axes."""
+        return tuple(self.coarse_axis_order if axis == self.coarse_axis else order for axis in range(3))
 
 
-def preprocess_image(volume: Volume, plan: Plan) -> tuple[np.ndarray, Crop]:
-    """Crops, resamples and normalises a scan.
+def preprocess_image(volume: Volume, plan: PreprocessingPlan) -> Preprocessed:
+    """Crops, normalises and resamples a scan.
+
+    Beside the scan and the result it holds one channel of the crop.
 
     Args:
-        volume: from `read_image`.
+        volume: from `read_image`; it isn't changed.
         plan: the plan of the task, or the one saved beside the model.
 
-    Returns:
-        float32 [x, y, z, channels] at the plan's spacing, and the crop that `restore_probabilities` needs.
-
     Raises:
-        DataError: the number of channels isn't the plan's, a voxel is NaN or infinite, or all are zero.
+        DataError: the number of channels isn't the plan's, a voxel is NaN or infinite, all are zero, or colours don't
+            lie in 0 to 255.
     """
-    path, array = volume.geometry.path, volume.array
-    names = [channel.channel for channel in plan.channels]
-    if array.shape[3] != len(names):
-        raise DataError(f"{path}: expected {len(names)} channels ({', '.join(names)}), found {array.shape[3]}. "
-                        "Store the channels along the fourth axis, in this order.")
-    if not np.isfinite(array).all():
-        raise DataError(f"{path}: {array.size - np.count_nonzero(np.isfinite(array))} voxels are NaN or infinite. "
-                        "Replace them, for example by 0.")
-    crop = crop_to_nonzero(array)
+    _check_channels(volume, plan)
+    crop = crop_to_nonzero(volume.array, volume.spacing)
     if 0 in crop.size:
-        raise DataError(f"{path}: every voxel is 0. Export the scan again.")
-    cropped = array[crop.slices]
-    shape = resampled_shape(crop.size, volume.spacing, plan.spacing)
-    inside = cropped.any(axis=-1)
-    result = np.empty((*shape, len(names)), np.float32)
+        raise DataError(f"{volume.geometry.path}: every voxel is 0. Export the scan again.")
+    grids = _grids(crop, plan)
+    cropped = volume.array[crop.slices].transpose(*plan.transpose, 3)
+    inside = nonzero_mask(cropped) if any(plan.mask_channels) else None
+    outside = None if inside is None else _resize_label(~inside, grids, plan)
+    image = np.empty((*grids.shape, len(plan.channels)), np.float32)
     for index, channel in enumerate(plan.channels):
-        values = cropped[..., index]
-        if channel.scheme == "zscore":
-            # Statistics before resampling, which blurs the border of the nonzero voxels.
-            known = values[inside].astype(np.float64)
-            mean, std = float(known.mean()), float(max(known.std(), 1e-8))
-            result[..., index] = (resize(values, shape, order=3) - mean) / std
-        else:
-            clipped = resize(values, shape, order=3).clip(channel.low, channel.high)
-            result[..., index] = (clipped - channel.mean) / channel.std
-    return result, crop
+        try:
+            values = normalize(cropped[..., index], channel, inside)
+        except DataError as error:
+            raise DataError(f"{volume.geometry.path}: {error}") from error
+        resize(values, grids.shape, grids.orders(plan.resampling.image_order), out=image[..., index])
+        if channel.use_mask:
+            image[outside, index] = 0  # splines ring beyond the mask's border
+    return Preprocessed(image, crop, outside)
 
 
-def preprocess_label(label: np.ndarray, crop: Crop, shape: tuple[int, int, int]) -> np.ndarray:
-    """Brings a segmentation [x, y, z] of the whole scan to the `shape` of its preprocessed image."""
-    return resize_label(label[crop.slices], shape)
+def preprocess_label(label: np.ndarray, crop: Crop, plan: PreprocessingPlan) -> np.ndarray:
+    """Brings a segmentation of the whole scan, integers [x, y, z], to the grid of its preprocessed image, [a, b, c].
+
+    Every value counts as a class of its own, also one that the plan doesn't name.
+    """
+    return _resize_label(label[crop.slices].transpose(plan.transpose), _grids(crop, plan), plan)
 
 
-def restore_probabilities(probabilities: np.ndarray, crop: Crop) -> np.ndarray:
+def restore_probabilities(probabilities: np.ndarray, crop: Crop, plan: PreprocessingPlan) -> np.ndarray:
     """Turns class probabilities (or logits) on the preprocessed grid into a segmentation of the whole scan.
 
     Args:
-        probabilities: [x, y, z, classes] on the grid of `preprocess_image`'s result, any float type.
+        probabilities: [a, b, c, classes] on the grid of `preprocess_image`'s result, any float type.
         crop: from `preprocess_image`.
+        plan: the same as there.
 
     Returns:
         uint8 [x, y, z] of the scan's shape in canonical axes, ready for `write_label`; 0 outside of the crop.
     """
+    grids = _grids(crop, plan)
+    orders = grids.orders(plan.resampling.probabilities_order)
     result = np.zeros(crop.shape, np.uint8)
-    result[crop.slices] = resize_argmax(probabilities, crop.size)
+    result[crop.slices] = resize_argmax(probabilities, grids.size, orders).transpose(np.argsort(plan.transpose))
     return result
 
 
-def crop_to_nonzero(array: np.ndarray) -> Crop:
-    """The smallest box around the voxels of `array` [x, y, z, channels] that any channel has nonzero; empty if none."""
-    inside = array.any(axis=-1)
-    start, stop = [], []
-    for axis in range(3):
-        found = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis})))
-        start.append(int(found[0]) if found.size else 0)
-        stop.append(int(found[-1]) + 1 if found.size else 0)
-    return Crop(array.shape[:3], tuple(start), tuple(stop))
+def _check_channels(volume: Volume, plan: PreprocessingPlan) -> None:
+    path, array = volume.geometry.path, volume.array
+    names = [channel.channel for channel in plan.channels]
+    if array.shape[3] != len(names):
+        raise DataError(f"{path}: expected {len(names)} channels ({', '.join(names)}), found {array.shape[3]}. "
+                        "Give the scan the channels of the task, in this order.")
+    broken = array.size - sum(np.count_nonzero(np.isfinite(array[..., index])) for index in range(len(names)))
+    if broken:
+        raise DataError(f"{path}: {broken} voxels are NaN or infinite. Replace them, for example by 0.")
+
+
+def _grids(crop: Crop, plan: PreprocessingPlan) -> _Grids:
+    size, spacing = (tuple(values[axis] for axis in plan.transpose) for values in (crop.size, crop.spacing))
+    return _Grids(size, resampled_shape(size, spacing, plan.spacing),
+                  coarse_axis(spacing, plan.spacing, plan.resampling.anisotropy), plan.resampling.coarse_axis_order)
+
+
+def _resize_label(label: np.ndarray, grids: _Grids, plan: PreprocessingPlan) -> np.ndarray:
+    return resize_label(label, grids.shape, grids.orders(plan.resampling.label_order))

@@ -23,4 +23,4 @@ OPERATIONS: dict[str, OperationInfo] = {
 }
 """The eight operations of SCNAS (section 3, implementation details); `_3` is the kernel's edge on every axis."""
 
-ZERO = "zero"
+IDENTITY, ZERO = "identity", "zero"

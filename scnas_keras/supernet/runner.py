@@ -10,10 +10,11 @@ import tensorflow as tf
 from absl import logging
 
 from scnas_keras.data.folds import Fold, open_fold
-from scnas_keras.patches.sampler import PatchSampler, patch_dataset
 from scnas_keras.files import write_text
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
+from scnas_keras.patches.stream import patch_dataset
+from scnas_keras.planning.searched import SupernetNetwork
 from scnas_keras.reporting.genotype_figure import draw_genotype
 from scnas_keras.reporting.genotype_table import genotype_table
 from scnas_keras.reporting.training_figure import draw_history
@@ -51,8 +52,9 @@ def run_search(config: SearchConfig) -> SearchResult:
     check(config)
     run = open_run(config.workdir, config)
     keras.utils.set_random_seed(config.seed)
-    fold = open_fold(config)
+    fold = open_fold(config, footprint(config))
     run.begin(config)
+    fold.save(run.path)
     horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
     supernet = build(config, fold)
     history = train(config, fold, supernet, horizon, run)
@@ -71,6 +73,12 @@ def check(config: SearchConfig) -> None:
         SCNAS.node_channels(channels, 0)
 
 
+def footprint(config: SearchConfig) -> SupernetNetwork:
+    """The supernet as the planner sees it."""
+    drawn = 2 if config.relaxation == "gumbel_pair" else len(SCNAS.operations)
+    return SupernetNetwork(SCNAS, config.stem_channels, drawn, keep_convolutions=not config.recompute)
+
+
 def build(config: SearchConfig, fold: Fold) -> Supernet:
     """The compiled supernet for a fold's data."""
     supernet = Supernet(
@@ -86,7 +94,8 @@ def build(config: SearchConfig, fold: Fold) -> Supernet:
 
 def train(config: SearchConfig, fold: Fold, supernet: Supernet, horizon: Horizon, run: RunFolder) -> list[dict]:
     """Runs all epochs, or those that an interrupted run has left; returns the rows of history.csv."""
-    steps = config.steps_per_epoch or math.ceil(len(fold.split.weights) / config.batch_size)
+    batch_size = fold.configuration.batch_size
+    steps = config.steps_per_epoch or math.ceil(len(fold.split.weights) / batch_size)
     history, plateau = History(run["history.csv"], COLUMNS), Plateau(horizon, config.plateau, factor=0.1)
     optimizers = (supernet.optimizer, supernet.logits_optimizer)
     checkpoint = Checkpoint(run[CHECKPOINT], supernet, optimizers, horizon, history, plateau, fold.digest, config.checkpoint_minutes)
@@ -106,15 +115,16 @@ def train(config: SearchConfig, fold: Fold, supernet: Supernet, horizon: Horizon
             logs[name] for name in ("loss", "held_out_loss", "val_dice", "temperature", "entropy")
         )
 
-    parts = [_patches(config, fold, part, stream) for stream, part in enumerate(("weights", "logits"))]
-    training = tf.data.Dataset.zip(*(patch_dataset(part, config.batch_size, done * steps, FOREVER) for part in parts))
+    weights, logits = (fold.sampler(part, seed=config.seed * 3 + stream, augmented=True) for stream, part in enumerate(("weights", "logits")))
+    validation = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
+    training = tf.data.Dataset.zip(*(patch_dataset(part, batch_size, done * steps, FOREVER) for part in (weights, logits)))
     logging.info("tracing the supernet: the first step takes a while (about half a minute on two cores) ...")
     supernet.fit(
         training,
         initial_epoch=done,
         epochs=FOREVER if config.budget_minutes else config.epochs,
         steps_per_epoch=steps,
-        validation_data=patch_dataset(_patches(config, fold, "validation", 2), config.batch_size, 0, config.validation_steps).cache(),
+        validation_data=patch_dataset(validation, batch_size, 0, config.validation_steps).cache(),
         verbose=0,
         shuffle=False,
         callbacks=[
@@ -140,7 +150,6 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, history: list[d
     draw_history(history, run["history.png"])
     model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.derived_stem_channels)
     model.save(run["model.keras"])
-    write_text(run["plan.json"], fold.plan.to_json())
     cost = network_cost(model, fold.patch_size)
     entropy = float(np.mean(normalized_entropy(logits)))
     run.write_summary(
@@ -158,8 +167,3 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, history: list[d
         },
     )
     return SearchResult(genotype, table, run.path)
-
-
-def _patches(config: SearchConfig, fold: Fold, part: str, stream: int) -> PatchSampler:
-    seed = config.seed * 3 + stream
-    return PatchSampler(fold.part(part), fold.patch_size, config.foreground_share, seed)

@@ -18,7 +18,7 @@ def check_data(config: Any) -> None:
     for name in ("seed", "split_seed"):
         if not 0 <= getattr(config, name) < 2**31:
             raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to 2147483647.")
-    if not 0 <= config.foreground_share <= 1:
+    if config.foreground_share is not None and not 0 <= config.foreground_share <= 1:
         raise ConfigError(f"--foreground_share={config.foreground_share} must be from 0 to 1.")
 
 

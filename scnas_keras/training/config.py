@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from scnas_keras.data.folds import DataConfig
+from scnas_keras.data.config import DataConfig
 from scnas_keras.options import option
 
 

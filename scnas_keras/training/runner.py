@@ -12,12 +12,14 @@ import keras
 from absl import logging
 
 from scnas_keras.data.folds import Fold, open_fold
-from scnas_keras.patches.sampler import PatchSampler, patch_dataset
-from scnas_keras.formats.volumes import read_image, read_label, write_label
+from scnas_keras.data.tasks import load_label
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_text
+from scnas_keras.formats.volumes import read_image, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.networks import from_genotype
+from scnas_keras.patches.stream import patch_dataset
+from scnas_keras.planning.searched import DerivedNetwork
 from scnas_keras.reporting.overlay import dice_scores, draw_overlay
 from scnas_keras.reporting.training_figure import draw_history
 from scnas_keras.retrain import RetrainConfig
@@ -58,15 +60,16 @@ def run_training(config: RetrainConfig) -> TrainingResult:
     genotype.space.node_channels(config.derived_stem_channels, 0)
     run = open_run(config.workdir, config)
     keras.utils.set_random_seed(config.seed)
-    fold = open_fold(config)
+    fold = open_fold(config, DerivedNetwork(genotype.space, config.derived_stem_channels, genotype))
     warn_of_leak(config, fold)
     run.begin(config)
+    fold.save(run.path)
     horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
     network = from_genotype(
         genotype, len(fold.task.channel_names), fold.task.num_classes, stem_channels=config.derived_stem_channels
     )
     history = train(config, fold, network, horizon, run)
-    model = SegmentationModel(network, fold.plan, fold.patch_size)
+    model = SegmentationModel(network, fold.plan, fold.patch_size, fold.configuration.augmentation.mirror_axes)
     model.save(run.path)
     dice = validate(fold, model, run)
     return finish(config, fold, model, history, dice, run)
@@ -90,9 +93,10 @@ def warn_of_leak(config: RetrainConfig, fold: Fold) -> None:
 
 def train(config: RetrainConfig, fold: Fold, network: keras.Model, horizon: Horizon, run: RunFolder) -> list[dict]:
     """Fits the network on patches of the fold's training cases, or goes on with that; returns the rows of history.csv."""
-    training = PatchSampler(fold.part("weights", "logits"), fold.patch_size, config.foreground_share, config.seed * 2)
-    validation = PatchSampler(fold.part("validation"), fold.patch_size, config.foreground_share, config.seed * 2 + 1)
-    steps = config.steps_per_epoch or math.ceil(len(training.cases) / config.batch_size)
+    training = fold.sampler("weights", "logits", seed=config.seed * 2, augmented=True)
+    validation = fold.sampler("validation", seed=config.seed * 2 + 1, augmented=False)
+    batch_size = fold.configuration.batch_size
+    steps = config.steps_per_epoch or math.ceil(len(training.cases) / batch_size)
     optimizer = keras.optimizers.Adam(config.learning_rate)
     optimizer.build(network.trainable_variables)
     network.compile(optimizer, JaccardLoss(), metrics=[MeanDice(fold.task.num_classes)], jit_compile=False)
@@ -110,11 +114,11 @@ def train(config: RetrainConfig, fold: Fold, network: keras.Model, horizon: Hori
         return "loss %.4f  validation Dice %.3f  rate %.1e" % tuple(logs[name] for name in ("loss", "val_dice", "learning_rate"))
 
     network.fit(
-        patch_dataset(training, config.batch_size, done * steps, FOREVER),
+        patch_dataset(training, batch_size, done * steps, FOREVER),
         initial_epoch=done,
         epochs=FOREVER if config.budget_minutes else config.epochs,
         steps_per_epoch=steps,
-        validation_data=patch_dataset(validation, config.batch_size, 0, config.validation_steps).cache(),
+        validation_data=patch_dataset(validation, batch_size, 0, config.validation_steps).cache(),
         verbose=0,
         shuffle=False,
         callbacks=[
@@ -137,7 +141,7 @@ def validate(fold: Fold, model: SegmentationModel, run: RunFolder) -> dict[str, 
     names = tuple(fold.task.labels.values())
     dice = {}
     for number, name in enumerate(fold.split.validation, start=1):
-        volume, (label, _) = read_image(cases[name].images), read_label(cases[name].label)
+        volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
         segmentation = model.segment(volume)
         write_label(run["validation"] / f"{name}.nii.gz", segmentation, volume.geometry)
         dice[name] = dice_scores(label, segmentation, len(names))

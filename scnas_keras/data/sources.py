@@ -1,0 +1,20 @@
+"""Tells whether the files of a case have changed."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from scnas_keras.data.cases import Case
+
+
+def source_digest(case: Case) -> str:
+    """16 letters that change with the place, size or time of change of any file of a case."""
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in _all_files(case.files)]
+    return hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:16]
+
+
+def _all_files(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """The files, and those in folders, as DICOM series are."""
+    for path in paths:
+        yield from sorted(path.iterdir()) if path.is_dir() else (path,)

@@ -1,0 +1,67 @@
+"""The file endings of scans and labels: which reader each one has, and what it may hold."""
+
+import dataclasses
+from pathlib import Path
+
+_PREAMBLE, _MAGIC = 128, b"DICM"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ending:
+    """What a file ending stands for.
+
+    Attributes:
+        reader: module of scnas_keras.formats that reads it.
+        label: whether labels may be stored so; not in formats that lose values.
+        writes: whether segmentations are written so.
+    """
+
+    reader: str
+    label: bool = True
+    writes: bool = True
+
+
+ENDINGS = {  # the longer ones first: .nii.gz before .nii
+    ".nii.gz": Ending("nifti"), ".nii": Ending("nifti"),
+    ".nrrd": Ending("itk"), ".mha": Ending("itk"), ".mhd": Ending("itk"),
+    ".dcm": Ending("dicom", writes=False), ".ima": Ending("dicom", writes=False),
+    ".png": Ending("pictures"), ".tif": Ending("pictures"), ".tiff": Ending("pictures"),
+    ".bmp": Ending("pictures", writes=False),
+    ".jpg": Ending("pictures", label=False, writes=False), ".jpeg": Ending("pictures", label=False, writes=False),
+}  # fmt: skip
+WRITABLE = tuple(ending for ending, kind in ENDINGS.items() if kind.writes)
+
+
+def ending_of(name: str) -> str | None:
+    """The known ending that a file name has, in lower case, or None."""
+    return next((ending for ending in ENDINGS if name.lower().endswith(ending)), None)
+
+
+def strip_ending(name: str) -> str:
+    """A file name without its known ending."""
+    return name[: len(name) - len(ending_of(name) or "")]
+
+
+def reader_of(path: Path) -> str | None:
+    """The module that reads a file or folder of DICOM slices, by its ending, else by DICOM's mark inside; or None."""
+    ending = ending_of(path.name)
+    if path.is_dir() or (ending is None and _is_dicom(path)):
+        return "dicom"
+    return ENDINGS[ending].reader if ending else None
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a 2D picture."""
+    return reader_of(path) == "pictures"
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether a folder has a DICOM slice directly in it."""
+    return any(path.is_file() and reader_of(path) == "dicom" for path in sorted(folder.iterdir()))
+
+
+def _is_dicom(path: Path) -> bool:
+    if not path.is_file() or path.name == "DICOMDIR":  # the table of contents of a disc has the mark, but no pixels
+        return False
+    with path.open("rb") as stream:
+        return stream.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC

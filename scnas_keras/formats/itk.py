@@ -1,0 +1,101 @@
+"""NRRD and MetaImage files (.nrrd, .mha, .mhd) in and out, through SimpleITK.
+
+ITK's millimetres point left, posterior and superior; affines outside of this module are RAS+.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.geometry import Geometry, ras
+from scnas_keras.formats.stored import Stored, cut_off, unreadable
+
+
+def simpleitk(path: Path) -> ModuleType:
+    """The SimpleITK module, silenced; raises ConfigError, naming the file that needs it, where it isn't installed."""
+    try:
+        import SimpleITK
+    except ImportError as error:
+        raise ConfigError(f"{path}: NRRD, MetaImage and DICOM files need SimpleITK, which is not installed. Run "
+                          "pip install 'scnas_keras[dicom]', or convert the file to .nii.gz.") from error
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # it would write past the log; what matters is an error here
+    return SimpleITK
+
+
+def reason(error: RuntimeError) -> str:
+    """What went wrong, out of a message whose other lines say where in ITK.
+
+    ITK's own "Reason" is left out: the system's last error, often one that was dealt with long ago.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")] or [""]
+    return lines[-1].removeprefix("sitk::ERROR: ")
+
+
+def open_file(path: Path) -> Stored:
+    """Reads the header of a 3D file. Channels are several numbers a voxel, or a fourth axis."""
+    sitk = simpleitk(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise unreadable(path, "MetaImage or NRRD", reason(error)) from error
+    size, components = reader.GetSize(), reader.GetNumberOfComponents()
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    if "complex" in kind or "label" in kind:
+        raise DataError(f"{path}: expected plain numbers, found voxels of type {kind}. Convert it to plain channels.")
+    if not 3 <= len(size) <= 4 or 0 in size or (len(size) == 4 and components > 1):
+        raise DataError(f"{path}: expected a 3D volume with one or several numbers per voxel, found shape {size} with "
+                        f"{components} per voxel. Export it as a 3D volume, or as a picture (.png, .tif) if it is one.")
+    dimension, channels = len(size), size[3] if len(size) == 4 else components
+    matrix = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
+    affine = make_affine(matrix[:3, :3], reader.GetOrigin()[:3])
+
+    def voxels() -> np.ndarray:
+        try:
+            image = reader.Execute()
+        except RuntimeError as error:
+            raise cut_off(path, reason(error)) from error
+        return in_file_order(sitk.GetArrayFromImage(image), dimension)
+
+    return Stored(path, tuple(size[:3]), channels, affine, voxels)
+
+
+def make_affine(matrix_lps: np.ndarray, origin_lps: np.ndarray) -> np.ndarray:
+    """The RAS+ affine [4, 4] of direction times spacing [3, 3] and the origin [3] in ITK's LPS millimetres."""
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = matrix_lps, origin_lps
+    return ras(affine)
+
+
+def in_file_order(array: np.ndarray, dimension: int) -> np.ndarray:
+    """SimpleITK's array [(t,) k, j, i (, components)] as a view [i, j, k, channels]."""
+    axes = tuple(range(dimension))[::-1] + tuple(range(dimension, array.ndim))
+    array = array.transpose(axes)
+    return array if array.ndim == 4 else array[..., None]
+
+
+def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
+    """Writes a label [i, j, k] in the geometry's own axis order, with its spacing, origin and direction."""
+    sitk = simpleitk(path)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
+    affine = ras(geometry.affine)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        whole = Path(folder, path.name)  # the final name already: a .mhd names its file of voxels after itself
+        try:
+            sitk.WriteImage(image, str(whole), useCompression=True)
+        except RuntimeError as error:
+            raise DataError(f"{path}: can't be written ({reason(error)}).") from error
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file == whole):  # the header last
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+            os.replace(file, path.parent / file.name)

@@ -1,0 +1,75 @@
+"""2D pictures (.png, .tif, .tiff, .bmp, .jpg) in and out, through Pillow.
+
+A picture is a volume [x, y, 1, channels]: x is the column, y the row, both counted from the top left.
+"""
+
+import io
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.files import write_bytes
+from scnas_keras.formats.geometry import Geometry
+from scnas_keras.formats.stored import Stored, cut_off, unreadable
+
+SPACING = (1.0, 1.0, 999.0)
+"""mm; pictures have no size of their own. The third makes z the coarse axis, along which nothing is resampled."""
+_CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "LA": 1, "RGB": 3,
+             "RGBA": 3}
+_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+def open_file(path: Path) -> Stored:
+    """Reads size and kind of a picture: gray of 8 or 16 bits or floating point, RGB, or indexed (a label)."""
+    try:
+        with Image.open(path) as image:
+            (width, height), mode, pages = image.size, image.mode, getattr(image, "n_frames", 1)
+            stored_mode = str(image.tile[0][3]) if image.tile else ""
+    except _ERRORS as error:
+        raise unreadable(path, "picture", error) from error
+    if pages > 1:
+        raise DataError(f"{path}: expected one picture, found {pages} pages. Save each page as a file of its own, or "
+                        "convert the stack to .nii.gz or .nrrd, which also store its spacing.")
+    if mode not in _CHANNELS:
+        raise DataError(f"{path}: pictures of the kind {mode} have no known channels. Save it as gray or RGB.")
+    if re.search("(RGBA?|LA);16", stored_mode):
+        raise DataError(f"{path}: colour of 16 bits a channel can't be read in full. Save each channel as a gray "
+                        "picture of 16 bits (CASE_0000.png, CASE_0001.png, ...), or the picture with 8 bits.")
+
+    def voxels() -> np.ndarray:
+        try:
+            with Image.open(path) as image:
+                array = np.asarray(image)
+        except _ERRORS as error:
+            raise cut_off(path, error) from error
+        array = array.reshape(height, width, -1).astype(np.uint8 if array.dtype == bool else array.dtype, copy=False)
+        if mode in ("LA", "RGBA"):
+            array = _without_alpha(path, array)
+        return array.transpose(1, 0, 2)[:, :, None, :]
+
+    return Stored(path, (width, height, 1), _CHANNELS[mode], np.diag([*SPACING, 1.0]), voxels, indexed=mode == "P")
+
+
+def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
+    """Writes a label [x, y, 1] as a gray picture of 8 or 16 bits."""
+    if geometry.shape[2] != 1:
+        raise ConfigError(f"{path}: a volume of shape {geometry.shape} doesn't fit into a picture; let the name end in "
+                          ".nii.gz.")
+    if array.dtype.itemsize > 2:
+        raise ConfigError(f"{path}: a picture holds label values up to 65535, found {array.max()}; let the name end in "
+                          ".nii.gz.")
+    stream = io.BytesIO()
+    kind, options = ("PNG", {}) if path.suffix.lower() == ".png" else ("TIFF", {"compression": "tiff_adobe_deflate"})
+    Image.fromarray(np.ascontiguousarray(array[:, :, 0].T)).save(stream, kind, **options)
+    write_bytes(path, stream.getvalue())
+
+
+def _without_alpha(path: Path, array: np.ndarray) -> np.ndarray:
+    if array[..., -1].min() != array[..., -1].max():
+        raise DataError(f"{path}: parts of the picture are transparent, so that its colours alone don't show what it "
+                        "looks like. Save it without an alpha channel.")
+    return array[..., :-1]

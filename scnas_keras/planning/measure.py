@@ -1,0 +1,125 @@
+"""Measures the fingerprint of a task: one pass over its voxels, kept per case so that only changed cases are read again."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scnas_keras.data.cases import Case, Task
+from scnas_keras.data.tasks import load_label
+from scnas_keras.data.workers import map_cases
+from scnas_keras.errors import DataError
+from scnas_keras.files import write_text
+from scnas_keras.formats.volumes import read_header, read_image
+from scnas_keras.planning.fingerprint import Fingerprint, Intensities
+from scnas_keras.planning.sketch import Sketch, merge, sketch
+from scnas_keras.data.sources import source_digest
+from scnas_keras.preprocessing.cropping import crop_to_nonzero
+
+FORMAT = 1
+_BYTES_PER_VALUE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class CaseMeasure:
+    """One case: spacing in mm and size in voxels after cropping, along x, y, z; cropped part of the volume; intensities per channel."""
+
+    spacing: tuple[float, ...]
+    shape: tuple[int, ...]
+    relative_size: float
+    intensities: tuple[Sketch | None, ...]
+
+
+def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None, progress: bool = True) -> Fingerprint:
+    """The fingerprint of a task, from all of its labelled cases.
+
+    Args:
+        task: a task that passed `verify_headers`.
+        cache_dir: where the measures of cases are kept.
+        processes: number of workers; by default as many as CPU and free memory allow.
+        progress: whether to show a progress bar on stderr while there is something to do.
+
+    Raises:
+        DataError: a case can't be read, or no case has a labelled voxel.
+    """
+    folder = Path(cache_dir) / "fingerprints"
+    files = [folder / f"{source_digest(case)}-{FORMAT}.json" for case in task.cases]
+    todo = [case for case, file in zip(task.cases, files) if not file.is_file()]
+    if todo:
+        work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder)
+        map_cases(work, todo, f"Measuring {task.name}", _memory(todo), processes, progress)
+    measures = [_load(file) for file in files]
+    return Fingerprint(
+        name=task.name,
+        channel_names=task.channel_names,
+        labels=_labels(task),
+        num_training=len(task.cases),
+        spacings=tuple(measure.spacing for measure in measures),
+        shapes=tuple(measure.shape for measure in measures),
+        relative_size=float(np.median([measure.relative_size for measure in measures])),
+        intensities=tuple(_summary(task, channel, measures) for channel in range(len(task.channel_names))),
+        cases=tuple(case.name for case in task.cases),
+    )
+
+
+def measure_case(case: Case, task: Task) -> CaseMeasure:
+    """Reads and measures one case; DataError if image and label don't belong together."""
+    volume, label = read_image(case.images), load_label(task, case)
+    if volume.array.shape[:3] != label.shape or volume.array.shape[3] != len(task.channel_names):
+        raise DataError(f"{case.label}: has shape {label.shape}, its image {volume.array.shape}, and {len(task.channel_names)} channels are "
+                        "declared. A label needs the voxel grid of its image, and the image the declared channels.")
+    crop = crop_to_nonzero(volume.array, volume.spacing)
+    if 0 in crop.size:
+        raise DataError(f"{case.images[0]}: every voxel is 0. Export the scan again.")
+    labelled = label > 0
+    if task.ignore_label is not None:
+        labelled &= label != task.ignore_label
+    channels = [volume.array[..., channel][labelled] for channel in range(volume.array.shape[3])]
+    sketches = tuple(sketch(values[np.isfinite(values)]) for values in channels)
+    return CaseMeasure(volume.spacing, crop.size, float(np.prod(crop.size) / np.prod(crop.shape)), sketches)
+
+
+def _measure_to_file(case: Case, task: Task, folder: Path) -> None:
+    digest = source_digest(case)
+    measure = dataclasses.asdict(measure_case(case, task))
+    for found in filter(None, measure["intensities"]):
+        found["bins"] = sorted(found["bins"].items())
+    write_text(folder / f"{digest}-{FORMAT}.json", json.dumps(measure) + "\n")
+
+
+def _load(file: Path) -> CaseMeasure:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        sketches = [found and Sketch(**(found | {"bins": dict(map(tuple, found["bins"]))})) for found in content["intensities"]]
+        return CaseMeasure(tuple(content["spacing"]), tuple(content["shape"]), content["relative_size"], tuple(sketches))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: damaged or gone ({error!r}). Delete it and start again; or its case changed while it was read.") from error
+
+
+def _summary(task: Task, channel: int, measures: Sequence[CaseMeasure]) -> Intensities:
+    sketches = [measure.intensities[channel] for measure in measures if measure.intensities[channel]]
+    if not sketches:
+        raise DataError(f"{task.root}: no case has a labelled voxel with a finite value in channel {task.channel_names[channel]}. "
+                        "Check images and labels with: python -m scnas_keras.verify")
+    total = merge(sketches)
+    low, median, high = total.quantiles((0.005, 0.5, 0.995))
+    return Intensities(total.high, total.mean, median, total.low, low, high, total.std)
+
+
+def _labels(task: Task) -> dict[str, int | tuple[int, ...]]:
+    """Class names to values, in the terms of nnU-Net's dataset.json."""
+    if task.regions:
+        named = {task.labels[0]: 0, **task.regions}
+    else:
+        names = list(task.labels.values())
+        named = {name if names.count(name) == 1 else f"{name} ({value})": value for value, name in task.labels.items()}
+    return named if task.ignore_label is None else named | {"ignore": task.ignore_label}
+
+
+def _memory(cases: Sequence[Case]) -> int:
+    """Bytes at the peak of measuring the largest of these cases."""
+    headers = [read_header(case.images) for case in cases]
+    return max(int(np.prod(header.shape)) * (header.channels + 1) * _BYTES_PER_VALUE for header in headers)

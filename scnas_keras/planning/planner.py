@@ -1,0 +1,280 @@
+"""From a fingerprint to plans: nnU-Net's rules (numbers and sources in its planners; Isensee et al. 2021, supplementary note 2).
+
+The rules "nnunet" give what nnU-Net's experiment planner gives for its own networks, and size every other network by the same
+steps. The rules "scnas" are the SCNAS paper's setting: 0.7 mm isotropic, patches of 128^3.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from scnas_keras.data.sides import mirror_axes
+from scnas_keras.errors import ConfigError
+from scnas_keras.patches.presets import preset
+from scnas_keras.planning.fingerprint import Fingerprint
+from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.plans import Configuration, Plans
+from scnas_keras.planning.preprocessing_plan import Resampling, parse_spacing
+from scnas_keras.planning.topology import Topology
+
+RULES = ("nnunet", "scnas")
+ANISOTROPY = 3.0  # an axis this many times coarser (and shorter) than the others is treated on its own
+COARSE_PERCENTILE = 10
+START_VOXELS = {2: 2048**2, 3: 256**3}
+LOWRES_SHARE = 0.25  # a patch that sees less than this of the median scan asks for a low resolution
+LOWRES_STEP = 1.03
+LOWRES_GAIN = 2.0  # voxels that the low resolution must save at least
+MASK_BELOW = 0.75  # relative size after cropping under which intensities are normalised over the nonzero voxels
+FOREGROUND_SHARE = 0.5  # nnU-Net asks for a third and at its usual batch of two gets a half
+SCNAS_SPACING, SCNAS_PATCH = 0.7, 128
+_SCHEME_OF_CHANNEL = {
+    "ct": "CTNormalization",
+    "nonorm": "NoNormalization",
+    "zscore": "ZScoreNormalization",
+    "rescale_to_0_1": "RescaleTo01Normalization",
+    "rgb_to_0_1": "RGBTo01Normalization",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sized:
+    """A patch with its stages, and how many of them a step takes."""
+
+    topology: Topology
+    batch_size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """What a user may decide instead of the rules.
+
+    Attributes:
+        memory_gb: memory of the device in GiB; None for what the network's reference takes (8 for nnU-Net's plain U-Net).
+        spacing: mm along the fingerprint's axes, or None.
+        augmentation: preset of the patches' augmentation; None for the rules' own.
+        mirror_axes: "auto", "none", or some of the axes x,y,z.
+    """
+
+    memory_gb: float | None = None
+    spacing: Sequence[float] | None = None
+    augmentation: str | None = None
+    mirror_axes: str = "auto"
+
+
+def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = "nnunet", wishes: Wishes = Wishes()) -> Plans:
+    """Plans a dataset's configurations.
+
+    Args:
+        fingerprint: of the dataset.
+        network: for which patches and batches are sized.
+        rules: "nnunet" or "scnas".
+        wishes: what the user decides.
+
+    Raises:
+        ConfigError: the memory isn't enough for the smallest patch, or the network is for other numbers of axes.
+    """
+    spacing = None if wishes.spacing is None else np.array(parse_spacing(wishes.spacing))
+    if rules == "scnas":
+        return _plan_scnas(fingerprint, network, np.full(3, SCNAS_SPACING) if spacing is None else spacing, wishes)
+    return _plan_nnunet(fingerprint, network, target_spacing(fingerprint) if spacing is None else spacing, wishes)
+
+
+def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarray, wishes: Wishes) -> Plans:
+    order = transpose_forward(target)
+    median, target = median_size(fingerprint, target)[order], target[order]
+    voxels = float(np.prod(median)) * fingerprint.num_training
+    draft = _Draft(fingerprint, network, order, wishes, "v2")
+    configurations = {}
+    if 2 in network.ranks:
+        configurations["2d"] = draft.configuration(target[1:], median[1:], voxels, batch_dice=True)
+    if 3 in network.ranks and median[0] != 1:
+        full = draft.configuration(target, median, voxels, batch_dice=False)
+        low = draft.low_resolution(full, median)
+        if low is not None:
+            full = dataclasses.replace(full, batch_dice=True)
+            configurations["3d_lowres"] = low
+        configurations["3d_fullres"] = full
+        if low is not None:
+            configurations["3d_cascade_fullres"] = dataclasses.replace(full, previous_stage="3d_lowres")
+    if not configurations:
+        raise ConfigError(f"{network.name} is a network for 3D scans, but {fingerprint.name} holds 2D images. Choose another network.")
+    return draft.plans(configurations)
+
+
+def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray, wishes: Wishes) -> Plans:
+    """Section 4.1 of the paper; of its patches as many a step as the memory takes."""
+    order = transpose_forward(target)
+    median, target = median_size(fingerprint, target)[order], target[order]
+    if 3 not in network.ranks or np.median(fingerprint.shapes, axis=0).min() == 1:
+        raise ConfigError(f"--plan=scnas is for 3D scans and 3D networks; use --plan=nnunet for {fingerprint.name} with {network.name}.")
+    draft = _Draft(fingerprint, network, order, wishes, "2018")
+    topology = network.topology(target, (SCNAS_PATCH,) * 3)
+    if (need := draft.gigabytes(topology)) > draft.memory_gb:
+        logging.warning("A patch of %d^3 takes about %.0f GiB, more than --memory_gb=%g; --patch_size=64,64,64 takes an eighth of it.",
+                        SCNAS_PATCH, need, draft.memory_gb)
+    sized = Sized(topology, draft.batch_size(topology, float(np.prod(median)) * fingerprint.num_training))
+    return draft.plans({"3d_fullres": draft.fill(target, median, sized, batch_dice=False)})
+
+
+def target_spacing(fingerprint: Fingerprint) -> np.ndarray:
+    """The spacing [3] that scans are resampled to, mm along the fingerprint's axes.
+
+    The median; but an axis that is over three times coarser than the others, and three times shorter in voxels, takes its 10th
+    percentile, so that most scans need no invented slices, though nothing finer than the other axes.
+    """
+    spacings = np.array(fingerprint.spacings)
+    target, size = np.median(spacings, axis=0), np.median(fingerprint.shapes, axis=0)
+    coarse = int(np.argmax(target))
+    others = [axis for axis in range(3) if axis != coarse]
+    finest_allowed = max(target[others])
+    if target[coarse] > ANISOTROPY * finest_allowed and size[coarse] * ANISOTROPY < min(size[others]):
+        target[coarse] = np.percentile(spacings[:, coarse], COARSE_PERCENTILE)
+        if target[coarse] < finest_allowed:
+            target[coarse] = finest_allowed + 1e-5
+    return target
+
+
+def transpose_forward(target: Sequence[float]) -> list[int]:
+    """The order of axes in the plan: the coarsest first, the others as they were."""
+    coarse = int(np.argmax(target))
+    return [coarse, *(axis for axis in range(3) if axis != coarse)]
+
+
+def median_size(fingerprint: Fingerprint, target: np.ndarray) -> np.ndarray:
+    """Median size [3] of the cropped scans at the target spacing, voxels along the fingerprint's axes."""
+    sizes = [[max(1, round(old / new * size)) for size, old, new in zip(shape, spacing, target)]
+             for shape, spacing in zip(fingerprint.shapes, fingerprint.spacings)]
+    return np.median(sizes, axis=0)
+
+
+def normalization_schemes(fingerprint: Fingerprint) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+    """Per channel, by its name: the scheme, and whether it looks at nonzero voxels only."""
+    schemes = tuple(_SCHEME_OF_CHANNEL.get(name.strip().casefold(), "ZScoreNormalization") for name in fingerprint.channel_names)
+    mostly_cropped = fingerprint.relative_size < MASK_BELOW
+    return schemes, tuple(mostly_cropped and scheme == "ZScoreNormalization" for scheme in schemes)
+
+
+class _Draft:
+    """Plans in the making: the dataset, the network and the wishes, which all configurations share."""
+
+    def __init__(self, fingerprint: Fingerprint, network: Footprint, order: Sequence[int], wishes: Wishes, augmentation: str):
+        self.fingerprint, self.network, self.order = fingerprint, network, order
+        self.augmentation = wishes.augmentation or augmentation
+        self.memory_gb = network.reference(network.ranks[-1]).gigabytes if wishes.memory_gb is None else wishes.memory_gb
+        self.mirror_axes, message = mirror_axes(list(fingerprint.labels), order, wishes.mirror_axes)
+        if message:
+            logging.info(message)
+
+    def configuration(self, spacing: np.ndarray, median: np.ndarray, voxels: float, batch_dice: bool) -> Configuration:
+        """The configuration of a spacing; `median` is the median scan in voxels, `voxels` those of the dataset."""
+        return self.fill(spacing, median, self.size(spacing, median, voxels), batch_dice)
+
+    def size(self, spacing: np.ndarray, median: np.ndarray, voxels: float) -> Sized:
+        """The largest patch of the median scan's proportions that fits the memory, and the batch that fills it."""
+        topology = self.network.topology(spacing, start_patch(spacing, median))
+        reference = self.network.reference(len(spacing))
+        limit = reference.elements_for(self.memory_gb) * reference.largest_patch
+        while self.elements(topology) > limit:
+            topology = self._smaller(topology, spacing, median)
+        return Sized(topology, self.batch_size(topology, voxels))
+
+    def batch_size(self, topology: Topology, voxels: float) -> int:
+        """Patches a step: what the memory holds, a share of the dataset at most, and the network's least at least."""
+        network = self.network
+        reference = network.reference(len(topology.patch_size))
+        batch = round(reference.elements_for(self.memory_gb) / self.elements(topology) * reference.batch)
+        if network.dataset_share is not None:
+            batch = min(batch, round(voxels * network.dataset_share / math.prod(topology.patch_size)))
+        if network.largest_batch is not None:
+            batch = min(batch, network.largest_batch)
+        return max(batch, network.smallest_batch)
+
+    def elements(self, topology: Topology) -> int:
+        return self.network.elements(topology, len(self.fingerprint.channel_names), len(self.fingerprint.labels))
+
+    def gigabytes(self, topology: Topology) -> float:
+        """Memory that one patch takes, GiB."""
+        reference = self.network.reference(len(topology.patch_size))
+        share = self.elements(topology) / reference.elements / reference.batch
+        return reference.fixed_gigabytes + share * (reference.gigabytes - reference.fixed_gigabytes)
+
+    def low_resolution(self, full: Configuration, median: np.ndarray) -> Configuration | None:
+        """The configuration at a resolution at which a patch sees a quarter of the median scan; None if it isn't worth it."""
+        fine = np.array(full.spacing)
+        spacing, low, seen, voxels = fine.copy(), None, math.prod(full.patch_size), float(np.prod(median))
+        while seen / voxels < LOWRES_SHARE:
+            much_finer = max(spacing) / spacing > 2
+            spacing[much_finer if much_finer.any() else slice(None)] *= LOWRES_STEP
+            voxels = float(np.prod(fine / spacing * median))
+            size = np.array([round(edge) for edge in fine / spacing * median], float)
+            low = self.configuration(spacing.copy(), size, voxels * self.fingerprint.num_training, batch_dice=False)
+            seen = math.prod(low.patch_size)
+        return None if low is None or np.prod(median) / voxels < LOWRES_GAIN else low
+
+    def fill(self, spacing: np.ndarray, median: np.ndarray, sized: Sized, batch_dice: bool) -> Configuration:
+        """A configuration's entries around its patch."""
+        schemes, use_mask = normalization_schemes(self.fingerprint)
+        topology = sized.topology
+        rank = len(topology.patch_size)
+        return Configuration(
+            spacing=tuple(map(float, spacing)),
+            median_image_size_in_voxels=tuple(map(float, median)),
+            patch_size=topology.patch_size,
+            batch_size=sized.batch_size,
+            normalization_schemes=schemes,
+            use_mask_for_norm=use_mask,
+            strides=topology.strides,
+            kernel_sizes=topology.kernel_sizes,
+            features_per_stage=self.network.features(topology),
+            batch_dice=batch_dice,
+            foreground_share=FOREGROUND_SHARE,
+            resampling=Resampling(),
+            augmentation=preset(self.augmentation, topology.patch_size, self._mirror_axes(rank)),
+        )
+
+    def plans(self, configurations: dict[str, Configuration]) -> Plans:
+        """The finished plans."""
+        fingerprint, order = self.fingerprint, self.order
+        return Plans(
+            dataset=fingerprint.name,
+            network=self.network.name,
+            memory_gb=self.memory_gb,
+            transpose_forward=tuple(order),
+            axes=tuple(fingerprint.axes[axis] for axis in order),
+            channel_names=fingerprint.channel_names,
+            labels=fingerprint.labels,
+            intensities=fingerprint.intensities,
+            configurations=configurations,
+        )
+
+    def _mirror_axes(self, rank: int) -> tuple[int, ...]:
+        """Axes of a configuration's patches that may be flipped; a 2D one has the plan's last two axes."""
+        return tuple(axis - (3 - rank) for axis in self.mirror_axes if axis >= 3 - rank)
+
+    def _smaller(self, topology: Topology, spacing: np.ndarray, median: np.ndarray) -> Topology:
+        """The patch with one step less along the axis on which it sees the largest part of the median scan."""
+        size = list(topology.patch_size)
+        axis = int(np.argsort([edge / whole for edge, whole in zip(size, median)])[-1])
+        # A smaller patch may be halved less often, and then a smaller step is possible: 192 from 256 would skip 224.
+        trial = list(size)
+        trial[axis] -= topology.divisors[axis]
+        if trial[axis] > 0:
+            size[axis] -= self.network.topology(spacing, trial).divisors[axis]
+        if trial[axis] <= 0 or size[axis] <= 0:
+            raise ConfigError(f"--memory_gb={self.memory_gb:g} is too little to train {self.network.name} on any patch of {self.fingerprint.name}. "
+                              "Give more memory, or choose a narrower network.")
+        return self.network.topology(spacing, size)
+
+
+def start_patch(spacing: np.ndarray, median: np.ndarray) -> tuple[float, ...]:
+    """A patch as cubic in mm as can be, of some 256^3 voxels (2048^2 in 2D), nowhere larger than the median scan.
+
+    Medians may lie between two whole numbers; a topology rounds up.
+    """
+    inverse = 1 / np.array(spacing)
+    rank = len(inverse)
+    edges = [round(edge) for edge in inverse * (START_VOXELS[rank] / np.prod(inverse)) ** (1 / rank)]
+    return tuple(map(float, np.minimum(edges, median[:rank])))

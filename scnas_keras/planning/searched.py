@@ -1,0 +1,91 @@
+"""Footprints of the networks that this package searches: a supernet, and the network derived from it."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from scnas_keras.planning.footprints import Reference
+from scnas_keras.planning.topology import Topology, fixed_topology
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.operations import IDENTITY, ZERO
+from scnas_keras.spaces.space import CELL_INPUTS, CellPlan, SearchSpace
+
+
+DERIVED_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8)
+"""Measured on CPU in float32: 14 to 16 bytes an element in training, above 1.8 GiB (32^3, 64^3 and 96^3, stem 32, Adam)."""
+SUPERNET_REFERENCE = Reference(2.3e9, 1, 8, fixed_gigabytes=1.6)
+"""Measured on CPU in float32: 3 bytes an element, above 1.6 GiB (64^3 and 128^3, stem 48, with and without recomputing);
+under 4 because half of the drawn operations are no convolutions and keep nothing."""
+
+
+class _Searched:
+    """What both have in common: a space says how often the resolution is halved and how wide a node is."""
+
+    space: SearchSpace
+    stem_channels: int
+    smallest_batch = 1
+    dataset_share = 0.05
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        return (self.space.rank,)
+
+    def topology(self, spacing: Sequence[float], patch_size: Sequence[int]) -> Topology:
+        return fixed_topology(patch_size, self.space.depth)
+
+    def features(self, topology: Topology) -> tuple[int, ...]:
+        return tuple(self.stem_channels * 2**level for level in range(self.space.depth + 1))
+
+    def elements(self, topology: Topology, channels: int, heads: int) -> int:
+        voxels = [math.prod(size) for size in topology.stage_sizes()]
+        cells = sum(self.cell_maps(cell, voxels) * self.space.node_channels(self.stem_channels, cell.level) for cell in self.space.cells())
+        return voxels[0] * (self.stem_channels + heads) + cells
+
+    def cell_maps(self, cell: CellPlan, voxels: Sequence[int]) -> int:
+        """Voxels of all feature maps of a cell, each a node wide; `voxels` are those of each level."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class DerivedNetwork(_Searched):
+    """The network of a genotype, or without one of a genotype that has a convolution on every edge, which is the largest."""
+
+    space: SearchSpace
+    stem_channels: int
+    genotype: Genotype | None = None
+    name = "derived"
+    largest_batch = 8  # the paper's
+
+    def cell_maps(self, cell, voxels):
+        kept = [edge for edge in self.space.edges if self._operation(cell.kind, edge) != ZERO]
+        inputs = {source for source, _ in kept if source < CELL_INPUTS}
+        edges = sum(self._operation(cell.kind, edge) != IDENTITY or cell.stride(edge) > 1 for edge in kept)
+        return len(inputs) * voxels[cell.input_level] + edges * voxels[cell.level]
+
+    def reference(self, rank: int) -> Reference:
+        return DERIVED_REFERENCE
+
+    def _operation(self, kind: str, edge: tuple[int, int]) -> str | None:
+        if self.genotype is None:
+            return None
+        return next(found.operation for found in self.genotype.cells[kind] if (found.source, found.target) == edge)
+
+
+@dataclasses.dataclass(frozen=True)
+class SupernetNetwork(_Searched):
+    """A supernet that draws `drawn` operations an edge and keeps their convolutions, or computes them again."""
+
+    space: SearchSpace
+    stem_channels: int
+    drawn: int = 2
+    keep_convolutions: bool = True
+    name = "supernet"
+    largest_batch = 4  # the paper's, over four GPUs
+
+    def cell_maps(self, cell, voxels):
+        inputs = CELL_INPUTS * voxels[cell.input_level]
+        kept = self.drawn * len(self.space.edges) if self.keep_convolutions else 0
+        return inputs + (kept + len(self.space.edges) + 2 * self.space.nodes) * voxels[cell.level]
+
+    def reference(self, rank: int) -> Reference:
+        return SUPERNET_REFERENCE

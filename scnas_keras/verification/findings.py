@@ -1,0 +1,148 @@
+"""What verification can find: one table of kinds, and what is found of each kind in which file."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from scnas_keras.formats.geometry import AFFINE_TOLERANCE
+
+ERROR, WARNING = "error", "warning"
+SPACING_FACTOR = 3.0
+FEW_CASES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of finding.
+
+    Attributes:
+        key: its name in verification.json.
+        severity: "error" (can't be trained on as it is) or "warning" (can, but the user should know).
+        heading: what is the matter, in a few words.
+        remedy: what to do about it, with the flag that helps.
+    """
+
+    key: str
+    severity: str
+    heading: str
+    remedy: str
+
+
+KINDS = {kind.key: kind for kind in (
+    Kind("missing", ERROR, "files are missing",
+         "Unpack the download again, or take these cases out of the dataset."),
+    Kind("unreadable", ERROR, "files that can't be read",
+         "Download or export these files again."),
+    Kind("channels", ERROR, "number of channels differs from the declared one",
+         'Correct "modality" (or "channel_names") in dataset.json, or export the missing channels.'),
+    Kind("mixed_channels", ERROR, "number of channels differs among cases",
+         "A network has one input: leave out the channels that some cases lack, or take these cases out."),
+    Kind("channel_grids", ERROR, "channel files of a case lie on different voxel grids",
+         "Resample the channels of a case to the grid of its first one."),
+    Kind("shapes", ERROR, "image and label have different shapes",
+         "A label needs the voxel grid of its image; resample it with nearest-neighbour."),
+    Kind("affines", ERROR, f"image and label lie in different places (more than {AFFINE_TOLERANCE} mm apart)",
+         "If they look aligned voxel by voxel, --fix=header --fixed_dir=DIR writes a copy of the dataset whose labels "
+         "have their image's header; otherwise resample the label."),
+    Kind("spacing", ERROR, "spacing isn't positive",
+         "Mend the header, for example by converting from DICOM again."),
+    Kind("not_finite", ERROR, "voxels are NaN or infinite",
+         "Replace them, for example by 0, or take the case out of the dataset."),
+    Kind("constant", ERROR, "image is constant",
+         "Export it again, or take the case out of the dataset."),
+    Kind("label_is_image", ERROR, "label file looks like an image",
+         "Was the scan saved as the label? Export the segmentation again."),
+    Kind("fractional", ERROR, "label values aren't whole numbers",
+         "If all are within 0.01 of whole numbers, --fix=remap --fixed_dir=DIR writes a rounded copy of the dataset; "
+         "otherwise the label was resampled with interpolation: do it again with nearest-neighbour."),
+    Kind("undeclared", ERROR, "label values that aren't declared",
+         'Declare them under "labels" in dataset.json or correct the file; --fix=remap --fixed_dir=DIR writes a copy '
+         "with consecutive values where there are as many values as declared classes (like 0/255 for one class)."),
+    Kind("all_background", ERROR, "label without any class",
+         "Label the case, or take it out of the dataset."),
+    Kind("duplicate", ERROR, "the same image under two names",
+         "Keep one of them: with one in training and the other in validation, scores come out too good."),
+    Kind("test_channels", ERROR, "test image with another number of channels than the training images",
+         "Export it with the channels of the training images; it can't be segmented as it is."),
+    Kind("constant_channel", WARNING, "channel is constant",
+         "The other channels are used all the same. Export it again if it should hold a scan."),
+    Kind("orientation", WARNING, "axes point in other directions than in most cases",
+         "Harmless here: every scan is turned to RAS+ (left to right, back to front, bottom to top) when it is read, "
+         "and its segmentation turned back. Other programs may need one orientation."),
+    Kind("spacing_outlier", WARNING, f"spacing is off the median by more than a factor of {SPACING_FACTOR:g}",
+         "Check the header. If it is right, the case is resampled a long way; --spacing=x,y,z sets the target."),
+    Kind("unit_spacing", WARNING, "spacing of exactly 1 x 1 x 1 mm, which often means that it was lost",
+         "Compare with the scanner's protocol, and convert from DICOM again if it is wrong."),
+    Kind("small_structure", WARNING, "structure smaller than two voxels of the target spacing",
+         "Resampling may erase it; give search and retrain a finer --spacing=x,y,z."),
+    Kind("absent_class", WARNING, "class that no case has",
+         "Nothing can be learned of it, and its score will be empty. Take it out of the labels, or label it."),
+    Kind("rare_class", WARNING, f"class in fewer than {FEW_CASES} cases",
+         "Some folds have no case of it to train on or to be scored with. Label more cases, or merge it with another "
+         "class."),
+    Kind("foreground_outside", WARNING, "labelled voxels where the image is 0",
+         "Scans are cropped to the box around their nonzero voxels, and labels beyond it are lost. Check that image "
+         "and label belong together and that the image wasn't masked too tightly."),
+    Kind("shared_patient", WARNING, "one patient in several cases",
+         "Give search and retrain this --group_pattern, so that a patient's cases stay in one fold; otherwise "
+         "validation scores come out too good."),
+    Kind("test_intensities", WARNING, "test image with intensities far from those of the training images",
+         "Check its units (Hounsfield units or raw values?) and its modality; what the network does there is unknown."),
+    Kind("test_spacing", WARNING,
+         f"test image with a spacing beyond the training images' by a factor of {SPACING_FACTOR:g}",
+         "Check its header; what the network does there is unknown."),
+    Kind("declared_count", WARNING, "dataset.json announces another number of cases than there are",
+         "Some may be lost: download again, or correct the number."),
+    Kind("unlisted", WARNING, "files that belong to no case",
+         "Give each image a label and list both in dataset.json, or move the files away."),
+    Kind("big_scan", WARNING, "scan much bigger than the rest",
+         "Preparing and segmenting it needs memory in proportion; start with fewer --processes, or crop it."),
+)}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing found.
+
+    Attributes:
+        key: its kind in `KINDS`.
+        case: the case's name, or None if it concerns the dataset.
+        file: the file it is in, or None.
+        detail: what exactly, with numbers.
+    """
+
+    key: str
+    case: str | None
+    file: Path | None
+    detail: str
+
+    @property
+    def kind(self) -> Kind:
+        """Its kind."""
+        return KINDS[self.key]
+
+    def text(self, root: Path | None = None) -> str:
+        """One line: the file (relative to `root` if it lies in there) and the detail."""
+        if self.file is None:
+            return self.detail
+        inside = root is not None and self.file.is_relative_to(root)
+        return f"{self.file.relative_to(root) if inside else self.file}: {self.detail}"
+
+
+def by_kind(findings: Iterable[Finding], severity: str) -> dict[Kind, list[Finding]]:
+    """The findings of one severity, grouped, in the order of the table."""
+    findings = list(findings)
+    groups = {kind: [finding for finding in findings if finding.key == key] for key, kind in KINDS.items()}
+    return {kind: group for kind, group in groups.items() if group and kind.severity == severity}
+
+
+def grouped_lines(groups: dict[Kind, list[Finding]], root: Path, limit: int = 5) -> list[str]:
+    """Lines for people: each kind's heading and count, up to `limit` examples, the remedy."""
+    lines = []
+    for kind, group in groups.items():
+        lines.append(f"  {kind.heading} ({len(group)}):")
+        lines += [f"    {finding.text(root)}" for finding in group[:limit]]
+        if len(group) > limit:
+            lines.append(f"    and {len(group) - limit} more")
+        lines.append(f"    -> {kind.remedy}")
+    return lines

@@ -1,0 +1,131 @@
+"""Folders of images and masks."""
+
+import json
+
+import numpy as np
+import pytest
+from absl import logging
+from PIL import Image
+from small_task import REAL_DATA, save
+
+from scnas_keras.data.tasks import find_task, load_label, load_task
+from scnas_keras.errors import DataError
+from scnas_keras.formats.volumes import read_image
+
+RANDOM = np.random.default_rng(0)
+
+
+def write_pictures(folder, values=((0, 255),), masks="masks", suffix="", colours=(3,), kind=np.uint8):
+    """One picture for each tuple of values, which all occur in its mask."""
+    for index, chosen in enumerate(values):
+        mask = np.resize(np.array(chosen, kind), (6, 8))
+        for place, array in ((f"images/{index}.png", RANDOM.integers(0, 256, (6, 8, *colours), np.uint8)),
+                             (f"{masks}/{index}{suffix}.png", mask)):
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(folder / place)
+    return folder
+
+
+@pytest.mark.parametrize("masks, suffix", [("masks", ""), ("labels", ""), ("masks", "_mask"), ("labels", "_mask")])
+def test_two_folders_of_pictures_are_a_task(tmp_path, masks, suffix, monkeypatch):
+    said = []
+    monkeypatch.setattr(logging, "info", lambda text, *values: said.append(text % values))
+    folder = write_pictures(tmp_path / "Cells", [(0, 255), (0,)], masks, suffix)
+    for place in (folder, find_task("custom", tmp_path), find_task("cells", tmp_path), find_task("whatever", folder)):
+        task = load_task(place)
+        assert (task.name, task.channel_names) == ("Cells", ("red", "green", "blue"))
+        assert (task.labels, task.label_map) == ({0: "background", 1: "foreground"}, {255: 1})
+    assert [case.name for case in task.cases] == ["0", "1"]
+    assert task.cases[1].images == (folder / "images" / "1.png",) and task.cases[1].label == folder / masks / f"1{suffix}.png"
+    label = load_label(task, task.cases[0])
+    np.testing.assert_array_equal(label[:, :, 0], np.resize([0, 1], (6, 8)).T)
+    assert "0, 255" in said[0] and "1 foreground" in said[0]
+
+
+@pytest.mark.parametrize("values, kind, labels, label_map", [
+    ([(0, 1)], np.uint8, {0: "background", 1: "foreground"}, {}),
+    ([(0, 7), (0,)], np.uint8, {0: "background", 1: "foreground"}, {7: 1}),
+    ([(0, 65535)], np.uint16, {0: "background", 1: "foreground"}, {65535: 1}),
+    ([(0, 1), (0, 2)], np.uint8, {0: "background", 1: "class 1", 2: "class 2"}, {}),
+    ([(0, 3), (0, 1, 2)], np.uint8, {0: "background", 1: "class 1", 2: "class 2", 3: "class 3"}, {}),
+])  # fmt: skip
+def test_classes_are_the_values_of_the_masks(tmp_path, values, kind, labels, label_map):
+    task = load_task(write_pictures(tmp_path, values, kind=kind, colours=()))
+    assert (task.channel_names, task.labels, task.label_map) == (("gray",), labels, label_map)
+    assert set(np.unique(load_label(task, task.cases[0]))) <= set(task.declared_values)
+
+
+@pytest.mark.parametrize("values, message", [
+    ([(0, 1, 3)], r"hold the values 0, 1, 3, but.*dataset\.json"), ([(0, 1), (0, 255)], "values 0, 1, 255"), ([(1, 2)], "values 1, 2"),
+    ([(0,), (0,)], "no foreground"), ([range(33)], "more than 32 classes.*one per object"),
+])  # fmt: skip
+def test_values_that_make_no_classes_are_refused_with_a_remedy(tmp_path, values, message):
+    with pytest.raises(DataError, match=f"(?s){tmp_path}.*{message}.*"):
+        load_task(write_pictures(tmp_path, values))
+
+
+def test_a_dataset_json_gives_names(tmp_path):
+    folder = write_pictures(tmp_path, [(0, 1, 3)])
+    content = {"name": "Cells", "channel_names": {"0": "R", "1": "G", "2": "B"},
+               "labels": {"background": 0, "cell": 1, "border": 2, "dirt": 3}}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    task = load_task(folder)
+    assert (task.name, task.channel_names) == ("Cells", ("R", "G", "B"))
+    assert task.labels == {0: "background", 1: "cell", 2: "border", 3: "dirt"} and task.label_map == {}
+    (folder / "dataset.json").write_text(json.dumps(content | {"labels": {"background": 0, "cell": 255}}))
+    task = load_task(folder)
+    assert task.labels == {0: "background", 1: "cell"} and task.label_map == {255: 1}
+    (folder / "dataset.json").write_text(json.dumps(content | {"labels": {"background": 0, "cell": 128}}))
+    with pytest.raises(DataError, match="without a gap"):
+        load_task(folder)
+
+
+def test_volumes_need_a_dataset_json(tmp_path):
+    for place in ("images", "masks"):
+        save(tmp_path / place / "a.nii.gz", np.zeros((2, 2, 2), np.uint8))
+    with pytest.raises(DataError, match=r"2D pictures; found a\.nii\.gz.*dataset\.json.*channel_names"):
+        load_task(tmp_path)
+    (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "CT"}, "labels": {"background": 0, "tumour": 1}}')
+    assert [case.name for case in load_task(tmp_path).cases] == ["a"]
+
+
+def test_images_and_masks_need_each_other(tmp_path):
+    folder = write_pictures(tmp_path, [(0, 1)] * 9)
+    for index in range(7):
+        (folder / "masks" / f"{index}.png").unlink()
+    (folder / "masks" / "x.png").write_bytes((folder / "masks" / "8.png").read_bytes())
+    with pytest.raises(DataError, match=r"7 images without a mask in masks/ \(0, 1, 2, 3, 4 and 2 more\) and "
+                                        r"1 masks without an image in images/ \(x\)"):
+        load_task(folder)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    folder = write_pictures(tmp_path, [(0, 1)])
+    (folder / "images" / "0.bmp").write_bytes(b"")
+    with pytest.raises(DataError, match="0.bmp and another file have the same name"):
+        load_task(folder)
+    (folder / "images" / "0.bmp").unlink()
+    (folder / "images" / "x.png").write_bytes((folder / "images" / "0.png").read_bytes())
+    for name in ("x", "x_mask"):
+        (folder / "masks" / f"{name}.png").write_bytes((folder / "masks" / "0.png").read_bytes())
+    with pytest.raises(DataError, match="x_mask and a mask without _mask belong to the same image"):
+        load_task(folder)
+
+
+def test_an_empty_folder_is_described(tmp_path):
+    folder = write_pictures(tmp_path)
+    (folder / "images" / "0.png").rename(folder / "images" / "0.gif")
+    with pytest.raises(DataError, match="images: no pictures.*0.gif"):
+        load_task(folder)
+
+
+@pytest.mark.skipif(not (REAL_DATA / "Nuclei_DSB2018").is_dir(), reason=f"no Nuclei_DSB2018 in {REAL_DATA}")
+def test_real_pictures_are_read():
+    task = load_task(find_task("nuclei", REAL_DATA))
+    assert len(task.cases) == 160 and task.channel_names == ("red", "green", "blue")
+    assert task.labels == {0: "background", 1: "foreground"} and task.label_map == {255: 1}
+    for case in task.cases[::40]:
+        image, label = read_image(case.images).array, load_label(task, case)
+        with Image.open(case.images[0]) as picture, Image.open(case.label) as mask:
+            np.testing.assert_array_equal(image[:, :, 0].transpose(1, 0, 2), np.asarray(picture))
+            np.testing.assert_array_equal(label[:, :, 0].T * 255, np.asarray(mask))

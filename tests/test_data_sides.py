@@ -1,0 +1,55 @@
+import pytest
+
+from scnas_keras.data.sides import mirror_axes, side_pairs
+from scnas_keras.errors import ConfigError
+
+
+@pytest.mark.parametrize("names, pairs", [
+    (["background", "Left kidney", "Right kidney", "tumour"], [("Left kidney", "Right kidney")]),
+    (["hippocampus_L", "hippocampus_R"], [("hippocampus_L", "hippocampus_R")]),
+    (["R_lung", "L_lung"], [("L_lung", "R_lung")]),
+    (["kidneyLeft", "kidneyRight"], [("kidneyLeft", "kidneyRight")]),
+    (["ctx-lh-insula", "ctx-rh-insula"], [("ctx-lh-insula", "ctx-rh-insula")]),
+    (["Lt. femur", "RT femur"], [("Lt. femur", "RT femur")]),
+    (["upper_lobe_left", "lower_lobe_left", "lower_lobe_right", "middle_lobe_right", "upper_lobe_right"],
+     [("upper_lobe_left", "upper_lobe_right"), ("lower_lobe_left", "lower_lobe_right")]),
+    (["left", "right"], [("left", "right")]),
+    (["rib_left_1", "rib_right_2"], []),
+    (["Left kidney"], []),
+    (["upright", "upleft", "clear", "ear", "l5", "bright"], []),
+    (["liver", "liver right lobe"], []),
+    (["Anterior", "Posterior"], []),
+    ([], []),
+])
+def test_sides_are_words_of_their_own_and_come_in_pairs(names, pairs):
+    assert side_pairs(names) == pairs
+
+
+def test_classes_in_pairs_keep_the_side_axis_from_being_mirrored():
+    names = ["background", "left kidney", "right kidney"]
+    for transpose, axes in (((0, 1, 2), (1, 2)), ((2, 0, 1), (0, 2)), ((1, 2, 0), (0, 1))):
+        found, message = mirror_axes(names, transpose, "auto")
+        assert found == axes
+        assert "left kidney/right kidney" in message and "--mirror_axes=x,y,z" in message
+
+
+def test_without_pairs_all_axes_are_mirrored():
+    assert mirror_axes(["background", "liver"], (2, 0, 1), "auto") == ((0, 1, 2), None)
+
+
+@pytest.mark.parametrize("choice, axes", [
+    ("x,y,z", (0, 1, 2)), ("none", ()), ("x", (1,)), ("y", (2,)), ("z", (0,)), ("z,y", (0, 2))])
+def test_a_choice_overrules_the_names(choice, axes):
+    assert mirror_axes(["left lung", "right lung"], (2, 0, 1), choice) == (axes, None)
+
+
+@pytest.mark.parametrize("choice", ["", "xy", "x,x", "a", "1,2", "x,y,", "all"])
+def test_another_choice_is_refused(choice):
+    with pytest.raises(ConfigError, match="expected auto, none, or some of x, y, z"):
+        mirror_axes(["liver"], (0, 1, 2), choice)
+
+
+def test_many_pairs_are_listed_in_part():
+    names = [f"{side} {number}" for number in "abcdefg" for side in ("left", "right")]
+    message = mirror_axes(names, (0, 1, 2), "auto")[1]
+    assert "left e/right e" in message and "left f" not in message and "and 2 more" in message

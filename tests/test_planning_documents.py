@@ -1,0 +1,114 @@
+"""fingerprint.json and plans.json: written, edited, read, refused."""
+
+import json
+
+import pytest
+from test_planning_planner import fingerprint
+
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.planning.fingerprint import load_fingerprint
+from scnas_keras.planning.footprints import UNet
+from scnas_keras.planning.planner import make_plans
+from scnas_keras.planning.plans import load_plans
+from scnas_keras.planning.preprocessing_plan import PreprocessingPlan, parse_spacing
+
+MADE = fingerprint([(600, 600, 400)] * 3, [(0.7, 0.8, 3.0)] * 3, ("CT", "MRI"), 0.5)
+
+
+def edited(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def plans_file(tmp_path):
+    make_plans(MADE, UNet()).save(tmp_path / "plans.json")
+    return tmp_path / "plans.json"
+
+
+@pytest.fixture
+def fingerprint_file(tmp_path):
+    MADE.save(tmp_path / "fingerprint.json")
+    return tmp_path / "fingerprint.json"
+
+
+def test_documents_read_back_equal(plans_file, fingerprint_file):
+    assert load_plans(plans_file) == make_plans(MADE, UNet())
+    assert load_fingerprint(fingerprint_file) == MADE
+
+
+def test_an_edited_plan_is_honoured(plans_file):
+    def edit(content):
+        content["configurations"]["3d_fullres"]["batch_size"] = 7
+        content["configurations"]["mine"] = {"inherits_from": "3d_fullres", "spacing": [3, 1, 1], "patch_size": [32, 64, 64]}
+
+    plans = load_plans(edited(plans_file, edit))
+    assert plans.configuration("3d_fullres").batch_size == 7
+    assert plans.configuration("3d_cascade_fullres").batch_size == 7  # inherits
+    assert plans.configuration("mine").spacing == (3, 1, 1) and plans.configuration("mine").batch_size == 7
+    assert plans.preprocessing("mine", {0: "background"}).spacing == (3, 1, 1)
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"patch_size": [33, 64, 64]}, r"configuration 3d_fullres: patch_size \[33, 64, 64\] must be divisible"),
+    ({"patch_size": [64, 64]}, "3d_fullres: patch_size needs 3 whole numbers"),
+    ({"batch_size": 0}, "batch_size must be a whole number above 0, found 0"),
+    ({"batch_size": 2.5}, "batch_size must be a whole number"),
+    ({"spacing": [1, 0, 1]}, "spacing needs 2 or 3 numbers of mm above 0"),
+    ({"foreground_share": 2}, "foreground_share must be from 0 to 1"),
+    ({"normalization_schemes": ["zscore", "CTNormalization"]}, "normalization_schemes and use_mask_for_norm need an entry a channel"),
+    ({"strides": [[1, 1, 1]]}, "need an entry for each of 1 stages"),
+    ({"patchsize": [64, 64, 64]}, r"unknown keys \['patchsize'\]"),
+    ({"resampling": {"order": 3}}, "order"),
+    ({"augmentation": {"image_order": 1, "in_plane": False, "transforms": [{"name": "rotate"}]}}, "rotate"),
+    ({"inherits_from": "3d_fullres"}, "3d_fullres -> 3d_fullres leads to itself"),
+    ({"inherits_from": "nothing"}, "leads to no configuration"),
+])  # fmt: skip
+def test_an_impossible_plan_is_refused_with_configuration_and_key(plans_file, change, message):
+    file = edited(plans_file, lambda content: content["configurations"]["3d_fullres"].update(change))
+    with pytest.raises(DataError, match=message):
+        load_plans(file)
+
+
+def test_a_missing_or_broken_plan_is_refused(plans_file, tmp_path):
+    with pytest.raises(DataError, match="absent.json: can't be read.*scnas_keras.plan"):
+        load_plans(tmp_path / "absent.json")
+    with pytest.raises(DataError, match="format None"):
+        load_plans(edited(plans_file, lambda content: content.pop("format")))
+    plans_file.write_text("{")
+    with pytest.raises(DataError, match="not a usable plan"):
+        load_plans(plans_file)
+
+
+def test_an_unknown_configuration_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="--configuration=4d.*has 2d, 3d_lowres, 3d_fullres, 3d_cascade_fullres"):
+        make_plans(MADE, UNet()).configuration("4d")
+
+
+@pytest.mark.parametrize("edit, message", [
+    (lambda content: content["fingerprint"].pop("spacings"), "the key 'spacings' is missing"),
+    (lambda content: content["fingerprint"]["spacings"].pop(), "2 spacings|three spacings"),
+    (lambda content: content["fingerprint"].update(spacings=[[1, 1, -1]] * 3), "above 0 mm"),
+    (lambda content: content["dataset_json"].update(labels={"background": 0}), "at least 2 labels"),
+    (lambda content: content["dataset_json"]["channel_names"].update({"2": "T1"}), "the key '2' is missing"),
+    (lambda content: content["fingerprint"].update(median_relative_size_after_cropping=0), "relative size"),
+])  # fmt: skip
+def test_a_damaged_fingerprint_is_refused_with_the_place(fingerprint_file, edit, message):
+    with pytest.raises(DataError, match=message):
+        load_fingerprint(edited(fingerprint_file, edit))
+
+
+def test_a_preprocessing_plan_reads_back_equal_and_a_damaged_one_is_refused():
+    plan = make_plans(MADE, UNet()).preprocessing("2d", {0: "background", 1: "tumour"})
+    assert PreprocessingPlan.from_json(plan.to_json()) == plan
+    for broken in ("{", "{}", plan.to_json().replace('"version": 2', '"version": 1'), plan.to_json().replace('"ct"', '"pet"')):
+        with pytest.raises(DataError):
+            PreprocessingPlan.from_json(broken)
+
+
+@pytest.mark.parametrize("values", [(1, 1), (1, 1, 0), (1, 1, float("nan")), ("a", 1, 1)])
+def test_a_spacing_must_be_three_positive_numbers(values):
+    with pytest.raises(ConfigError, match="--spacing=0.7,0.7,0.7"):
+        parse_spacing(values)

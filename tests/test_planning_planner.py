@@ -1,0 +1,147 @@
+"""Plans against nnU-Net's own, and the rules by hand."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_task import REAL_DATA
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.planning.fingerprint import Fingerprint, Intensities, load_fingerprint
+from scnas_keras.planning.footprints import ResidualEncoderUNet, UNet
+from scnas_keras.planning.planner import Wishes, make_plans, target_spacing
+from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
+from scnas_keras.spaces.space import SCNAS
+
+NETWORKS = {
+    "ExperimentPlanner": UNet(),
+    "nnUNetPlannerResEncM": ResidualEncoderUNet("m"),
+    "nnUNetPlannerResEncL": ResidualEncoderUNet("l"),
+    "nnUNetPlannerResEncXL": ResidualEncoderUNet("xl"),
+}
+GOLDEN = sorted((REAL_DATA.parent / "reference" / "nnunet_plans").glob("*.json"))
+# Random datasets, and what nnU-Net 2.8.1's planners make of them.
+RANDOM = json.loads((Path(__file__).parent / "data" / "nnunet_plans.json").read_text())
+CT = Intensities(max=1000, mean=40, median=50, min=-900, percentile_00_5=-500, percentile_99_5=300, std=120)
+
+
+def fingerprint(shapes, spacings, channels=("MRI",), relative_size=1.0, labels=None, count=None):
+    labels = labels or {"background": 0, "tumour": 1}
+    intensities = tuple(CT for _ in channels)
+    return Fingerprint("Made", tuple(channels), labels, count or len(shapes), tuple(map(tuple, spacings)), tuple(map(tuple, shapes)), relative_size, intensities)
+
+
+def assert_equal_plans(plans, transpose, expected):
+    found = json.loads(plans.to_json())
+    assert found["transpose_forward"] == transpose
+    assert set(found["configurations"]) == set(expected)
+    for name, entries in expected.items():
+        for key, value in entries.items():
+            ours = found["configurations"][name].get(key)
+            if key == "spacing":
+                np.testing.assert_allclose(ours, value, rtol=1e-6, err_msg=name)
+            elif key in ours_keys(found["configurations"][name]):
+                assert ours == value, (name, key)
+
+
+def ours_keys(configuration):
+    return configuration.keys() | {"inherits_from", "previous_stage", "strides", "kernel_sizes", "patch_size", "batch_size"}
+
+
+@pytest.mark.skipif(not GOLDEN, reason="the reference plans of nnU-Net aren't here")
+@pytest.mark.parametrize("key, network", [("plans", UNet()), ("residual_encoder_M", ResidualEncoderUNet("m")), ("residual_encoder_L", ResidualEncoderUNet("l"))])
+@pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
+def test_plans_of_real_datasets_are_those_of_nnunet(file, key, network):
+    reference = json.loads(file.read_text())
+    keys = ("spacing", "patch_size", "batch_size", "strides", "kernel_sizes", "features_per_stage", "normalization_schemes",
+            "use_mask_for_norm", "inherits_from", "previous_stage")
+    expected = {name: {key: entries[key] for key in keys if key in entries} for name, entries in reference[key].items()}
+    assert_equal_plans(make_plans(load_fingerprint(file), network), reference["transpose_forward"], expected)
+
+
+@pytest.mark.parametrize("index", range(len(RANDOM)))
+def test_plans_of_random_datasets_are_those_of_nnunet(index):
+    dataset, measured = RANDOM[index]["dataset_json"], RANDOM[index]["fingerprint"]
+    names = [dataset["channel_names"][key] for key in sorted(dataset["channel_names"], key=int)]
+    made = fingerprint(measured["shapes_after_crop"], measured["spacings"], names, measured["median_relative_size_after_cropping"],
+                       dataset["labels"], dataset["numTraining"])  # fmt: skip
+    for run in RANDOM[index]["runs"]:
+        plans = make_plans(made, NETWORKS[run["planner"]], wishes=Wishes(run["memory_gb"], run["spacing"]))
+        assert_equal_plans(plans, run["transpose_forward"], run["configurations"])
+
+
+def test_a_coarse_short_axis_takes_its_tenth_percentile_but_nothing_finer_than_the_others():
+    spacings = [(0.5, 0.5, thick) for thick in (2, 4, 5, 5, 6)]
+    thin = fingerprint([(300, 300, 20)] * 5, spacings)
+    np.testing.assert_allclose(target_spacing(thin), (0.5, 0.5, np.percentile([2, 4, 5, 5, 6], 10)))
+    long = fingerprint([(300, 300, 200)] * 5, spacings)
+    np.testing.assert_allclose(target_spacing(long), (0.5, 0.5, 5))
+    finer = fingerprint([(300, 300, 20)] * 5, [(1.5, 1.5, thick) for thick in (0.2, 0.2, 5, 5, 6)])
+    np.testing.assert_allclose(target_spacing(finer), (1.5, 1.5, 1.5 + 1e-5))
+
+
+def test_the_coarsest_axis_comes_first_and_preprocessing_knows():
+    made = fingerprint([(200, 180, 40)] * 3, [(0.7, 0.8, 3.0)] * 3, ("CT", "MRI"), relative_size=0.5)
+    plans = make_plans(made, UNet())
+    assert (plans.transpose_forward, plans.axes) == ((2, 0, 1), ("z", "x", "y"))
+    assert plans.configuration("3d_fullres").spacing == (3.0, 0.7, 0.8)
+    plan = plans.preprocessing("3d_fullres", {0: "background", 1: "tumour"})
+    assert (plan.spacing, plan.transpose) == ((3.0, 0.7, 0.8), (2, 0, 1))
+    ct, mri = plan.channels
+    assert (ct.scheme, ct.use_mask, ct.low, ct.high, ct.mean, ct.std) == ("ct", False, -500, 300, 40, 120)
+    assert (mri.scheme, mri.use_mask, mri.low) == ("zscore", True, None)
+    assert plans.preprocessing("2d", {}).spacing == (None, 0.7, 0.8)
+
+
+def test_the_papers_setting():
+    made = fingerprint([(240, 240, 155)] * 10, [(1.0, 1.0, 1.0)] * 10, ("FLAIR", "T1"), relative_size=0.4)
+    plans = make_plans(made, SupernetNetwork(SCNAS, 48), rules="scnas")
+    found = plans.configuration("3d_fullres")
+    assert list(plans.configurations) == ["3d_fullres"]
+    assert (found.spacing, found.patch_size, found.batch_size) == ((0.7, 0.7, 0.7), (128, 128, 128), 1)
+    assert found.augmentation == make_plans(made, UNet(), wishes=Wishes(augmentation="2018")).configuration("3d_fullres").augmentation
+
+
+@pytest.mark.parametrize("network", [SupernetNetwork(SCNAS, 16), SupernetNetwork(SCNAS, 48), DerivedNetwork(SCNAS, 64)])
+def test_searched_networks_fill_the_memory_and_no_more(network):
+    made = fingerprint([(300, 300, 200)] * 40, [(0.8, 0.8, 1.0)] * 40)
+    batches, voxels = [], []
+    for memory in (4, 8, 24):
+        found = make_plans(made, network, wishes=Wishes(memory)).configuration("3d_fullres")
+        assert all(size % 8 == 0 for size in found.patch_size)
+        elements = network.elements(found.topology, 1, 2) * found.batch_size
+        assert elements <= network.reference(3).elements_for(memory) * 1.5  # a batch is rounded, to 1 at least
+        voxels.append(np.prod(found.patch_size) * found.batch_size)
+        batches.append(found.batch_size)
+    assert voxels == sorted(voxels) and voxels[0] < voxels[-1]
+    assert max(batches) <= network.largest_batch
+
+
+def test_too_little_memory_and_2d_images_for_a_3d_network_are_refused():
+    made = fingerprint([(300, 300, 200)] * 40, [(0.8, 0.8, 1.0)] * 40)
+    with pytest.raises(ConfigError, match="--memory_gb=1 is too little to train supernet"):
+        make_plans(made, SupernetNetwork(SCNAS, 48), wishes=Wishes(memory_gb=1))
+    flat = fingerprint([(300, 300, 1)] * 40, [(1, 1, 999)] * 40)
+    assert list(make_plans(flat, UNet()).configurations) == ["2d"]
+    with pytest.raises(ConfigError, match="supernet is a network for 3D scans, but Made holds 2D images"):
+        make_plans(flat, SupernetNetwork(SCNAS, 48))
+    with pytest.raises(ConfigError, match="--plan=scnas is for 3D scans"):
+        make_plans(flat, UNet(), rules="scnas")
+
+
+def test_left_and_right_classes_are_not_mirrored():
+    made = fingerprint([(200, 180, 40)] * 3, [(0.7, 0.8, 3.0)] * 3, labels={"background": 0, "left kidney": 1, "right kidney": 2})
+    plans = make_plans(made, UNet())
+    assert plans.configuration("3d_fullres").augmentation.mirror_axes == (0, 2)  # z and y of z, x, y
+    assert plans.configuration("2d").augmentation.mirror_axes == (1,)
+    wished = make_plans(made, UNet(), wishes=Wishes(mirror_axes="x,z"))
+    assert wished.configuration("3d_fullres").augmentation.mirror_axes == (0, 1)
+
+
+def test_labels_count_as_heads():
+    many = dataclasses.replace(fingerprint([(200, 180, 140)] * 3, [(1, 1, 1)] * 3), labels={str(value): value for value in range(100)})
+    few = dataclasses.replace(many, labels={"background": 0, "tumour": 1})
+    patches = [np.prod(make_plans(made, UNet()).configuration("3d_fullres").patch_size) for made in (many, few)]
+    assert patches[0] < patches[1]

@@ -1,0 +1,221 @@
+"""Which files a prediction reads and writes; the network is replaced by a threshold."""
+
+import sys
+import types
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from absl import logging
+from PIL import Image
+from small_task import save
+
+from scnas_keras import predict as command
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.volumes import read_label
+from scnas_keras.inference.inputs import collect_scans
+from scnas_keras.predict import PredictConfig, predict
+
+SHAPE = (4, 5, 6)
+
+
+def scan(path, seed=0, shape=SHAPE):
+    save(path, np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+    return path
+
+
+def series(folder):
+    pytest.importorskip("SimpleITK", reason="needs SimpleITK: pip install 'scnas_keras[dicom]'")
+    from test_formats_dicom import write_series
+
+    return write_series(folder)
+
+
+def outputs(scans, folder):
+    return {item.name: ([path.name for path in item.files], str(item.output.relative_to(folder))) for item in scans}
+
+
+def test_a_folder_of_scans_keeps_names_and_endings(tmp_path):
+    folder = tmp_path / "in"
+    for name in ("a.nii.gz", "B.NII", "c.nrrd", "d.mha", ".hidden.nii.gz"):
+        scan(folder / "scan.nii.gz").rename(folder / name)
+    for name in ("e.jpg", "f.tif"):
+        Image.new("L", (3, 3)).save(folder / name)
+    (folder / "notes.txt").write_text("")
+    (folder / "more").mkdir()
+    found = collect_scans(str(folder), str(tmp_path / "out"), channels=1)
+    assert outputs(found, tmp_path / "out") == {
+        "a": (["a.nii.gz"], "a.nii.gz"), "B": (["B.NII"], "B.nii"), "c": (["c.nrrd"], "c.nrrd"), "d": (["d.mha"], "d.mha"),
+        "e": (["e.jpg"], "e.png"), "f": (["f.tif"], "f.png")}
+
+
+FILES = ("p_1_0000.nii.gz", "p_1_0001.nii.gz", "p_2_0000.nii.gz", "p_2_0001.nii.gz", "whole.nii.gz",
+         "scan_0007.nii.gz", "scan_0008.nii.gz")
+
+
+def test_numbers_of_channels_make_cases_if_the_model_has_channels(tmp_path):
+    for name in FILES:
+        scan(tmp_path / name)
+    alone = {name: ([f"{name}.nii.gz"], f"{name}.nii.gz") for name in ("whole", "scan_0007", "scan_0008")}
+    cases = {name: ([f"{name}_0000.nii.gz", f"{name}_0001.nii.gz"], f"{name}.nii.gz") for name in ("p_1", "p_2")}
+    assert outputs(collect_scans(str(tmp_path), str(tmp_path / "out"), 2), tmp_path / "out") == alone | cases
+    assert len(collect_scans(str(tmp_path), str(tmp_path / "out"), 1)) == len(FILES)
+
+
+def test_dicom_folders_are_scans(tmp_path):
+    first = series(tmp_path / "in" / "anna")
+    series(tmp_path / "in" / "bert")
+    assert outputs(collect_scans(str(tmp_path / "in"), str(tmp_path), 1), tmp_path) == {
+        name: ([name], f"{name}.nii.gz") for name in ("anna", "bert")}
+    (tmp_path / "out").mkdir()
+    assert outputs(collect_scans(str(first), str(tmp_path / "out"), 1), tmp_path) == {"anna": (["anna"], "out/anna.nii.gz")}
+    single, = collect_scans(str(first / "slice0.dcm"), str(tmp_path / "x.nrrd"), 1)
+    assert single.files == (first / "slice0.dcm",) and single.output == tmp_path / "x.nrrd"
+    scan(first / "a.nii.gz")
+    with pytest.raises(ConfigError, match="both DICOM slices and other scans .a.nii.gz"):
+        collect_scans(str(first), str(tmp_path / "out"), 1)
+
+
+def test_files_of_channels_are_given_with_commas(tmp_path):
+    files = [scan(tmp_path / f"a_{channel:04d}.nii.gz") for channel in (0, 1)]
+    found, = collect_scans(",".join(map(str, reversed(files))), str(tmp_path), 2)
+    assert found.files == tuple(reversed(files)) and found.output == tmp_path / "a.nii.gz"
+    odd = scan(tmp_path / "b,c.nii.gz")
+    assert collect_scans(str(odd), str(tmp_path / "x.nii"), 2)[0].files == (odd,)
+
+
+@pytest.mark.parametrize("image, output, message", [
+    ("a.nii.gz,gone.nii.gz", "x.nii.gz", "gone.nii.gz is neither a file nor a folder"), ("gone", "x.nii.gz", "neither a file nor"),
+    ("a.nii.gz,empty", "x.nii.gz", "empty is a folder"), ("empty", "out", "found neither files"),
+    ("a.nii.gz", "x.txt", "end in .nii.gz"), ("a.nii.gz", "x.png", r"end in .nii.gz, or another of (?!.*png)"),
+    ("a.nii.gz", "gone/dir", "end in .nii.gz"), ("p.png", "x.jpg", "end in .nii.gz.*png"), ("twice", "out", "several scans.*out/a.png"),
+    ("twice", "a.nii.gz", "must be a folder"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_said(image, output, message, tmp_path):
+    scan(tmp_path / "a.nii.gz")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "twice").mkdir()
+    for name in ("p.png", "twice/a.png", "twice/a.tif"):
+        Image.new("L", (3, 3)).save(tmp_path / name)
+    with pytest.raises(ConfigError, match=message):
+        collect_scans(",".join(str(tmp_path / name) for name in image.split(",")), str(tmp_path / output), 1)
+
+
+@pytest.fixture
+def threshold(monkeypatch):
+    """Replaces the trained network by "channel 0 is positive"; returns a function that sets the number of its channels."""
+
+    class Threshold:
+        plan = types.SimpleNamespace(channels=("first",), labels={0: "background", 1: "positive"})
+
+        @classmethod
+        def load(cls, path):
+            return cls()
+
+        def segment(self, volume, mirror_axes):
+            if volume.array.shape[3] != len(self.plan.channels):
+                raise DataError(f"{volume.geometry.path}: {volume.array.shape[3]} channels")
+            return (volume.array[..., 0] > 0).astype(np.uint8)
+
+    monkeypatch.setattr(command, "load_tensorflow", lambda: None)
+    monkeypatch.setitem(sys.modules, "scnas_keras.inference.model_folder", types.SimpleNamespace(SegmentationModel=Threshold))
+
+    def set_channels(*names):
+        Threshold.plan = types.SimpleNamespace(channels=names, labels=Threshold.plan.labels)
+
+    return set_channels
+
+
+def run(image, output, **flags):
+    return predict(PredictConfig(model="model", image=str(image), output=str(output), **flags))
+
+
+def test_a_bad_scan_does_not_stop_the_others(threshold, tmp_path, monkeypatch):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for index in range(4):
+        scan(folder / f"{index}.nii.gz", index)
+    (folder / "1.nii.gz").write_text("not a scan")
+    scan(folder / "2.nii.gz", shape=(*SHAPE, 3))
+    said = []
+    monkeypatch.setattr(logging, "error", lambda text, *values: said.append(text % values))
+    with pytest.raises(DataError, match=r"(?s)2 of 4 scans.*2 were written to .*--skip_existing.*\n  1: .*1\.nii\.gz.*\n  2: .*3 channels"):
+        run(folder, out)
+    assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "3.nii.gz"] and len(said) == 2
+    np.testing.assert_array_equal(read_label(out / "3.nii.gz")[0], nib.load(folder / "3.nii.gz").get_fdata() > 0)
+
+
+def test_existing_segmentations_are_left_out_only_on_request(threshold, tmp_path):
+    for index in range(2):
+        scan(tmp_path / "in" / f"{index}.nii.gz", index)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "0.nii.gz").write_text("mine")
+    assert run(tmp_path / "in", out, skip_existing=True) == [out / "1.nii.gz"]
+    assert (out / "0.nii.gz").read_text() == "mine"
+    assert run(tmp_path / "in", out) == [out / "0.nii.gz", out / "1.nii.gz"]
+    assert set(np.unique(read_label(out / "0.nii.gz")[0])) == {0, 1}
+
+
+def test_channels_in_files_of_their_own(threshold, tmp_path):
+    threshold("first", "second")
+    arrays = {}
+    for name in ("a_0000", "a_0001", "b_0000", "b_0001"):
+        arrays[name] = nib.load(scan(tmp_path / "in" / f"{name}.nii.gz", len(arrays))).get_fdata()
+    out = tmp_path / "out"
+    assert run(tmp_path / "in", out) == [out / "a.nii.gz", out / "b.nii.gz"]
+    np.testing.assert_array_equal(read_label(out / "b.nii.gz")[0], arrays["b_0000"] > 0)
+    run(f"{tmp_path}/in/a_0001.nii.gz,{tmp_path}/in/a_0000.nii.gz", tmp_path / "swapped.nii.gz")
+    np.testing.assert_array_equal(read_label(tmp_path / "swapped.nii.gz")[0], arrays["a_0001"] > 0)
+    (tmp_path / "in" / "b_0001.nii.gz").unlink()
+    with pytest.raises(DataError, match="1 of 2 scans.*"):
+        run(tmp_path / "in", out)
+    threshold("first", "second", "third")
+    with pytest.raises(DataError, match=r"needs 3 channels, found files for 2: a_0000\.nii\.gz, a_0001\.nii\.gz"):
+        run(f"{tmp_path}/in/a_0000.nii.gz,{tmp_path}/in/a_0001.nii.gz", tmp_path / "x.nii.gz")
+
+
+def test_pictures_become_pictures_of_their_size(threshold, tmp_path):
+    array = np.random.default_rng(0).integers(0, 2, (7, 9)).astype(np.uint8) * 200
+    Image.fromarray(array).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir()
+    assert run(tmp_path / "a.png", tmp_path / "out", overlay=True) == [tmp_path / "out" / "a.png"]
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), array > 0)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a_overlay.png"]
+
+
+def test_dicom_in_nrrd_out(threshold, tmp_path):
+    folder = series(tmp_path / "scan")
+    from test_formats_dicom import ARRAY, sitk
+
+    run(folder, tmp_path / "out.nrrd")
+    written = sitk.ReadImage(str(tmp_path / "out.nrrd"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(written).transpose(2, 1, 0), ARRAY > 0)
+
+
+@pytest.mark.parametrize("image, output, flags", [
+    ("in", "in", {}), ("in/a.nii.gz", "in", {}), ("in/a.nii.gz", "in/link.nii.gz", {}), ("pictures/a.png", "pictures", {}),
+    ("pictures/a.png", "pictures/a.nii.gz", {"overlay": True}),
+])  # fmt: skip
+def test_scans_are_never_overwritten(image, output, flags, threshold, tmp_path):
+    source = scan(tmp_path / "in" / "a.nii.gz")
+    (tmp_path / "in" / "link.nii.gz").symlink_to(source)
+    (tmp_path / "pictures").mkdir()
+    Image.new("L", (3, 3)).save(tmp_path / "pictures" / "a.png")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="would overwrite the scan.*Nothing was changed"):
+        run(tmp_path / image, tmp_path / output, **flags)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("flag", ["model", "image", "output"])
+def test_missing_flags_are_named(flag):
+    with pytest.raises(ConfigError, match=f"--{flag} is missing"):
+        predict(PredictConfig(**{"model": "m", "image": "i", "output": "o"} | {flag: None}))
+
+
+def test_a_missing_image_is_told_before_the_network_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "load_tensorflow", lambda: pytest.fail("loaded"))
+    with pytest.raises(ConfigError, match="neither a file nor a folder"):
+        run(Path(tmp_path / "gone.nii.gz"), tmp_path / "out.nii.gz")

@@ -1,0 +1,135 @@
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from small_task import change, save, write_json, write_task
+
+from scnas_keras.verification.dataset import verify_dataset
+
+COMMAND = "scnas_keras.verify"
+
+
+def undeclared(array):
+    array[5, 5, 5] = 9
+
+
+def found_in(folder):
+    report = verify_dataset(folder, processes=1, progress=False)
+    return [(finding.key, finding.case, finding.file) for finding in report.findings]
+
+
+def test_a_sound_dataset_ends_with_one_line_and_code_0(tmp_path, command, capsys):
+    write_task(tmp_path)
+    command(COMMAND, data_dir=tmp_path, processes=1)
+    captured = capsys.readouterr()
+    assert captured.out == "3 cases: no errors, no warnings.\n"
+    assert "3/3" in captured.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json", "imagesTr", "labelsTr"]
+
+
+def test_warnings_alone_are_code_0(tmp_path, command, capsys):
+    write_task(tmp_path)
+    change(tmp_path / "imagesTr/case_1.nii.gz", lambda array: array[..., 0].fill(3))
+    command(COMMAND, data_dir=tmp_path, processes=1)
+    assert capsys.readouterr().out.endswith("3 cases: no errors, 1 kind of warnings.\n")
+
+
+def test_errors_are_code_1_and_told_in_full_in_json(tmp_path, command, capsys):
+    write_task(tmp_path / "data", num_cases=7)
+    for index in range(7):
+        change(tmp_path / f"data/labelsTr/case_{index}.nii.gz", undeclared)
+    with pytest.raises(SystemExit) as end:
+        command(COMMAND, data_dir=tmp_path, output=tmp_path / "report", processes=1)
+    assert end.value.code == 1
+    captured = capsys.readouterr().out
+    assert captured.startswith(f"All findings are in {tmp_path / 'report' / 'verification.json'}\n")
+    assert captured.endswith("7 cases: 1 kind of errors, no warnings.\n")
+    content = json.loads((tmp_path / "report" / "verification.json").read_text())
+    assert len(content["errors"][0]["cases"]) == 7
+
+
+@pytest.mark.parametrize("flags, message", [
+    ({"data_dir": "nowhere"}, "nowhere: no such folder"),
+    ({"spacing": "1,1"}, "--spacing=1.0,1.0: expected three positive"),
+    ({"spacing": "1,1,0"}, "expected three positive"),
+    ({"fix": "header"}, "--fixed_dir go together"),
+    ({"fixed_dir": "copy"}, "--fixed_dir go together"),
+    ({"fix": "all", "fixed_dir": "copy"}, "header|remap"),
+    ({"group_pattern": "x("}, "group_pattern"),
+    ({"datadir": "x"}, "datadir"),
+])
+def test_wrong_flags_are_code_2(tmp_path, command, capsys, flags, message):
+    write_task(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        command(COMMAND, **{"data_dir": tmp_path, "processes": 1} | flags)
+    assert end.value.code == 2
+    assert any(part in capsys.readouterr().err for part in message.split("|"))
+
+
+def test_help_loads_no_library_that_takes_long():
+    code = (f"import sys, runpy; sys.argv = ['verify', '--help']; runpy.run_module('{COMMAND}', run_name='__main__'); "
+            "print({'numpy', 'nibabel', 'scipy', 'tensorflow'} & set(sys.modules))")
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--group_pattern" in result.stdout
+    assert result.stdout.splitlines()[-1] == "set()"
+
+
+def test_missing_files_do_not_hide_other_faults(tmp_path):
+    write_task(tmp_path, num_cases=6)
+    (tmp_path / "labelsTr/case_1.nii.gz").unlink()
+    change(tmp_path / "labelsTr/case_2.nii.gz", undeclared)
+    write_json(tmp_path, [f"case_{index}" for index in range(5)])
+    assert found_in(tmp_path) == [("missing", "case_1", tmp_path / "labelsTr/case_1.nii.gz"),
+                                  ("unlisted", None, tmp_path / "imagesTr/case_5.nii.gz"),
+                                  ("unlisted", None, tmp_path / "labelsTr/case_5.nii.gz"),
+                                  ("undeclared", "case_2", tmp_path / "labelsTr/case_2.nii.gz")]
+
+
+def write_nnunet(folder, num_cases=4):
+    """The small task with a file per channel."""
+    write_task(folder, num_cases)
+    for path in sorted((folder / "imagesTr").iterdir()):
+        array = np.asarray(nib.load(path).dataobj)
+        for channel in range(2):
+            save(path.with_name(path.name.replace(".nii.gz", f"_{channel:04d}.nii.gz")), array[..., channel])
+        path.unlink()
+    content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "left": 1, "right": 2},
+               "numTraining": num_cases, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_nnunets_layout_is_verified_and_missing_files_are_told(tmp_path):
+    write_nnunet(tmp_path)
+    assert found_in(tmp_path) == []
+    (tmp_path / "imagesTr/case_1_0001.nii.gz").unlink()
+    (tmp_path / "labelsTr/case_2.nii.gz").unlink()
+    change(tmp_path / "labelsTr/case_3.nii.gz", undeclared)
+    assert found_in(tmp_path) == [("missing", "case_1", tmp_path / "imagesTr/case_1_0001.nii.gz"),
+                                  ("missing", "case_2", tmp_path / "labelsTr/case_2.nii.gz"),
+                                  ("undeclared", "case_3", tmp_path / "labelsTr/case_3.nii.gz"),
+                                  ("declared_count", None, tmp_path / "dataset.json")]
+
+
+def write_pictures(folder):
+    random = np.random.default_rng(3)
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    for index in range(3):
+        mask = np.zeros((20, 30), np.uint8)
+        mask[5:12, 8:20] = 255
+        Image.fromarray(random.integers(1, 255, (20, 30, 3), np.uint8)).save(folder / "images" / f"p{index}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"p{index}.png")
+    return folder
+
+
+def test_pictures_are_verified(tmp_path):
+    write_pictures(tmp_path)
+    assert found_in(tmp_path) == []
+    Image.fromarray(np.zeros((20, 31), np.uint8)).save(tmp_path / "masks/p1.png")
+    assert found_in(tmp_path) == [("shapes", "p1", tmp_path / "masks/p1.png"),
+                                  ("all_background", "p1", tmp_path / "masks/p1.png")]
