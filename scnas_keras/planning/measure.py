@@ -51,16 +51,23 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
     if todo:
         work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder)
         map_cases(work, todo, f"Measuring {task.name}", _memory(todo), processes, progress)
-    measures = [_load(file) for file in files]
+    spacings, shapes, relative_sizes = [], [], []
+    totals: list[Sketch | None] = [None] * len(task.channel_names)
+    for file in files:  # one case's sketches at a time, so that memory doesn't grow with the cases
+        measure = _load(file)
+        spacings.append(measure.spacing)
+        shapes.append(measure.shape)
+        relative_sizes.append(measure.relative_size)
+        totals = [merge([found for found in pair if found]) if any(pair) else None for pair in zip(totals, measure.intensities)]
     return Fingerprint(
         name=task.name,
         channel_names=task.channel_names,
         labels=_labels(task),
         num_training=len(task.cases),
-        spacings=tuple(measure.spacing for measure in measures),
-        shapes=tuple(measure.shape for measure in measures),
-        relative_size=float(np.median([measure.relative_size for measure in measures])),
-        intensities=tuple(_summary(task, channel, measures) for channel in range(len(task.channel_names))),
+        spacings=tuple(spacings),
+        shapes=tuple(shapes),
+        relative_size=float(np.median(relative_sizes)),
+        intensities=tuple(_summary(task, name, total) for name, total in zip(task.channel_names, totals)),
         cases=tuple(case.name for case in task.cases),
     )
 
@@ -99,12 +106,10 @@ def _load(file: Path) -> CaseMeasure:
         raise DataError(f"{file}: damaged or gone ({error!r}). Delete it and start again; or its case changed while it was read.") from error
 
 
-def _summary(task: Task, channel: int, measures: Sequence[CaseMeasure]) -> Intensities:
-    sketches = [measure.intensities[channel] for measure in measures if measure.intensities[channel]]
-    if not sketches:
-        raise DataError(f"{task.root}: no case has a labelled voxel with a finite value in channel {task.channel_names[channel]}. "
+def _summary(task: Task, channel: str, total: Sketch | None) -> Intensities:
+    if total is None:
+        raise DataError(f"{task.root}: no case has a labelled voxel with a finite value in channel {channel}. "
                         "Check images and labels with: python -m scnas_keras.verify")
-    total = merge(sketches)
     low, median, high = total.quantiles((0.005, 0.5, 0.995))
     return Intensities(total.high, total.mean, median, total.low, low, high, total.std)
 

@@ -1,6 +1,6 @@
 """The network that holds every candidate, and the step that trains its weights and its logits in turn."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import keras
 import numpy as np

@@ -1,0 +1,72 @@
+"""The fingerprint of a small task, against numpy."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from small_task import change, write_json, write_task
+
+from scnas_keras.data.tasks import load_label, load_task
+from scnas_keras.errors import DataError
+from scnas_keras.formats.volumes import read_image
+from scnas_keras.planning import measure
+from scnas_keras.planning.measure import measure_task
+from scnas_keras.planning.sketch import RELATIVE_ERROR
+
+
+@pytest.fixture
+def task(tmp_path):
+    return load_task(write_task(tmp_path / "task", num_cases=4, shape=(12, 10, 8), spacing=(0.5, 1.0, 3.0)))
+
+
+def measured(task, tmp_path, processes=1):
+    return measure_task(task, tmp_path / "cache", processes, progress=False)
+
+
+def test_the_fingerprint_is_that_of_the_voxels(task, tmp_path):
+    found = measured(task, tmp_path)
+    assert found.cases == tuple(case.name for case in task.cases) and found.num_training == 4
+    assert found.spacings == ((0.5, 1.0, 3.0),) * 4 and found.shapes == ((10, 8, 6),) * 4  # the margin of air is cropped
+    assert found.relative_size == pytest.approx(10 * 8 * 6 / (12 * 10 * 8))
+    assert found.labels == {"background": 0, "left": 1, "right": 2}
+    for channel, intensities in enumerate(found.intensities):
+        values = np.concatenate([read_image(case.images).array[load_label(task, case) > 0, channel] for case in task.cases])
+        quantiles = (intensities.percentile_00_5, intensities.median, intensities.percentile_99_5)
+        # A share that falls between two of the values allows either.
+        below, above = (np.percentile(values, (0.5, 50, 99.5), method=method) for method in ("lower", "higher"))
+        assert (quantiles >= below * (1 - RELATIVE_ERROR)).all() and (quantiles <= above * (1 + RELATIVE_ERROR)).all()
+        exact = (values.min(), values.max(), values.mean(dtype=np.float64), values.std(dtype=np.float64))
+        np.testing.assert_allclose((intensities.min, intensities.max, intensities.mean, intensities.std), exact, rtol=1e-6)
+
+
+def test_it_is_the_same_from_several_processes_and_only_changed_cases_are_read_again(task, tmp_path, monkeypatch):
+    first = measured(task, tmp_path)
+    assert measure_task(task, tmp_path / "other", 2, progress=False) == first
+    read = []
+    monkeypatch.setattr(measure, "read_image", lambda paths: read.append(paths[0].name) or read_image(paths))
+    assert measured(task, tmp_path) == first and not read
+    change(task.cases[2].images[0], lambda array: np.multiply(array, 2, out=array))
+    assert measured(task, tmp_path).intensities[0].max > first.intensities[0].max
+    assert read == ["case_2.nii.gz"]
+
+
+def test_voxels_to_ignore_and_broken_values_do_not_count(task, tmp_path):
+    plain = measured(task, tmp_path)
+    ignoring = dataclasses.replace(task, labels={0: "background", 1: "left"}, ignore_label=2)
+    found = measure_task(ignoring, tmp_path / "other", 1, progress=False)
+    assert found.labels == {"background": 0, "left": 1, "ignore": 2}
+    values = np.concatenate([read_image(case.images).array[load_label(task, case) == 1, 0] for case in task.cases])
+    assert found.intensities[0].max == pytest.approx(values.max()) and found.intensities[0].mean != plain.intensities[0].mean
+    inside = np.argwhere(load_label(task, task.cases[0]) == 1)[0]
+    change(task.cases[0].images[0], lambda array: array.__setitem__((*inside, 0), np.nan))
+    assert np.isfinite(dataclasses.astuple(measured(task, tmp_path).intensities[0])).all()
+
+
+def test_a_task_without_labelled_voxels_and_one_of_other_shapes_are_refused(task, tmp_path):
+    for case in task.cases:
+        change(case.label, lambda array: np.multiply(array, 0, out=array))
+    with pytest.raises(DataError, match="no case has a labelled voxel.*T1.*scnas_keras.verify"):
+        measured(task, tmp_path)
+    write_json(task.root, ["case_0"], channels=("T1",))
+    with pytest.raises(DataError, match="case_0.*1 channels are declared"):
+        measured(load_task(task.root), tmp_path / "new")
