@@ -83,7 +83,7 @@ def to_flagfile(config: Any) -> str:
     lines = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if value is not None:
+        if value is not None or _plain_type(field.type) is not str:
             lines.append(f"--{field.name}={_text(value)}")
     return "\n".join(lines) + "\n"
 
@@ -99,7 +99,8 @@ def help_text(config_class: type, doc: str) -> str:
         choices = field.metadata["choices"] or (list(tasks()) if field.name == "task" else None)
         text = field.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "") + default
         lines.append(textwrap.fill(text, 100, initial_indent=f"  --{field.name:22} ", subsequent_indent=" " * 27))
-    lines.append("\n--flagfile=FILE reads flags from a file, one a line; of a flag given twice the later one counts.")
+    lines.append("\n--flagfile=FILE reads flags from a file, one a line; of a flag given twice the later one counts.\n"
+                 "Numbers that aren't given are decided from the data or other flags; --name=auto asks for that, over a flagfile too.")
     return "\n".join(lines)
 
 
@@ -117,17 +118,28 @@ def _define(values: flags.FlagValues, field: dataclasses.Field) -> None:
         flags.DEFINE_bool(field.name, default, help, **shared)
     elif kind is str:
         flags.DEFINE_string(field.name, default, help, **shared)
-    elif kind in (int, float):
-        parser = flags.IntegerParser() if kind is int else flags.FloatParser()
-        flags.DEFINE(parser, field.name, default, help, **shared)
     else:
-        flags.DEFINE(_NumbersParser(typing.get_args(kind)[0]), field.name, default, help, serializer=None, **shared)
+        parser = {int: flags.IntegerParser, float: flags.FloatParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
+        flags.DEFINE(_AutoParser(parser) if default is None else parser, field.name, default, help, serializer=None, **shared)
 
 
 def _plain_type(annotation: Any) -> Any:
     if isinstance(annotation, types.UnionType):
         return next(kind for kind in typing.get_args(annotation) if kind is not types.NoneType)
     return annotation
+
+
+class _AutoParser(flags.ArgumentParser):
+    """Another parser, and the word auto for what is decided without the flag."""
+
+    def __init__(self, parser: flags.ArgumentParser):
+        self._parser = parser
+
+    def parse(self, argument):
+        return None if argument in (None, "auto") else self._parser.parse(argument)
+
+    def flag_type(self):
+        return self._parser.flag_type()
 
 
 class _NumbersParser(flags.ArgumentParser):
@@ -183,4 +195,6 @@ def _value(value: Any) -> Any:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "auto"
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

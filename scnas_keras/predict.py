@@ -31,9 +31,8 @@ class PredictConfig:
     )  # fmt: skip
     output: str | None = option(None, "The segmentation's file, or the folder for those of a folder.", "Prediction")
     mirror: bool = option(
-        False, "Average over all flips of each tile: eight times the work, often slightly better; not for classes that "
-        "are left and right.", "Prediction",
-    )  # fmt: skip
+        False, "Average over the flips that the network was trained with: up to eight times the work, often slightly better.", "Prediction"
+    )
     overlay: bool = option(False, "Also draw each segmentation over its scan, as a PNG beside it.", "Prediction")
     skip_existing: bool = option(False, "Leave out scans whose segmentation is already there.", "Prediction")
 
@@ -55,6 +54,8 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     from scnas_keras.inference.model_folder import SegmentationModel
 
     model = SegmentationModel.load(config.model)
+    if config.mirror and not model.mirror_axes:
+        logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
     scans = collect_scans(config.image, config.output, len(model.plan.channels))
     check_targets(scans, config.overlay)
     written, failures = [], {}

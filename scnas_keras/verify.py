@@ -1,8 +1,8 @@
 """python -m scnas_keras.verify --data_dir=DIR
 
 Checks a dataset before hours of computation do: every header and every voxel of it. Prints what is wrong (errors) and
-what is doubtful (warnings) with what to do about it. Exit code: 0 without errors, 1 with errors, 2 if nothing could be
-checked. --fix writes a mended copy and leaves the dataset as it is.
+what is doubtful (warnings) with what to do about it. Exit code: 0 without errors, 1 with errors, 2 if flags are
+wrong or no dataset is found. All findings are also in verification.json. --fix writes a mended copy and leaves the dataset as it is.
 The commands that train check headers by themselves, and voxels as they prepare scans.
 """
 
@@ -33,9 +33,7 @@ class VerifyConfig:
         of_task=True,
     )  # fmt: skip
     processes: int | None = option(None, "Processes that read scans. Default: as cores and free memory allow.", "Data")
-    output: str | None = option(
-        None, "Folder for verification.json with all findings; made if absent. Default: not written.", "Result"
-    )
+    output: str = option(".", "Folder for verification.json with all findings; made if absent.", "Result")
     fix: str | None = option(
         None, "Write a mended copy of the dataset and verify that: labels get their image's header, or label values "
         "become consecutive whole numbers.", "Mending", choices=("header", "remap"),
@@ -70,15 +68,22 @@ def verify(config: VerifyConfig) -> Any:
         root = pathlib.Path(config.fixed_dir).expanduser()
         logging.info("%s", fix(source, root, config.processes))
     report = verify_dataset(root, config.spacing, config.group_pattern, config.processes)
-    if config.output:
-        write_text(pathlib.Path(config.output).expanduser() / "verification.json", report.json())
+    file = _report_file(config)
+    try:
+        write_text(file, report.json())
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be written ({error.strerror}). Name another folder with --output.") from error
     return report
+
+
+def _report_file(config: VerifyConfig) -> pathlib.Path:
+    return pathlib.Path(config.output).expanduser() / "verification.json"
 
 
 def main(config: VerifyConfig) -> None:
     report = verify(config)
-    if config.output:
-        print(f"All findings are in {pathlib.Path(config.output).expanduser() / 'verification.json'}")
+    if report.findings:
+        print(f"All findings are in {_report_file(config)}")
     print(report.text())
     if report.has_errors:
         sys.exit(1)

@@ -10,8 +10,9 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
-def command(monkeypatch):
-    """Runs a command in this process: a file under tools/ or a module, with flags as keyword arguments."""
+def command(monkeypatch, tmp_path_factory):
+    """Runs a command in this process, in an empty folder: a file under tools/ or a module, with flags as keyword arguments."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("current"))
 
     def call(name, *arguments, **flags):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), *(f"--{key}={value}" for key, value in flags.items())])

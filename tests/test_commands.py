@@ -84,6 +84,15 @@ def test_switches(text, value):
     assert parse(SearchConfig, words(text)).recompute is value
 
 
+def test_auto_leaves_a_number_to_the_data_over_the_tasks_flagfile(tmp_path):
+    config = parse(SearchConfig, words("--task=hippocampus", "--patch_size=auto", "--processes=auto", "--steps_per_epoch=auto"))
+    assert (config.patch_size, config.processes, config.steps_per_epoch) == (None, None, None)
+    (tmp_path / "flags.cfg").write_text(to_flagfile(config))
+    assert parse(SearchConfig, words(f"--flagfile={tmp_path}/flags.cfg")) == config
+    with pytest.raises(flags.Error, match="epochs"):
+        parse(SearchConfig, words("--epochs=auto"))
+
+
 def test_values_have_their_types():
     config = parse(SearchConfig, words("--spacing=1,0.5,2", "--alpha_betas=0.5,0.9", "--budget_minutes=3", "--task=custom"))
     assert config.spacing == (1.0, 0.5, 2.0) and config.alpha_betas == (0.5, 0.9) and config.budget_minutes == 3.0

@@ -9,7 +9,7 @@ from small_task import write_task
 
 from scnas_keras.data.config import DataConfig
 from scnas_keras.data.folds import open_fold
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.planning.searched import SupernetNetwork
 from scnas_keras.spaces.space import SCNAS
 
@@ -85,7 +85,49 @@ def test_what_a_network_can_not_take_is_refused(config, tmp_path):
         with_flags(config, plan=str(tmp_path / "plans.json"))
 
 
-@pytest.mark.parametrize("flags", [{"memory_gb": 0.0}, {"spacing": (1.0, 0.0, 1.0)}, {"mirror_axes": "w"}, {"group_pattern": "("}])
+def test_flags_over_a_plan_file_are_told(config, tmp_path, caplog):
+    open_fold(config, NETWORK).save(tmp_path)
+    file = str(tmp_path / "plans.json")
+    with_flags(config, plan=file, memory_gb=7.0)
+    assert not [message for message in caplog.messages if file in message]
+    fold = with_flags(config, plan=file, batch_size=3, patch_size=(16, 24, 8), spacing=(9.0, 9.0, 9.0))
+    assert (fold.configuration.batch_size, fold.patch_size, fold.configuration.spacing) == (3, (8, 16, 24), (2.5, 1.0, 1.0))
+    told = "\n".join(caplog.messages)
+    assert "--batch_size, of the command or of the task's flagfile, 3 is used. --batch_size=auto leaves it to the plan" in told
+    assert "patch_size is (8, 24, 24)" in told and "decides what --spacing would" in told
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"axes": ["0", "1", "2"]}, "axes 0, 1, 2 of a fingerprint that doesn't say how a patient lies.*Expected axes z, x, y"),
+    ({"transpose_forward": [0, 1, 2]}, "axes and transpose_forward disagree. Expected axes x, y, z"),
+    ({"channel_names": ["T2", "T1"]}, "is for the channels T2, T1, and .* has T1, T2"),
+])  # fmt: skip
+def test_a_plan_of_other_scans_is_refused(config, tmp_path, change, message):
+    open_fold(config, NETWORK).save(tmp_path)
+    content = json.loads((tmp_path / "plans.json").read_text())
+    (tmp_path / "plans.json").write_text(json.dumps(content | change))
+    with pytest.raises(ConfigError, match=message):
+        with_flags(config, plan=str(tmp_path / "plans.json"))
+
+
+def test_a_run_keeps_the_plan_that_it_was_begun_with(config, tmp_path):
+    fold = open_fold(config, NETWORK)
+    fold.save(tmp_path)
+    before = (tmp_path / "plans.json").read_text()
+    fold.save(tmp_path)
+    with pytest.raises(DataError, match="plans.json: this run was begun with another plan"):
+        with_flags(config, batch_size=7).save(tmp_path)
+    assert (tmp_path / "plans.json").read_text() == before
+
+
+def test_a_runs_digest_changes_with_all_that_a_fold_depends_on(config, tmp_path):
+    changes = ({}, {"fold": 1}, {"split_seed": 1}, {"spacing": (1.0, 1.0, 2.0)}, {"patch_size": (8, 8, 8)}, {"batch_size": 5}, {"mirror_axes": "z"},
+               {"foreground_share": 0.1}, {"augmentation": "none"}, {"plan": "scnas", "patch_size": (8, 8, 8)})  # fmt: skip
+    digests = [with_flags(config, **flags).digest for flags in changes]
+    assert len(set(digests)) == len(changes) and with_flags(config).digest == digests[0]
+
+
+@pytest.mark.parametrize("flags", [{"memory_gb": 0.0}, {"memory_gb": float("inf")}, {"spacing": (1.0, 0.0, 1.0)}, {"mirror_axes": "w"}, {"group_pattern": "("}])
 def test_bad_flags_are_refused_before_a_scan_is_prepared(config, tmp_path, flags):
     with pytest.raises(ConfigError, match=f"--{next(iter(flags))}|spacing"):
         with_flags(config, **flags)

@@ -27,29 +27,39 @@ def test_sides_are_words_of_their_own_and_come_in_pairs(names, pairs):
 
 def test_classes_in_pairs_keep_the_side_axis_from_being_mirrored():
     names = ["background", "left kidney", "right kidney"]
-    for transpose, axes in (((0, 1, 2), (1, 2)), ((2, 0, 1), (0, 2)), ((1, 2, 0), (0, 1))):
-        found, message = mirror_axes(names, transpose, "auto")
+    for plan, axes in (("xyz", (1, 2)), ("zxy", (0, 2)), ("yzx", (0, 1))):
+        found, message = mirror_axes(names, tuple(plan), "auto")
         assert found == axes
         assert "left kidney/right kidney" in message and "--mirror_axes=x,y,z" in message
 
 
+def test_axes_that_may_go_from_left_to_right_are_not_mirrored():
+    names, axes = ["left kidney", "right kidney"], ("2", "0", "1")
+    found, message = mirror_axes(names, axes, "auto")
+    assert found == () and "along any of the axes 2, 0, 1" in message
+    assert mirror_axes(["liver"], axes, "auto") == ((0, 1, 2), None)
+    assert mirror_axes(names, axes, "1,2") == ((0, 2), None)
+    with pytest.raises(ConfigError, match="some of 0, 1, 2"):
+        mirror_axes(names, axes, "x")
+
+
 def test_without_pairs_all_axes_are_mirrored():
-    assert mirror_axes(["background", "liver"], (2, 0, 1), "auto") == ((0, 1, 2), None)
+    assert mirror_axes(["background", "liver"], tuple("zxy"), "auto") == ((0, 1, 2), None)
 
 
 @pytest.mark.parametrize("choice, axes", [
     ("x,y,z", (0, 1, 2)), ("none", ()), ("x", (1,)), ("y", (2,)), ("z", (0,)), ("z,y", (0, 2))])
 def test_a_choice_overrules_the_names(choice, axes):
-    assert mirror_axes(["left lung", "right lung"], (2, 0, 1), choice) == (axes, None)
+    assert mirror_axes(["left lung", "right lung"], tuple("zxy"), choice) == (axes, None)
 
 
 @pytest.mark.parametrize("choice", ["", "xy", "x,x", "a", "1,2", "x,y,", "all"])
 def test_another_choice_is_refused(choice):
     with pytest.raises(ConfigError, match="expected auto, none, or some of x, y, z"):
-        mirror_axes(["liver"], (0, 1, 2), choice)
+        mirror_axes(["liver"], tuple("xyz"), choice)
 
 
 def test_many_pairs_are_listed_in_part():
     names = [f"{side} {number}" for number in "abcdefg" for side in ("left", "right")]
-    message = mirror_axes(names, (0, 1, 2), "auto")[1]
+    message = mirror_axes(names, tuple("xyz"), "auto")[1]
     assert "left e/right e" in message and "left f" not in message and "and 2 more" in message

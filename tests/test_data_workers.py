@@ -199,3 +199,10 @@ def fail_at(case: Case, victim: str) -> str:
     if case.name == victim:
         raise DataError("broken")
     return case.name
+
+
+@pytest.mark.parametrize("needed, cause", [(1, "files may be damaged"), (10**15, "this machine is too small")])
+def test_memory_is_blamed_only_if_it_is_short(tmp_path, needed, cause):
+    work = functools.partial(lack_memory_at, folder=tmp_path, victims=("case_1",), times=99)
+    problems = map_cases(work, CASES, "Filling", needed, 1, progress=False, on_failure=lambda case, problem: problem)
+    assert cause in problems[1] and problems[0] == "case_0"

@@ -151,3 +151,11 @@ def test_other_files_beside_the_slices_do_no_harm(tmp_path):
     (folder / "notes.txt").write_text("x")
     shutil.copy(folder / "slice0.dcm", tmp_path / "elsewhere.dcm")
     assert read_image(folder).array.shape == (4, 3, 6, 1)
+
+
+def test_a_damaged_series_number_is_told(tmp_path):
+    folder = write_series(tmp_path / "scan", uid="1.2.345678")
+    path = sorted(folder.iterdir())[0]
+    path.write_bytes(path.read_bytes().replace(b"1.2.345678", b"\xff.2.345678"))
+    with pytest.raises(DataError, match=f"{path.name}: expected a DICOM file"):
+        read_header(path)

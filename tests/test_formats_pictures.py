@@ -152,3 +152,9 @@ def test_colour_of_16_bits_is_refused_rather_than_cut_to_8(tmp_path):
                                      + chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(6)))) + chunk(b"IEND", b""))
     with pytest.raises(DataError, match="a.png.*16 bits"):
         read_header(tmp_path / "a.png")
+
+
+def test_a_picture_without_a_size_is_refused(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + (8).to_bytes(4, "little") + bytes(6))  # a directory of no entries
+    with pytest.raises(DataError, match="a.tif: expected a picture file"):
+        read_header(tmp_path / "a.tif")

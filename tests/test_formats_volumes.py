@@ -1,4 +1,6 @@
+import gzip
 import itertools
+import struct
 import tracemalloc
 
 import nibabel as nib
@@ -109,6 +111,63 @@ def test_unreadable_files_are_named(tmp_path, damage):
         path.write_bytes(replacement[damage])
     with pytest.raises(DataError, match=r"image\.nii\.gz.*(again|Check)"):
         read_image(path)
+
+
+def test_a_compressed_file_with_one_wrong_bit_or_without_its_checksum_is_refused(tmp_path):
+    save(tmp_path / "image.nii", np.random.default_rng(0).normal(size=(20, 20, 20)))
+    content = gzip.compress((tmp_path / "image.nii").read_bytes(), 0)  # stored, so that any bit can be unpacked
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    for damaged in (bytes(flipped), content[:-8]):
+        (tmp_path / "image.nii.gz").write_bytes(damaged)
+        with pytest.raises(DataError, match=r"image\.nii\.gz: the header is fine, but the voxels can't be read"):
+            read_image(tmp_path / "image.nii.gz")
+
+
+def test_a_wrong_ending_is_told_from_a_damaged_file(tmp_path):
+    save(tmp_path / "a.nii", np.zeros((2, 3, 4)))
+    (tmp_path / "b.nii.gz").write_bytes((tmp_path / "a.nii").read_bytes())
+    (tmp_path / "c.nii").write_bytes(gzip.compress((tmp_path / "a.nii").read_bytes()))
+    for name, words in (("b.nii.gz", "not compressed.*end in .nii\\)"), ("c.nii", "is compressed.*end in .nii.gz")):
+        with pytest.raises(DataError, match=words):
+            read_header(tmp_path / name)
+
+
+def test_a_folder_that_is_called_like_a_file_is_told(tmp_path):
+    save(tmp_path / "a.nii.gz" / "a.nii.gz", np.zeros((2, 3, 4)))
+    with pytest.raises(DataError, match="a folder that is called like a file"):
+        read_header(tmp_path / "a.nii.gz")
+
+
+def with_sizes(path, shape, sizes, sform):
+    """A file whose header has these sizes of voxels, which nibabel would correct."""
+    image = nib.Nifti1Image(np.ones(shape, np.uint8), np.diag([2, 2, 2, 1]))
+    image.set_sform(np.diag([2, 2, 2, 1]), code=sform)
+    content = bytearray(image.to_bytes())
+    struct.pack_into("<3f", content, 80, *sizes)
+    path.write_bytes(content)
+    return read_header(path).spacing
+
+
+def test_a_size_of_zero_is_kept_where_it_counts(tmp_path):
+    path = tmp_path / "a.nii"
+    assert with_sizes(path, (2, 3, 4), (0, 2, 2), sform=0) == (0, 2, 2)
+    with pytest.raises(DataError, match="zero spacing"):
+        read_image(path)
+    assert with_sizes(path, (2, 3, 4), (0, 2, 2), sform=1) == (2, 2, 2)
+    assert with_sizes(path, (2, 3, 1), (2, 2, 0), sform=0) == (2, 2, 1)  # a single slice, as 2D programs write it
+
+
+def test_channels_may_be_the_fifth_axis_as_in_vector_images_of_itk(tmp_path):
+    array = np.random.default_rng(0).normal(size=(4, 3, 2, 5)).astype(np.float32)
+    image = nib.Nifti1Image(array[:, :, :, None], np.eye(4))
+    image.header.set_intent("vector")
+    nib.save(image, tmp_path / "a.nii.gz")
+    volume = read_image(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(volume.array, array)
+    write_label(tmp_path / "label.nii.gz", np.ones((4, 3, 2), np.uint8), volume.geometry)
+    written = nib.load(tmp_path / "label.nii.gz")
+    assert written.shape == (4, 3, 2) and written.header.get_intent()[0] == "none"
 
 
 def test_an_affine_without_volume_is_refused(tmp_path):

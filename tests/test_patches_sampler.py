@@ -16,7 +16,7 @@ from scnas_keras.patches.intensity import Brightness, GaussianNoise
 from scnas_keras.patches.presets import PRESETS, preset
 from scnas_keras.patches.resampling import resample_image, resample_label
 from scnas_keras.patches.sampler import PatchSampler
-from scnas_keras.patches.spatial import Mirror, Rotation, Scaling, make_warp
+from scnas_keras.patches.spatial import Elastic, Mirror, Rotation, Scaling, make_warp
 from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.cache import OUTSIDE, prepare
 
@@ -188,6 +188,22 @@ def test_little_more_than_the_patch_is_read():
     ratios = np.array([np.prod([last - first for first, last in draw.box]) / np.prod(size) for draw in draws])
     assert 0.55 < (ratios == 1).mean() < 0.73  # 0.8 * 0.8 are neither rotated nor scaled
     assert 1.0 < ratios.mean() < 1.6
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_a_patch_that_a_deformation_moves_out_of_its_case_holds_nothing(order):
+    """Axes of a voxel, and of few that are moved by more than they have."""
+    found = set()
+    for shape, size in (((31, 31, 1), (2, 2)), ((1, 7, 3), (8, 5, 1))):
+        case = MemoryCase(np.ones((*shape, 1), np.float16), np.ones(shape, np.uint8))
+        augmentation = Augmentation((Elastic(1.0, (900.0, 900.0), (9.0, 9.0)),), order, in_plane=len(size) == 2)
+        sampler = PatchSampler([case], size, augmentation=augmentation, spacing=(1.0, 6.0, 0.3))
+        for index in range(200):
+            draw, (image, label) = sampler.draw(index), sampler.sample(index)
+            assert all(0 <= first < last <= limit for (first, last), limit in zip(draw.box, shape))
+            assert image.shape == (*size, 1) and set(np.unique(label)) <= {0, 1}
+            found.add(bool(label.any()))
+    assert found == {True, False}
 
 
 def test_image_and_label_move_together():

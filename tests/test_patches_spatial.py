@@ -53,6 +53,27 @@ def test_a_factor_above_1_shows_more_and_makes_things_smaller():
         assert (patch == 7).sum() == size**3
 
 
+@pytest.mark.parametrize("alpha", [0.0, 600.0])
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("size", [(30, 28, 33), (30, 35)])
+def test_images_are_resampled_by_scipys_splines(size, order, alpha):
+    """Three axes, or the last two of each of three slices; and 0 beyond what was read."""
+    rank, channels = len(size), 2
+    box = np.random.default_rng(0).standard_normal((channels, *[3] * (3 - rank), *[40] * rank)).astype(np.float32)
+    warp = make_warp(SpatialDraw((20.0, -10.0, 25.0), 1.3, alpha, 9.0, 1), size, (1, 1, 1.5)[-rank:])
+    centre = np.array([19.0, 20.5, 18.25][:rank])
+    result = resample_image(np.moveaxis(box, 0, -1), warp, centre, order)
+    places = warp.offsets.astype(float) + centre.reshape(-1, *[1] * rank)
+    planes = box.reshape(-1, *[40] * rank)
+    filtered = [ndimage.spline_filter(plane, order) if order == 3 else plane for plane in planes]
+    expected = np.stack([ndimage.map_coordinates(plane, places, order=order, prefilter=False) for plane in filtered])
+    expected = np.moveaxis(expected.reshape(channels, *[3] * (3 - rank), *size), 0, -1)
+    clear = (np.minimum(abs(places), abs(places - 39)) > 1e-4).all(axis=0)  # neither in nor out by rounding alone
+    np.testing.assert_allclose(result[..., clear, :], expected[..., clear, :], atol=5e-5)
+    beyond = clear & ((places < 0) | (places > 39)).any(axis=0)
+    assert clear.mean() > 0.99 and beyond.any() and not result[..., beyond, :].any()
+
+
 def test_labels_vote_as_maps_of_each_class_do():
     random = np.random.default_rng(3)
     label = ndimage.zoom(random.integers(0, 4, (6, 6, 6)), 4, order=0).astype(np.uint8)

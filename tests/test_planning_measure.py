@@ -7,7 +7,7 @@ import pytest
 from small_task import change, write_json, write_task
 
 from scnas_keras.data.tasks import load_label, load_task
-from scnas_keras.errors import DataError
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.planning import measure
 from scnas_keras.planning.measure import measure_task
@@ -53,13 +53,19 @@ def test_it_is_the_same_from_several_processes_and_only_changed_cases_are_read_a
 def test_voxels_to_ignore_and_broken_values_do_not_count(task, tmp_path):
     plain = measured(task, tmp_path)
     ignoring = dataclasses.replace(task, labels={0: "background", 1: "left"}, ignore_label=2)
-    found = measure_task(ignoring, tmp_path / "other", 1, progress=False)
+    found = measured(ignoring, tmp_path)  # from the same cache
     assert found.labels == {"background": 0, "left": 1, "ignore": 2}
     values = np.concatenate([read_image(case.images).array[load_label(task, case) == 1, 0] for case in task.cases])
     assert found.intensities[0].max == pytest.approx(values.max()) and found.intensities[0].mean != plain.intensities[0].mean
     inside = np.argwhere(load_label(task, task.cases[0]) == 1)[0]
     change(task.cases[0].images[0], lambda array: array.__setitem__((*inside, 0), np.nan))
     assert np.isfinite(dataclasses.astuple(measured(task, tmp_path).intensities[0])).all()
+
+
+def test_a_cache_that_can_not_be_written_is_refused(task, tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(ConfigError, match="--cache_dir=.*cache: can't be written"):
+        measured(task, tmp_path)
 
 
 def test_a_task_without_labelled_voxels_and_one_of_other_shapes_are_refused(task, tmp_path):

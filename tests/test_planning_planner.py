@@ -11,6 +11,7 @@ from small_task import REAL_DATA
 from scnas_keras.errors import ConfigError
 from scnas_keras.planning.fingerprint import Fingerprint, Intensities, load_fingerprint
 from scnas_keras.planning.footprints import ResidualEncoderUNet, UNet
+from scnas_keras.planning.networks import warn_of_memory
 from scnas_keras.planning.planner import Wishes, make_plans, target_spacing
 from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.spaces.space import SCNAS
@@ -112,7 +113,8 @@ def test_searched_networks_fill_the_memory_and_no_more(network):
         found = make_plans(made, network, wishes=Wishes(memory)).configuration("3d_fullres")
         assert all(size % 8 == 0 for size in found.patch_size)
         elements = network.elements(found.topology, 1, 2) * found.batch_size
-        assert elements <= network.reference(3).elements_for(memory) * 1.5  # a batch is rounded, to 1 at least
+        assert elements <= network.reference(3).elements_for(memory)
+        assert network.reference(3).gigabytes_for(network.elements(found.topology, 1, 2), found.batch_size) <= memory * (1 + 1e-9)
         voxels.append(np.prod(found.patch_size) * found.batch_size)
         batches.append(found.batch_size)
     assert voxels == sorted(voxels) and voxels[0] < voxels[-1]
@@ -125,7 +127,7 @@ def test_too_little_memory_and_2d_images_for_a_3d_network_are_refused():
         make_plans(made, SupernetNetwork(SCNAS, 48), wishes=Wishes(memory_gb=1))
     flat = fingerprint([(300, 300, 1)] * 40, [(1, 1, 999)] * 40)
     assert list(make_plans(flat, UNet()).configurations) == ["2d"]
-    with pytest.raises(ConfigError, match="supernet is a network for 3D scans, but Made holds 2D images"):
+    with pytest.raises(ConfigError, match="Made holds 2D images, and a supernet network is for 3D scans"):
         make_plans(flat, SupernetNetwork(SCNAS, 48))
     with pytest.raises(ConfigError, match="--plan=scnas is for 3D scans"):
         make_plans(flat, UNet(), rules="scnas")
@@ -138,6 +140,51 @@ def test_left_and_right_classes_are_not_mirrored():
     assert plans.configuration("2d").augmentation.mirror_axes == (1,)
     wished = make_plans(made, UNet(), wishes=Wishes(mirror_axes="x,z"))
     assert wished.configuration("3d_fullres").augmentation.mirror_axes == (0, 1)
+
+
+def test_axes_of_other_names_and_order():
+    """A fingerprint in z, y, x gives the same plan; one of nnU-Net's doesn't say which axis is left to right."""
+    labels = {"background": 0, "left kidney": 1, "right kidney": 2}
+    made = fingerprint([(200, 180, 40)] * 3, [(0.7, 0.8, 3.0)] * 3, labels=labels)
+    turned = dataclasses.replace(made, axes=("z", "y", "x"), shapes=((40, 180, 200),) * 3, spacings=((3.0, 0.8, 0.7),) * 3)
+    for wishes in (Wishes(), Wishes(spacing=(0.5, 1.0, 2.0)), Wishes(spacing=(2.0, 1.0, 0.5), mirror_axes="x")):
+        found, plain = (make_plans(one, UNet(), wishes=wishes) for one in (turned, made))
+        assert found.axes[0] == plain.axes[0]
+        for plans in (found, plain):
+            spacing = dict(zip(plans.axes, plans.configuration("3d_fullres").spacing))
+            assert spacing == dict(zip("xyz", wishes.spacing or (0.7, 0.8, 3.0)))
+            mirrored = {plans.axes[axis] for axis in plans.configuration("3d_fullres").augmentation.mirror_axes}
+            assert mirrored == ({"x"} if wishes.mirror_axes == "x" else {"y", "z"})
+    unnamed = make_plans(dataclasses.replace(made, axes=("0", "1", "2")), UNet(), wishes=Wishes(spacing=(1.0, 2.0, 3.0)))
+    assert unnamed.configuration("3d_fullres").spacing == (3.0, 1.0, 2.0)
+    assert unnamed.configuration("3d_fullres").augmentation.mirror_axes == ()
+
+
+@pytest.mark.parametrize("spacing, shape", [((1e4, 1e-3, 1), (5, 5, 5)), ((1e-6, 1e-6, 1e4), (3, 900, 9)), ((1, 1, 1), (2, 2, 900_000)), ((40, 1, 1), (2, 9000, 9000))])
+@pytest.mark.parametrize("network", [UNet(), ResidualEncoderUNet("l"), DerivedNetwork(SCNAS, 16)])
+def test_odd_scans_get_patches_of_a_voxel_at_least(network, spacing, shape):
+    plans = make_plans(fingerprint([shape], [spacing]), network, wishes=Wishes(memory_gb=4))
+    for configuration in plans.configurations.values():
+        assert min(configuration.patch_size) >= 1 and configuration.batch_size >= 1
+
+
+def test_thin_scans_leave_the_reduction_to_the_other_axes():
+    """Six slices are one patch of eight, which a searched network can't make any thinner."""
+    made = fingerprint([(400, 400, 6)] * 20, [(0.8, 0.8, 8.0)] * 20)
+    patch = make_plans(made, DerivedNetwork(SCNAS, 64), wishes=Wishes(4)).configuration("3d_fullres").patch_size
+    assert patch[0] == 8 and 8 < patch[1] < 400 and abs(patch[1] - patch[2]) <= 8
+
+
+def test_a_batch_that_takes_more_than_the_memory_is_warned_of(caplog):
+    made = fingerprint([(240, 240, 155)] * 10, [(1.0, 1.0, 1.0)] * 10)
+    network = DerivedNetwork(SCNAS, 64)
+    plans = make_plans(made, network, "scnas")
+    configuration = plans.configuration("3d_fullres")
+    warn_of_memory(configuration, network, plans, 1000)
+    assert not caplog.messages
+    warn_of_memory(configuration, network, plans, 8)
+    need = network.reference(3).gigabytes_for(network.elements(configuration.topology, 1, 2), 1)
+    assert f"1 patches of 128x128x128 voxels takes about {need:.0f} GiB to train a derived network, more than --memory_gb=8" in caplog.messages[0]
 
 
 def test_labels_count_as_heads():

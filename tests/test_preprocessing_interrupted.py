@@ -16,7 +16,7 @@ import pytest
 from small_task import change, write_task
 
 from scnas_keras.data.tasks import load_task
-from scnas_keras.errors import DataError
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing import budget, cache, prepared_case
 from scnas_keras.preprocessing.budget import check_disk, disk_needed, memory_needed
@@ -64,6 +64,28 @@ def test_a_half_written_case_is_not_accepted(tmp_path, task, monkeypatch, writte
     np.testing.assert_array_equal(case.image(), expected.image())
     assert case.crop == expected.crop
     assert not list((tmp_path / "cache").glob("*/.partial-*"))  # what is a day old is tidied up
+
+
+@pytest.mark.parametrize("file", ["image.npy", "label.npy", "foreground.npy", "meta.json"])
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)])
+def test_a_case_that_was_damaged_later_is_prepared_again(tmp_path, task, file, spoil):
+    expected = prepare(task, PLAN, tmp_path / "cache", processes=1)
+    whole = contents(tmp_path / "cache")
+    spoil(expected[1].folder / file)
+    times = {case.name: case.folder.stat().st_mtime_ns for case in expected}
+    assert prepare(task, PLAN, tmp_path / "cache", processes=1) == expected
+    assert contents(tmp_path / "cache") == whole
+    again = [case.name for case in expected if case.folder.stat().st_mtime_ns != times[case.name]]
+    assert again == ["case_1"] and not list((tmp_path / "cache").glob("*/.partial-*"))
+
+
+def test_a_cache_that_may_only_be_read_serves_what_it_holds(tmp_path, task, monkeypatch):
+    prepared = prepare(task, PLAN, tmp_path / "cache", processes=1)
+    monkeypatch.setattr(cache.os, "access", lambda folder, mode: mode != os.W_OK)
+    assert prepare(task, PLAN, tmp_path / "cache", processes=1) == prepared
+    shutil.rmtree(prepared[2].folder)
+    with pytest.raises(ConfigError, match="--cache_dir=.*1 cases have to be prepared.*can't be written"):
+        prepare(task, PLAN, tmp_path / "cache", processes=1)
 
 
 @POSIX

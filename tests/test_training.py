@@ -290,7 +290,7 @@ def test_a_run_with_other_flags_is_refused_and_they_are_named(tmp_path):
     open_run(str(tmp_path), settings).begin(settings)
     changed = dataclasses.replace(settings, epochs=9, spacing=(1.0, 1.0, 2.0))
     message = refused(tmp_path, changed, "another run")
-    assert "--epochs: 7 there, 9 here" in message and "--spacing: unset there, 1.0,1.0,2.0 here" in message
+    assert "--epochs: 7 there, 9 here" in message and "--spacing: auto there, 1.0,1.0,2.0 here" in message
     assert "--seed" not in message and f"--flagfile={tmp_path / 'flags.cfg'}" in message
 
 

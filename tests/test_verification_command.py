@@ -115,11 +115,36 @@ def test_nnunets_layout_is_verified_and_missing_files_are_told(tmp_path):
                                   ("declared_count", None, tmp_path / "dataset.json")]
 
 
-def write_pictures(folder):
+def test_missing_files_of_nnunets_list_are_told(tmp_path):
+    write_task(tmp_path)
+    listed = {f"case_{index}": {"images": [f"imagesTr/case_{index}.nii.gz"], "label": f"labelsTr/case_{index}.nii.gz"}
+              for index in range(3)}
+    content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "left": 1, "right": 2},
+               "dataset": listed}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert found_in(tmp_path) == []
+    (tmp_path / "labelsTr/case_1.nii.gz").unlink()
+    change(tmp_path / "labelsTr/case_2.nii.gz", undeclared)
+    assert found_in(tmp_path) == [("missing", "case_1", tmp_path / "labelsTr/case_1.nii.gz"),
+                                  ("undeclared", "case_2", tmp_path / "labelsTr/case_2.nii.gz")]
+
+
+def test_a_folder_that_is_no_dataset_is_an_error_in_the_report(tmp_path, command, capsys):
+    write_task(tmp_path / "data")
+    write_json(tmp_path / "data", ["case_0"], labels={"0": "background", "1": "left", "4": "right"})
+    with pytest.raises(SystemExit) as end:
+        command(COMMAND, data_dir=tmp_path / "data", output=tmp_path, processes=1)
+    assert end.value.code == 1
+    assert "--fix=remap" in capsys.readouterr().out
+    (error,) = json.loads((tmp_path / "verification.json").read_text())["errors"]
+    assert error["kind"] == "dataset" and '"4": "right"' in error["cases"][0]["detail"]
+
+
+def write_pictures(folder, number=3):
     random = np.random.default_rng(3)
     for name in ("images", "masks"):
         (folder / name).mkdir()
-    for index in range(3):
+    for index in range(number):
         mask = np.zeros((20, 30), np.uint8)
         mask[5:12, 8:20] = 255
         Image.fromarray(random.integers(1, 255, (20, 30, 3), np.uint8)).save(folder / "images" / f"p{index}.png")
@@ -133,3 +158,24 @@ def test_pictures_are_verified(tmp_path):
     Image.fromarray(np.zeros((20, 31), np.uint8)).save(tmp_path / "masks/p1.png")
     assert found_in(tmp_path) == [("shapes", "p1", tmp_path / "masks/p1.png"),
                                   ("all_background", "p1", tmp_path / "masks/p1.png")]
+
+
+def test_faulty_pictures_are_told_one_by_one(tmp_path):
+    write_pictures(tmp_path, number=6)
+    names = ("images/p0.png", "masks/p3.png", "masks/p1.png", "images/p4.png")
+    for name in names[:2]:
+        (tmp_path / name).unlink()
+    for name in names[2:]:
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:60])
+    assert sorted(found_in(tmp_path)) == [
+        ("missing", "p0", tmp_path / "masks/p0.png"), ("missing", "p3", tmp_path / "images/p3.png"),
+        ("unreadable", "p1", tmp_path / "masks/p1.png"), ("unreadable", "p4", tmp_path / "images/p4.png")]
+
+
+def test_masks_with_a_value_too_many_are_named(tmp_path):
+    write_pictures(tmp_path)
+    mask = np.asarray(Image.open(tmp_path / "masks/p1.png")).copy()
+    mask[0, 0] = 128
+    Image.fromarray(mask).save(tmp_path / "masks/p1.png")
+    (finding,) = verify_dataset(tmp_path, processes=1, progress=False).findings
+    assert finding.key == "dataset" and "128 is the rarest, in p1.png" in finding.detail

@@ -13,11 +13,12 @@ from small_task import REAL_DATA, change, save, write_json, write_task
 from scnas_keras.data.cases import Case, Task
 from scnas_keras.data.tasks import find_task, load_task
 from scnas_keras.errors import ConfigError
+from scnas_keras.verification import dataset
 from scnas_keras.verification.across import header_comparisons
 from scnas_keras.verification.dataset import verify_task
 from scnas_keras.verification.findings import ERROR, KINDS, WARNING, by_kind
 from scnas_keras.verification.grids import Grid
-from scnas_keras.verification.scan import Scan
+from scnas_keras.verification.scan import Scan, read_voxels
 from scnas_keras.verification.voxels import Structure, structures, value_counts
 
 SHAPE = (12, 10, 8)
@@ -65,11 +66,15 @@ def spoil(array):
     array[5, 5, 5, 1] = np.nan
 
 
-def flatten(folder):
-    image = nib.load(folder / LABEL)
-    header = image.header.copy()
-    header["srow_z"] = 0
-    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), None, header), folder / LABEL)
+def rows_of_affine(**rows):
+    def plant(folder):
+        image = nib.load(folder / LABEL)
+        header = image.header.copy()
+        for name, values in rows.items():
+            header[name] = values
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), None, header), folder / LABEL)
+
+    return plant
 
 
 def undeclared(array):
@@ -129,7 +134,16 @@ CASE_FAULTS = {
     "shape": ("shapes", new_label(lambda array: array[:, :, :7]), LABEL, "12x10x7, not 12x10x8 like its image"),
     "affine": ("affines", move(LABEL, [[1, 0, 0, 2.5], [0, 1, 0, 0], [0, 0, 1.5, 0], [0, 0, 0, 1]]), LABEL,
                r"2\.5 mm off its image"),
-    "spacing": ("spacing", flatten, LABEL, r"0\.0\) mm"),
+    "spacing": ("spacing", rows_of_affine(srow_z=0), LABEL, r"0\.0\) mm"),
+    "axes in one plane": ("spacing", rows_of_affine(srow_x=(1, 1, 0, 0), srow_y=(1, 1, 0, 0)), LABEL,
+                          "axes in one plane"),
+    "origin": ("spacing", rows_of_affine(srow_z=(0, 0, 1.5, np.nan)), LABEL, "isn't finite"),
+    "NaN in a label": ("not_finite", new_label(lambda array: np.where(array == 1, np.nan, array)), LABEL,
+                       "^the label has 27 voxels"),
+    "infinite label": ("not_finite", new_label(lambda array: np.where(array == 1, np.inf, array)), LABEL, "27 voxels"),
+    "dust": ("fractional", new_label(lambda array: array * (1 + 1e-9)), LABEL, "farthest is 2e-09 from a whole"),
+    "channels as label": ("label_is_image", lambda folder: put(folder / LABEL, array_of(folder / IMAGE)), LABEL,
+                          "equal to its image in every voxel"),
     "NaN": ("not_finite", edit_image(spoil), IMAGE, r"channel 1 \(T2\) has 1 voxels"),
     "constant": ("constant", edit_image(lambda array: array.fill(3)), IMAGE, r"T1\) is 3 everywhere; channel 1"),
     "constant channel": ("constant_channel", edit_image(lambda array: array[..., 1].fill(3)), IMAGE,
@@ -224,6 +238,22 @@ def test_one_unreadable_case_does_not_hide_the_others(tmp_path):
     assert found == {("unreadable", "case_0"), ("undeclared", "case_0"), ("not_finite", "case_1")}
 
 
+def test_a_case_that_memory_does_not_suffice_for_does_not_lose_the_report(tmp_path, monkeypatch):
+    def read_or_fail(case, **known):
+        if case.name == "case_1":
+            raise MemoryError("no more")
+        return read_voxels(case, **known)
+
+    task = write(tmp_path)
+    put(tmp_path / LABEL, array_of(tmp_path / LABEL)[:, :, :7])
+    change(tmp_path / "labelsTr/case_3.nii.gz", undeclared)
+    monkeypatch.setattr(dataset, "read_voxels", read_or_fail)
+    report = verify(task)
+    assert where(report.findings) == [("shapes", "case_1", tmp_path / LABEL), ("memory", "case_1", tmp_path / IMAGE),
+                                      ("undeclared", "case_3", tmp_path / "labelsTr/case_3.nii.gz")]
+    assert report.findings[1].detail.startswith("memory ran out (no more)")
+
+
 def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path):
     task = write(tmp_path)
     change(tmp_path / IMAGE, spoil)
@@ -276,7 +306,7 @@ def test_patients_are_guessed_from_names(tmp_path):
 
 def test_another_number_of_cases_than_announced_is_told(tmp_path):
     write(tmp_path)
-    write_json(tmp_path, [f"case_{index}" for index in range(5)], numTraining=6, numTest=0)
+    write_json(tmp_path, [f"case_{index}" for index in range(5)], numTraining=6, numTest="0")
     (finding,) = verify(load_task(tmp_path)).findings
     assert (finding.key, finding.file) == ("declared_count", tmp_path / "dataset.json")
     assert finding.detail == "numTraining is 6, but there are 5"

@@ -168,6 +168,23 @@ def test_interpolated_labels_are_refused(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_labels_that_are_not_finite_are_refused(tmp_path, value):
+    source = write_task(tmp_path / "data")
+    remap_values(source, {1: value}, ["case_1"], np.float32)
+    with pytest.raises(DataError, match=f"case_1.nii.gz: 27 voxels .* {value}"):
+        remap_labels(source, tmp_path / "fixed", processes=1)
+    assert not (tmp_path / "fixed").exists()
+
+
+def test_errors_name_the_source_and_not_the_copy_in_the_making(tmp_path):
+    source = write_task(tmp_path / "data")
+    (source / LABEL).unlink()
+    with pytest.raises(DataError, match=f"{source / LABEL}") as error:
+        remap_labels(source, tmp_path / "fixed", processes=1)
+    assert ".fixed" not in str(error.value)
+
+
 def test_values_whose_class_cannot_be_told_are_refused(tmp_path):
     source = write_task(tmp_path / "data")
     change(source / LABEL, lambda array: array[0, 0, :1].fill(9))

@@ -83,7 +83,8 @@ def parse_labels(file: Path, content: dict, binary_255: bool = False) -> Labels:
         raise DataError(f'{file}: "labels" must name the values 0 (background), 1, 2, ... up to at most '
                         f'{MAX_LABELS - 1} without a gap, for example {{"0": "background", "1": "tumour"}}; found '
                         f'{json.dumps(found)}. '
-                        "Renumber the labels here and in the label files.")
+                        "Renumber the labels here and in the label files; where these are NIfTI, python -m "
+                        "scnas_keras.verify --fix=remap --fixed_dir=NEW writes a copy with both renumbered.")
     if ignored and ignored != [(len(values),)]:
         raise DataError(f'{file}: the label "{IGNORE}" must have the highest value, here {len(values)}; found '
                         f'{json.dumps(found)}. Renumber it here and in the label files.')

@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import math
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from absl import logging
@@ -14,12 +16,13 @@ from scnas_keras.data.split_files import FoldNames, write_splits
 from scnas_keras.data.splits import Split, find_folds, split_fold
 from scnas_keras.data.cases import Task
 from scnas_keras.data.tasks import find_task, load_task
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
+from scnas_keras.planning.fingerprint import CANONICAL_AXES
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.measure import measure_task
-from scnas_keras.planning.networks import check_patch
+from scnas_keras.planning.networks import check_patch, warn_of_memory
 from scnas_keras.planning.planner import RULES, Wishes, make_plans
 from scnas_keras.planning.plans import Configuration, Plans, load_plans
 from scnas_keras.planning.preprocessing_plan import PreprocessingPlan, parse_spacing
@@ -68,9 +71,17 @@ class Fold:
         return [self.cases[case] for name in names for case in getattr(self.split, name)]
 
     def save(self, folder: pathlib.Path) -> None:
-        """Writes plans.json and splits.json into a run's folder; either may be given to another run."""
-        plans = {**self.plans.configurations, self.name: self.configuration}
-        dataclasses.replace(self.plans, configurations=plans).save(folder / "plans.json")
+        """Writes plans.json and splits.json into a run's folder; either may be given to another run.
+
+        Raises:
+            DataError: the folder holds another plan, by which the run was begun.
+        """
+        configurations = {**self.plans.configurations, self.name: self.configuration}
+        plans, file = dataclasses.replace(self.plans, configurations=configurations), folder / "plans.json"
+        if file.is_file() and load_plans(file) != plans:
+            raise DataError(f"{file}: this run was begun with another plan than flags and scans give now, or the file was edited. Name "
+                            f"another --workdir; a plan of your own is given with --plan=FILE. Nothing was changed.")
+        plans.save(file)
         write_splits(folder / "splits.json", self.folds)
 
     def sampler(self, *parts: str, seed: int, augmented: bool) -> PatchSampler:
@@ -95,13 +106,15 @@ def open_fold(config: DataConfig, network: Footprint) -> Fold:
     """
     check_planning(config)
     plans = None if config.plan in RULES else load_plans(config.plan)
-    unused = [f"--{field.name}" for field in dataclasses.fields(PlanningConfig) if field.metadata["group"] == "Plan"
+    unused = [f"--{field.name}" for field in dataclasses.fields(PlanningConfig) if field.name in ("spacing", "augmentation", "mirror_axes")
               and getattr(config, field.name) != field.default]
     if plans and unused:
-        logging.warning("%s decides what %s would: the flags are not used.", config.plan, ", ".join(unused))
+        logging.warning("%s decides what %s would: the flags are not used. Edit it there.", config.plan, ", ".join(unused))
     if config.patch_size is not None:
         check_patch(config.patch_size, network)
     task = open_task(config)
+    if plans:
+        _check_plans(plans, task, config)
     if task.ignore_label is not None or task.regions:
         raise ConfigError(f"{task.root}: training with regions or an ignore label isn't possible yet; plan and verify take them. "
                           "Give each voxel one class in dataset.json.")
@@ -113,6 +126,7 @@ def open_fold(config: DataConfig, network: Footprint) -> Fold:
         wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
         plans = make_plans(fingerprint, network, config.plan, wishes)
     configuration = configure(config, plans, network)
+    warn_of_memory(configuration, network, plans, config.memory_gb or plans.memory_gb)
     plan = plans.preprocessing(config.configuration, task.labels)
     cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
     logging.info(
@@ -138,13 +152,13 @@ def open_task(config: TaskConfig) -> Task:
     return task
 
 
-def check_planning(config: PlanningConfig) -> None:
-    """Raises ConfigError for flags that no plan could follow."""
-    if config.memory_gb is not None and not config.memory_gb > 0:
-        raise ConfigError(f"--memory_gb={config.memory_gb:g} must be above 0.")
+def check_planning(config: PlanningConfig, axes: Sequence[str] = CANONICAL_AXES) -> None:
+    """Raises ConfigError for flags that no plan could follow; `axes` are the fingerprint's."""
+    if config.memory_gb is not None and not 0 < config.memory_gb < math.inf:
+        raise ConfigError(f"--memory_gb={config.memory_gb:g} must be a number above 0.")
     if config.spacing is not None:
         parse_spacing(config.spacing)
-    mirror_axes((), (0, 1, 2), config.mirror_axes)
+    mirror_axes((), axes, config.mirror_axes)
 
 
 def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configuration:
@@ -163,12 +177,30 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
     for name in ("batch_size", "foreground_share"):
         if getattr(config, name) is not None:
             changes[name] = getattr(config, name)
-    topology = network.topology(found.spacing, changes.get("patch_size", found.patch_size))
-    if topology.patch_size != changes.get("patch_size", found.patch_size):
-        raise ConfigError(f"{config.plan}: patch_size {list(found.patch_size)} doesn't suit a {network.name} network; make it "
+    if config.plan not in RULES:
+        for name, value in changes.items():
+            if value != getattr(found, name):
+                logging.warning("%s: %s is %s, but by --%s, of the command or of the task's flagfile, %s is used. --%s=auto leaves it to the plan.",
+                                config.plan, name, getattr(found, name), name, value, name)  # fmt: skip
+    patch_size = changes.get("patch_size", found.patch_size)
+    topology = network.topology(found.spacing, patch_size)
+    if topology.patch_size != patch_size:
+        raise ConfigError(f"{config.plan}: patch_size {list(patch_size)} doesn't suit a {network.name} network; make it "
                           f"{list(topology.patch_size)}, or plan with --network={network.name}.")
     changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes, "features_per_stage": network.features(topology)}
     return dataclasses.replace(found, **changes)
+
+
+def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:
+    """Raises ConfigError for a plan that isn't of these scans."""
+    axes = tuple(CANONICAL_AXES[axis] for axis in plans.transpose_forward)
+    if plans.axes != axes:
+        raise ConfigError(f"--plan={config.plan}: was made for the axes {', '.join(plans.axes)} of a fingerprint that doesn't say how a patient "
+                          f"lies in them (nnU-Net's), or axes and transpose_forward disagree. Expected axes {', '.join(axes)}: plan from the scans "
+                          "with scnas_keras.plan --data_dir.")
+    if plans.channel_names != task.channel_names:
+        raise ConfigError(f"--plan={config.plan}: is for the channels {', '.join(plans.channel_names)}, and {task.root} has "
+                          f"{', '.join(task.channel_names)}. Give the plan that belongs to this task, or mend channel_names there.")
 
 
 def _task_folder(config: TaskConfig) -> pathlib.Path:

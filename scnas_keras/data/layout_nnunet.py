@@ -24,7 +24,7 @@ def load_nnunet(root: Path, content: dict) -> Task:
     file = root / "dataset.json"
     channels, labels = channel_names(file, content), parse_labels(file, content)
     if "dataset" in content:
-        cases = _listed_cases(file, content["dataset"])
+        cases = listed_cases(file, content["dataset"])
     else:
         cases = _cases_in_folders(root, _file_ending(file, content), channels)
     tests = root / "imagesTs"
@@ -47,14 +47,8 @@ def group_channels(names: Iterable[str]) -> tuple[dict[str, dict[int, str]], lis
     return dict(groups), others
 
 
-def _file_ending(file: Path, content: dict) -> str:
-    ending = entry(file, content, "file_ending")
-    if ending not in ENDINGS:
-        raise DataError(f'{file}: "file_ending" must be one of {", ".join(ENDINGS)}; found {json.dumps(ending)}.')
-    return ending
-
-
-def _listed_cases(file: Path, listed: object) -> list[Case]:
+def listed_cases(file: Path, listed: object) -> list[Case]:
+    """The cases of "dataset"; DataError for an entry that isn't written as expected. Their files needn't be there."""
     cases = []
     for name, item in listed.items() if isinstance(listed, dict) else ():
         images, label = (item.get("images"), item.get("label")) if isinstance(item, dict) else (None, None)
@@ -67,6 +61,13 @@ def _listed_cases(file: Path, listed: object) -> list[Case]:
     if not cases:
         raise DataError(f'{file}: "dataset" lists no case. Expected: {_DATASET}.')
     return cases
+
+
+def _file_ending(file: Path, content: dict) -> str:
+    ending = entry(file, content, "file_ending")
+    if ending not in ENDINGS:
+        raise DataError(f'{file}: "file_ending" must be one of {", ".join(ENDINGS)}; found {json.dumps(ending)}.')
+    return ending
 
 
 def _cases_in_folders(root: Path, ending: str, channels: tuple[str, ...]) -> list[Case]:

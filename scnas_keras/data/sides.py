@@ -31,14 +31,15 @@ def side_pairs(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(pair[0], pair[1]) for pair in found.values() if len(pair) == 2]
 
 
-def mirror_axes(names: Iterable[str], transpose: Sequence[int], choice: str) -> tuple[tuple[int, ...], str | None]:
+def mirror_axes(names: Iterable[str], axes: Sequence[str], choice: str) -> tuple[tuple[int, ...], str | None]:
     """Along which axes patches may be flipped.
 
     Args:
         names: of the classes.
-        transpose: axis i of the plan is axis `transpose[i]` of the canonical x, y, z; x goes from left to right.
-        choice: "auto" for all axes, but x only when no classes come in left and right; or what to take: "none", or some
-            of x, y, z separated by commas.
+        axes: what the plan's axes are called: x, y and z in some order, of which x goes from left to right; other names
+            don't say where they go.
+        choice: "auto" for all axes, but when classes come in left and right only for those that surely aren't x; or what
+            to take: "none", or some of the axes separated by commas.
 
     Returns:
         The plan axes, ascending, and for a decision that the user should know of, a message.
@@ -46,21 +47,22 @@ def mirror_axes(names: Iterable[str], transpose: Sequence[int], choice: str) -> 
     Raises:
         ConfigError: another choice.
     """
-    message = None
+    message, known = None, sorted(axes) == list(_AXES)
     if choice == "auto":
-        pairs, letters = side_pairs(names), _AXES
+        pairs, letters = side_pairs(names), list(axes)
         if pairs:
-            letters = "yz"
+            letters = [axis for axis in axes if known and axis != "x"]
             listed = ", ".join(f"{left}/{right}" for left, right in pairs[:MAX_LISTED])
             more = f" and {len(pairs) - MAX_LISTED} more" if len(pairs) > MAX_LISTED else ""
-            message = (f"Patches aren't mirrored from left to right, which would swap the classes {listed}{more}. "
-                       "To mirror along all axes nevertheless: --mirror_axes=x,y,z")
+            where = "from left to right" if known else f"along any of the axes {', '.join(axes)}, one of which goes from left to right"
+            message = (f"Patches aren't mirrored {where}, which would swap the classes {listed}{more}. "
+                       f"To mirror along all axes nevertheless: --mirror_axes={','.join(sorted(axes))}")
     else:
         letters = [] if choice == "none" else choice.split(",")
-        if len(set(letters)) != len(letters) or not set(letters) <= set(_AXES):
-            raise ConfigError(f"--mirror_axes={choice}: expected auto, none, or some of x, y, z separated by commas, "
-                              "such as --mirror_axes=y,z.")
-    return tuple(sorted(list(transpose).index(_AXES.index(letter)) for letter in letters)), message
+        if len(set(letters)) != len(letters) or not set(letters) <= set(axes):
+            raise ConfigError(f"--mirror_axes={choice}: expected auto, none, or some of {', '.join(sorted(axes))} separated by commas, "
+                              f"such as --mirror_axes={','.join(sorted(axes)[1:])}.")
+    return tuple(sorted(list(axes).index(letter) for letter in letters)), message
 
 
 def _words(name: str) -> list[str]:

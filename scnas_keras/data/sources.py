@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from scnas_keras.data.cases import Case
+
+_VOXEL_FILE = re.compile(r"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE)
 
 
 def source_digest(case: Case) -> str:
@@ -15,6 +18,9 @@ def source_digest(case: Case) -> str:
 
 
 def _all_files(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """The files, and those in folders, as DICOM series are."""
+    """The files, those in folders, as DICOM series are, and those that MetaImage headers leave their voxels to."""
     for path in paths:
         yield from sorted(path.iterdir()) if path.is_dir() else (path,)
+        if path.suffix.lower() == ".mhd" and (named := _VOXEL_FILE.search(path.read_text(encoding="utf-8", errors="replace"))):
+            voxels = path.parent / named.group(1)
+            yield from (voxels,) if voxels.is_file() else ()

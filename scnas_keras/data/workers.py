@@ -105,7 +105,9 @@ def _parallel(function: Callable, cases: Sequence[Case], processes: int) -> Iter
 def _memory_problem(case: Case, kind: str, value: object, bytes_per_case: int) -> str:
     needed, free = bytes_per_case + BYTES_PER_PROCESS, available_memory()
     what = f"the process at work on it was killed (exit code {value})" if kind == DIED else f"memory ran out ({value})"
-    return (f"{case.images[0]}: {what}, also with nothing beside it. Most likely this machine is too small: a case of "
-            f"this task needs up to about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Close other "
+    cause = ("Most likely this machine is too small" if needed > free else
+             "It may need more than was estimated, or its files may be damaged")
+    return (f"{case.images[0]}: {what}, also with nothing beside it. {cause}: a case of this task needs up to about "
+            f"{needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Close other "
             "programs, give the container or job more memory, choose a coarser --spacing, or take the case out of "
             "dataset.json.")

@@ -45,12 +45,15 @@ def _series(path: Path) -> list[Path]:
     """The files of the only series in a folder, or of the series that a slice belongs to."""
     sitk = simpleitk(path)
     folder = path if path.is_dir() else path.parent
-    if path.is_dir():
-        uids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    else:
-        reader = _open_slice(sitk, path)
-        uids = [reader.GetMetaData(_SERIES).strip().strip("\0")] if reader.HasMetaDataKey(_SERIES) else [""]
-    series = {uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid) for uid in uids}
+    try:
+        if path.is_dir():
+            uids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+        else:
+            reader = _open_slice(sitk, path)
+            uids = [reader.GetMetaData(_SERIES).strip().strip("\0")] if reader.HasMetaDataKey(_SERIES) else [""]
+        series = {uid: sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid) for uid in uids}
+    except (RuntimeError, TypeError) as error:  # TypeError: a damaged number of the series is no text
+        raise unreadable(path, "DICOM", reason(error)) from error
     if not any(series.values()):
         names = sorted(file.name for file in folder.iterdir()) if path.is_dir() else []
         raise DataError(f"{path}: no DICOM series found (it holds: {', '.join(names[:5]) or 'nothing'}). "

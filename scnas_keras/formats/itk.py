@@ -26,7 +26,7 @@ def simpleitk(path: Path) -> ModuleType:
     return SimpleITK
 
 
-def reason(error: RuntimeError) -> str:
+def reason(error: Exception) -> str:
     """What went wrong, out of a message whose other lines say where in ITK.
 
     ITK's own "Reason" is left out: the system's last error, often one that was dealt with long ago.

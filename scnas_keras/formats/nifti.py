@@ -13,32 +13,38 @@ from scnas_keras.formats.geometry import Geometry
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 _LONGEST_HEADER = 540  # bytes, that of NIfTI-2
+_GZIP = b"\x1f\x8b"
+_BLOCK = 1 << 20  # bytes
 _READ_ERRORS = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError,
                 OSError, EOFError, ValueError, OverflowError, zlib.error)
 
 
 def open_file(path: Path) -> Stored:
-    """Reads the header of a 3D file, or of a 4D one whose fourth axis are the channels."""
+    """Reads the header of a 3D file, or of a 4D one whose fourth axis are the channels.
+
+    ITK puts the channels into a fifth axis and leaves one voxel along the fourth.
+    """
     try:
-        image = _load(path)
+        image, affine = _load(path)
     except _READ_ERRORS as error:
         raise unreadable(path, "NIfTI", error) from error
     if image.get_data_dtype().kind not in "biuf":
         raise DataError(f"{path}: expected one number per voxel, found voxels of type {image.get_data_dtype()}. "
                         "Convert colour or complex images to plain channels.")
-    if not 3 <= len(image.shape) <= 4 or 0 in image.shape:
+    shape = image.shape[:3] + image.shape[4:] if image.shape[3:4] == (1,) else image.shape
+    if not 3 <= len(shape) <= 4 or 0 in shape:
         raise DataError(f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, "
                         f"found shape {image.shape}.")
-    shape = image.shape + (1,) * (4 - len(image.shape))
+    shape += (1,) * (4 - len(shape))
 
     def voxels() -> np.ndarray:
         try:
-            return np.asarray(image.dataobj.get_unscaled()).reshape(shape, order="F")
+            return _stored_numbers(path, image.dataobj).reshape(shape, order="F")
         except _READ_ERRORS as error:
             raise cut_off(path, error) from error
 
     scale = image.dataobj.slope, image.dataobj.inter
-    return Stored(path, shape[:3], shape[3], image.affine, voxels, *scale, image.header)
+    return Stored(path, shape[:3], shape[3], affine, voxels, *scale, image.header)
 
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
@@ -47,6 +53,7 @@ def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
     header.extensions.clear()
     header.set_data_dtype(array.dtype)
     header.set_slope_inter(1, 0)
+    header.set_intent("none")
     header["cal_min"] = header["cal_max"] = 0
     image_type = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     image = image_type(array, geometry.affine, header)
@@ -68,11 +75,38 @@ def write_nifti(path: str | Path, image: nib.Nifti1Image) -> None:
     write_bytes(path, content)
 
 
-def _load(path: Path) -> nib.Nifti1Image:
-    """nib.load for NIfTI alone; that one wants endings in lower case and takes other formats by their content."""
+def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
+    """The image and its affine. nib.load wants endings in lower case and takes other formats by their content."""
+    with path.open("rb") as stream:
+        compressed = stream.read(len(_GZIP)) == _GZIP
+    if compressed != path.name.lower().endswith(".gz"):
+        raise ValueError("its content is compressed; let the name end in .nii.gz" if compressed else
+                         "its content is not compressed; if it's NIfTI, let the name end in .nii")
     with nib.openers.ImageOpener(path) as stream:
         start = stream.read(_LONGEST_HEADER)
     for image_type in (nib.Nifti1Image, nib.Nifti2Image):
         if image_type.header_class.may_contain_header(start):
-            return image_type.from_file_map({"image": nib.FileHolder(filename=str(path))})
+            image = image_type.from_file_map({"image": nib.FileHolder(filename=str(path))})
+            return image, _affine(image, start)
     raise ValueError(f"it starts with {start[:4]!r}, which is no NIfTI header")
+
+
+def _stored_numbers(path: Path, proxy: nib.arrayproxy.ArrayProxy) -> np.ndarray:
+    """The voxels before scaling; those of a compressed file only if their checksum is right."""
+    if not path.name.lower().endswith(".gz"):
+        return np.asarray(proxy.get_unscaled())
+    with gzip.open(path) as stream:
+        array = nib.volumeutils.array_from_file(proxy.shape, proxy.dtype, stream, proxy.offset)
+        while stream.read(_BLOCK):  # the checksum stands behind the last byte, and is compared on the way there
+            pass
+    return array
+
+
+def _affine(image: nib.Nifti1Image, start: bytes) -> np.ndarray:
+    """An image's affine with the spacings of 0 that its file begins with, where they count: nibabel takes 1 instead."""
+    kind, affine = type(image.header), image.affine.copy()
+    stored = kind(start[: kind.template_dtype.itemsize], check=False)
+    if stored["sform_code"] <= 0:
+        shape = (*image.shape[:3], 1, 1)[:3]
+        affine[:3, :3][:, (stored["pixdim"][1:4] == 0) & (np.array(shape) > 1)] = 0
+    return affine

@@ -20,7 +20,7 @@ SPACING = (1.0, 1.0, 999.0)
 """mm; pictures have no size of their own. The third makes z the coarse axis, along which nothing is resampled."""
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "LA": 1, "RGB": 3,
              "RGBA": 3}
-_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_ERRORS = (OSError, SyntaxError, TypeError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def open_file(path: Path) -> Stored:

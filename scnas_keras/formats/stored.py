@@ -38,8 +38,9 @@ class Stored:
 
 def unreadable(path: Path, kind: str, reason: Exception | str) -> DataError:
     """The error for a file that isn't what its name says."""
-    return DataError(f"{path}: expected a {kind} file, but it can't be read as one ({_one_line(reason)}). "
-                     "Download or export it again.")
+    empty = path.is_file() and path.stat().st_size == 0
+    found = "it is empty" if empty else f"it can't be read as one ({_one_line(reason)})"
+    return DataError(f"{path}: expected a {kind} file, but {found}. Download or export it again.")
 
 
 def cut_off(path: Path, reason: Exception | str) -> DataError:

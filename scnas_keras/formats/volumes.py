@@ -66,18 +66,22 @@ def read_label(path: str | Path) -> tuple[np.ndarray, Geometry]:
         ConfigError: the format needs a library that isn't installed.
     """
     path = Path(path)
-    ending = ending_of(path.name)
-    if ending and not ENDINGS[ending].label:
-        raise DataError(f"{path}: {ending} files are compressed in a way that changes values, so no label can be "
-                        "stored in them. Export it again as .png.")
-    file = _open(path)
+    file = _open_label(path)
     geometry = _geometry(file)
-    if file.channels > 1:
-        raise DataError(f"{path}: a label needs one number per voxel and three axes, but this file has {file.channels} "
-                        "channels. Store one class number per voxel, not one channel per class or colour.")
     voxels = nib.apply_orientation(file.voxels(), geometry.orientation)
     kind = _label_type(path, voxels, file)
     array = np.empty(voxels.shape[:3], kind)
+    for slab, values in _slabs(voxels, file):
+        array[slab] = values[..., 0]
+    return array, geometry
+
+
+def read_values(path: str | Path) -> tuple[np.ndarray, Geometry]:
+    """What a label file of one channel holds, float64 [x, y, z], whatever it is; raises as `read_label` otherwise."""
+    file = _open_label(Path(path))
+    geometry = _geometry(file)
+    voxels = nib.apply_orientation(file.voxels(), geometry.orientation)
+    array = np.empty(voxels.shape[:3])
     for slab, values in _slabs(voxels, file):
         array[slab] = values[..., 0]
     return array, geometry
@@ -115,11 +119,26 @@ def _open(path: str | Path) -> Stored:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file. Check the path, or download the file again.")
-    reader = reader_of(path)
+    reader, ending = reader_of(path), ending_of(path.name)
+    if path.is_dir() and ending and ENDINGS[ending].reader != "dicom":
+        raise DataError(f"{path}: a folder that is called like a file. Some programs unpack into such folders: put the "
+                        "file in it in its place.")
     if reader is None:
         raise DataError(f"{path}: expected a scan whose name ends in {', '.join(ENDINGS)}, or a folder of DICOM "
                         "slices. Convert it to .nii.gz, or correct its name.")
     return _module(reader).open_file(path)
+
+
+def _open_label(path: Path) -> Stored:
+    ending = ending_of(path.name)
+    if ending and not ENDINGS[ending].label:
+        raise DataError(f"{path}: {ending} files are compressed in a way that changes values, so no label can be "
+                        "stored in them. Export it again as .png.")
+    file = _open(path)
+    if file.channels > 1:
+        raise DataError(f"{path}: a label needs one number per voxel and three axes, but this file has {file.channels} "
+                        "channels. Store one class number per voxel, not one channel per class or colour.")
+    return file
 
 
 def _open_all(paths: Paths) -> list[Stored]:

@@ -13,7 +13,7 @@ from scnas_keras.patches.resampling import resample_image, resample_label
 from scnas_keras.patches.spatial import SpatialDraw, Warp, make_warp
 from scnas_keras.preprocessing.cache import OUTSIDE, PreparedCase
 
-OPEN_CASES = 64
+OPEN_CASES = 32
 _SPACE, _INTENSITY, _MIRROR = 1, 2, 3  # independent random streams of an item beside that of its place
 # Voxels read around a warped patch. A cubic spline's filter forgets its border by 0.27 a voxel: with 4, white noise of
 # deviation 1 is off by 0.003 at most.
@@ -164,10 +164,14 @@ class PatchSampler:
         return tuple(-(-space // 2) if space < 0 else first for space, first in zip(room, start)), label
 
     def _window(self, warp: Warp, centre: np.ndarray, shape: Sequence[int]) -> list[tuple[int, int]]:
-        """The tight box around a warped patch and its neighbours; of what is beyond the case, a border of zeros."""
+        """The tight box around a warped patch and its neighbours; of what is beyond the case, a border of zeros.
+
+        It shares a voxel with the case along each axis, also where a deformation moves a small patch out of it.
+        """
         margin = _MARGIN[self.augmentation.image_order]
         low, high = (centre + reach for reach in warp.reach)
-        return [(max(math.floor(first) - margin, -1 - margin), min(math.floor(last) + 2 + margin, size + 1 + margin))
+        return [(min(max(math.floor(first) - margin, -1 - margin), size - 1),
+                 max(min(math.floor(last) + 2 + margin, size + 1 + margin), 1))
                 for first, last, size in zip(low, high, shape)]
 
     def _centre(self, start: Sequence[int]) -> np.ndarray:

@@ -21,6 +21,8 @@ class Reference:
         batch: patches a step.
         gigabytes: memory that this takes, of which `fixed_gigabytes` without any patch.
         largest_patch: how many times `elements` a patch may have, at a smaller batch.
+        is_limit: whether `gigabytes` were measured, so that no batch may take more; else batches are rounded as nnU-Net
+            does, to the nearest number.
     """
 
     elements: float
@@ -28,6 +30,17 @@ class Reference:
     gigabytes: float
     fixed_gigabytes: float = 0.0
     largest_patch: float = 1.0
+    is_limit: bool = False
+
+    def batch_size(self, elements: float, gigabytes: float) -> int:
+        """How many patches of `elements` train in `gigabytes`; may be 0 or less."""
+        patches = self.elements_for(gigabytes) / elements * self.batch
+        return math.floor(patches) if self.is_limit else round(patches)
+
+    def gigabytes_for(self, elements: float, batch: int) -> float:
+        """Memory in which `batch` patches of `elements` train."""
+        share = elements / self.elements * batch / self.batch
+        return self.fixed_gigabytes + share * (self.gigabytes - self.fixed_gigabytes)
 
     def elements_for(self, gigabytes: float) -> float:
         """Elements a patch may have for `batch` of them to train in `gigabytes`; not positive if nothing fits."""

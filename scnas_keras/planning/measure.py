@@ -11,7 +11,7 @@ import numpy as np
 from scnas_keras.data.cases import Case, Task
 from scnas_keras.data.tasks import load_label
 from scnas_keras.data.workers import map_cases
-from scnas_keras.errors import DataError
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_header, read_image
 from scnas_keras.planning.fingerprint import Fingerprint, Intensities
@@ -43,10 +43,15 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
         progress: whether to show a progress bar on stderr while there is something to do.
 
     Raises:
+        ConfigError: the cache can't be written.
         DataError: a case can't be read, or no case has a labelled voxel.
     """
     folder = Path(cache_dir) / "fingerprints"
-    files = [folder / f"{source_digest(case)}-{FORMAT}.json" for case in task.cases]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+    files = [_file(folder, case, task) for case in task.cases]
     todo = [case for case, file in zip(task.cases, files) if not file.is_file()]
     if todo:
         work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder)
@@ -90,11 +95,17 @@ def measure_case(case: Case, task: Task) -> CaseMeasure:
 
 
 def _measure_to_file(case: Case, task: Task, folder: Path) -> None:
-    digest = source_digest(case)
+    file = _file(folder, case, task)  # before reading: a file that changes meanwhile is measured again
     measure = dataclasses.asdict(measure_case(case, task))
     for found in filter(None, measure["intensities"]):
         found["bins"] = sorted(found["bins"].items())
-    write_text(folder / f"{digest}-{FORMAT}.json", json.dumps(measure) + "\n")
+    write_text(file, json.dumps(measure) + "\n")
+
+
+def _file(folder: Path, case: Case, task: Task) -> Path:
+    """Where a case's measure is kept; it depends on which labels count as well."""
+    ignored = "" if task.ignore_label is None else f"-ignore{task.ignore_label}"
+    return folder / f"{source_digest(case)}-{FORMAT}{ignored}.json"
 
 
 def _load(file: Path) -> CaseMeasure:

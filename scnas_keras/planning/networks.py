@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+from absl import logging
+
 from scnas_keras.errors import ConfigError
 from scnas_keras.planning.footprints import Footprint, ResidualEncoderUNet, UNet
+from scnas_keras.planning.plans import Configuration, Plans
 from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.space import SCNAS
@@ -42,6 +45,18 @@ def check_patch(patch_size: Sequence[int], network: Footprint) -> None:
         advice = "; ".join(f"instead of {size} use {_nearest(size, divisor)}" for size, divisor in wrong)
         raise ConfigError(f"--patch_size={text}: the network halves a patch {len(topology.strides) - 1} times, so every size must be a positive "
                           f"multiple of {max(topology.divisors)}: {advice}.")
+
+
+def warn_of_memory(configuration: Configuration, network: Footprint, plans: Plans, memory_gb: float) -> None:
+    """Says so if a network takes more than `memory_gb` GiB to train on a configuration's patches and batch."""
+    elements = network.elements(configuration.topology, len(plans.channel_names), len(plans.labels))
+    need = network.reference(len(configuration.patch_size)).gigabytes_for(elements, configuration.batch_size)
+    if need > memory_gb:
+        logging.warning(
+            "A batch of %d patches of %s voxels takes about %.0f GiB to train a %s network, more than --memory_gb=%g. "
+            "Half the size along each axis takes an eighth: --patch_size",
+            configuration.batch_size, "x".join(map(str, configuration.patch_size)), need, network.name, memory_gb,
+        )  # fmt: skip
 
 
 def _nearest(size: int, divisor: int) -> str:

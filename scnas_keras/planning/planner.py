@@ -14,7 +14,7 @@ from absl import logging
 from scnas_keras.data.sides import mirror_axes
 from scnas_keras.errors import ConfigError
 from scnas_keras.patches.presets import preset
-from scnas_keras.planning.fingerprint import Fingerprint
+from scnas_keras.planning.fingerprint import CANONICAL_AXES, Fingerprint
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.plans import Configuration, Plans
 from scnas_keras.planning.preprocessing_plan import Resampling, parse_spacing
@@ -53,9 +53,9 @@ class Wishes:
 
     Attributes:
         memory_gb: memory of the device in GiB; None for what the network's reference takes (8 for nnU-Net's plain U-Net).
-        spacing: mm along the fingerprint's axes, or None.
+        spacing: mm along x, y, z, or along the fingerprint's axes if these aren't called so; or None.
         augmentation: preset of the patches' augmentation; None for the rules' own.
-        mirror_axes: "auto", "none", or some of the axes x,y,z.
+        mirror_axes: "auto", "none", or some of the fingerprint's axes, such as x,y,z.
     """
 
     memory_gb: float | None = None
@@ -76,7 +76,7 @@ def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = "nnune
     Raises:
         ConfigError: the memory isn't enough for the smallest patch, or the network is for other numbers of axes.
     """
-    spacing = None if wishes.spacing is None else np.array(parse_spacing(wishes.spacing))
+    spacing = None if wishes.spacing is None else np.array(_along(fingerprint.axes, parse_spacing(wishes.spacing)))
     if rules == "scnas":
         return _plan_scnas(fingerprint, network, np.full(3, SCNAS_SPACING) if spacing is None else spacing, wishes)
     return _plan_nnunet(fingerprint, network, target_spacing(fingerprint) if spacing is None else spacing, wishes)
@@ -100,7 +100,8 @@ def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarra
         if low is not None:
             configurations["3d_cascade_fullres"] = dataclasses.replace(full, previous_stage="3d_lowres")
     if not configurations:
-        raise ConfigError(f"{network.name} is a network for 3D scans, but {fingerprint.name} holds 2D images. Choose another network.")
+        raise ConfigError(f"{fingerprint.name} holds 2D images, and a {network.name} network is for 3D scans. Those of nnU-Net (--network=unet of "
+                          "scnas_keras.plan) take both.")
     return draft.plans(configurations)
 
 
@@ -112,9 +113,6 @@ def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray
         raise ConfigError(f"--plan=scnas is for 3D scans and 3D networks; use --plan=nnunet for {fingerprint.name} with {network.name}.")
     draft = _Draft(fingerprint, network, order, wishes, "2018")
     topology = network.topology(target, (SCNAS_PATCH,) * 3)
-    if (need := draft.gigabytes(topology)) > draft.memory_gb:
-        logging.warning("A patch of %d^3 takes about %.0f GiB, more than --memory_gb=%g; --patch_size=64,64,64 takes an eighth of it.",
-                        SCNAS_PATCH, need, draft.memory_gb)
     sized = Sized(topology, draft.batch_size(topology, float(np.prod(median)) * fingerprint.num_training))
     return draft.plans({"3d_fullres": draft.fill(target, median, sized, batch_dice=False)})
 
@@ -162,9 +160,10 @@ class _Draft:
 
     def __init__(self, fingerprint: Fingerprint, network: Footprint, order: Sequence[int], wishes: Wishes, augmentation: str):
         self.fingerprint, self.network, self.order = fingerprint, network, order
+        self.axes = tuple(fingerprint.axes[axis] for axis in order)
         self.augmentation = wishes.augmentation or augmentation
         self.memory_gb = network.reference(network.ranks[-1]).gigabytes if wishes.memory_gb is None else wishes.memory_gb
-        self.mirror_axes, message = mirror_axes(list(fingerprint.labels), order, wishes.mirror_axes)
+        self.mirror_axes, message = mirror_axes(list(fingerprint.labels), self.axes, wishes.mirror_axes)
         if message:
             logging.info(message)
 
@@ -184,8 +183,7 @@ class _Draft:
     def batch_size(self, topology: Topology, voxels: float) -> int:
         """Patches a step: what the memory holds, a share of the dataset at most, and the network's least at least."""
         network = self.network
-        reference = network.reference(len(topology.patch_size))
-        batch = round(reference.elements_for(self.memory_gb) / self.elements(topology) * reference.batch)
+        batch = network.reference(len(topology.patch_size)).batch_size(self.elements(topology), self.memory_gb)
         if network.dataset_share is not None:
             batch = min(batch, round(voxels * network.dataset_share / math.prod(topology.patch_size)))
         if network.largest_batch is not None:
@@ -195,12 +193,6 @@ class _Draft:
     def elements(self, topology: Topology) -> int:
         return self.network.elements(topology, len(self.fingerprint.channel_names), len(self.fingerprint.labels))
 
-    def gigabytes(self, topology: Topology) -> float:
-        """Memory that one patch takes, GiB."""
-        reference = self.network.reference(len(topology.patch_size))
-        share = self.elements(topology) / reference.elements / reference.batch
-        return reference.fixed_gigabytes + share * (reference.gigabytes - reference.fixed_gigabytes)
-
     def low_resolution(self, full: Configuration, median: np.ndarray) -> Configuration | None:
         """The configuration at a resolution at which a patch sees a quarter of the median scan; None if it isn't worth it."""
         fine = np.array(full.spacing)
@@ -209,7 +201,7 @@ class _Draft:
             much_finer = max(spacing) / spacing > 2
             spacing[much_finer if much_finer.any() else slice(None)] *= LOWRES_STEP
             voxels = float(np.prod(fine / spacing * median))
-            size = np.array([round(edge) for edge in fine / spacing * median], float)
+            size = np.array([max(1, round(edge)) for edge in fine / spacing * median], float)
             low = self.configuration(spacing.copy(), size, voxels * self.fingerprint.num_training, batch_dice=False)
             seen = math.prod(low.patch_size)
         return None if low is None or np.prod(median) / voxels < LOWRES_GAIN else low
@@ -243,7 +235,7 @@ class _Draft:
             network=self.network.name,
             memory_gb=self.memory_gb,
             transpose_forward=tuple(order),
-            axes=tuple(fingerprint.axes[axis] for axis in order),
+            axes=self.axes,
             channel_names=fingerprint.channel_names,
             labels=fingerprint.labels,
             intensities=fingerprint.intensities,
@@ -255,18 +247,21 @@ class _Draft:
         return tuple(axis - (3 - rank) for axis in self.mirror_axes if axis >= 3 - rank)
 
     def _smaller(self, topology: Topology, spacing: np.ndarray, median: np.ndarray) -> Topology:
-        """The patch with one step less along the axis on which it sees the largest part of the median scan."""
-        size = list(topology.patch_size)
-        axis = int(np.argsort([edge / whole for edge, whole in zip(size, median)])[-1])
-        # A smaller patch may be halved less often, and then a smaller step is possible: 192 from 256 would skip 224.
-        trial = list(size)
-        trial[axis] -= topology.divisors[axis]
-        if trial[axis] > 0:
-            size[axis] -= self.network.topology(spacing, trial).divisors[axis]
-        if trial[axis] <= 0 or size[axis] <= 0:
-            raise ConfigError(f"--memory_gb={self.memory_gb:g} is too little to train {self.network.name} on any patch of {self.fingerprint.name}. "
-                              "Give more memory, or choose a narrower network.")
-        return self.network.topology(spacing, size)
+        """The patch with a step less along the axis on which it sees the largest part of the median scan, of those with a step left."""
+        for axis in np.argsort([edge / whole for edge, whole in zip(topology.patch_size, median)])[::-1]:
+            # A smaller patch may be halved less often, and then a smaller step is possible: 192 from 256 would skip 224.
+            trial, size = list(topology.patch_size), list(topology.patch_size)
+            trial[axis] -= topology.divisors[axis]
+            if trial[axis] > 0:
+                size[axis] -= self.network.topology(spacing, trial).divisors[axis]
+                return self.network.topology(spacing, size)
+        raise ConfigError(f"--memory_gb={self.memory_gb:g} is too little to train {self.network.name} on any patch of {self.fingerprint.name}. "
+                          "Give more memory, or choose a narrower network.")
+
+
+def _along(axes: Sequence[str], spacing: Sequence[float]) -> list[float]:
+    """A spacing along x, y, z as one along axes of these names; along axes of other names as it is."""
+    return [spacing[CANONICAL_AXES.index(axis)] for axis in axes] if sorted(axes) == sorted(CANONICAL_AXES) else list(spacing)
 
 
 def start_patch(spacing: np.ndarray, median: np.ndarray) -> tuple[float, ...]:
@@ -276,5 +271,5 @@ def start_patch(spacing: np.ndarray, median: np.ndarray) -> tuple[float, ...]:
     """
     inverse = 1 / np.array(spacing)
     rank = len(inverse)
-    edges = [round(edge) for edge in inverse * (START_VOXELS[rank] / np.prod(inverse)) ** (1 / rank)]
+    edges = [max(1, round(edge)) for edge in inverse * (START_VOXELS[rank] / np.prod(inverse)) ** (1 / rank)]
     return tuple(map(float, np.minimum(edges, median[:rank])))

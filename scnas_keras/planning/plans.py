@@ -1,8 +1,6 @@
 """plans.json: how a dataset is prepared, and patch, batch and network for each configuration; for people to read and to edit."""
 
 import dataclasses
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,13 @@ from typing import Any
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.patches.augmentation import Augmentation
+from scnas_keras.planning.documents import entry, read_document, typed, typed_fields
 from scnas_keras.planning.fingerprint import Intensities
 from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan, Resampling
 from scnas_keras.planning.topology import Topology
 
 FORMAT, VERSION = "scnas_keras.plans", 1
+_REMEDY = "To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
 SCHEMES = {
     "ZScoreNormalization": "zscore",
     "CTNormalization": "ct",
@@ -61,11 +61,13 @@ class Configuration:
 
     def __post_init__(self):
         rank, stages = len(self.spacing), len(self.strides)
-        if rank not in (2, 3) or not all(_positive(size) for size in self.spacing):
+        if rank not in (2, 3) or not min(self.spacing) > 0:
             raise DataError(f"spacing needs 2 or 3 numbers of mm above 0, found {list(self.spacing)}")
-        if len(self.patch_size) != rank or not all(isinstance(size, int) and size > 0 for size in self.patch_size):
+        if len(self.patch_size) != rank or min(self.patch_size) < 1:
             raise DataError(f"patch_size needs {rank} whole numbers above 0, found {list(self.patch_size)}")
-        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+        if len(self.median_image_size_in_voxels) != rank:
+            raise DataError(f"median_image_size_in_voxels needs {rank} numbers, found {list(self.median_image_size_in_voxels)}")
+        if self.batch_size < 1:
             raise DataError(f"batch_size must be a whole number above 0, found {self.batch_size}")
         if not 0 <= self.foreground_share <= 1:
             raise DataError(f"foreground_share must be from 0 to 1, found {self.foreground_share}")
@@ -76,6 +78,8 @@ class Configuration:
         if not stages or not all(len(row) == rank for row in (*self.strides, *self.kernel_sizes)) or any(
                 len(rows) != stages for rows in (self.kernel_sizes, self.features_per_stage)):
             raise DataError(f"strides, kernel_sizes and features_per_stage need an entry for each of {stages} stages, of {rank} numbers")
+        if min(*sum(self.strides, ()), *sum(self.kernel_sizes, ()), *self.features_per_stage) < 1:
+            raise DataError("strides, kernel_sizes and features_per_stage must be above 0")
         divisors = self.topology.divisors
         if any(size % divisor for size, divisor in zip(self.patch_size, divisors)):
             raise DataError(f"patch_size {list(self.patch_size)} must be divisible by {list(divisors)}, the product of the strides")
@@ -99,16 +103,8 @@ class Configuration:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Configuration":
-        """Reads what `to_dict` gave; raises DataError, KeyError or TypeError."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise DataError(f"unknown keys {unknown}; known are {sorted(known)}")
-        if missing := sorted(known - set(values) - {"previous_stage"}):
-            raise DataError(f"the keys {missing} are missing")
-        plain = {name: _tuples(value) for name, value in values.items()}
-        plain["resampling"] = Resampling(**values["resampling"])
-        plain["augmentation"] = Augmentation.from_dict(values["augmentation"])
-        return cls(**plain)
+        """Reads what `to_dict` gave; raises DataError, naming the key that is wrong."""
+        return cls(**typed_fields(values, cls, "", {"augmentation": Augmentation.from_dict}))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,52 +195,65 @@ def load_plans(path: str | Path) -> Plans:
         DataError: it can't be read, or an entry is missing or impossible; configuration and key are named.
     """
     path = Path(path).expanduser()
+    content = read_document(path, _REMEDY)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT or content.get("version") != VERSION:
-            raise DataError(f"format {content.get('format')!r}, version {content.get('version')!r}; this program reads {FORMAT}, version {VERSION}")
-        entries = content["configurations"]
-        plans = Plans(
-            dataset=content["dataset"],
-            network=content["network"],
-            memory_gb=content["memory_gb"],
-            transpose_forward=tuple(content["transpose_forward"]),
-            axes=tuple(content["axes"]),
-            channel_names=tuple(content["channel_names"]),
-            labels=content["labels"],
-            intensities=tuple(Intensities(**found) for found in content["foreground_intensities"]),
-            configurations={name: _configuration(name, entries) for name in entries},
-        )
-        if sorted(plans.transpose_forward) != [0, 1, 2]:
-            raise DataError(f"transpose_forward must hold 0, 1 and 2, found {list(plans.transpose_forward)}")
-        return plans
-    except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror}). Make it with: python -m scnas_keras.plan") from error
-    except KeyError as error:
-        raise DataError(f"{path}: the key {error} is missing. Make it again with: python -m scnas_keras.plan") from error
-    except (DataError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a usable plan: {str(error).rstrip('.')}. Mend this place, or make the plan again with: python -m scnas_keras.plan") from error
+        return _parse(content)
+    except DataError as error:
+        raise DataError(f"{path}: not a usable plan: {str(error).rstrip('.')}. Mend this place. {_REMEDY}") from error
 
 
-def _configuration(name: str, entries: Mapping[str, Mapping[str, Any]], inherited: tuple[str, ...] = ()) -> Configuration:
+def _parse(content: Mapping[str, Any]) -> Plans:
+    if content.get("format") != FORMAT or content.get("version") != VERSION:
+        raise DataError(f"format {content.get('format')!r}, version {content.get('version')!r}; this program reads {FORMAT}, version {VERSION}")
+    entries = entry(content, "configurations", dict)
+    plans = Plans(
+        dataset=entry(content, "dataset", str),
+        network=entry(content, "network", str),
+        memory_gb=entry(content, "memory_gb", float),
+        transpose_forward=entry(content, "transpose_forward", tuple[int, int, int]),
+        axes=entry(content, "axes", tuple[str, str, str]),
+        channel_names=entry(content, "channel_names", tuple[str, ...]),
+        labels=_tuples(entry(content, "labels", dict)),
+        intensities=entry(content, "foreground_intensities", tuple[Intensities, ...]),
+        configurations={name: _configuration(name, entries) for name in entries},
+    )
+    _check_whole(plans)
+    return plans
+
+
+def _check_whole(plans: Plans) -> None:
+    """Raises DataError unless the parts of a plan belong together."""
+    if sorted(plans.transpose_forward) != [0, 1, 2]:
+        raise DataError(f"transpose_forward must hold 0, 1 and 2, found {list(plans.transpose_forward)}")
+    channels = len(plans.channel_names)
+    if not channels or len(plans.intensities) != channels:
+        raise DataError(f"foreground_intensities must have an entry for each of {channels} channel_names, found {len(plans.intensities)}")
+    if not plans.configurations:
+        raise DataError("configurations is empty")
+    for name, configuration in plans.configurations.items():
+        if len(configuration.normalization_schemes) != channels:
+            raise DataError(f"configuration {name}: normalization_schemes must have an entry for each of {channels} channel_names, found "
+                            f"{list(configuration.normalization_schemes)}")
+        if configuration.previous_stage not in (None, *plans.configurations):
+            raise DataError(f"configuration {name}: previous_stage is {configuration.previous_stage}, which is no configuration")
+
+
+def _configuration(name: str, entries: Mapping[str, Any]) -> Configuration:
     try:
         return Configuration.from_dict(_inherit(name, entries))
-    except (DataError, TypeError, ValueError) as error:
+    except DataError as error:
         raise DataError(f"configuration {name}: {error}") from error
 
 
-def _inherit(name: str, entries: Mapping[str, Mapping[str, Any]], below: tuple[str, ...] = ()) -> dict[str, Any]:
+def _inherit(name: str, entries: Mapping[str, Any], below: tuple[str, ...] = ()) -> dict[str, Any]:
     """A configuration's entries over those of the configuration that it inherits from."""
     if name in below or name not in entries:
         raise DataError(f"inherits_from: {' -> '.join((*below, name))} leads to {'itself' if name in below else 'no configuration'}")
-    own = dict(entries[name])
-    parent = own.pop("inherits_from", None)
+    own = dict(typed(entries[name], dict, "it"))
+    parent = typed(own.pop("inherits_from", None), str | None, "inherits_from")
     return own if parent is None else _inherit(parent, entries, (*below, name)) | own
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _positive(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+def _tuples(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Labels with the values of regions as tuples, as a fingerprint has them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in labels.items()}

@@ -11,9 +11,9 @@ from scnas_keras.spaces.operations import IDENTITY, ZERO
 from scnas_keras.spaces.space import CELL_INPUTS, CellPlan, SearchSpace
 
 
-DERIVED_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8)
+DERIVED_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8, is_limit=True)
 """Measured on CPU in float32: 14 to 16 bytes an element in training, above 1.8 GiB (32^3, 64^3 and 96^3, stem 32, Adam)."""
-SUPERNET_REFERENCE = Reference(2.3e9, 1, 8, fixed_gigabytes=1.6)
+SUPERNET_REFERENCE = Reference(2.3e9, 1, 8, fixed_gigabytes=1.6, is_limit=True)
 """Measured on CPU in float32: 3 bytes an element, above 1.6 GiB (64^3 and 128^3, stem 48, with and without recomputing);
 under 4 because half of the drawn operations are no convolutions and keep nothing."""
 

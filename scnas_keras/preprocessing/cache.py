@@ -5,7 +5,9 @@
         hippocampus_001-9c04.../            one folder per case and state of its files; see `prepared_case`
 
 A case's folder is filled under a temporary name and then renamed, so that a folder under its own name is complete, and
-runs that prepare the same case at once both end with the same.
+runs that prepare the same case at once both end with the same. One that was damaged later (cut, or a file removed) is
+made again. The state of a case's files is their place, size and time of change: a file replaced by another of the same
+size and time isn't noticed.
 """
 
 import contextlib
@@ -21,6 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from absl import logging
+
 from scnas_keras.data.sources import source_digest
 from scnas_keras.data.cases import Case, Task
 from scnas_keras.data.tasks import load_label
@@ -30,13 +34,13 @@ from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.planning.preprocessing_plan import PreprocessingPlan
 from scnas_keras.preprocessing.budget import check_disk, disk_advice, memory_needed
-from scnas_keras.preprocessing.prepared_case import OUTSIDE, STORAGES, PreparedCase, write_case
+from scnas_keras.preprocessing.prepared_case import OUTSIDE, STORAGES, PreparedCase, is_whole, write_case
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
 from scnas_keras.verification.checks import verify_voxels
 
 __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER = 24 * 3600.0
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -75,15 +79,22 @@ def prepare(task: Task, plan: PreprocessingPlan, cache_dir: str | Path, processe
                           ) from error
     _remove_abandoned(folder)
     prepared = [PreparedCase(case.name, _case_folder(folder, case)) for case in task.cases]
-    todo = tuple(case for case, done in zip(task.cases, prepared) if not done.folder.is_dir())
+    todo = tuple(case for case, done in zip(task.cases, prepared) if not is_whole(done.folder))
+    damaged = [done.name for done in prepared if done.folder.is_dir() and not is_whole(done.folder)]
+    if damaged:
+        logging.warning("%s: %d cases are damaged and are prepared again: %s", folder, len(damaged),
+                        ", ".join(damaged[:5]))
     if todo:
+        if not os.access(folder, os.W_OK):
+            raise ConfigError(f"--cache_dir={cache_dir}: {len(todo)} cases have to be prepared, but {folder} can't be "
+                              "written. Choose another folder.")
         check_disk(todo, plan, storage, folder)
         if not (folder / "plan.json").exists():
             write_text(folder / "plan.json", plan.to_json())
         work = functools.partial(_prepare_case, task=dataclasses.replace(task, cases=(), test_cases=()), plan=plan,
                                  folder=folder, storage=storage)
         map_cases(work, todo, f"Preparing {task.name}", memory_needed(todo, plan), processes, progress)
-    changed = [case.name for case in prepared if not case.folder.is_dir()]
+    changed = [case.name for case in prepared if not is_whole(case.folder)]
     if changed:
         raise DataError(f"{task.root}: the files of {', '.join(changed[:5])} ({len(changed)} cases) changed while they "
                         "were read. Start again when nothing writes to the folder any more.")
@@ -92,8 +103,9 @@ def prepare(task: Task, plan: PreprocessingPlan, cache_dir: str | Path, processe
 
 def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path, storage: str) -> None:
     target = _case_folder(folder, case)
-    if target.is_dir():  # another run was faster
+    if is_whole(target):  # another run was faster
         return
+    _remove(target)
     label = load_label(task, case)  # before the image, since reading it takes the most memory
     volume = read_image(case.images)
     if volume.array.shape[3] != len(task.channel_names) or volume.array.shape[:3] != label.shape:
@@ -114,6 +126,15 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
             raise
         raise DataError(f"{case.images[0]}: its prepared files can't be written to {folder} ({error.strerror}; "
                         f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free). {disk_advice(storage)}") from error
+
+
+def _remove(target: Path) -> None:
+    """Removes a damaged case, if it's there: away under its name at once, so that no half of it is ever seen."""
+    if target.is_dir():
+        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
+        with contextlib.suppress(FileNotFoundError):  # another run was faster
+            os.rename(target, partial / target.name)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _store(target: Path, fill) -> None:

@@ -3,7 +3,7 @@
     image.npy           float16 or float32 [a, b, c, channels], normalised
     label.npy           uint8 [a, b, c]; `OUTSIDE` marks background outside of the nonzero mask, where the plan uses it
     foreground.npy      int32 [n, 3], voxels of each class, ordered by class
-    meta.json           source files, the crop that leads back to the scan, voxels listed per class
+    meta.json           source files, the crop that leads back to the scan, voxels listed per class, the arrays' bytes
 
 Arrays are in the plan's axes. float16 keeps 11 bits of a number, so that rounding to it changes a value by 2^-11 of its
 size at most: an intensity of 2 standard deviations by 0.001 of them, far less than a scan's noise.
@@ -25,6 +25,7 @@ from scnas_keras.preprocessing.foreground import foreground_index
 from scnas_keras.preprocessing.scans import Preprocessed
 
 OUTSIDE = 255
+ARRAYS = ("image.npy", "label.npy", "foreground.npy")
 STORAGES = ("float16", "float32")
 _SLAB_VOXELS = 2**20
 
@@ -93,12 +94,21 @@ def write_case(folder: Path, case: Case, scan: Preprocessed, label: np.ndarray, 
     if scan.outside is not None:
         label[scan.outside & (label == 0)] = OUTSIDE
     voxels, listed = foreground_index(label, classes, case.name)
+    for name, array, dtype in zip(ARRAYS, (scan.image, label, voxels), (storage, label.dtype, voxels.dtype)):
+        write_file(folder / name, functools.partial(_write_array, array=array, dtype=np.dtype(dtype)))
     meta = {"name": case.name, "images": list(map(str, case.images)), "label": str(case.label), "shape": label.shape,
-            "foreground": listed, "crop": dataclasses.asdict(scan.crop)}
-    write_file(folder / "image.npy", functools.partial(_write_array, array=scan.image, dtype=np.dtype(storage)))
-    write_file(folder / "label.npy", functools.partial(_write_array, array=label, dtype=label.dtype))
-    write_file(folder / "foreground.npy", functools.partial(_write_array, array=voxels, dtype=voxels.dtype))
+            "foreground": listed, "crop": dataclasses.asdict(scan.crop),
+            "bytes": {name: (folder / name).stat().st_size for name in ARRAYS}}
     write_file(folder / "meta.json", lambda file: file.write((json.dumps(meta, indent=2) + "\n").encode()))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a case's files are there, each as long as it was when it was written."""
+    try:
+        sizes = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["bytes"]
+        return all((folder / name).stat().st_size == sizes[name] for name in ARRAYS)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -109,7 +109,7 @@ def _declared_counts(task: Task) -> list[Finding]:
     content = json.loads(file.read_text(encoding="utf-8-sig"))
     counts = {"numTraining": len(task.cases), "numTest": len(task.test_cases)}
     return [Finding("declared_count", None, file, f"{key} is {content[key]}, but there are {count}")
-            for key, count in counts.items() if key in content and content[key] != count]
+            for key, count in counts.items() if key in content and str(content[key]) != str(count)]
 
 
 def _small_structures(scans: Sequence[Scan], task: Task, target: Sequence[float] | None) -> list[Finding]:

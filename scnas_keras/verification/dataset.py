@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scnas_keras.data.cases import Case, Task
 from scnas_keras.data.workers import map_cases
+from scnas_keras.errors import DataError
 from scnas_keras.verification.across import header_comparisons, median_spacing, shared_patients, voxel_comparisons
 from scnas_keras.verification.findings import Finding
 from scnas_keras.verification.images import image_comparisons
@@ -17,12 +18,11 @@ from scnas_keras.verification.scan import Scan, memory, read_headers, read_voxel
 
 def verify_dataset(root: Path, spacing: Sequence[float] | None = None, group_pattern: str | None = None,
                    processes: int | None = None, progress: bool = True) -> Report:
-    """Finds all that is wrong or doubtful in a dataset's folder; arguments and errors as `verify_task`.
-
-    Raises:
-        DataError: what stands in the folder can't be read as a dataset at all.
-    """
-    task, findings = load_present(root)
+    """Finds all that is wrong or doubtful in a dataset's folder; arguments and errors as `verify_task`."""
+    try:
+        task, findings = load_present(root)
+    except DataError as error:
+        return Report(root, 0, (Finding("dataset", None, None, str(error)),), {})
     report = verify_task(task, spacing, group_pattern, processes, progress)
     return dataclasses.replace(report, findings=(*findings, *report.findings))
 
@@ -68,5 +68,5 @@ def _read(cases: Sequence[Case], task: Task, title: str, processes: int | None, 
 
 
 def _unread(case: Case, problem: str) -> Scan:
-    """What is kept of a case whose voxels couldn't be read, for lack of memory most likely."""
-    return Scan(case, (Finding("unreadable", case.name, case.images[0], problem),))
+    """What is kept of a case whose voxels couldn't be read: files at fault are findings already, so memory ran out."""
+    return Scan(case, (Finding("memory", case.name, case.images[0], problem.removeprefix(f"{case.images[0]}: ")),))

@@ -29,10 +29,14 @@ class Kind:
 
 
 KINDS = {kind.key: kind for kind in (
+    Kind("dataset", ERROR, "the folder can't be read as a dataset",
+         "Mend this first; its scans can only be verified then."),
     Kind("missing", ERROR, "files are missing",
          "Unpack the download again, or take these cases out of the dataset."),
     Kind("unreadable", ERROR, "files that can't be read",
          "Download or export these files again."),
+    Kind("memory", ERROR, "cases that memory didn't suffice for or a process died of, with voxels not verified",
+         "Verify them with more memory free; training needs more than this. A process may also die of damaged files."),
     Kind("channels", ERROR, "number of channels differs from the declared one",
          'Correct "modality" (or "channel_names") in dataset.json, or export the missing channels.'),
     Kind("mixed_channels", ERROR, "number of channels differs among cases",
@@ -44,7 +48,7 @@ KINDS = {kind.key: kind for kind in (
     Kind("affines", ERROR, f"image and label lie in different places (more than {AFFINE_TOLERANCE} mm apart)",
          "If they look aligned voxel by voxel, --fix=header --fixed_dir=DIR writes a copy of the dataset whose labels "
          "have their image's header; otherwise resample the label."),
-    Kind("spacing", ERROR, "spacing isn't positive",
+    Kind("spacing", ERROR, "spacing isn't positive, or the axes don't span a volume",
          "Mend the header, for example by converting from DICOM again."),
     Kind("not_finite", ERROR, "voxels are NaN or infinite",
          "Replace them, for example by 0, or take the case out of the dataset."),

@@ -113,11 +113,12 @@ def _renumbered(labels: dict, mapping: dict[int, int]) -> dict:
 def _stored_values(case: Case) -> tuple[float, ...]:
     """The values in a label file, before rounding."""
     values, counts = value_counts(stored_label(case.label)[0])
-    off = np.abs(values - np.round(values)) > ROUNDING
+    with np.errstate(invalid="ignore"):
+        off = ~(np.abs(values - np.round(values)) <= ROUNDING)  # also NaN and infinite ones
     if off.any():
         raise DataError(f"{case.label.name}: {counts[off].sum()} voxels are farther than {ROUNDING} from whole "
-                        f"numbers, for example {values[off][0]:g}. It was resampled with interpolation; do that again "
-                        "with nearest-neighbour.")
+                        f"numbers, for example {values[off][0]:g}. If it was resampled with interpolation, do that "
+                        "again with nearest-neighbour; otherwise export it again.")
     return tuple(values.tolist())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from scnas_keras.data.cases import Case, Task
 from scnas_keras.errors import DataError
-from scnas_keras.formats.geometry import AFFINE_TOLERANCE, Header, affine_distance
+from scnas_keras.formats.geometry import AFFINE_TOLERANCE, Header, affine_distance, is_invertible
 from scnas_keras.formats.volumes import read_header
 from scnas_keras.verification.findings import Finding
 
@@ -48,8 +48,8 @@ def read_grid(case: Case, task: Task) -> tuple[Grid | None, list[Finding]]:
             headers[path] = read_header(path)
         except DataError as error:
             findings.append(_unreadable(case, path, error))
-    flat = [path for path, header in headers.items() if not _has_volume(header)]
-    findings += [Finding("spacing", case.name, path, f"{headers[path].spacing} mm") for path in flat]
+    flat = {path: problem for path, header in headers.items() if (problem := _no_volume(header))}
+    findings += [Finding("spacing", case.name, path, problem) for path, problem in flat.items()]
     images = [headers[path] for path in case.images if path in headers and path not in flat]
     if len(images) < len(case.images):
         return None, findings
@@ -101,6 +101,12 @@ def _difference(first: Header, second: Header) -> tuple[str, str] | None:
     return ("affines", f"{distance:.3g} mm off") if distance > AFFINE_TOLERANCE else None
 
 
-def _has_volume(header: Header) -> bool:
-    spacing = np.array(header.spacing)
-    return bool(np.isfinite(spacing).all() and (spacing > 0).all())
+def _no_volume(header: Header) -> str | None:
+    """Why a header's affine gives no volume."""
+    if is_invertible(header.affine):
+        return None
+    sizes = np.array(header.spacing)
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        return f"{header.spacing} mm"
+    return (f"the affine {header.affine.tolist()} isn't finite" if not np.isfinite(header.affine).all() else
+            f"the affine {header.affine.tolist()} puts its axes in one plane")

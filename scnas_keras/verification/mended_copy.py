@@ -36,6 +36,8 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
         yield partial
         partial.chmod(0o755)
         partial.rename(target)
+    except DataError as error:  # about a file of the dataset, that the user knows under its own folder
+        raise DataError(str(error).replace(str(partial), str(source))) from error
     except OSError as error:
         raise DataError(f"{target}: the copy couldn't be written ({error}). Give --fixed_dir a place that you may "
                         "write to, with enough room.") from error

@@ -6,7 +6,8 @@ from pathlib import Path
 from scnas_keras.data.cases import Task
 from scnas_keras.data.dataset_json import channel_names, read_json
 from scnas_keras.data.layout_decathlon import load_decathlon
-from scnas_keras.data.layout_nnunet import group_channels, load_nnunet
+from scnas_keras.data.layout_nnunet import group_channels, listed_cases, load_nnunet
+from scnas_keras.data.layout_pictures import is_pictures_layout, load_pictures, unpaired
 from scnas_keras.data.tasks import load_task
 from scnas_keras.formats.endings import ENDINGS, ending_of, strip_ending
 from scnas_keras.verification.findings import Finding
@@ -16,15 +17,18 @@ def load_present(root: Path) -> tuple[Task, list[Finding]]:
     """The task of those labelled cases that have all their files, and what is missing or belongs to no case.
 
     Raises:
-        DataError: as `load_task`, but for missing files in the layouts of the Decathlon and of nnU-Net only if no case
-            is complete.
+        DataError: as `load_task`, but for missing files only if no case is complete.
     """
     file = root / "dataset.json"
     content = read_json(file) if file.is_file() else {}
     if isinstance(content.get("training"), list):
         return _decathlon(root, content)
-    if content.get("file_ending") in ENDINGS and "dataset" not in content:
+    if isinstance(content.get("dataset"), dict):
+        return _listed(root, content)
+    if content.get("file_ending") in ENDINGS:
         return _nnunet(root, content)
+    if is_pictures_layout(root) and not {"training", "dataset", "file_ending"} & content.keys():
+        return _pictures(root, content or None)
     return load_task(root), []
 
 
@@ -78,6 +82,24 @@ def _nnunet(root: Path, content: dict) -> tuple[Task, list[Finding]]:
             present[name] = {"images": [f"imagesTr/{found[channel]}{ending}" for channel in sorted(found)],
                              "label": f"labelsTr/{name}{ending}"}
     return (load_nnunet(root, content | {"dataset": present}) if findings and present else load_task(root)), findings
+
+
+def _listed(root: Path, content: dict) -> tuple[Task, list[Finding]]:
+    findings, present = [], {}
+    for case in listed_cases(root / "dataset.json", content["dataset"]):
+        missing = [path for path in case.files if not path.exists()]
+        findings += [Finding("missing", case.name, path, "dataset.json lists it") for path in missing]
+        if not missing:
+            present[case.name] = content["dataset"][case.name]
+    return (load_nnunet(root, content | {"dataset": present}) if findings and present else load_task(root)), findings
+
+
+def _pictures(root: Path, content: dict | None) -> tuple[Task, list[Finding]]:
+    images, masks = unpaired(root)
+    findings = [Finding("missing", strip_ending(path.name), path, "it has no mask of the same name") for path in images]
+    findings += [Finding("missing", strip_ending(path.name), path, "it has no image of the same name")
+                 for path in masks]
+    return load_pictures(root, content, tolerant=True), findings
 
 
 def _names(folder: Path, ending: str) -> list[str]:

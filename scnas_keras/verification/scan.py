@@ -9,7 +9,7 @@ import numpy as np
 from scnas_keras.data.cases import Case, Task
 from scnas_keras.data.tasks import load_label
 from scnas_keras.errors import DataError
-from scnas_keras.formats.volumes import Geometry, read_image, read_label
+from scnas_keras.formats.volumes import Geometry, read_image, read_label, read_values
 from scnas_keras.verification.findings import Finding
 from scnas_keras.verification.grids import Grid, read_grid, without_path
 from scnas_keras.verification.voxels import (ImageFacts, Structure, image_facts, image_findings, label_findings,
@@ -52,6 +52,8 @@ def read_voxels(case: Case, task: Task, broken: frozenset[Path] = frozenset()) -
         case: the case; without a label for a test image.
         task: its task (of which `cases` aren't needed).
         broken: files that aren't opened, since their headers told enough.
+
+    Raises MemoryError: then the case is read again with nothing beside it, or told to be too big.
     """
     findings, label, volume = [], None, None
     # The label comes first: reading it takes several times the memory it needs afterwards.
@@ -60,20 +62,23 @@ def read_voxels(case: Case, task: Task, broken: frozenset[Path] = frozenset()) -
     if not broken.intersection(case.images):
         try:
             volume = read_image(case.images)
-        except (DataError, OSError, MemoryError) as error:
+        except (DataError, OSError) as error:
             findings.append(_unreadable(case, case.images[0], error))
     image = None if volume is None else volume.array
     if label is not None:
         findings += label_findings(case, label, image, task)
+    elif findings and image is not None and _is_copy(case.label, image):
+        findings = [Finding("label_is_image", case.name, case.label, "equal to its image in every voxel")]
     if image is None:
         return Scan(case, tuple(findings))
     found = None
-    no_classes = {"fractional", "label_is_image"} & {finding.key for finding in findings}
+    no_classes = {"fractional", "label_is_image", "not_finite"} & {finding.key for finding in findings}
     if label is not None and label.shape == image.shape[:3] and not no_classes:
         findings += outside_findings(case, label, image, task)
         found = structures(label, volume.spacing, task)
-    findings += image_findings(case, image, task)
-    sound = all(finding.key != "not_finite" for finding in findings)
+    of_image = image_findings(case, image, task)
+    sound = all(finding.key != "not_finite" for finding in of_image)
+    findings += of_image
     return Scan(case, tuple(findings), image=image_facts(image) if sound else None, structures=found)
 
 
@@ -83,7 +88,7 @@ def memory(scans: Sequence[Scan]) -> int:
 
 
 def stored_label(path: Path) -> tuple[np.ndarray, Geometry]:
-    """A label file's own values [x, y, z], as float32 where they aren't whole numbers.
+    """A label file's own values [x, y, z], as float64 where they aren't whole numbers.
 
     Raises DataError if the file can't be read as a label for another reason.
     """
@@ -91,24 +96,32 @@ def stored_label(path: Path) -> tuple[np.ndarray, Geometry]:
         return read_label(path)
     except DataError as error:
         try:
-            volume = read_image(path)
+            array, geometry = read_values(path)
         except DataError:
             raise error from None
-        if volume.array.shape[3] > 1 or (volume.array == np.round(volume.array)).all():  # fractions weren't the reason
+        if (array == np.round(array)).all() and np.isfinite(array).all():  # fractions weren't the reason
             raise
-        return volume.array[..., 0], volume.geometry
+        return array, geometry
 
 
 def _read_label(case: Case, task: Task) -> tuple[np.ndarray | None, list[Finding]]:
-    """The label in the task's values; in its own as float32 where these aren't whole numbers, for them to be told."""
+    """The label in the task's values; in its own as float64 where these aren't whole numbers, for them to be told."""
     try:
         return load_label(task, case), []
-    except (DataError, OSError, MemoryError) as error:
+    except (DataError, OSError) as error:
         problem = error
     try:
         return stored_label(case.label)[0], []
-    except (DataError, OSError, MemoryError):
+    except (DataError, OSError):
         return None, [_unreadable(case, case.label, problem)]
+
+
+def _is_copy(path: Path, image: np.ndarray) -> bool:
+    """Whether a file that can't be read as a label, for its channels, holds the image."""
+    try:
+        return np.array_equal(read_image(path).array, image)
+    except (DataError, OSError):
+        return False
 
 
 def _unreadable(case: Case, path: Path, error: Exception) -> Finding:

@@ -58,6 +58,9 @@ def image_findings(case: Case, image: np.ndarray, task: Task) -> list[Finding]:
 
 def label_findings(case: Case, label: np.ndarray, image: np.ndarray | None, task: Task) -> list[Finding]:
     """Values of `label` [x, y, z] that no label should have; `image` [x, y, z, channels] is None if unreadable."""
+    broken = label.size - np.count_nonzero(np.isfinite(label)) if label.dtype.kind == "f" else 0
+    if broken:
+        return [Finding("not_finite", case.name, case.label, f"the label has {broken} voxels that are NaN or infinite")]
     values, counts = value_counts(label)
     if image is not None and image.shape[:3] != label.shape:
         image = None

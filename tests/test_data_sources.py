@@ -1,0 +1,37 @@
+"""What counts as a change of a case's files."""
+
+import os
+
+import pytest
+
+from scnas_keras.data.cases import Case
+from scnas_keras.data.sources import source_digest
+
+
+@pytest.fixture
+def case(tmp_path):
+    """A MetaImage header that names the file of its voxels, a folder of slices, and a label."""
+    (tmp_path / "a.mhd").write_text("ObjectType = Image\nDimSize = 2 2 2\nElementDataFile = a.raw\n")
+    (tmp_path / "series").mkdir()
+    for name in ("a.raw", "series/1.dcm", "series/2.dcm", "label.nii.gz"):
+        (tmp_path / name).write_bytes(b"12345678")
+    return Case("a", (tmp_path / "a.mhd", tmp_path / "series"), tmp_path / "label.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["a.mhd", "a.raw", "series/2.dcm", "label.nii.gz"])
+def test_every_file_of_a_case_counts(case, tmp_path, name):
+    before = source_digest(case)
+    assert source_digest(case) == before
+    os.utime(tmp_path / name, ns=(0, 0))
+    changed = source_digest(case)
+    assert changed != before
+    with (tmp_path / name).open("ab") as file:
+        file.write(b"\n")
+    os.utime(tmp_path / name, ns=(0, 0))
+    assert source_digest(case) not in (before, changed)
+
+
+def test_a_header_without_a_file_of_voxels_stands_for_itself(case, tmp_path):
+    for text in ("ElementDataFile = LOCAL\n", "ElementDataFile = gone.raw\n", ""):
+        (tmp_path / "a.mhd").write_text(text)
+        assert len(source_digest(case)) == 16
