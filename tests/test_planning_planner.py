@@ -12,7 +12,8 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.planning.fingerprint import Fingerprint, Intensities, load_fingerprint
 from scnas_keras.planning.footprints import ResidualEncoderUNet, UNet
 from scnas_keras.planning.networks import warn_of_memory
-from scnas_keras.planning.planner import Wishes, make_plans, target_spacing
+from scnas_keras.planning.planner import Wishes, make_plans
+from scnas_keras.planning.rules import target_spacing
 from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.spaces.space import SCNAS
 

@@ -18,25 +18,15 @@ from scnas_keras.planning.fingerprint import CANONICAL_AXES, Fingerprint
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.plans import Configuration, Plans
 from scnas_keras.planning.preprocessing_plan import Resampling, parse_spacing
+from scnas_keras.planning.rules import median_size, normalization_schemes, start_patch, target_spacing, transpose_forward
 from scnas_keras.planning.topology import Topology
 
 RULES = ("nnunet", "scnas")
-ANISOTROPY = 3.0  # an axis this many times coarser (and shorter) than the others is treated on its own
-COARSE_PERCENTILE = 10
-START_VOXELS = {2: 2048**2, 3: 256**3}
 LOWRES_SHARE = 0.25  # a patch that sees less than this of the median scan asks for a low resolution
 LOWRES_STEP = 1.03
 LOWRES_GAIN = 2.0  # voxels that the low resolution must save at least
-MASK_BELOW = 0.75  # relative size after cropping under which intensities are normalised over the nonzero voxels
 FOREGROUND_SHARE = 0.5  # nnU-Net asks for a third and at its usual batch of two gets a half
 SCNAS_SPACING, SCNAS_PATCH = 0.7, 128
-_SCHEME_OF_CHANNEL = {
-    "ct": "CTNormalization",
-    "nonorm": "NoNormalization",
-    "zscore": "ZScoreNormalization",
-    "rescale_to_0_1": "RescaleTo01Normalization",
-    "rgb_to_0_1": "RGBTo01Normalization",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,44 +105,6 @@ def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray
     topology = network.topology(target, (SCNAS_PATCH,) * 3)
     sized = Sized(topology, draft.batch_size(topology, float(np.prod(median)) * fingerprint.num_training))
     return draft.plans({"3d_fullres": draft.fill(target, median, sized, batch_dice=False)})
-
-
-def target_spacing(fingerprint: Fingerprint) -> np.ndarray:
-    """The spacing [3] that scans are resampled to, mm along the fingerprint's axes.
-
-    The median; but an axis that is over three times coarser than the others, and three times shorter in voxels, takes its 10th
-    percentile, so that most scans need no invented slices, though nothing finer than the other axes.
-    """
-    spacings = np.array(fingerprint.spacings)
-    target, size = np.median(spacings, axis=0), np.median(fingerprint.shapes, axis=0)
-    coarse = int(np.argmax(target))
-    others = [axis for axis in range(3) if axis != coarse]
-    finest_allowed = max(target[others])
-    if target[coarse] > ANISOTROPY * finest_allowed and size[coarse] * ANISOTROPY < min(size[others]):
-        target[coarse] = np.percentile(spacings[:, coarse], COARSE_PERCENTILE)
-        if target[coarse] < finest_allowed:
-            target[coarse] = finest_allowed + 1e-5
-    return target
-
-
-def transpose_forward(target: Sequence[float]) -> list[int]:
-    """The order of axes in the plan: the coarsest first, the others as they were."""
-    coarse = int(np.argmax(target))
-    return [coarse, *(axis for axis in range(3) if axis != coarse)]
-
-
-def median_size(fingerprint: Fingerprint, target: np.ndarray) -> np.ndarray:
-    """Median size [3] of the cropped scans at the target spacing, voxels along the fingerprint's axes."""
-    sizes = [[max(1, round(old / new * size)) for size, old, new in zip(shape, spacing, target)]
-             for shape, spacing in zip(fingerprint.shapes, fingerprint.spacings)]
-    return np.median(sizes, axis=0)
-
-
-def normalization_schemes(fingerprint: Fingerprint) -> tuple[tuple[str, ...], tuple[bool, ...]]:
-    """Per channel, by its name: the scheme, and whether it looks at nonzero voxels only."""
-    schemes = tuple(_SCHEME_OF_CHANNEL.get(name.strip().casefold(), "ZScoreNormalization") for name in fingerprint.channel_names)
-    mostly_cropped = fingerprint.relative_size < MASK_BELOW
-    return schemes, tuple(mostly_cropped and scheme == "ZScoreNormalization" for scheme in schemes)
 
 
 class _Draft:
@@ -262,14 +214,3 @@ class _Draft:
 def _along(axes: Sequence[str], spacing: Sequence[float]) -> list[float]:
     """A spacing along x, y, z as one along axes of these names; along axes of other names as it is."""
     return [spacing[CANONICAL_AXES.index(axis)] for axis in axes] if sorted(axes) == sorted(CANONICAL_AXES) else list(spacing)
-
-
-def start_patch(spacing: np.ndarray, median: np.ndarray) -> tuple[float, ...]:
-    """A patch as cubic in mm as can be, of some 256^3 voxels (2048^2 in 2D), nowhere larger than the median scan.
-
-    Medians may lie between two whole numbers; a topology rounds up.
-    """
-    inverse = 1 / np.array(spacing)
-    rank = len(inverse)
-    edges = [max(1, round(edge)) for edge in inverse * (START_VOXELS[rank] / np.prod(inverse)) ** (1 / rank)]
-    return tuple(map(float, np.minimum(edges, median[:rank])))
