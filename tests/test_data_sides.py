@@ -33,6 +33,23 @@ def test_classes_in_pairs_keep_the_side_axis_from_being_mirrored():
         assert "left kidney/right kidney" in message and "--mirror_axes=x,y,z" in message
 
 
+@pytest.mark.parametrize("names, axis, pair, left_over", [
+    (["background", "Anterior", "Posterior"], "y", ("Anterior", "Posterior"), (0, 2)),
+    (["upper lobe", "lower lobe", "nodule"], "z", ("upper lobe", "lower lobe"), (0, 1)),
+    (["vertebra_superior", "vertebra_inferior"], "z", ("vertebra_superior", "vertebra_inferior"), (0, 1)),
+])
+def test_other_sides_keep_their_axis_from_being_mirrored(names, axis, pair, left_over):
+    assert side_pairs(names, axis) == [pair] and side_pairs(names) == []
+    found, message = mirror_axes(names, tuple("xyz"), "auto")
+    assert found == left_over and "/".join(pair) in message
+
+
+def test_sides_of_several_axes_are_told_together():
+    names = ["upper_lobe_left", "lower_lobe_left", "upper_lobe_right", "lower_lobe_right"]
+    found, message = mirror_axes(names, tuple("zxy"), "auto")
+    assert found == (2,) and "from left to right or from top to bottom" in message
+
+
 def test_axes_that_may_go_from_left_to_right_are_not_mirrored():
     names, axes = ["left kidney", "right kidney"], ("2", "0", "1")
     found, message = mirror_axes(names, axes, "auto")

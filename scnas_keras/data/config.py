@@ -45,8 +45,8 @@ class PlanningConfig(TaskConfig):
         "2018 in the plan scnas.", "Plan", choices=("2018", "v2", "none"), of_task=True,
     )  # fmt: skip
     mirror_axes: str = option(
-        "auto", "Axes along which patches are flipped: some of x,y,z, or none. auto: all, but not x (left and right) if the classes come in "
-        "left and right pairs.", "Plan", of_task=True,
+        "auto", "Axes along which patches are flipped: some of x,y,z, or none. auto: all, but not x if classes come in pairs of "
+        "left and right, nor y for anterior and posterior, nor z for superior and inferior.", "Plan", of_task=True,
     )  # fmt: skip
 
 
