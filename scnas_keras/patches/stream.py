@@ -1,7 +1,6 @@
 """The stream of a sampler's patches as a `tf.data.Dataset`."""
 
-import os
-
+from scnas_keras.data.memory import usable_cpus
 from scnas_keras.patches.sampler import PatchSampler
 
 BATCHES_AHEAD = 2
@@ -32,9 +31,5 @@ def patch_dataset(sampler: PatchSampler, batch_size: int, start: int, count: int
 
     channels = sampler.num_channels
     items = tf.data.Dataset.range(start * batch_size, (start + count) * batch_size)
-    items = items.map(load, num_parallel_calls=threads or _cpus(), deterministic=True)
+    items = items.map(load, num_parallel_calls=threads or usable_cpus(), deterministic=True)
     return items.batch(batch_size, drop_remainder=True).prefetch(BATCHES_AHEAD)
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
