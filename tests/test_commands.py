@@ -25,6 +25,7 @@ HELP = {
     "scnas_keras.search": ("--task", "--data_dir", "--workdir", "--budget_minutes", "--patch_size", "--flagfile", "phantom"),
     "scnas_keras.retrain": ("--task", "--genotype", "--workdir", "--epochs", "--fold"),
     "scnas_keras.predict": ("--model", "--image", "--output", "--mirror"),
+    "scnas_keras.assess": ("--workdir", "--random", "--retrain_minutes", "--data_dir"),
     "tools/derive": ("--genotype", "--channels", "--classes", "--output"),
     "tools/export": ("--model", "--output", "tf.saved_model.load"),
     "tools/cost": ("--network", "--patch_size", "--json"),
@@ -79,9 +80,9 @@ def test_of_a_flag_given_twice_the_later_counts(tmp_path):
     assert parse(SearchConfig, words(f"--flagfile={tmp_path}/flags.cfg", "--epochs=3")).epochs == 3
 
 
-@pytest.mark.parametrize("text, value", [("--recompute", True), ("--norecompute", False), ("--recompute=true", True)])
+@pytest.mark.parametrize("text, value", [("--mirror", True), ("--nomirror", False), ("--mirror=true", True)])
 def test_switches(text, value):
-    assert parse(SearchConfig, words(text)).recompute is value
+    assert parse(PredictConfig, words(text)).mirror is value
 
 
 def test_auto_leaves_a_number_to_the_data_over_the_tasks_flagfile(tmp_path):
@@ -101,7 +102,7 @@ def test_values_have_their_types():
 
 @pytest.mark.parametrize("config_class, changes", [
     (SearchConfig, {}),
-    (SearchConfig, {"spacing": (1.0, 0.7, 2.5), "patch_size": (8, 16, 24), "recompute": True, "workdir": "a b/c"}),
+    (SearchConfig, {"spacing": (1.0, 0.7, 2.5), "patch_size": (8, 16, 24), "memory_mode": "low_memory", "workdir": "a b/c"}),
     (SearchConfig, {"alpha_lr": 1e-5, "weights_lr": 1 / 3, "relaxation": "softmax", "epochs": 1, "budget_minutes": 0.5}),
     (RetrainConfig, {"genotype": "runs/a=b", "data_dir": "~/x,y"}),
 ], ids=["task", "tuples", "numbers", "retrain"])  # fmt: skip

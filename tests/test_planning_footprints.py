@@ -36,7 +36,7 @@ def test_a_derived_networks_elements_are_those_of_its_graph(seed):
 def test_supernets_keep_more_with_more_operations_drawn_and_less_when_they_recompute():
     topology = fixed_topology((32, 32, 32), SCNAS.depth)
     kept, recomputed, everything = (
-        SupernetNetwork(SCNAS, 16, drawn, keep).elements(topology, 1, 2) for drawn, keep in ((2, True), (2, False), (8, True))
+        SupernetNetwork(SCNAS, 16, drawn, low_memory).elements(topology, 1, 2) for drawn, low_memory in ((2, False), (2, True), (8, False))
     )
     assert recomputed < kept < everything
 

@@ -9,11 +9,11 @@ from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.reporting.training_figure import draw_history, history_figure
 
 HISTORY = """\
-epoch,loss,held_out_loss,val_dice,temperature,entropy,seconds
-1,1.5,1.6,,5.0,1.0,60
-2,1.0,nan,0.25,4.0,0.9,61
-3,0.5,0.7,,3.0,0.7,59
-4,0.4,0.6,0.75,2.0,0.4,60
+epoch,loss,held_out_loss,val_dice,temperature,entropy,share_reduction_pool,share_encoder_normal_pool,share_reduction_zero,changes
+1,1.5,1.6,,5.0,1.0,0.5,0.25,0,3
+2,1.0,nan,0.25,4.0,0.9,0.5,0.75,0,2
+3,0.5,0.7,,3.0,0.7,,1,0.5,2
+4,0.4,0.6,0.75,2.0,0.4,0,0,1,0
 """
 
 
@@ -26,16 +26,18 @@ def curves(axes):
 
 
 def test_every_column_is_in_its_panel_and_gaps_are_skipped():
-    loss, dice, temperature, entropy = map(curves, history_figure(history()).axes)
+    loss, dice, edges, operations, temperature = map(curves, history_figure(history()).axes)
     assert loss == {"loss": [[1, 1.5], [2, 1], [3, 0.5], [4, 0.4]], "held out loss": [[1, 1.6], [3, 0.7], [4, 0.6]]}
     assert dice == {"val dice": [[2, 0.25], [4, 0.75]]}
     assert temperature == {"temperature": [[1, 5], [2, 4], [3, 3], [4, 2]]}
-    assert entropy == {"entropy": [[1, 1], [2, 0.9], [3, 0.7], [4, 0.4]]}
+    assert edges == {"entropy": [[1, 1], [2, 0.9], [3, 0.7], [4, 0.4]]}
+    # means over the kinds of cells
+    assert operations == {"pool": [[1, 0.375], [2, 0.625], [3, 1], [4, 0]], "zero": [[1, 0], [2, 0], [3, 0.5], [4, 1]]}
 
 
 def test_panels_without_data_are_left_out_and_keys_may_start_late():
     figure = history_figure([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "entropy": 0.5}])
-    assert [axes.get_title() for axes in figure.axes] == ["Loss", "Annealing"]
+    assert [axes.get_title() for axes in figure.axes] == ["Loss", "Edges"]
     assert curves(figure.axes[1]) == {"entropy": [[2, 0.5]]}
 
 
@@ -44,7 +46,7 @@ def test_files_are_written(name, tmp_path):
     draw_history(history(), tmp_path / name)
     content = (tmp_path / name).read_bytes()
     if name.endswith("png"):
-        assert imread(tmp_path / name).shape == (480, 1800, 4)
+        assert imread(tmp_path / name).shape == (480, 2400, 4)
     else:
         assert b">held out loss<" in content
         draw_history(history(), tmp_path / name)

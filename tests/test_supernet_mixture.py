@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from scnas_keras.spaces.space import SCNAS
-from scnas_keras.supernet.fused_norm import FusedInstanceNorm
 from scnas_keras.supernet.mixture import LOGITS, WEIGHTS, Mixture
 from scnas_keras.supernet.relaxation import Draw
 
@@ -40,11 +39,15 @@ def value_and_gradients(function, *inputs):
 
 
 def traced(mixture, learn):
-    """value_and_gradients of the shared edge as a graph, with the drawn operations as its first input."""
+    """`value_and_gradients` of the shared edge as a graph, with the drawn operations as its first input."""
 
     @tf.function(autograph=False)
     def run(drawn, x, weights, parameters):
-        return value_and_gradients(lambda x, w, p: mixture(x, Draw(drawn, w), p, learn), x, weights, parameters)
+        draw = Draw(drawn, weights)
+        outputs, kept = mixture.forward(x, draw, parameters, keep=True)
+        y = tf.add_n(outputs)
+        dx, dparameters, dweights = mixture.backward(x, draw, parameters, kept, tf.cos(y), None, learn)
+        return y, (dx, dweights, dparameters)
 
     return run
 
@@ -104,8 +107,8 @@ def test_edges_share_one_trace_and_keep_their_own_parameters():
 
     @tf.function(autograph=False)
     def chain(first, second):
-        y = mixture(x, Draw(tf.constant([0, 2]), weights), first, (WEIGHTS,))
-        return mixture(y, Draw(tf.constant([3, 6]), weights), second, (WEIGHTS,))
+        outputs, _ = mixture.forward(x, Draw(tf.constant([0, 2]), weights), first, keep=True)
+        return tf.add_n(mixture.forward(tf.add_n(outputs), Draw(tf.constant([3, 6]), weights), second, keep=True)[0])
 
     expected = plain(mixture, (3, 6), plain(mixture, (0, 2), x, weights, first), weights, second)
     np.testing.assert_allclose(chain(first, second), expected, rtol=1e-10, atol=1e-12)
@@ -113,8 +116,26 @@ def test_edges_share_one_trace_and_keep_their_own_parameters():
     assert sum("forward" in f.signature.name for f in nested) == 1
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_fused_norm_equals_instance_norm_in_float64(batch):
-    x = np.random.default_rng(0).normal(3, 2, (batch, 6, 5, 4, 3))
-    expected = (x - x.mean((1, 2, 3), keepdims=True)) / np.sqrt(x.var((1, 2, 3), keepdims=True) + 1e-5)
-    np.testing.assert_allclose(FusedInstanceNorm(1e-5)(tf.constant(x, tf.float32)), expected, atol=2e-5)
+def test_the_gradient_of_x_is_added_to_what_is_known(mixture):
+    x, weights, parameters = edge_inputs(mixture, 7)
+
+    @tf.function(autograph=False)
+    def gradients(drawn):
+        draw = Draw(drawn, weights)
+        outputs, kept = mixture.forward(x, draw, parameters, keep=True)
+        return [mixture.backward(x, draw, parameters, kept, outputs[0], known, (WEIGHTS,))[0] for known in (None, 3 * x)]
+
+    alone, added = gradients(tf.constant([1, 5]))
+    np.testing.assert_allclose(added, alone + 3 * x, rtol=1e-12, atol=1e-12)
+
+
+def test_a_negligible_operation_counts_as_zero():
+    everything, mixture = (Mixture(NAMES, 3, CHANNELS, 1, negligible=share, dtype="float64") for share in (0.0, 0.01))
+    x, _, parameters = edge_inputs(mixture, 8)
+    drawn, weights = tf.constant([0, 6]), tf.constant([0.995, 0.005], tf.float64)
+    (y, ours), (whole, _) = (traced(m, (WEIGHTS, LOGITS))(drawn, x, weights, parameters) for m in (mixture, everything))
+    np.testing.assert_allclose(whole, y + 0.005 * x, rtol=1e-10, atol=1e-12)
+    _, expected = value_and_gradients(lambda x, w, p: w[0] * mixture.run(0, x, p), x, weights, parameters)
+    for a, b in zip(ours, expected):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+    assert ours[1][1] == 0

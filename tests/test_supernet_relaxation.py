@@ -66,6 +66,54 @@ def test_softmax_runs_all_operations():
     np.testing.assert_allclose(draw.weights, scipy.special.softmax(logits.numpy() / 2, axis=-1), rtol=1e-5)
 
 
+def test_single_draws_follow_the_softmax_and_teach_all_logits_of_their_edge():
+    values = np.array([1.0, 0.0, -1.0, 0.5])
+    expected = scipy.special.softmax(values)
+    logits = tf.constant(np.tile(values, (30_000, 1)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        draw = relaxation.gumbel_single(logits, tf.constant(0.7), tf.constant([3, 4]))
+    np.testing.assert_allclose(draw.weights, 1, rtol=1e-6)
+    counts = np.bincount(draw.operations.numpy()[:, 0], minlength=4)
+    assert scipy.stats.chisquare(counts, expected * counts.sum()).pvalue > 0.001
+    np.testing.assert_allclose(draw.inclusion[0], expected, rtol=1e-5)
+    gradient = tape.gradient(draw.weights, logits).numpy()
+    np.testing.assert_allclose(gradient.sum(-1), 0, atol=1e-5)
+    assert np.all(np.take_along_axis(gradient, draw.operations.numpy(), -1) > 0)
+    assert np.mean(gradient != 0) > 0.99
+
+
+def test_uniform_draws_depend_on_no_logits():
+    logits = tf.constant(np.tile([9.0, 0.0, 0.0, 0.0], (30_000, 1)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        draw = relaxation.uniform(logits, tf.constant([3, 4]))
+    assert tape.gradient(draw.weights, logits) is None
+    np.testing.assert_array_equal(draw.weights, 0.5)
+    counts = draw.counts(4).numpy().sum(0)
+    assert counts.sum() == 60_000 and scipy.stats.chisquare(counts).pvalue > 0.001
+    np.testing.assert_array_equal(draw.inclusion, 0.5)
+
+
+def test_inclusion_of_a_pair_is_how_often_it_is_drawn():
+    """z + (1 - z) / (n - 1), on average over the relaxed samples z."""
+    logits = tf.constant(np.tile([2.0, 0.0, -1.0, 0.5], (40_000, 1)), tf.float32)
+    draw = relaxation.gumbel_pair(logits, tf.constant(1.0), tf.constant([5, 6]))
+    p = draw.inclusion.numpy()
+    np.testing.assert_allclose(p.sum(-1), 2, rtol=1e-4)
+    deviation = (draw.counts(4).numpy() - p).sum(0) / np.sqrt((p * (1 - p)).sum(0))
+    assert np.abs(deviation).max() < 3.5
+    assert p.min() >= 1 / 3 - 1e-6
+
+
+@pytest.mark.parametrize("name", relaxation.RELAXATIONS)
+def test_draws_by_name_run_as_many_operations_as_announced(name):
+    draw = relaxation.draw(name, tf.zeros((4, 14, 8)), tf.constant(1.0), tf.constant([1, 2]))
+    assert draw.operations.shape == draw.weights.shape == (4, 14, relaxation.operations_drawn(name, 8))
+    assert draw.inclusion.shape == (4, 14, 8)
+    np.testing.assert_allclose(tf.reduce_sum(draw.weights, -1), 1, rtol=1e-5)
+
+
 def test_strongest_and_entropy():
     logits = tf.constant([[[0.0, 3.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0]]])
     draw = relaxation.strongest(logits)

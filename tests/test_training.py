@@ -3,20 +3,23 @@
 import csv
 import dataclasses
 import json
+import os
 import types
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.retrain import RetrainConfig
+from scnas_keras.training import callbacks
 from scnas_keras.training import horizon as horizon_module
-from scnas_keras.training.callbacks import History, Pace, Plateau
+from scnas_keras.training.callbacks import History, Pace, Plateau, Scalars, Timings
 from scnas_keras.training.horizon import Horizon, clock
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.metrics import MeanDice
-from scnas_keras.training.run_folder import open_run
+from scnas_keras.training.run_folder import RunFolder, open_run
 
 
 def numpy_jaccard(labels, logits, smooth=1e-5):
@@ -142,6 +145,33 @@ def test_horizon_of_time_leaves_reading_the_data_out_of_the_schedules(now):
     assert horizon.fraction == 1 and horizon.seconds_left == 0
 
 
+def test_a_marked_clock_stands_still_and_tells_all_hosts_the_same(now):
+    first, other = Horizon(epochs=8, budget_seconds=100, started=now.seconds), Horizon(epochs=8, budget_seconds=100, started=now.seconds - 7)
+    for horizon in (first, other):
+        horizon.begin()
+        horizon.done = 2
+    now.seconds += 20
+    spent = first.spent
+    now.seconds += 3
+    for horizon in (first, other):
+        horizon.mark(*spent)
+        now.seconds += 5
+        assert horizon.fraction == pytest.approx(0.2) and horizon.seconds_left == pytest.approx(80) and not horizon.over
+
+
+def test_a_horizon_goes_on_without_the_time_between(now):
+    horizon = Horizon(epochs=8, started=now.seconds)
+    now.seconds += 5
+    horizon.begin()
+    now.seconds, horizon.done = 1025.0, 2
+    state = json.loads(json.dumps(horizon.state))
+    now.seconds = 5000.0
+    again = Horizon(epochs=8, started=now.seconds)
+    again.begin()
+    again.state = state
+    assert again.done == 2 and again.spent == (5, 20) and again.seconds_left == 60
+
+
 def test_data_that_eat_the_budget_leave_no_schedule(now):
     horizon = Horizon(epochs=8, budget_seconds=10, started=now.seconds)
     now.seconds += 30
@@ -214,19 +244,61 @@ def test_history_is_a_table_at_any_time(tmp_path):
     assert history.rows == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.125, "dice": 0.25}]
 
 
-def test_pace_counts_epochs_and_ends_a_budget(now):
+def test_history_writes_no_file_on_other_hosts_than_the_first():
+    history = History(None, ("loss",))
+    history.on_epoch_end(0, {"loss": 1.0})
+    assert history.rows == [{"epoch": 1, "loss": 1.0}]
+
+
+def test_pace_counts_epochs_and_ends_a_run(now):
     horizon, lines = Horizon(epochs=1, budget_seconds=60, started=now.seconds), []
     pace = Pace(horizon, steps=2, describe=lambda logs: lines.append(logs) or "fine")
     pace.set_model(model := types.SimpleNamespace(stop_training=False))
-    pace.on_train_begin()
+    horizon.begin()
     for epoch, stopped in enumerate((False, True)):
         pace.on_epoch_begin(epoch)
         now.seconds += 30
         pace.on_train_batch_end(0)
-        assert model.stop_training == stopped
         pace.on_epoch_end(epoch, {"loss": 1.0})
-        assert horizon.done == epoch + 1
-    assert len(lines) == 2 and model.stop_training
+        assert horizon.done == epoch + 1 and model.stop_training == stopped
+    assert len(lines) == 2
+
+
+def test_timings_are_appended(tmp_path, monkeypatch):
+    seconds = [100.0]
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: seconds[0])
+    for epoch in range(2):  # each as a process of its own
+        horizon = Horizon(4, started=seconds[0], done=epoch)
+        horizon.begin()
+        timings = Timings(tmp_path / "timings.csv", horizon)
+        timings.on_epoch_begin(epoch)
+        for batch in range(2):
+            seconds[0] += 3
+            timings.on_train_batch_end(batch)
+        seconds[0] += 1
+        horizon.done = epoch + 1
+        timings.on_epoch_end(epoch, {})
+    with open(tmp_path / "timings.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["epoch"], row["steps"], row["seconds"], row["seconds_per_step"], row["seconds_left"]) for row in rows] == [
+        ("1", "2", "7.0", "3.0", "21.0"), ("2", "2", "7.0", "3.0", "7.0")]
+    assert all(int(row["peak_bytes"]) > 10**7 for row in rows)
+
+
+def test_tensorboard_gets_the_values_of_the_history(tmp_path):
+    scalars = Scalars(tmp_path, ("loss", "val_loss", "learning_rate"))
+    for epoch in range(2):
+        scalars.on_epoch_end(epoch, {"loss": 0.5 + epoch, "val_loss": 0.25, "learning_rate": 0.125, "other": 1.0})
+    scalars.on_train_end()
+    found = {}
+    for part in ("train", "validation"):
+        (file,) = (tmp_path / part).iterdir()
+        for event in tf.data.TFRecordDataset(str(file)):
+            event = tf.compat.v1.Event.FromString(event.numpy())
+            for value in event.summary.value:
+                found[part, value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    expected = {("train", "epoch_loss"): (0.5, 1.5), ("train", "epoch_learning_rate"): (0.125,) * 2, ("validation", "epoch_loss"): (0.25,) * 2}
+    assert found == {(*key, epoch): values[epoch] for key, values in expected.items() for epoch in range(2)}
 
 
 def config(workdir, **changes):
@@ -255,7 +327,7 @@ def test_a_new_run_leaves_its_flags(exists, tmp_path):
     assert run.path == folder and run["x.csv"] == folder / "x.csv"
     assert not tree(folder) if exists else not folder.exists()
     run.begin(config(folder, epochs=7))
-    assert list(tree(folder)) == [(folder / "flags.cfg").relative_to(folder)]
+    assert {str(path) for path in tree(folder)} == {"flags.cfg", "run.lock"}
     assert "--epochs=7\n" in (folder / "flags.cfg").read_text()
 
 
@@ -265,6 +337,42 @@ def test_an_unfinished_run_of_the_same_flags_is_taken_again(tmp_path):
     before = tree(tmp_path)
     assert open_run(str(tmp_path), config(tmp_path)).path == tmp_path
     assert tree(tmp_path) == before
+
+
+def test_a_folder_is_locked_while_a_run_is_at_it(tmp_path):
+    settings = config(tmp_path)
+    run = open_run(str(tmp_path), settings)
+    second = open_run(str(tmp_path), settings)
+    run.begin(settings)
+    for attempt in (lambda: second.begin(settings), lambda: open_run(str(tmp_path), settings)):
+        with pytest.raises(ConfigError, match=f"process {os.getpid()} on .* is running there"):
+            attempt()
+    del run  # as the end of its process would
+    resumed = open_run(str(tmp_path), settings)
+    resumed.write_summary(settings, {})
+    assert not (tmp_path / "run.lock").exists()
+
+
+def test_a_run_that_began_or_finished_while_another_prepared_is_not_run_over(tmp_path):
+    settings, others = config(tmp_path, epochs=7), config(tmp_path, epochs=9)
+    first, second, third = (open_run(str(tmp_path), own) for own in (settings, others, settings))
+    first.begin(settings)
+    del first  # killed
+    with pytest.raises(ConfigError, match="another run .--epochs: 7 there, 9 here"):
+        second.begin(others)
+    del second
+    third.begin(settings)
+    late = RunFolder(tmp_path, "", 0.0)  # opened before the summary was there
+    third.write_summary(settings, {})
+    with pytest.raises(ConfigError, match="finished"):
+        late.begin(settings)
+
+
+def test_a_folder_with_what_a_dead_process_began_alone_is_free(tmp_path):
+    (tmp_path / "run.lock").write_text("process 1 on nowhere")
+    (tmp_path / ".flags.cfg.x1y2").write_text("--ta")
+    open_run(str(tmp_path), config(tmp_path)).begin(config(tmp_path))
+    assert (tmp_path / "run.lock").read_text().startswith(f"process {os.getpid()} on ")
 
 
 def test_a_run_may_have_been_moved(tmp_path):

@@ -1,73 +1,148 @@
-"""An interrupted run goes on as if nothing had happened."""
+"""Checkpoints: what is kept, what is noticed, what is refused."""
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from test_supernet_search import SMALL
+from small_run import STEPS, SmallRun, small_network
 
 from scnas_keras.errors import DataError
-from scnas_keras.supernet.supernet import Supernet
-from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau
-from scnas_keras.training.checkpoint import Checkpoint
-from scnas_keras.training.horizon import Horizon
-from scnas_keras.training.losses import JaccardLoss
-
-STEPS = 2
+from scnas_keras.training.checkpoint import CHECKPOINT, restore_model
+from scnas_keras.training.checkpoint_files import BEST, LAST, CheckpointFolder, Damaged, pack, unpack
+from scnas_keras.training.learner import Learner
 
 
-def item(index):
-    """Images and labels as a function of their index."""
-    seed = tf.stack([tf.cast(index, tf.int32), 1])
-    return tf.random.stateless_normal((1, 8, 8, 8, 1), seed), tf.random.stateless_uniform((1, 8, 8, 8), seed, 0, 2, tf.int32)
+def truncate(file):
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
 
 
-def run(folder, epochs):
-    """Trains a small supernet up to a number of epochs from where the folder's checkpoint stands."""
-    keras.utils.set_random_seed(4)
-    supernet = Supernet(SMALL, 1, 2, 4, seed=4)
-    optimizers = keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.05)
-    supernet.compile(*optimizers, JaccardLoss())
-    horizon = Horizon(epochs)
-    history, plateau = History(folder / "history.csv", ["loss", "held_out_loss"]), Plateau(horizon, 0.1, factor=0.5)
-    checkpoint = Checkpoint(folder / "checkpoint.npz", supernet, optimizers, horizon, history, plateau, "digest", minutes=0)
-    done = checkpoint.restore()
-    data = tf.data.Dataset.range(done * STEPS, FOREVER).map(lambda i: (item(2 * i), item(2 * i + 1)))
-    callbacks = [Pace(horizon, STEPS, lambda logs: ""), plateau, history, checkpoint]
-    supernet.fit(data, initial_epoch=done, epochs=epochs, steps_per_epoch=STEPS, verbose=0, shuffle=False, callbacks=callbacks)
-    return [np.array(v) for v in checkpoint._variables], history.rows, plateau.state, done
+def flip_a_bit(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) * 3 // 4] ^= 4
+    file.write_bytes(data)
 
 
-def test_a_resumed_search_equals_the_uninterrupted_one(tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    whole.mkdir(), parts.mkdir()
-    variables, rows, plateau, done = run(whole, 5)
-    assert done == 0 and len(rows) == 5
-    run(parts, 2)
-    resumed, resumed_rows, resumed_plateau, done = run(parts, 5)
-    assert done == 2
-    for ours, theirs in zip(resumed, variables):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
-    assert [row["epoch"] for row in resumed_rows] == [1, 2, 3, 4, 5]
-    for row, expected in zip(resumed_rows, rows):
-        assert row == pytest.approx(expected, rel=1e-5)
-    assert resumed_plateau == pytest.approx(plateau, rel=1e-5)
-    assert (parts / "history.csv").read_text().count("\n") == 6
+def empty(file):
+    file.write_bytes(b"")
 
 
-def test_unusable_checkpoints_are_named(tmp_path):
-    horizon, model = Horizon(1), keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    history, plateau = History(tmp_path / "history.csv", ["loss"]), Plateau(horizon, 0.1)
-    checkpoint = Checkpoint(tmp_path / "checkpoint.npz", model, [], horizon, history, plateau, "digest", 1)
-    assert checkpoint.restore() == 0
-    horizon.begin()
-    checkpoint.on_train_end()
-    data = (tmp_path / "checkpoint.npz").read_bytes()
-    other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4)])
-    with pytest.raises(DataError, match="checkpoint.npz: belongs to another network"):
-        Checkpoint(tmp_path / "checkpoint.npz", other, [], horizon, history, plateau, "digest", 1).restore()
-    with pytest.raises(DataError, match="checkpoint.npz: was begun with other scans"):
-        Checkpoint(tmp_path / "checkpoint.npz", model, [], horizon, history, plateau, "other", 1).restore()
-    (tmp_path / "checkpoint.npz").write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataError, match="checkpoint.npz: damaged.*Delete it"):
-        checkpoint.restore()
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory):
+    """Files of a run of two epochs, saved after every step."""
+    folder = tmp_path_factory.mktemp("two")
+    run = SmallRun(folder, 2)
+    run.loop.run()
+    return folder, run
+
+
+@pytest.fixture
+def saved(two_epochs, tmp_path):
+    for file in (two_epochs[0] / CHECKPOINT).iterdir():
+        (tmp_path / CHECKPOINT).mkdir(exist_ok=True)
+        (tmp_path / CHECKPOINT / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def test_packed_arrays_come_back_exactly():
+    rng = np.random.default_rng(0)
+    arrays = {"a": rng.normal(size=(3, 2)).astype("float32"), "b": np.array(7, "int64"), "c": np.zeros((0, 4))}
+    state = {"x": [1.1, float("inf")], "text": "é\n"}
+    found_state, found = unpack(pack(state, arrays))
+    assert found_state == state and list(found) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+
+
+def test_every_flipped_bit_and_every_cut_is_noticed():
+    data = pack({"x": 1}, {"a": np.arange(5)})
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 1 << at % 8
+        with pytest.raises(Damaged):
+            unpack(bytes(changed))
+        with pytest.raises(Damaged):
+            unpack(data[:at])
+
+
+def test_the_last_two_and_the_best_are_kept(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    for step in (1, 2, 3):
+        folder.write(LAST, step, {"step": step}, {})
+    for step in (2, 3):
+        folder.write(BEST, step, {"step": step}, {})
+    names = ["last-000000003.ckpt", "best-000000003.ckpt", "last-000000002.ckpt"]
+    assert [file.name for file in folder.files()] == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+def test_a_run_keeps_its_best_epoch(two_epochs):
+    folder, run = two_epochs
+    dice = [row["val_dice"] for row in run.history.rows]
+    best = 1 + dice.index(max(dice))
+    files = [file.name for file in (folder / CHECKPOINT).iterdir()]
+    assert f"best-{best * STEPS:09d}.ckpt" in files and len(files) == 3 and run.position.best == max(dice)
+    model = Learner(small_network(), 2)
+    assert restore_model(folder, model, BEST)["position"]["epoch"] == best
+    assert restore_model(folder, model)["position"]["finished"]
+    for ours, theirs in zip(model.variables, run.model.variables):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, empty])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(damage, saved, two_epochs, caplog):
+    newest, before = (saved / CHECKPOINT / f"last-{step:09d}.ckpt" for step in (2 * STEPS, 2 * STEPS - 1))
+    (saved / CHECKPOINT / f"best-{2 * STEPS:09d}.ckpt").unlink(missing_ok=True)
+    assert before.is_file()
+    damage(newest)
+    run = SmallRun(saved, 2)
+    assert run.resumed and (run.position.epoch, run.position.step) == (1, STEPS - 1)
+    assert str(newest) in caplog.text and "damaged" in caplog.text
+    run.loop.run()
+    for ours, theirs in zip(run.outcome[0], two_epochs[1].outcome[0]):
+        np.testing.assert_array_equal(ours, theirs)
+    assert CheckpointFolder(saved / CHECKPOINT).read()[0] == newest
+
+
+def test_a_damaged_file_does_not_take_the_place_of_a_whole_one(tmp_path):
+    folder = CheckpointFolder(tmp_path)
+    for step in (1, 2):
+        folder.write(LAST, step, {"step": step}, {})
+    truncate(tmp_path / "last-000000002.ckpt")
+    again = CheckpointFolder(tmp_path)
+    assert again.read()[1] == {"step": 1}
+    again.write(LAST, 2, {"step": 2}, {})
+    again.write(LAST, 3, {"step": 3}, {})
+    truncate(tmp_path / "last-000000003.ckpt")
+    again = CheckpointFolder(tmp_path)
+    assert again.read()[1] == {"step": 2}
+    folder = again.write(LAST, 2, {"step": 2}, {}).parent
+    assert not (folder / "last-000000003.ckpt").exists()
+
+
+def test_what_a_killed_process_had_half_written_goes_with_the_next_saving(tmp_path):
+    (tmp_path / ".last-000000001.ckpt.x1y2").write_bytes(b"half")
+    CheckpointFolder(tmp_path).write(LAST, 1, {}, {})
+    assert [file.name for file in tmp_path.iterdir()] == ["last-000000001.ckpt"]
+
+
+def test_without_a_whole_checkpoint_the_run_is_refused(saved):
+    files = list((saved / CHECKPOINT).iterdir())
+    for file in files:
+        flip_a_bit(file)
+    with pytest.raises(DataError, match="no checkpoint can be read") as caught:
+        SmallRun(saved, 2)
+    assert all(file.name in str(caught.value) for file in files) and "delete that folder" in str(caught.value)
+
+
+def test_checkpoints_of_another_run_are_refused(saved, tmp_path):
+    with pytest.raises(DataError, match="last-000000006.ckpt: was begun with other scans"):
+        SmallRun(saved, 2, digest="other")
+    with pytest.raises(DataError, match="batches of 4, and 1 devices now share batches of 6"):
+        SmallRun(saved, 2, batch_size=6)
+    with pytest.raises(DataError, match="belongs to another network"):
+        SmallRun(saved, 2, optimizer=lambda: keras.optimizers.SGD(0.1))
+    with pytest.raises(DataError, match="belongs to another network"):
+        restore_model(saved, Learner(keras.Sequential([keras.Input((4, 4, 4, 1)), keras.layers.Conv3D(2, 1)]), 2))
+    with pytest.raises(DataError, match="holds no checkpoint"):
+        restore_model(tmp_path / "nothing", keras.Sequential([]))

@@ -1,18 +1,11 @@
 """What a network costs: parameters, and multiply-adds of its convolutions for one patch."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
 import keras
 
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """Parameters (trainable scalars) and multiply-adds for one patch of a batch."""
-
-    parameters: int
-    multiply_adds: int
+from scnas_keras.spaces.cost import Cost
 
 
 def network_cost(model: keras.Model, patch_size: Sequence[int]) -> Cost:

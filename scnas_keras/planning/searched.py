@@ -13,9 +13,13 @@ from scnas_keras.spaces.space import CELL_INPUTS, CellPlan, SearchSpace
 
 DERIVED_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8, is_limit=True)
 """Measured on CPU in float32: 14 to 16 bytes an element in training, above 1.8 GiB (32^3, 64^3 and 96^3, stem 32, Adam)."""
-SUPERNET_REFERENCE = Reference(2.3e9, 1, 8, fixed_gigabytes=1.6, is_limit=True)
-"""Measured on CPU in float32: 3 bytes an element, above 1.6 GiB (64^3 and 128^3, stem 48, with and without recomputing);
-under 4 because half of the drawn operations are no convolutions and keep nothing."""
+SUPERNET_BYTES = {False: 2.7, True: 2.3}
+"""Bytes an element in training, without and with low_memory, at the peak of several steps. Measured on CPU in float32 at stems of 16, 32
+and 48 and patches of 32^3 to 128^3 (tools/benchmark supernet); under 4 because half of the drawn operations are no convolutions."""
+SUPERNET_FIXED = 1.2
+"""GiB of the process with the graph of a search step."""
+SUPERNET_WEIGHTS = 0.32
+"""GiB of weights, gradients and Adam's moments at stem 48 (15 M parameters)."""
 
 
 class _Searched:
@@ -73,19 +77,20 @@ class DerivedNetwork(_Searched):
 
 @dataclasses.dataclass(frozen=True)
 class SupernetNetwork(_Searched):
-    """A supernet that draws `drawn` operations an edge and keeps their convolutions, or computes them again."""
+    """A supernet that draws `drawn` operations an edge and keeps what they convolve, or with `low_memory` computes it again."""
 
     space: SearchSpace
     stem_channels: int
     drawn: int = 2
-    keep_convolutions: bool = True
+    low_memory: bool = False
     name = "supernet"
     largest_batch = 4  # the paper's, over four GPUs
 
     def cell_maps(self, cell, voxels):
         inputs = CELL_INPUTS * voxels[cell.input_level]
-        kept = self.drawn * len(self.space.edges) if self.keep_convolutions else 0
+        kept = 0 if self.low_memory else self.drawn * len(self.space.edges)
         return inputs + (kept + len(self.space.edges) + 2 * self.space.nodes) * voxels[cell.level]
 
     def reference(self, rank: int) -> Reference:
-        return SUPERNET_REFERENCE
+        fixed = SUPERNET_FIXED + SUPERNET_WEIGHTS * (self.stem_channels / 48) ** 2
+        return Reference(1e9, 1, fixed + SUPERNET_BYTES[self.low_memory] * 1e9 / 2**30, fixed_gigabytes=fixed, is_limit=True)

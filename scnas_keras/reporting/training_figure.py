@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANEL_SIZE = (3.0, 2.4)
-ANNEALING = ("temperature", "entropy")
+EDGES, ANNEALED = ("entropy", "margin"), "temperature"
+SHARE = "share_"
 
 Row = Mapping[str, Any]
 Points = list[tuple[float, float]]
@@ -23,8 +25,10 @@ Points = list[tuple[float, float]]
 def draw_history(rows: Sequence[Row], path: str | os.PathLike) -> None:
     """Draws a history over its epochs to an .svg or .png file: losses, Dice, and how the search settles.
 
-    Every column whose name ends in `loss` or `dice` is a curve of the first or second panel; `temperature` and the mean
-    `entropy` of the edges share the third, each with its own axis. Panels without data are left out.
+    Every column whose name ends in `loss` or `dice` is a curve of the first or second panel. The third says how decided the
+    edges are: mean `entropy` and `margin`, and `temperature` with an axis of its own. The fourth says of what the network
+    would be made: shares of the operations' groups, means of `share_KIND_GROUP` over the kinds of cells. Panels without
+    data are left out.
 
     Args:
         rows: rows of history.csv, numbers or their text; all need `epoch`, any other key may be missing or empty.
@@ -46,14 +50,15 @@ def history_figure(rows: Sequence[Row]) -> "Figure":
     panels = {
         "Loss": {name: points for name, points in columns.items() if name.endswith("loss") and points},
         "Dice": {name: points for name, points in columns.items() if name.endswith("dice") and points},
-        "Annealing": {name: columns[name] for name in ANNEALING if columns.get(name)},
+        "Edges": {name: columns[name] for name in (*EDGES, ANNEALED) if columns.get(name)},
+        "Operations": _group_shares({name: points for name, points in columns.items() if name.startswith(SHARE) and points}),
     }
     panels = {title: curves for title, curves in panels.items() if curves}
     if not panels:
         raise DataError(f"The history has nothing to draw: {len(rows)} rows with the columns {sorted(columns)}.")
     figure = Figure(figsize=(PANEL_SIZE[0] * len(panels), PANEL_SIZE[1]), facecolor="white", layout="constrained")
     for axes, (title, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
-        (_draw_annealing if title == "Annealing" else _draw_panel)(axes, title, curves)
+        _draw_panel(axes, title, curves)
     return figure
 
 
@@ -61,6 +66,15 @@ def _points(rows: Sequence[Row], name: str) -> Points:
     """(epoch, value) of the rows that hold a finite value."""
     values = [(_number(row, "epoch"), _number(row, name)) for row in rows if row.get(name) not in (None, "")]
     return [(epoch, value) for epoch, value in values if math.isfinite(value)]
+
+
+def _group_shares(columns: Mapping[str, Points]) -> dict[str, Points]:
+    """Group of operations -> its mean share over the kinds of cells, from columns `share_KIND_GROUP`."""
+    groups: dict[str, dict[float, list[float]]] = {}
+    for name, points in columns.items():
+        for epoch, share in points:
+            groups.setdefault(name.rpartition("_")[2], {}).setdefault(epoch, []).append(share)
+    return {group: [(epoch, statistics.fmean(shares)) for epoch, shares in sorted(epochs.items())] for group, epochs in groups.items()}
 
 
 def _number(row: Row, name: str) -> float:
@@ -71,24 +85,19 @@ def _number(row: Row, name: str) -> float:
 
 
 def _draw_panel(axes: "Axes", title: str, curves: Mapping[str, Points]) -> None:
+    """Curves with a legend; the temperature has the axis on the right to itself."""
+    right = axes.twinx() if ANNEALED in curves else None
     for (name, points), colour in zip(curves.items(), itertools.cycle(COLOURS)):
-        _draw_curve(axes, name, points, colour)
-    if title == "Dice":
+        _draw_curve(right if name == ANNEALED else axes, name, points, colour)
+    if title != "Loss":
         axes.set_ylim(0, 1)
-    axes.legend(fontsize=7, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    _finish(axes, title)
-
-
-def _draw_annealing(axes: "Axes", title: str, curves: Mapping[str, Points]) -> None:
-    """Like `_draw_panel` for quantities of different scales: each has its own axis, named in its colour."""
-    for i, (name, points) in enumerate(curves.items()):
-        target = axes.twinx() if i else axes
-        _draw_curve(target, name, points, COLOURS[i])
-        target.set_ylabel(name, fontsize=8, color=COLOURS[i])
-        target.set_ylim(bottom=0)
-        target.tick_params(labelsize=7)
-        target.spines["top"].set_visible(False)
+    if right:
+        right.set_ylim(bottom=0)
+        right.set_ylabel(ANNEALED, fontsize=8)
+        right.tick_params(labelsize=7)
+        right.spines["top"].set_visible(False)
+    axes.legend(handles=[line for own in (axes, right) if own for line in own.lines], fontsize=7, frameon=False)
     _finish(axes, title)
 
 

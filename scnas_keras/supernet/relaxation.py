@@ -1,13 +1,20 @@
-"""How architecture logits become edge weights (SCNAS Algorithm 1, or the plain softmax of DARTS).
+"""How architecture logits become edge weights: SCNAS' Algorithm 1, and what it is compared with.
 
 Every draw is a pure function of (seed, counter), so that replicas agree and a resumed search repeats what an
 uninterrupted one would have drawn.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
+
+from scnas_keras.spaces.operations import OPERATIONS
+
+GUMBEL_PAIR, GUMBEL_SINGLE, SOFTMAX, UNIFORM = RELAXATIONS = ("gumbel_pair", "gumbel_single", "softmax", "uniform")
+PARAMETER_FREE_GROUPS = ("pool", "identity")
+"""Groups of operations that compute something without learning; zero computes nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,15 +23,23 @@ class Draw:
 
     Attributes:
         operations: int32 [..., edges, k], indices of the operations to run.
-        weights: float32 [..., edges, k], what their outputs are multiplied with; they sum to one on an edge.
+        weights: float32 [..., edges, k], what their outputs are multiplied with; they sum to one on an edge unless some
+            were dropped.
+        inclusion: float32 [..., edges, n], how probable it was that each candidate would be among the drawn; for the
+            statistics of a search, None where nothing is drawn.
     """
 
     operations: tf.Tensor
     weights: tf.Tensor
+    inclusion: tf.Tensor | None = None
 
     def unstack(self) -> list["Draw"]:
-        """The draws along the first axis."""
+        """Operations and weights of the draws along the first axis."""
         return [Draw(*parts) for parts in zip(tf.unstack(self.operations), tf.unstack(self.weights))]
+
+    def counts(self, candidates: int) -> tf.Tensor:
+        """Whether each of the candidates was drawn: float32 [..., edges, candidates] of zeros and ones."""
+        return tf.reduce_sum(tf.one_hot(self.operations, candidates), axis=-2)
 
 
 def gumbel_pair(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
@@ -44,7 +59,9 @@ def gumbel_pair(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> D
     operations = draw_pair(tf.stop_gradient(log_z), seeds[1])
     pair = tf.gather(log_z, operations, batch_dims=operations.shape.rank - 1)
     share = tf.sigmoid(pair[..., 0] - pair[..., 1])
-    return Draw(operations, tf.stack([share, 1 - share], axis=-1))
+    z = tf.stop_gradient(tf.exp(log_z))
+    inclusion = z + (1 - z) / (logits.shape[-1] - 1)
+    return Draw(operations, tf.stack([share, 1 - share], axis=-1), inclusion)
 
 
 def draw_pair(log_z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -64,16 +81,67 @@ def draw_pair(log_z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.reshape(pair, tf.concat([tf.shape(log_z)[:-1], [2]], axis=0))
 
 
+def gumbel_single(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
+    """One operation an edge, the largest of a Gumbel-softmax sample z (GDAS, Dong and Yang 2019).
+
+    Its weight is one; the gradient is that of its z (straight-through), so that all logits of the edge learn.
+    """
+    relaxed = tfd.RelaxedOneHotCategorical(temperature, logits=logits)
+    z = tf.exp(relaxed.distribution.sample(seed=seed))
+    operations = tf.argmax(z, axis=-1, output_type=tf.int32)[..., None]
+    drawn = tf.gather(z, operations, batch_dims=operations.shape.rank - 1)
+    return Draw(operations, drawn + tf.stop_gradient(1 - drawn), tf.stop_gradient(tf.nn.softmax(logits)))
+
+
 def softmax(logits: tf.Tensor, temperature: tf.Tensor) -> Draw:
     """All operations with softmax weights (DARTS, Auto-LW-MISN)."""
     weights = tf.nn.softmax(logits / temperature)
     operations = tf.broadcast_to(tf.range(logits.shape[-1]), tf.shape(logits))
-    return Draw(operations, weights)
+    return Draw(operations, weights, tf.ones_like(logits))
+
+
+def uniform(logits: tf.Tensor, seed: tf.Tensor) -> Draw:
+    """Two operations an edge drawn uniformly, half of each: random sampling, the baseline of any search.
+
+    Nothing depends on the logits' values, so that they don't learn.
+    """
+    even = tf.zeros_like(logits)
+    operations = draw_pair(even, seed)
+    return Draw(operations, tf.fill(tf.shape(operations), 0.5), even + 2 / logits.shape[-1])
 
 
 def draw(relaxation: str, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
-    """A draw by the relaxation's name, "gumbel_pair" or "softmax"."""
-    return gumbel_pair(logits, temperature, seed) if relaxation == "gumbel_pair" else softmax(logits, temperature)
+    """A draw by the relaxation's name, one of `RELAXATIONS`."""
+    return {
+        GUMBEL_PAIR: lambda: gumbel_pair(logits, temperature, seed),
+        GUMBEL_SINGLE: lambda: gumbel_single(logits, temperature, seed),
+        SOFTMAX: lambda: softmax(logits, temperature),
+        UNIFORM: lambda: uniform(logits, seed),
+    }[relaxation]()
+
+
+def operations_drawn(relaxation: str, candidates: int) -> int:
+    """How many of an edge's candidates a draw runs."""
+    return {GUMBEL_SINGLE: 1, SOFTMAX: candidates}.get(relaxation, 2)
+
+
+def drop_parameter_free(drawn: Draw, operations: Sequence[str], rate: tf.Tensor, seed: tf.Tensor) -> Draw:
+    """Takes drawn parameter-free operations (pools, identity) out of a draw at random.
+
+    Each has weight zero with probability `rate`, else its weight over 1 - rate: the same on average. It keeps shortcuts
+    from winning the logits while convolutions still learn (P-DARTS, Chen et al. 2019, does so on skip connections).
+
+    Args:
+        drawn: the draw.
+        operations: names of all candidates.
+        rate: float32 scalar, 0 to below 1.
+        seed: int32 [2].
+    """
+    groups = [OPERATIONS[name].group for name in operations]
+    concerned = tf.gather(tf.constant([group in PARAMETER_FREE_GROUPS for group in groups]), drawn.operations)
+    kept = tf.random.stateless_uniform(tf.shape(drawn.operations), seed) >= rate
+    factor = tf.where(concerned, tf.cast(kept, tf.float32) / (1 - rate), 1.0)
+    return dataclasses.replace(drawn, weights=drawn.weights * factor)
 
 
 def strongest(logits: tf.Tensor) -> Draw:

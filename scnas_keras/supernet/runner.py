@@ -10,6 +10,7 @@ import tensorflow as tf
 from absl import logging
 
 from scnas_keras.data.folds import Fold, open_fold
+from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_text
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
@@ -19,19 +20,29 @@ from scnas_keras.reporting.genotype_figure import draw_genotype
 from scnas_keras.reporting.genotype_table import genotype_table
 from scnas_keras.reporting.training_figure import draw_history
 from scnas_keras.search import SearchConfig
+from scnas_keras.spaces.cost import CostTables, cost_tables
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.space import SCNAS
+from scnas_keras.supernet import guards
 from scnas_keras.supernet.derive import derive
-from scnas_keras.supernet.relaxation import normalized_entropy
+from scnas_keras.supernet.hessian import logits_curvature
+from scnas_keras.supernet.monitor import Monitor
+from scnas_keras.supernet.relaxation import normalized_entropy, operations_drawn
+from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import Supernet
-from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau
-from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint
+from scnas_keras.training import preflight
+from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau, Scalars, Timings
+from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint, Position
 from scnas_keras.training.checks import check_betas, check_data, check_positive
+from scnas_keras.training.distribution import Cluster
 from scnas_keras.training.horizon import Horizon
+from scnas_keras.training.loop import Batches, Loop
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.run_folder import RunFolder, open_run
+from scnas_keras.training.precision import BFLOAT16, NONE, scaled, set_precision
+from scnas_keras.training.run_folder import RunFolder, follow_run, open_run
+from scnas_keras.training.startup import start
 
-COLUMNS = ("loss", "held_out_loss", "val_loss", "val_dice", "temperature", "entropy", "learning_rate", "seconds_left")
+COLUMNS = ("loss", "held_out_loss", "val_loss", "val_dice", "temperature", "learning_rate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,17 +59,39 @@ def run_search(config: SearchConfig) -> SearchResult:
 
     Raises:
         ConfigError, DataError: before any training.
+        WorkerLost: another host of the run is gone.
+        SystemExit: SIGTERM came and the run is saved.
     """
     check(config)
-    run = open_run(config.workdir, config)
-    keras.utils.set_random_seed(config.seed)
+    cluster = start(config)
+    if cluster.workers > 1 and config.mixed_precision == BFLOAT16:
+        # The supernet's mixtures hold layers of that type, and TensorFlow has no collective for it.
+        raise ConfigError("--mixed_precision=bfloat16: a search on several hosts can't share it; use float16 or none.")
+    with cluster.watched():
+        return _run(config, cluster)
+
+
+def _run(config: SearchConfig, cluster: Cluster) -> SearchResult:
+    run = open_run(config.workdir, config) if cluster.chief else follow_run(config.workdir)
     fold = open_fold(config, footprint(config))
-    run.begin(config)
-    fold.save(run.path)
+    tables = cost_tables(
+        SCNAS, config.derived_stem_channels, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes
+    )
+    penalty = guards.cost_penalty(config, tables)
+    cost = preflight.search_cost(config, fold, footprint(config), run, cluster)
+    if cluster.chief:
+        run.begin(config)
+        fold.save(run.path)
+        cost.save(run)
     horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
-    supernet = build(config, fold)
-    history = train(config, fold, supernet, horizon, run)
-    return finish(config, fold, supernet, history, run)
+    with cluster.strategy.scope():
+        supernet = build(config, fold, penalty, cost.memory_mode == preflight.LOW_MEMORY)
+    monitor = watch(config, fold, supernet, tables, run, cluster)
+    history = train(config, fold, supernet, monitor, horizon, run, cluster)
+    if not cluster.chief:
+        genotype = derive(supernet.space, keras.ops.convert_to_numpy(supernet.logits), config.max_identity_edges)
+        return SearchResult(genotype, genotype_table(genotype), run.path)
+    return finish(config, fold, supernet, monitor, history, run)
 
 
 def check(config: SearchConfig) -> None:
@@ -69,85 +102,106 @@ def check(config: SearchConfig) -> None:
     )  # fmt: skip
     check_betas(config, "weights_betas", "alpha_betas")
     check_data(config)
+    guards.check_guards(config)
     for channels in (config.stem_channels, config.derived_stem_channels):
         SCNAS.node_channels(channels, 0)
 
 
 def footprint(config: SearchConfig) -> SupernetNetwork:
     """The supernet as the planner sees it."""
-    drawn = 2 if config.relaxation == "gumbel_pair" else len(SCNAS.operations)
-    return SupernetNetwork(SCNAS, config.stem_channels, drawn, keep_convolutions=not config.recompute)
+    drawn = operations_drawn(config.relaxation, len(SCNAS.operations))
+    return SupernetNetwork(SCNAS, config.stem_channels, drawn, low_memory=config.memory_mode == preflight.LOW_MEMORY)
 
 
-def build(config: SearchConfig, fold: Fold) -> Supernet:
-    """The compiled supernet for a fold's data."""
+def build(config: SearchConfig, fold: Fold, penalty: CostPenalty | None = None, low_memory: bool = False) -> Supernet:
+    """The compiled supernet for a fold's data. Called in a strategy's scope, it has its variables on all devices."""
+    negligible = config.skip_below if config.relaxation == "gumbel_pair" else 0.0
     supernet = Supernet(
         SCNAS, len(fold.task.channel_names), fold.task.num_classes, config.stem_channels, config.relaxation,
-        keep_convolutions=not config.recompute, seed=config.seed,
+        low_memory=low_memory, negligible=negligible, seed=config.seed, parameter_free_dropout=config.parameter_free_dropout,
+        penalty=penalty,
     )  # fmt: skip
     (b1, b2), (a1, a2) = config.weights_betas, config.alpha_betas
-    supernet.compile(
-        keras.optimizers.Adam(config.weights_lr, b1, b2), keras.optimizers.Adam(config.alpha_lr, a1, a2), JaccardLoss()
-    )
+    optimizers = keras.optimizers.Adam(config.weights_lr, b1, b2), keras.optimizers.Adam(config.alpha_lr, a1, a2)
+    supernet.compile(*(scaled(optimizer, config.mixed_precision) for optimizer in optimizers), JaccardLoss())
+    supernet.temperature.assign(config.temperature_start)
     return supernet
 
 
-def train(config: SearchConfig, fold: Fold, supernet: Supernet, horizon: Horizon, run: RunFolder) -> list[dict]:
+def watch(config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTables, run: RunFolder, cluster: Cluster) -> Monitor:
+    """What watches the search and sets up its epochs; the first host writes the genotypes."""
+    eigenvalue = None
+    if config.hessian_every:
+        sampler = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
+        images, labels = next(iter(patch_dataset(sampler, cluster.batch_size(fold.configuration.batch_size), 0, 1)))
+        eigenvalue = logits_curvature(supernet, images, labels)
+    return Monitor(config, supernet, tables, run["genotypes.jsonl"] if cluster.chief else None, eigenvalue)
+
+
+def train(
+    config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monitor, horizon: Horizon, run: RunFolder, cluster: Cluster
+) -> list[dict]:
     """Runs all epochs, or those that an interrupted run has left; returns the rows of history.csv."""
-    batch_size = fold.configuration.batch_size
+    batch_size = cluster.batch_size(fold.configuration.batch_size)
     steps = config.steps_per_epoch or math.ceil(len(fold.split.weights) / batch_size)
-    history, plateau = History(run["history.csv"], COLUMNS), Plateau(horizon, config.plateau, factor=0.1)
-    optimizers = (supernet.optimizer, supernet.logits_optimizer)
-    checkpoint = Checkpoint(run[CHECKPOINT], supernet, optimizers, horizon, history, plateau, fold.digest, config.checkpoint_minutes)
-    supernet.temperature.assign(config.temperature_start)
-    done = checkpoint.restore()
-    if done and horizon.over:
-        return history.rows
+    columns = (*COLUMNS, *monitor.columns)
+    history, plateau = History(run["history.csv"] if cluster.chief else None, columns), Plateau(horizon, config.plateau, factor=0.1)
+    position, optimizers = Position(), (supernet.optimizer, supernet.logits_optimizer)
+    parts = {"position": position, "horizon": horizon, "history": history, "plateau": plateau, "monitor": monitor}
+    horizon.begin()
+    checkpoint = Checkpoint(run[CHECKPOINT], supernet, optimizers, parts, fold.digest, batch_size, config.checkpoint_minutes, cluster)
+    checkpoint.restore()
 
     def describe(logs):
-        logs["temperature"] = float(supernet.temperature)
-        logs["entropy"] = float(tf.reduce_mean(normalized_entropy(supernet.logits.value)))
-        logs["learning_rate"] = float(supernet.optimizer.learning_rate)
-        logs["seconds_left"] = horizon.seconds_left
+        logs["temperature"] = float(keras.ops.convert_to_numpy(supernet.temperature))
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(supernet.optimizer.learning_rate))
         fall = math.log(config.temperature_end / config.temperature_start)
-        supernet.temperature.assign(config.temperature_start * math.exp(fall * horizon.fraction))
-        return "loss %.4f  held-out %.4f  validation Dice %.3f  temperature %.2f  entropy %.4f" % tuple(
-            logs[name] for name in ("loss", "held_out_loss", "val_dice", "temperature", "entropy")
+        supernet.temperature.assign(config.temperature_start * math.exp(fall * guards.search_fraction(horizon.fraction, config.warm_up)))
+        if reason := monitor.on_epoch_end(horizon.done, logs, horizon.fraction):
+            logging.info("%s", reason)
+            supernet.stop_training = True
+        held_out = f"held-out {logs['held_out_loss']:.4f}  " if "held_out_loss" in logs else ""  # a warm-up has none
+        return (
+            f"loss {logs['loss']:.4f}  {held_out}validation Dice {logs['val_dice']:.3f}  temperature {logs['temperature']:.2f}  "
+            + monitor.describe(logs)
         )
 
     weights, logits = (fold.sampler(part, seed=config.seed * 3 + stream, augmented=True) for stream, part in enumerate(("weights", "logits")))
     validation = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
-    training = tf.data.Dataset.zip(*(patch_dataset(part, batch_size, done * steps, FOREVER) for part in (weights, logits)))
-    logging.info("tracing the supernet: the first step takes a while (about half a minute on two cores) ...")
-    supernet.fit(
-        training,
-        initial_epoch=done,
-        epochs=FOREVER if config.budget_minutes else config.epochs,
-        steps_per_epoch=steps,
-        validation_data=patch_dataset(validation, batch_size, 0, config.validation_steps).cache(),
-        verbose=0,
-        shuffle=False,
-        callbacks=[
-            Pace(horizon, steps, describe),
-            plateau,
-            history,
-            keras.callbacks.TensorBoard(run["tensorboard"], write_graph=False),
-            checkpoint,
-        ],
+
+    def training(first):
+        parts = (patch_dataset(part, batch_size, first, FOREVER, **cluster.share) for part in (weights, logits))
+        return tf.data.Dataset.zip(*parts)
+
+    batches = Batches(
+        lambda first: cluster.distribute(lambda: training(first)),
+        cluster.distribute(lambda: patch_dataset(validation, batch_size, 0, config.validation_steps, **cluster.share).cache()),
+        steps,
     )
+    callbacks = [
+        Pace(horizon, steps, describe, shown=cluster.chief),
+        plateau,
+        history,
+        *([Scalars(run["tensorboard"], columns), Timings(run["timings.csv"], horizon)] if cluster.chief else []),
+    ]
+    logging.info("tracing the supernet: the first step takes a while (about half a minute on two cores) ...")
+    Loop(supernet, batches, horizon, position, checkpoint, callbacks, cluster).run()
     return history.rows
 
 
-def finish(config: SearchConfig, fold: Fold, supernet: Supernet, history: list[dict], run: RunFolder) -> SearchResult:
+def finish(
+    config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monitor, history: list[dict], run: RunFolder
+) -> SearchResult:
     """Derives the architecture and writes everything that a run leaves."""
-    logits = np.array(supernet.logits)
-    genotype = derive(supernet.space, logits)
+    logits = keras.ops.convert_to_numpy(supernet.logits)
+    genotype = derive(supernet.space, logits, config.max_identity_edges)
     genotype.save(run["genotype.json"])
     table = genotype_table(genotype)
     write_text(run["genotype.txt"], table + "\n")
     for suffix in ("svg", "png"):
         draw_genotype(genotype, run[f"genotype.{suffix}"])
     draw_history(history, run["history.png"])
+    set_precision(NONE)
     model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.derived_stem_channels)
     model.save(run["model.keras"])
     cost = network_cost(model, fold.patch_size)
@@ -161,7 +215,7 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, history: list[d
             "epochs": len(history),
             "validation_dice": history[-1]["val_dice"],
             "mean_edge_entropy": entropy,
-            "notes": list(genotype.notes),
+            "notes": [*([monitor.stopped] if monitor.stopped else []), *genotype.notes],
             "derived": {"stem_channels": config.derived_stem_channels, **dataclasses.asdict(cost)},
             "logits": dict(zip(supernet.space.kinds, logits.round(6).tolist())),
         },

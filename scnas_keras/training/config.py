@@ -8,7 +8,7 @@ from scnas_keras.options import option
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig(DataConfig):
-    """Where a run leaves its results, how long it takes and how often it is saved."""
+    """Where a run leaves its results, how long it takes, how often it is saved, and what computes it."""
 
     workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
     budget_minutes: float | None = option(
@@ -17,5 +17,17 @@ class RunConfig(DataConfig):
     steps_per_epoch: int | None = option(None, "Steps an epoch. Default: one patch for each case that trains the weights.", "Run")
     validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
     checkpoint_minutes: float = option(
-        2.0, "Least time between savings of an unfinished run, after an epoch; the same command goes on from there.", "Run"
+        10.0, "Time between savings of an unfinished run, after any step: what a crash can cost. The same command goes on from there.", "Run"
     )
+    deterministic: str = option(
+        "auto", "Whether equal runs end bit for bit equal, interrupted or not. auto: on CPUs, not on GPUs, where it costs time.", "Run",
+        choices=("auto", "true", "false"),
+    )  # fmt: skip
+    devices: str = option(
+        "auto", "What computes: auto (all GPUs, or the CPU), a number of GPUs, or names like gpu:0,gpu:2 or cpu. Several share each batch. "
+        "For several hosts set TF_CONFIG.", "Run",
+    )  # fmt: skip
+    mixed_precision: str = option(
+        "none", "Compute in half precision, with weights, loss and architecture in float32; for GPUs made for it.", "Run",
+        choices=("none", "bfloat16", "float16"),
+    )  # fmt: skip

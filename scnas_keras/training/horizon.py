@@ -22,6 +22,7 @@ class Horizon:
     started: float = dataclasses.field(default_factory=time.monotonic)
     done: int = 0
     _first: float | None = None
+    _marked: float | None = None
 
     def begin(self) -> None:
         """Marks the beginning of the first epoch: what came before (reading data) is not part of any schedule."""
@@ -33,10 +34,25 @@ class Horizon:
         """Seconds before the first epoch, and since its beginning."""
         return self._first - self.started, time.monotonic() - self._first
 
-    def resume(self, done: int, seconds_before: float, seconds_since: float) -> None:
-        """Takes up a run that had finished `done` epochs and had spent so much time, as `spent` said."""
-        self.done, self._first = done, time.monotonic() - seconds_since
+    def mark(self, seconds_before: float, seconds_since: float) -> None:
+        """Sets the clock to what `spent` said, here or on another host, and stops it until the next mark.
+
+        All hosts of a run mark the same values, so that schedules by wall time agree.
+        """
+        self._marked = time.monotonic()
+        self._first = self._marked - seconds_since
         self.started = self._first - seconds_before
+
+    @property
+    def state(self) -> dict[str, float]:
+        """Epochs done and seconds spent; setting it takes up a run that had come so far."""
+        before, since = self.spent
+        return {"done": self.done, "seconds_before": before, "seconds_since": since}
+
+    @state.setter
+    def state(self, state: dict[str, float]) -> None:
+        self.done = state["done"]
+        self.mark(state["seconds_before"], state["seconds_since"])
 
     @property
     def fraction(self) -> float:
@@ -46,14 +62,14 @@ class Horizon:
         if not self.done:
             return 0.0
         total = max(1e-9, self.budget_seconds - (self._first - self.started))
-        return min(1.0, (time.monotonic() - self._first) / total)
+        return min(1.0, (self._now - self._first) / total)
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to do: the time is up, or all epochs are done."""
         if self.budget_seconds is None:
             return self.done >= self.epochs
-        return time.monotonic() - self.started >= self.budget_seconds
+        return self._now - self.started >= self.budget_seconds
 
     @property
     def planned_epochs(self) -> float:
@@ -66,9 +82,13 @@ class Horizon:
     def seconds_left(self) -> float:
         """Estimated wall time to the end."""
         if self.budget_seconds is not None:
-            return max(0.0, self.budget_seconds - (time.monotonic() - self.started))
-        spent = time.monotonic() - self._first
+            return max(0.0, self.budget_seconds - (self._now - self.started))
+        spent = self._now - self._first
         return spent * (self.epochs - self.done) / self.done if self.done else float("nan")
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic() if self._marked is None else self._marked
 
 
 def clock(seconds: float) -> str:

@@ -24,15 +24,20 @@ from scnas_keras.reporting.overlay import dice_scores, draw_overlay
 from scnas_keras.reporting.training_figure import draw_history
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau
-from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint
+from scnas_keras.training import preflight
+from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau, Scalars, Timings
+from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint, Position
 from scnas_keras.training.checks import check_data, check_positive
+from scnas_keras.training.distribution import Cluster
 from scnas_keras.training.horizon import Horizon
+from scnas_keras.training.learner import Learner
+from scnas_keras.training.loop import Batches, Loop
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.metrics import MeanDice
-from scnas_keras.training.run_folder import SUMMARY, RunFolder, open_run
+from scnas_keras.training.precision import NONE, scaled, set_precision
+from scnas_keras.training.run_folder import SUMMARY, RunFolder, follow_run, open_run
+from scnas_keras.training.startup import start
 
-COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate", "seconds_left")
+COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +55,8 @@ def run_training(config: RetrainConfig) -> TrainingResult:
 
     Raises:
         ConfigError, DataError, GenotypeError: before any training.
+        WorkerLost: another host of the run is gone.
+        SystemExit: SIGTERM came and the run is saved.
     """
     check_positive(
         config, "epochs", "batch_size", "validation_steps", "learning_rate", "budget_minutes", "steps_per_epoch", "plateau",
@@ -58,21 +65,49 @@ def run_training(config: RetrainConfig) -> TrainingResult:
     check_data(config)
     genotype = Genotype.load(_genotype_file(config.genotype))
     genotype.space.node_channels(config.derived_stem_channels, 0)
-    run = open_run(config.workdir, config)
-    keras.utils.set_random_seed(config.seed)
-    fold = open_fold(config, DerivedNetwork(genotype.space, config.derived_stem_channels, genotype))
+    cluster = start(config)
+    with cluster.watched():
+        return _run(config, genotype, cluster)
+
+
+def _run(config: RetrainConfig, genotype: Genotype, cluster: Cluster) -> TrainingResult:
+    run = open_run(config.workdir, config) if cluster.chief else follow_run(config.workdir)
+    network = DerivedNetwork(genotype.space, config.derived_stem_channels, genotype)
+    fold = open_fold(config, network)
     warn_of_leak(config, fold)
-    run.begin(config)
-    fold.save(run.path)
+    preflight.check_training(fold, network, run, cluster)
+    if cluster.chief:
+        run.begin(config)
+        fold.save(run.path)
     horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
-    network = from_genotype(
-        genotype, len(fold.task.channel_names), fold.task.num_classes, stem_channels=config.derived_stem_channels
-    )
-    history = train(config, fold, network, horizon, run)
-    model = SegmentationModel(network, fold.plan, fold.patch_size, fold.configuration.augmentation.mirror_axes)
+    learner = build(config, fold, genotype, cluster)
+    history = train(config, fold, learner, horizon, run, cluster)
+    model = SegmentationModel(_portable(config, fold, genotype, learner), fold.plan, fold.patch_size, fold.configuration.augmentation.mirror_axes)
+    if not cluster.chief:
+        return TrainingResult(model, {}, "The first host validates the network.", run.path)
     model.save(run.path)
     dice = validate(fold, model, run)
     return finish(config, fold, model, history, dice, run)
+
+
+def build(config: RetrainConfig, fold: Fold, genotype: Genotype, cluster: Cluster) -> Learner:
+    """The compiled learner of a genotype's network with new weights."""
+    with cluster.strategy.scope():
+        learner = Learner(_network(config, fold, genotype), fold.task.num_classes)
+        learner.compile(scaled(keras.optimizers.Adam(config.learning_rate), config.mixed_precision), JaccardLoss())
+    return learner
+
+
+def _network(config: RetrainConfig, fold: Fold, genotype: Genotype) -> keras.Model:
+    return from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, stem_channels=config.derived_stem_channels)
+
+
+def _portable(config: RetrainConfig, fold: Fold, genotype: Genotype, learner: Learner) -> keras.Model:
+    """The trained network on one device and in float32, to be used anywhere."""
+    set_precision(NONE)
+    network = _network(config, fold, genotype)
+    network.set_weights(learner.network.get_weights())
+    return network
 
 
 def warn_of_leak(config: RetrainConfig, fold: Fold) -> None:
@@ -91,44 +126,37 @@ def warn_of_leak(config: RetrainConfig, fold: Fold) -> None:
         )  # fmt: skip
 
 
-def train(config: RetrainConfig, fold: Fold, network: keras.Model, horizon: Horizon, run: RunFolder) -> list[dict]:
-    """Fits the network on patches of the fold's training cases, or goes on with that; returns the rows of history.csv."""
+def train(config: RetrainConfig, fold: Fold, learner: Learner, horizon: Horizon, run: RunFolder, cluster: Cluster) -> list[dict]:
+    """Trains on patches of the fold's training cases, or goes on with that; returns the rows of history.csv."""
     training = fold.sampler("weights", "logits", seed=config.seed * 2, augmented=True)
     validation = fold.sampler("validation", seed=config.seed * 2 + 1, augmented=False)
-    batch_size = fold.configuration.batch_size
+    batch_size, optimizer = cluster.batch_size(fold.configuration.batch_size), learner.optimizer
     steps = config.steps_per_epoch or math.ceil(len(training.cases) / batch_size)
-    optimizer = keras.optimizers.Adam(config.learning_rate)
-    optimizer.build(network.trainable_variables)
-    network.compile(optimizer, JaccardLoss(), metrics=[MeanDice(fold.task.num_classes)], jit_compile=False)
-    history, plateau = History(run["history.csv"], COLUMNS), Plateau(horizon, config.plateau, factor=0.2)
-    checkpoint = Checkpoint(run[CHECKPOINT], network, [optimizer], horizon, history, plateau, fold.digest, config.checkpoint_minutes)
-    done = checkpoint.restore()
-    if done and horizon.over:
-        return history.rows
+    history, plateau = History(run["history.csv"] if cluster.chief else None, COLUMNS), Plateau(horizon, config.plateau, factor=0.2)
+    position = Position()
+    parts = {"position": position, "horizon": horizon, "history": history, "plateau": plateau}
+    horizon.begin()
+    checkpoint = Checkpoint(run[CHECKPOINT], learner, [optimizer], parts, fold.digest, batch_size, config.checkpoint_minutes, cluster)
+    checkpoint.restore()
 
     def describe(logs):
-        logs["learning_rate"] = float(optimizer.learning_rate)
-        logs["seconds_left"] = horizon.seconds_left
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         if config.schedule == "poly":
             optimizer.learning_rate.assign(config.learning_rate * (1 - horizon.fraction) ** 0.9)
         return "loss %.4f  validation Dice %.3f  rate %.1e" % tuple(logs[name] for name in ("loss", "val_dice", "learning_rate"))
 
-    network.fit(
-        patch_dataset(training, batch_size, done * steps, FOREVER),
-        initial_epoch=done,
-        epochs=FOREVER if config.budget_minutes else config.epochs,
-        steps_per_epoch=steps,
-        validation_data=patch_dataset(validation, batch_size, 0, config.validation_steps).cache(),
-        verbose=0,
-        shuffle=False,
-        callbacks=[
-            Pace(horizon, steps, describe),
-            *([plateau] if config.schedule == "plateau" else []),
-            history,
-            keras.callbacks.TensorBoard(run["tensorboard"], write_graph=False),
-            checkpoint,
-        ],
+    batches = Batches(
+        lambda first: cluster.distribute(lambda: patch_dataset(training, batch_size, first, FOREVER, **cluster.share)),
+        cluster.distribute(lambda: patch_dataset(validation, batch_size, 0, config.validation_steps, **cluster.share).cache()),
+        steps,
     )
+    callbacks = [
+        Pace(horizon, steps, describe, shown=cluster.chief),
+        *([plateau] if config.schedule == "plateau" else []),
+        history,
+        *([Scalars(run["tensorboard"], COLUMNS), Timings(run["timings.csv"], horizon)] if cluster.chief else []),
+    ]
+    Loop(learner, batches, horizon, position, checkpoint, callbacks, cluster).run()
     return history.rows
 
 

@@ -1,0 +1,85 @@
+"""The genotype of every epoch of a search, in one file (genotypes.jsonl): a JSON document a line.
+
+The first line describes the search space, each other line holds an epoch's operations and their probabilities.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from scnas_keras.errors import GenotypeError
+from scnas_keras.files import write_text
+from scnas_keras.spaces import genotype as single
+from scnas_keras.spaces.genotype import Genotype
+
+FORMAT, VERSION = "scnas_keras.genotypes", 1
+
+
+def record(path: str | os.PathLike, epoch: int, genotype: Genotype) -> None:
+    """Adds an epoch's genotype; the file is complete at any time.
+
+    Epochs from this one on that the file already holds are dropped: a resumed search repeats them.
+
+    Raises:
+        GenotypeError: the file is no history, or of another search space.
+    """
+    lines = [json.dumps({"format": FORMAT, "version": VERSION, "space": dataclasses.asdict(genotype.space)})]
+    if pathlib.Path(path).is_file():
+        header, entries = _read(path)
+        if json.dumps(header) != lines[0]:
+            raise GenotypeError(f"{path}: holds genotypes of another search space. Move it away, or name another --workdir.")
+        lines += [json.dumps(entry) for entry in entries if entry["epoch"] < epoch]
+    cells = {kind: [[edge.operation, edge.probability] for edge in edges] for kind, edges in genotype.cells.items()}
+    lines.append(json.dumps({"epoch": epoch, "cells": cells, "notes": list(genotype.notes)}))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def load(path: str | os.PathLike, epoch: int | None = None) -> Genotype:
+    """The genotype of an epoch; of the last one if none is named.
+
+    Raises:
+        GenotypeError: no such file or epoch, or a damaged file; the message names it.
+    """
+    header, entries = _read(path)
+    found = [entry for entry in entries if epoch in (None, entry["epoch"])]
+    if not found:
+        there = f"epochs {entries[0]['epoch']} to {entries[-1]['epoch']}" if entries else "no epoch"
+        raise GenotypeError(f"{path}: holds {there}, not {epoch}; name another with --epoch.")
+    try:
+        return Genotype.from_json(_document(header, found[-1]))
+    except GenotypeError as error:
+        raise GenotypeError(f"{path}, epoch {found[-1]['epoch']}: {error}") from error
+
+
+def _read(path: str | os.PathLike) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """The first line and the others."""
+    try:
+        header, *entries = [json.loads(line) for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
+    except OSError as error:
+        raise GenotypeError(f"{path}: can't be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise GenotypeError(f"{path}: not a history of genotypes ({error}). Was the file cut off? Restore or delete it.") from error
+    if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (FORMAT, VERSION):
+        raise GenotypeError(f'{path}: its first line must have "format" {FORMAT!r} and "version" {VERSION}.')
+    if not all(isinstance(entry, dict) and isinstance(entry.get("epoch"), int) for entry in entries):
+        raise GenotypeError(f'{path}: every line after the first needs a whole number "epoch". Restore or delete the file.')
+    return header, entries
+
+
+def _document(header: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The document that `Genotype` reads."""
+    try:
+        edges = [(i, j) for j in range(2, 2 + header["space"]["nodes"]) for i in range(j)]
+        cells = {
+            kind: [
+                {"from": i, "to": j, "operation": operation, "probability": probability}
+                for (i, j), (operation, probability) in zip(edges, row, strict=True)
+            ]
+            for kind, row in entry["cells"].items()
+        }
+        return {"format": single.FORMAT, "version": single.VERSION, "space": header["space"], "cells": cells, "notes": entry["notes"]}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise GenotypeError(f"cells don't fit the search space ({error!r}). Restore or delete the file.") from error

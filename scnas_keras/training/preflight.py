@@ -1,0 +1,147 @@
+"""What a run is going to cost, told before its first step; one that can't fit is refused."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import psutil
+from absl import logging
+
+from scnas_keras.data.folds import Fold
+from scnas_keras.data.memory import available_memory
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import readable_json, write_text
+from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
+from scnas_keras.search import SearchConfig
+from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.training.checkpoint import CHECKPOINT
+from scnas_keras.training.distribution import Cluster
+from scnas_keras.training.run_folder import RunFolder
+
+AUTO, FAST, LOW_MEMORY = "auto", "fast", "low_memory"
+COST = "cost.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchCost:
+    """What a search costs: parameters of the supernet, multiply-adds of a forward pass, GiB of memory in each mode; the mode taken."""
+
+    parameters: int
+    multiply_adds: int
+    gibibytes: dict[str, float]
+    memory_mode: str
+
+    def save(self, run: RunFolder) -> None:
+        """Writes cost.json."""
+        write_text(run[COST], readable_json(dataclasses.asdict(self)))
+
+
+def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run: RunFolder, cluster: Cluster) -> SearchCost:
+    """Tells what a search costs, and decides how it uses memory, "fast" or "low_memory"; hosts decide together.
+
+    A resumed search keeps to what cost.json says that it began with, whatever else the machine does now: both modes round
+    differently.
+
+    Raises:
+        ConfigError: the memory isn't there.
+    """
+    batch = _batch_in_memory(fold, cluster)
+    channels, classes = len(fold.task.channel_names), fold.task.num_classes
+    tables = cost_tables(network.space, network.stem_channels, fold.patch_size, channels, classes)
+    share = network.drawn / len(network.space.operations)
+    edges, others = tables.edges.sum(axis=(0, 1, 2)), tables.fixed + tables.inputs.sum(axis=(0, 1))
+    parameters, multiply_adds = edges[0] + others[0], (edges[1] * share + others[1]) * batch
+    if config.hessian_every:
+        network = dataclasses.replace(network, drawn=len(network.space.operations))  # the eigenvalue takes all of them
+    modes = {mode: dataclasses.replace(network, low_memory=mode == LOW_MEMORY) for mode in (FAST, LOW_MEMORY)}
+    needs, free = {mode: estimate(modes[mode], fold, batch) for mode in modes}, _free_gibibytes(cluster)
+    mode, resumed = config.memory_mode, run[COST].is_file()
+    if resumed:
+        mode = json.loads(run[COST].read_text(encoding="utf-8"))["memory_mode"]
+    elif mode == AUTO:
+        mode = FAST if free is None or needs[FAST] <= free else LOW_MEMORY
+    mode = LOW_MEMORY if cluster.total([mode == LOW_MEMORY])[0] else FAST
+    logging.info(
+        "supernet: %.2f M parameters, %.1f G multiply-adds in a forward pass; about %.1f GiB of memory at its peak (%s%s)",
+        parameters / 1e6, multiply_adds / 1e9, needs[mode], mode, "" if free is None else f"; {free:.1f} GiB free",
+    )  # fmt: skip
+    _check_memory(modes[mode], fold, batch, cluster, free, resumed)
+    return SearchCost(int(parameters), int(multiply_adds), needs, mode)
+
+
+def check_training(fold: Fold, network: DerivedNetwork, run: RunFolder, cluster: Cluster) -> None:
+    """Tells what training a derived network costs.
+
+    Raises:
+        ConfigError: the memory isn't there.
+    """
+    tables = cost_tables(network.space, network.stem_channels, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
+    batch, cost, free = _batch_in_memory(fold, cluster), tables.of_genotype(network.genotype), _free_gibibytes(cluster)
+    logging.info(
+        "network: %.2f M parameters, %.1f G multiply-adds a patch; about %.1f GiB of memory at its peak%s", cost.parameters / 1e6,
+        cost.multiply_adds / 1e9, estimate(network, fold, batch), "" if free is None else f" ({free:.1f} GiB free)",
+    )  # fmt: skip
+    _check_memory(network, fold, batch, cluster, free, run[CHECKPOINT].is_dir())
+
+
+def estimate(network: Footprint, fold: Fold, batch: int, patch_size: Sequence[int] | None = None) -> float:
+    """GiB that a process takes to train a network on batches of a fold's patches, or of others, on one device."""
+    topology = network.topology(fold.configuration.spacing, patch_size or fold.patch_size)
+    elements = network.elements(topology, len(fold.task.channel_names), fold.task.num_classes)
+    return network.reference(len(topology.patch_size)).gigabytes_for(elements, batch)
+
+
+def _batch_in_memory(fold: Fold, cluster: Cluster) -> int:
+    """Patches of a batch that lie in the same memory: a GPU's, or the host's, which its logical CPUs share."""
+    planned = fold.configuration.batch_size
+    size = cluster.batch_size(planned)
+    if size != planned:
+        logging.info("batch %d instead of %d, to be shared equally by %d devices", size, planned, cluster.replicas)
+    return size // (cluster.replicas if cluster.on_gpu else cluster.workers)
+
+
+def _check_memory(
+    network: SupernetNetwork | DerivedNetwork, fold: Fold, batch: int, cluster: Cluster, free: float | None, resumed: bool
+) -> None:
+    """Refuses a network that doesn't fit; only warns where it has run before, since it did fit and its flags can't change."""
+    need = estimate(network, fold, batch)
+    if free is None or need <= free:
+        return
+    if not resumed:
+        raise ConfigError(_too_much(network, fold, batch, cluster, need, free))
+    logging.warning("going on takes about %.1f GiB of memory, and %.1f GiB are free; close other programs if that is not enough", need, free)
+
+
+def _too_much(
+    network: SupernetNetwork | DerivedNetwork, fold: Fold, batch: int, cluster: Cluster, need: float, free: float
+) -> str:
+    """The message, with what each flag that is enough by itself would take."""
+    least, remedies = cluster.replicas // cluster.workers, {}
+    if isinstance(network, SupernetNetwork):
+        remedies["--memory_mode=low_memory"] = estimate(dataclasses.replace(network, low_memory=True), fold, batch)
+    if batch > least:
+        remedies[f"--batch_size={cluster.replicas}"] = estimate(network, fold, least)
+    divisor, patch = 2**network.space.depth, list(fold.patch_size)
+    while max(patch) > divisor and estimate(network, fold, batch, patch) > free:
+        patch[patch.index(max(patch))] -= divisor
+    own = [patch[fold.plans.transpose_forward.index(axis)] for axis in range(len(patch))]
+    remedies[f"--patch_size={','.join(map(str, own))}"] = estimate(network, fold, batch, patch)
+    narrow = network
+    while narrow.stem_channels > 4 * network.space.nodes and estimate(narrow, fold, batch) > free:
+        narrow = dataclasses.replace(narrow, stem_channels=narrow.stem_channels - network.space.nodes)
+    flag = "stem_channels" if isinstance(network, SupernetNetwork) else "derived_stem_channels"
+    remedies[f"--{flag}={narrow.stem_channels}"] = estimate(narrow, fold, batch)
+    enough = [f"{name} takes {gibibytes:.1f}" for name, gibibytes in remedies.items() if gibibytes <= free]
+    size = "x".join(map(str, fold.patch_size))
+    return (
+        f"A batch of {batch} patches of {size} voxels takes about {need:.1f} GiB to train this {network.name} network, and {free:.1f} GiB are free. "
+        + (f"Lower one of these (GiB): {'; '.join(enough)}." if enough else "No single flag lowers that enough; use a machine with more memory.")
+    )
+
+
+def _free_gibibytes(cluster: Cluster) -> float | None:
+    """What this process may take in all, with what it has already; None on GPUs, whose memory TensorFlow manages."""
+    if cluster.on_gpu:
+        return None
+    return (available_memory() + psutil.Process().memory_info().rss) / 2**30

@@ -1,0 +1,123 @@
+"""A small learner in the training loop, and a small search as a process of its own, for tests to interrupt.
+
+    python tests/small_run.py --task=phantom --workdir=RUN ...
+
+is `python -m scnas_keras.search` on a space of four cells, which takes seconds to trace, and
+
+    python tests/small_run.py learner RUN DEVICES PRECISION SECONDS_A_STEP
+
+trains the small learner for three epochs.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from scnas_keras import options, search
+from scnas_keras.console import set_up_logging
+from scnas_keras.errors import UserError
+from scnas_keras.spaces.operations import OPERATIONS
+from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
+from scnas_keras.supernet import runner
+from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau
+from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint, Position
+from scnas_keras.training.distribution import Cluster, open_cluster
+from scnas_keras.training.horizon import Horizon
+from scnas_keras.training.learner import Learner
+from scnas_keras.training.loop import Batches, Loop
+from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.precision import scaled, set_precision
+
+SMALL = SearchSpace("small", 3, tuple(OPERATIONS), 2, (REDUCTION, ENCODER, EXPANSION, DECODER))
+STEPS, BATCH = 3, 4
+COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate")
+
+
+def item(index):
+    """An image and its label as a function of the index."""
+    seed = tf.stack([tf.cast(index, tf.int32), 1])
+    image = tf.random.stateless_normal((4, 4, 4, 1), seed)
+    return image, tf.cast(image[..., 0] + 0.3 * tf.random.stateless_normal((4, 4, 4), seed + 1) > 0, tf.int32)
+
+
+def items(cluster, first, count):
+    """Batches of items as `patch_dataset` shares them out."""
+    own = BATCH // cluster.workers
+    numbers = tf.data.Dataset.range(first * own, (first + count) * own)
+    return numbers.map(lambda i: item(i // own * BATCH + cluster.worker * own + i % own)).batch(BATCH // cluster.replicas)
+
+
+def small_network():
+    keras.utils.set_random_seed(4)
+    return keras.Sequential([keras.Input((4, 4, 4, 1)), keras.layers.Conv3D(3, 3, activation="relu", padding="same"), keras.layers.Conv3D(2, 1)])
+
+
+class SmallRun:
+    """A run of some epochs in a folder; `loop.run()` goes on from the folder's checkpoint."""
+
+    def __init__(self, folder, epochs, cluster=None, callbacks=(), minutes=0.0, horizon=None, digest="digest", optimizer=None, batch_size=BATCH):
+        self.cluster = cluster = cluster or Cluster(tf.distribute.get_strategy())
+        with cluster.strategy.scope():
+            self.model = Learner(small_network(), 2)
+            self.model.compile(optimizer() if optimizer else keras.optimizers.Adam(0.05), JaccardLoss())
+        self.horizon, self.position = horizon or Horizon(epochs), Position()
+        self.history, self.plateau = History(folder / "history.csv" if cluster.chief else None, COLUMNS), Plateau(self.horizon, 0.1, factor=0.5)
+        self.horizon.begin()
+        parts = {"position": self.position, "horizon": self.horizon, "history": self.history, "plateau": self.plateau}
+        self.checkpoint = Checkpoint(folder / CHECKPOINT, self.model, [self.model.optimizer], parts, digest, batch_size, minutes, cluster)
+        self.resumed = self.checkpoint.restore()
+        batches = Batches(
+            lambda first: cluster.distribute(lambda: items(cluster, first, FOREVER)),
+            cluster.distribute(lambda: items(cluster, 1000, 2).cache()),
+            STEPS,
+        )
+        pace = Pace(self.horizon, STEPS, self._describe, shown=False)
+        self.loop = Loop(self.model, batches, self.horizon, self.position, self.checkpoint, [*callbacks, pace, self.plateau, self.history], cluster)
+
+    def _describe(self, logs):
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        return ""
+
+    @property
+    def outcome(self):
+        """All that equal runs have in common: variables, history, plateau."""
+        variables = [*self.model.variables, *self.model.metrics_variables, *self.model.optimizer.variables]
+        return [keras.ops.convert_to_numpy(v) for v in variables], self.history.rows, self.plateau.state
+
+
+class Slow(keras.callbacks.Callback):
+    """Waits after every step."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(self.seconds)
+
+
+def train_learner(folder, devices, precision, seconds):
+    """Trains the small learner with SGD, whose steps are as exact as its gradients."""
+    cluster = open_cluster(devices)
+    set_precision(precision)
+    run = SmallRun(Path(folder), 3, cluster, [Slow(float(seconds))], optimizer=lambda: scaled(keras.optimizers.SGD(0.5), precision))
+    run.loop.run()
+
+
+def main():
+    if sys.argv[1] == "learner":
+        set_up_logging()
+        try:
+            train_learner(*sys.argv[2:])
+        except UserError as error:
+            sys.exit(f"error: {error}")
+    else:
+        runner.SCNAS = SMALL
+        options.run(search.SearchConfig, search.main, __doc__)
+
+
+if __name__ == "__main__":
+    main()

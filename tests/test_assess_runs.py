@@ -1,0 +1,114 @@
+"""A small search, assessed from its folder: data moved, other data, trainings that are there already."""
+
+import csv
+import dataclasses
+import json
+
+import keras
+import pytest
+from small_task import write_json, write_task
+from test_supernet_search import SMALL
+
+from scnas_keras.assess import AssessConfig
+from scnas_keras.assessment import retraining
+from scnas_keras.assessment.finished import load_search
+from scnas_keras.assessment.genotypes import random_genotype
+from scnas_keras.assessment.retraining import train_all, training_config
+from scnas_keras.assessment.runner import run_assessment
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.search import SearchConfig
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.supernet import runner as search_runner
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished search in the small space, with a cost target; its data have moved from data/ to moved/ since."""
+    folder = tmp_path_factory.mktemp("search")
+    write_task(folder / "data", num_cases=5, shape=(16, 12, 12))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_runner, "SCNAS", SMALL)
+        search_runner.run_search(SearchConfig(
+            task="custom", data_dir=str(folder / "data"), cache_dir=str(folder / "cache"), workdir=str(folder / "run"), patch_size=(8, 8, 8),
+            stem_channels=4, derived_stem_channels=4, epochs=2, steps_per_epoch=2, validation_steps=1, batch_size=1, processes=1,
+            target_mparams=1.0,
+        ))  # fmt: skip
+        (folder / "data").rename(folder / "moved")
+        yield folder / "run"
+
+
+@pytest.fixture
+def config(run):
+    return AssessConfig(workdir=str(run), random=2, patches=2, data_dir=str(run.parent / "moved"))
+
+
+@pytest.mark.slow
+def test_a_search_is_assessed(run, config):
+    report = run_assessment(config).reports[0]
+    folder = run / "assessment"
+    document = json.loads((folder / "assessment.json").read_text())
+    rows = list(csv.DictReader((folder / "networks.csv").open()))
+    assert [row["name"] for row in rows] == ["found", "random_0_0", "random_0_1", "sampled_0", "sampled_1"]
+    assert document["verdict"] in (folder / "assessment.txt").read_text() and document["retrained"] is None
+    assert report.seconds > 0 and report.epochs == 2
+    inherited = keras.saving.load_model(folder / "inherited.keras")
+    assert inherited.count_params() == int(rows[0]["parameters"])
+    assert run_assessment(config).reports[0] == report  # the same command says the same
+
+
+@pytest.mark.slow
+def test_data_that_moved_have_to_be_named(config):
+    with pytest.raises((ConfigError, DataError), match="(?s)data.*have moved.*--data_dir"):
+        run_assessment(dataclasses.replace(config, data_dir=None))
+
+
+@pytest.mark.slow
+def test_other_data_are_refused(run, tmp_path):
+    search = load_search(str(run))
+    fewer = write_task(tmp_path / "fewer", num_cases=4, shape=(16, 12, 12))
+    with pytest.raises(DataError, match="splits.json.*case_4"):
+        search.open_fold(str(fewer))
+    other = write_task(tmp_path / "other", num_cases=5, shape=(16, 12, 12))
+    write_json(other, [f"case_{i}" for i in range(5)], name="Another")
+    with pytest.raises(DataError, match="(?s)Another.*searched on.*Small"):
+        search.open_fold(str(other))
+
+
+@pytest.mark.slow
+def test_networks_are_trained_with_the_searchs_patches_and_not_twice(run, config, monkeypatch, tmp_path):
+    search, trained = load_search(str(run)), []
+
+    def pretend(config):
+        trained.append(config)
+        folder = tmp_path / config.workdir
+        folder.mkdir()
+        result = {"mean_dice": 0.5 + len(trained) / 10, "epochs": 7}
+        (folder / "summary.json").write_text(json.dumps({"flags": dataclasses.asdict(config), "result": result}))
+
+    monkeypatch.setattr(retraining, "run_training", pretend)
+    genotypes = {"found": search.genotype, "random_0_0": random_genotype(SMALL, 0, 0)}
+    arguments = (search, genotypes, 3.0, 1, tmp_path / "trained", search.data_flags("elsewhere", None, None))
+    (tmp_path / "trained").mkdir()
+    results = train_all(*arguments)
+    assert {name: result.dice for name, result in results.items()} == {"found": 0.6, "random_0_0": 0.7}
+    first = trained[0]
+    assert first.plan == str(run / "plans.json") and first.splits == str(run / "splits.json") and first.patch_size is None
+    assert first.data_dir == "elsewhere" and first.budget_minutes == 3 and first.seed == 1 and first.fold == search.config.fold
+    assert Genotype.load(trained[1].genotype) == genotypes["random_0_0"]
+    assert dataclasses.replace(first, workdir=None, genotype=None) == dataclasses.replace(trained[1], workdir=None, genotype=None)
+    assert train_all(*arguments) == results and len(trained) == 2
+    moved = (*arguments[:5], search.data_flags("again elsewhere", None, None))
+    assert train_all(*moved) == results and len(trained) == 2
+    with pytest.raises(ConfigError, match="budget_minutes.*delete"):
+        train_all(*arguments[:2], 4.0, *arguments[3:])
+    with pytest.raises(ConfigError, match="another network"):
+        train_all(search, {"found": random_genotype(SMALL, 5, 0)}, *arguments[2:])
+
+
+@pytest.mark.slow
+def test_the_saved_plan_is_the_searchs_own(run):
+    search = load_search(str(run))
+    config = training_config(search, run / "x", 1.0, 0, search.data_flags(None, None, None))
+    assert config.data_dir == search.config.data_dir and config.cache_dir == search.config.cache_dir
+    fold = search.open_fold(str(run.parent / "moved"))
+    assert fold.patch_size == (8, 8, 8) and list(fold.split.validation) == search.result["cases"]["validation"]

@@ -1,0 +1,104 @@
+"""The dominant eigenvalue: of quadratics whose spectrum is known, and of a supernet against its full Hessian."""
+
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
+from scnas_keras.supernet import relaxation as relax
+from scnas_keras.supernet.hessian import dominant_eigenvalue, logits_curvature
+from scnas_keras.supernet.mixture import LOGITS
+from scnas_keras.supernet.supernet import Supernet
+from scnas_keras.training.losses import JaccardLoss
+
+
+def quadratic(spectrum, seed=0):
+    """Gradient of x A x / 2 + b x, where A has this spectrum in a random basis."""
+    rng = np.random.default_rng(seed)
+    basis, _ = np.linalg.qr(rng.normal(size=(len(spectrum), len(spectrum))))
+    matrix, linear = basis @ np.diag(spectrum) @ basis.T, rng.normal(size=len(spectrum))
+    return lambda x: (matrix @ x.ravel() + linear).reshape(x.shape)
+
+
+@pytest.mark.parametrize("spectrum, largest", [([5, 2, 1, 0.5, 0, -1], 5), ([-7, 3, 2, 1, 0, 0], -7), ([1e-4, 3e-5, 0, 0, 0, 0], 1e-4)])
+def test_quadratic(spectrum, largest):
+    x = np.random.default_rng(1).normal(size=(2, 3))
+    assert dominant_eigenvalue(quadratic(spectrum), x, iterations=60, tolerance=1e-7) == pytest.approx(largest, rel=1e-3)
+
+
+def test_a_linear_function_has_none():
+    assert dominant_eigenvalue(lambda x: np.ones(4), np.zeros(4)) == 0
+
+
+def test_it_ends_early_and_depends_on_the_seed_only():
+    calls = []
+
+    def gradient(x):
+        calls.append(x)
+        return quadratic([10, 0.1, 0.1, 0.1])(x)
+
+    first = dominant_eigenvalue(gradient, np.zeros(4), iterations=50, seed=3)
+    assert len(calls) <= 12 and first == pytest.approx(10, rel=1e-3)
+    assert dominant_eigenvalue(gradient, np.zeros(4), iterations=50, seed=3) == first
+
+
+def dense(gradient, x, step):
+    """Spectrum of the whole Hessian, by differences along every axis."""
+    units = np.eye(x.size).reshape(-1, *x.shape)
+    rows = np.array([(gradient(x + step * unit) - gradient(x - step * unit)).ravel() / (2 * step) for unit in units])
+    return np.linalg.eigvalsh((rows + rows.T) / 2)
+
+
+def test_the_loss_is_that_of_all_operations_under_their_softmax():
+    """A network whose output is the sum of the edges' weights times fixed vectors, with the square as its loss."""
+    rng = np.random.default_rng(0)
+    vectors, logits = rng.normal(size=(2, 3, 4, 5)).astype("float32"), rng.normal(size=(2, 3, 4)).astype("float32")
+    network = types.SimpleNamespace(
+        logits=logits,
+        forward=lambda images, draw, learn: tf.einsum("keo,keov->v", draw.weights, vectors) + images,
+        loss_function=lambda labels, output: tf.reduce_sum((output - labels) ** 2),
+    )
+    images, labels = tf.ones(5), tf.zeros(5)
+
+    def gradient(x):
+        p = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+        dp = vectors @ (2 * (np.einsum("keo,keov->v", p, vectors) + 1))
+        return p * (dp - (p * dp).sum(-1, keepdims=True))
+
+    spectrum = dense(gradient, logits.astype(float), 1e-3)
+    found = logits_curvature(network, images, labels, iterations=100)(1)
+    assert found == pytest.approx(spectrum[np.abs(spectrum).argmax()], rel=0.05)
+
+
+@pytest.mark.slow
+def test_of_a_supernet_against_its_whole_hessian():
+    space = SearchSpace("tiny", 3, ("conv_3", "identity", "zero"), 1, (REDUCTION, ENCODER, EXPANSION, DECODER))
+    keras.utils.set_random_seed(0)
+    supernet = Supernet(space, 1, 2, 8)
+    supernet.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(0.1), JaccardLoss())
+    rng = np.random.default_rng(0)
+    images = tf.constant(rng.normal(size=(1, 16, 16, 16, 1)), tf.float32)
+    labels = tf.cast(images[..., 0] > 0, tf.int32)
+    learn = tf.function(lambda: supernet.optimizer.apply(supernet.weights_gradient(images, labels)[1], supernet.weight_variables), autograph=False)
+    for _ in range(40):
+        learn()
+    supernet.logits.assign(rng.normal(size=supernet.logits.shape))
+    before = [np.array(v) for v in supernet.variables]
+    curvature = logits_curvature(supernet, images, labels, iterations=30)
+    found = [curvature(epoch) for epoch in (1, 2)]
+    for v, old in zip(supernet.variables, before):
+        np.testing.assert_array_equal(v, old)
+    assert found[0] == pytest.approx(found[1], rel=0.05)
+
+    @tf.function(autograph=False)
+    def gradient(logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = supernet.loss_function(labels, supernet.forward(images, relax.softmax(logits, tf.constant(1.0)), (LOGITS,)))
+        return tape.gradient(loss, logits)
+
+    spectrum = dense(lambda x: gradient(tf.constant(x, tf.float32)).numpy(), np.array(supernet.logits), 0.5)
+    assert found[0] == pytest.approx(spectrum[np.abs(spectrum).argmax()], rel=0.15)

@@ -1,0 +1,177 @@
+"""The training loop, and runs that are interrupted in it."""
+
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_run import STEPS, SmallRun, item, small_network
+
+from scnas_keras.training import horizon as horizon_module
+from scnas_keras.training.horizon import Horizon
+from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.metrics import MeanDice
+
+EPOCHS = 3
+
+
+class Killed(BaseException):
+    pass
+
+
+class At(keras.callbacks.Callback):
+    """Does something once after a number of training steps, or of validation batches."""
+
+    def __init__(self, action, step=None, test=None):
+        super().__init__()
+        self.action, self.step, self.test = action, step, test
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.step is not None:
+            self.step -= 1
+            if self.step == 0:
+                self.action()
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self.test is not None:
+            self.test -= 1
+            if self.test == 0:
+                self.action()
+
+
+def kill():
+    raise Killed
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def assert_equal(one, other):
+    for ours, theirs in zip(one[0], other[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert one[1:] == other[1:]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    run = SmallRun(tmp_path_factory.mktemp("whole"), EPOCHS)
+    run.loop.run()
+    return run.outcome
+
+
+def test_the_loop_learns_what_fit_learns(whole):
+    network = small_network()
+    network.compile(keras.optimizers.Adam(0.05), JaccardLoss(), metrics=[MeanDice(2)], jit_compile=False)
+    stream = tf.data.Dataset.range(10**6).map(item).batch(4)
+    validation = tf.data.Dataset.range(4000, 4008).map(item).batch(4)
+    fitted = network.fit(stream, epochs=EPOCHS, steps_per_epoch=STEPS, validation_data=validation, verbose=0, shuffle=False).history
+    variables, rows, _ = whole
+    for ours, theirs in zip(variables, network.get_weights()):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    for name in ("loss", "dice", "val_loss", "val_dice"):
+        assert [row[name] for row in rows] == pytest.approx(fitted[name], rel=1e-5)
+    assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+@pytest.mark.parametrize("where", [{"step": k} for k in range(1, 2 * STEPS + 1)] + [{"test": 1}, {"test": 4}], ids=str)
+def test_a_run_killed_anywhere_ends_as_if_nothing_had_happened(where, whole, tmp_path):
+    with pytest.raises(Killed):
+        SmallRun(tmp_path, EPOCHS, callbacks=[At(kill, **where)]).loop.run()
+    again = SmallRun(tmp_path, EPOCHS)
+    assert again.resumed == (where != {"step": 1})
+    again.loop.run()
+    assert_equal(again.outcome, whole)
+    assert (tmp_path / "history.csv").read_text().count("\n") == EPOCHS + 1
+
+
+@pytest.mark.parametrize("where, stands", [({"step": 2}, (0, 2)), ({"step": 3}, (0, 3)), ({"test": 1}, (0, 3)), ({"test": 3}, (1, 3))], ids=str)
+def test_sigterm_saves_at_once_and_leaves_with_143(where, stands, whole, tmp_path, caplog):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        SmallRun(tmp_path, EPOCHS, callbacks=[At(terminate, **where)], minutes=60).loop.run()
+    assert caught.value.code == 143 and "stopped by SIGTERM" in caplog.text and "the same command" in caplog.text
+    assert signal.getsignal(signal.SIGTERM) == before
+    again = SmallRun(tmp_path, EPOCHS)
+    assert (again.position.epoch, again.position.step) == stands
+    again.loop.run()
+    assert_equal(again.outcome, whole)
+
+
+@pytest.mark.parametrize("moment", ["callbacks", "saved"])
+def test_a_run_interrupted_at_its_very_end_gets_no_epoch_more(moment, whole, tmp_path):
+    """By SIGTERM after the last epoch, or by being killed between the savings that follow it."""
+
+    class Terminate(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == EPOCHS - 1:
+                terminate()
+
+    run = SmallRun(tmp_path, EPOCHS, callbacks=[Terminate()] if moment == "callbacks" else [])
+    save = run.checkpoint.save
+
+    def save_and_die(*arguments):
+        save(*arguments)
+        if run.position.epoch == EPOCHS:
+            kill()
+
+    if moment == "saved":
+        run.position.best = 1.0  # else the best one is written first, and the last one of the same step is older
+        run.checkpoint.save = save_and_die
+    with pytest.raises(SystemExit if moment == "callbacks" else Killed):
+        run.loop.run()
+    again = SmallRun(tmp_path, EPOCHS)
+    assert again.position.finished
+    again.loop.run()
+    assert_equal(again.outcome[:2], whole[:2])
+
+
+def test_a_finished_run_has_nothing_left_to_do(whole, tmp_path):
+    SmallRun(tmp_path, EPOCHS).loop.run()
+    again = SmallRun(tmp_path, EPOCHS, callbacks=[At(kill, step=1)])
+    again.loop.run()
+    assert again.position.finished and again.history.rows == whole[1]
+
+
+def test_a_callback_that_stops_the_run_stops_it_for_good(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    SmallRun(tmp_path, 5, callbacks=[Stop()]).loop.run()
+    again = SmallRun(tmp_path, 5)
+    again.loop.run()
+    assert len(again.history.rows) == 2
+
+
+def test_a_budget_ends_inside_an_epoch(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(horizon_module.time, "monotonic", lambda: now[0])
+
+    class Slow(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            now[0] += 10
+
+    run = SmallRun(tmp_path, 1, callbacks=[Slow()], horizon=Horizon(1, budget_seconds=45, started=now[0]))
+    run.loop.run()
+    assert len(run.history.rows) == 2 and int(run.model.optimizer.iterations) == 5
+    assert {"loss", "val_dice"} <= run.history.rows[1].keys()
+
+
+def test_a_phase_has_a_function_of_its_own(tmp_path):
+    class Switch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.phase = "warm_up" if epoch < 2 else "search"
+
+    run = SmallRun(tmp_path, EPOCHS, callbacks=[Switch()])
+    traced, step = [], run.model.train_step
+
+    def train_step(data):
+        traced.append(run.model.phase)
+        return step(data)
+
+    run.model.train_step = train_step
+    run.loop.run()
+    assert list(dict.fromkeys(traced)) == ["warm_up", "search"] and len(traced) < EPOCHS * STEPS

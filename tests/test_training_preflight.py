@@ -1,0 +1,119 @@
+"""What a run costs, told and checked before its first step."""
+
+import json
+import re
+import types
+
+import pytest
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
+from scnas_keras.search import SearchConfig
+from scnas_keras.spaces.space import SCNAS
+from scnas_keras.training import preflight
+from scnas_keras.training.distribution import Cluster
+from scnas_keras.training.preflight import FAST, LOW_MEMORY, estimate, search_cost
+
+PATCH, TRANSPOSED = (96, 64, 80), (2, 0, 1)
+SUPERNET = SupernetNetwork(SCNAS, 48)
+
+
+def fold(batch_size=4):
+    """As much of a fold as its cost depends on; --patch_size=64,80,96 by its axes' order."""
+    return types.SimpleNamespace(
+        patch_size=PATCH, configuration=types.SimpleNamespace(batch_size=batch_size, spacing=(1.0, 1.0, 1.0)),
+        task=types.SimpleNamespace(channel_names=("CT",), num_classes=3), plans=types.SimpleNamespace(transpose_forward=TRANSPOSED),
+    )  # fmt: skip
+
+
+def cluster(replicas=1, workers=1, on_gpu=False):
+    return Cluster(types.SimpleNamespace(num_replicas_in_sync=replicas), 0, workers, on_gpu)
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Sets the GiB that a run may take."""
+    return lambda gibibytes: monkeypatch.setattr(preflight, "_free_gibibytes", lambda cluster: gibibytes)
+
+
+def cost(run, of=None, network=SUPERNET, by=None, **flags):
+    return search_cost(SearchConfig(**flags), of or fold(), network, {preflight.COST: run / "cost.json"}, by or cluster())
+
+
+def refused(tmp_path, **arguments):
+    """GiB that each remedy takes, by flag."""
+    with pytest.raises(ConfigError, match="patches of 96x64x80 voxels") as caught:
+        cost(tmp_path, **arguments)
+    return {flag: (value, float(gibibytes)) for flag, value, gibibytes in re.findall(r"--(\w+)=(\S+) takes (\d+\.\d)", str(caught.value))}
+
+
+def test_auto_takes_the_fast_mode_if_it_fits(tmp_path, free):
+    needs = cost(tmp_path).gibibytes
+    assert needs[LOW_MEMORY] < needs[FAST] == estimate(SUPERNET, fold(), 4)
+    for available, mode in ((needs[FAST], FAST), (needs[FAST] - 0.01, LOW_MEMORY), (None, FAST)):
+        free(available)
+        assert cost(tmp_path).memory_mode == mode
+
+
+def test_each_remedy_is_enough_and_none_that_is_not_is_named(tmp_path, free):
+    free(0.6 * estimate(SUPERNET, fold(), 4))
+    remedies = refused(tmp_path, memory_mode=FAST)
+    assert remedies.keys() == {"memory_mode", "batch_size", "patch_size", "stem_channels"}
+    limit = preflight._free_gibibytes(None)
+    assert all(gibibytes <= limit + 0.05 for _, gibibytes in remedies.values())
+    assert remedies["batch_size"] == ("1", pytest.approx(estimate(SUPERNET, fold(), 1), abs=0.05))
+    free(estimate(SUPERNET, fold(), 1) - 0.01)
+    assert refused(tmp_path, memory_mode=FAST).keys() == {"patch_size"}
+    free(1.0)
+    assert not refused(tmp_path)
+
+
+def test_a_smaller_patch_is_given_in_the_order_in_which_the_flag_is_read(tmp_path, free):
+    free(estimate(SUPERNET, fold(), 4, (88, 64, 80)))
+    value, gibibytes = refused(tmp_path, memory_mode=FAST)["patch_size"]
+    assert value == "64,80,88" and tuple(int(value.split(",")[axis]) for axis in TRANSPOSED) == (88, 64, 80)
+    assert gibibytes == pytest.approx(estimate(SUPERNET, fold(), 4, (88, 64, 80)), abs=0.05)
+
+
+def test_logical_devices_share_the_hosts_memory_and_gpus_do_not(tmp_path):
+    one = cost(tmp_path, fold(3)).gibibytes
+    assert cost(tmp_path, fold(3), by=cluster(2)).gibibytes[FAST] == estimate(SUPERNET, fold(), 4) > one[FAST]
+    assert cost(tmp_path, fold(3), by=cluster(2, on_gpu=True)).gibibytes[FAST] == estimate(SUPERNET, fold(), 2)
+
+
+def test_the_smallest_batch_has_a_patch_for_each_device(tmp_path, free):
+    free(estimate(SUPERNET, fold(), 2) + 0.01)
+    assert refused(tmp_path, by=cluster(2), memory_mode=FAST)["batch_size"][0] == "2"
+
+
+def test_a_batch_that_is_raised_is_told_once(tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
+    cost(tmp_path, fold(3), by=cluster(2))
+    assert caplog.text.count("batch 4 instead of 3") == 1
+
+
+def test_the_eigenvalue_of_all_operations_counts(tmp_path):
+    needs = cost(tmp_path, hessian_every=5).gibibytes
+    assert needs[FAST] == estimate(SupernetNetwork(SCNAS, 48, len(SCNAS.operations)), fold(), 4)
+    assert cost(tmp_path, hessian_every=5).multiply_adds == cost(tmp_path).multiply_adds
+
+
+def test_a_resumed_search_keeps_its_mode_and_is_not_refused(tmp_path, free, caplog):
+    (tmp_path / "cost.json").write_text(json.dumps({"memory_mode": LOW_MEMORY}))
+    assert cost(tmp_path).memory_mode == LOW_MEMORY
+    free(1.0)
+    assert cost(tmp_path).memory_mode == LOW_MEMORY
+    assert "1.0 GiB are free" in caplog.text
+
+
+def test_a_training_is_refused_before_and_warned_of_when_it_goes_on(tmp_path, free, monkeypatch, caplog):
+    network = DerivedNetwork(SCNAS, 64)
+    costs = types.SimpleNamespace(parameters=1e6, multiply_adds=1e9)
+    monkeypatch.setattr(preflight, "cost_tables", lambda *arguments: types.SimpleNamespace(of_genotype=lambda genotype: costs))
+    run = {"checkpoint": tmp_path / "checkpoint"}
+    free(2.0)
+    with pytest.raises(ConfigError, match="train this derived network, and 2.0 GiB are free. Lower one"):
+        preflight.check_training(fold(), network, run, cluster())
+    (tmp_path / "checkpoint").mkdir()
+    preflight.check_training(fold(), network, run, cluster())
+    assert "2.0 GiB are free" in caplog.text
