@@ -165,6 +165,10 @@ def test_a_script_without_the_main_guard_is_told_so(tmp_path):
 
 
 @POSIX
+def _heed_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job, in which the tests may run, ignores them
+
+
 def test_an_interrupt_ends_the_workers_and_lets_them_tidy_up(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import functools, pathlib, sys; sys.path[:0] = sys.argv[1:]\n"
@@ -174,7 +178,7 @@ def test_an_interrupt_ends_the_workers_and_lets_them_tidy_up(tmp_path):
                       "    test.map_cases(work, test.CASES, 'Sleeping', 1, 2)\n")
     here = Path(__file__).parent
     process = subprocess.Popen([sys.executable, script, here, here.parent], start_new_session=True,
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts)
     for _ in range(600):
         if len(list(tmp_path.glob("started-*"))) == 2:
             break

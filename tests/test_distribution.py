@@ -166,8 +166,7 @@ def test_both_levels_of_a_search_add_up_their_gradients_over_devices():
             step = tf.function(lambda batch: cluster.strategy.run(supernet.train_step, args=(batch,)), autograph=False)
             pairs = tf.data.Dataset.zip(items(0), items(1)).repeat().batch(4 // cluster.replicas)
             data = iter(cluster.distribute(lambda: pairs))
-            for _ in range(3):
-                step(next(data))
+            step(next(data))  # one: the roundings of a step become the next one's differences
             losses = [float(np.asarray(tracker.result())) for tracker in (supernet.loss_tracker, supernet.held_out_tracker)]
             return losses, [keras.ops.convert_to_numpy(v) for v in supernet.trainable_variables]
 
@@ -175,7 +174,7 @@ def test_both_levels_of_a_search_add_up_their_gradients_over_devices():
         (losses, variables), (expected_losses, expected) = train(cluster), train(Cluster(tf.distribute.get_strategy()))
         np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
         for one, other in zip(variables, expected, strict=True):
-            np.testing.assert_allclose(one, other, atol=2e-5)
+            np.testing.assert_allclose(one, other, atol=1e-6)
     """
     result = run_code(code)
     assert result.returncode == 0, result.stderr

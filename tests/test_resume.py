@@ -29,7 +29,9 @@ class Command:
         self.run = run
         words = [sys.executable, str(HERE / "small_run.py"), *FLAGS, *GUARDS, f"--workdir={run}", f"--cache_dir={cache}", *flags]
         environment = {**os.environ, "PYTHONPATH": f"{HERE.parent}", **environment}
-        self.process = subprocess.Popen(words, env=environment, cwd=run.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            words, env=environment, cwd=run.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+        )
 
     def finish(self) -> str:
         """Waits for the end; returns what was written to stderr."""
