@@ -32,14 +32,14 @@ def value_and_gradients(layer, x, dy):
     return run(x)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride, low_memory", [(1, False), (2, False), (2, True)])
 @pytest.mark.parametrize("rank", [2, 3])
 @pytest.mark.parametrize("name", ["dilated_conv_3_rate_2", "dilated_conv_3_rate_3", "dilated_conv_3_rate_4", "average_pool_3"])
-def test_fast_forms_equal_the_portable_ones(name, rank, stride):
+def test_fast_forms_equal_the_portable_ones(name, rank, stride, low_memory):
     rng = np.random.default_rng(0)
     space = (8, 6, 10)[:rank]
     x, dy = rng.normal(size=(2, *space, 4)), rng.normal(size=(2, *(n // stride for n in space), 4))
-    fast = built(build_fast_operation(name, stride, "float32"), rank, 4, 1)
+    fast = built(build_fast_operation(name, stride, "float32", low_memory), rank, 4, 1)
     portable = built(build_operation(name, stride, affine=False, dtype="float64"), rank, 4, 1)
     ours, theirs = (value_and_gradients(layer, tf.constant(x, layer.compute_dtype), dy) for layer in (fast, portable))
     for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):

@@ -48,7 +48,7 @@ class Mixture:
         negligible: float = 0.0,
         dtype: str = "float32",
     ):
-        self.layers = [fuse(self.build_layer(name, stride, dtype=dtype)) for name in operations]
+        self.layers = [fuse(self.build_layer(name, stride, dtype, not keep_convolutions)) for name in operations]
         for layer in self.layers:
             layer.build((None, *[None] * rank, channels))
         self._shapes = [[tuple(w.shape) for w in layer.trainable_variables] for layer in self.layers]

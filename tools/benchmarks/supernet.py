@@ -69,7 +69,7 @@ def supernet_step(row: str, stem: int, size: int, config: Config):
     from scnas_keras.training.precision import set_precision
 
     class PortableMixture(Mixture):
-        build_layer = staticmethod(lambda name, stride, dtype: build_operation(name, stride, affine=False, dtype=dtype))
+        build_layer = staticmethod(lambda name, stride, dtype, low_memory: build_operation(name, stride, affine=False, dtype=dtype))
 
     class PlainSupernet(Supernet):
         mixture_class = Mixture if row.endswith("fast_kernels") else PortableMixture
