@@ -92,8 +92,9 @@ class Mixture:
             parameters: [size], the edge's own.
             keep: whether `backward` will be called.
         """
+        keep = keep and self.keep_convolutions
         if keep not in self._forwards:
-            self._forwards[keep] = self._trace_forward(keep and self.keep_convolutions)
+            self._forwards[keep] = self._trace_forward(keep)
         return self._forwards[keep](x, *self._drawn(draw, x.dtype), parameters)
 
     def backward(
