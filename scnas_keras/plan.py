@@ -15,8 +15,7 @@ from absl import logging
 from scnas_keras.data.config import PlanningConfig
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import option, run
-
-_STEM_CHANNELS = {"supernet": 48, "derived": 64}
+from scnas_keras.planning.names import GENOTYPE, NETWORKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +30,14 @@ class PlanConfig(PlanningConfig):
     output: str | None = option(None, "Folder for fingerprint.json and plans.json; made if absent.", "Plan")
     plan: str = option("nnunet", "Rules: nnU-Net's, or the SCNAS paper's (0.7 mm, 128^3 patches).", "Plan", choices=("nnunet", "scnas"), of_task=True)
     network: str = option(
-        "unet", "The network that patch and batch are sized for: nnU-Net's plain or residual-encoder U-Net, the searched supernet, or the network "
-        "derived from it.", "Network", choices=("unet", "resenc_m", "resenc_l", "resenc_xl", "supernet", "derived"),
+        "nnunet", "The network that patch and batch are sized for: one that is trained, or the supernet that is searched.", "Network",
+        choices=NETWORKS,
     )  # fmt: skip
-    stem_channels: int | None = option(
-        None, "Channels at full resolution of a supernet or derived network. Default: 48 and 64, as in search and retrain.", "Network"
-    )
-    genotype: str | None = option(None, "Architecture of the derived network. Default: the one that takes most memory.", "Network")
+    width: int | None = option(
+        None, "Channels of the network at full resolution. Default: 48 for supernet, 64 for genotype, 32 for the others, as in search and "
+        "retrain.", "Network",
+    )  # fmt: skip
+    genotype: str | None = option(None, "Architecture for --network=genotype. Default: the one that takes most memory.", "Network")
 
 
 def plan(config: PlanConfig) -> Any:
@@ -57,8 +57,7 @@ def plan(config: PlanConfig) -> Any:
     _check_network(config)
     fingerprint = load_fingerprint(config.fingerprint) if config.fingerprint else None
     check_planning(config, fingerprint.axes if fingerprint else CANONICAL_AXES)
-    stem_channels = _STEM_CHANNELS.get(config.network, 0) if config.stem_channels is None else config.stem_channels
-    network = footprint(config.network, stem_channels, Genotype.load(config.genotype) if config.genotype else None)
+    network = footprint(config.network, config.width, Genotype.load(config.genotype) if config.genotype else None)
     if fingerprint is None:
         fingerprint = measure_task(open_task(config), config.cache_folder, config.processes)
     wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
@@ -87,10 +86,8 @@ def _check_network(config: PlanConfig) -> None:
     if config.fingerprint and config.data_dir:
         raise ConfigError(f"--fingerprint={config.fingerprint} plans without the data: leave out --data_dir, or leave out --fingerprint to "
                           "measure them.")
-    if config.genotype and config.network != "derived":
-        raise ConfigError(f"--genotype={config.genotype} is for --network=derived, found --network={config.network}.")
-    if config.stem_channels is not None and config.network not in _STEM_CHANNELS:
-        raise ConfigError(f"--stem_channels={config.stem_channels} is for --network=supernet or derived; {config.network} has its own.")
+    if config.genotype and config.network != GENOTYPE:
+        raise ConfigError(f"--genotype={config.genotype} is for --network={GENOTYPE}, found --network={config.network}.")
 
 
 def _keep_edited(file: pathlib.Path, new: str) -> None:

@@ -19,6 +19,7 @@ class SearchConfig(RunConfig):
 
     takes_all_task_flags: ClassVar[bool] = True
 
+    fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Split")
     epochs: int = option(200, "Epochs of the search.", "Run")
     stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network")
     memory_mode: str = option(
@@ -28,7 +29,7 @@ class SearchConfig(RunConfig):
     skip_below: float = option(
         0.01, "Don't run a drawn operation whose weight is below this: late in a search, up to half of them. 0 runs all.", "Network"
     )
-    derived_stem_channels: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network", of_task=True)
+    width: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network", of_task=True)
     relaxation: str = option(
         "gumbel_pair", "How logits weight operations: two (SCNAS) or one (GDAS) drawn by Gumbel-softmax, all by softmax (DARTS), or two "
         "drawn uniformly, whose result is a random network (the baseline).",

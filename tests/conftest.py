@@ -1,10 +1,13 @@
 """What several test files use."""
 
+import os
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `console.load_tensorflow` has it
 
 ROOT = Path(__file__).parents[1]
 

@@ -22,7 +22,7 @@ from scnas_keras.errors import UserError
 from scnas_keras.spaces.operations import OPERATIONS
 from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
 from scnas_keras.supernet import runner
-from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau
+from scnas_keras.training.callbacks import FOREVER, History, Pace
 from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint, Position
 from scnas_keras.training.distribution import Cluster, open_cluster
 from scnas_keras.training.horizon import Horizon
@@ -30,6 +30,7 @@ from scnas_keras.training.learner import Learner
 from scnas_keras.training.loop import Batches, Loop
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.precision import scaled, set_precision
+from scnas_keras.training.schedules import Plateau
 
 SMALL = SearchSpace("small", 3, tuple(OPERATIONS), 2, (REDUCTION, ENCODER, EXPANSION, DECODER))
 STEPS, BATCH = 3, 4

@@ -30,7 +30,7 @@ def run(tmp_path_factory):
         patch.setattr(search_runner, "SCNAS", SMALL)
         search_runner.run_search(SearchConfig(
             task="custom", data_dir=str(folder / "data"), cache_dir=str(folder / "cache"), workdir=str(folder / "run"), patch_size=(8, 8, 8),
-            stem_channels=4, derived_stem_channels=4, epochs=2, steps_per_epoch=2, validation_steps=1, batch_size=1, processes=1,
+            stem_channels=4, width=4, epochs=2, steps_per_epoch=2, validation_steps=1, batch_size=1, processes=1,
             target_mparams=1.0,
         ))  # fmt: skip
         (folder / "data").rename(folder / "moved")

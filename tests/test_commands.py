@@ -60,7 +60,7 @@ def test_a_task_is_its_flagfile(task):
 
 def test_other_commands_take_from_the_task_what_describes_it():
     search, retrain = (parse(config, words("--task=hippocampus")) for config in (SearchConfig, RetrainConfig))
-    assert retrain.patch_size == search.patch_size != RetrainConfig().patch_size and retrain.spacing == search.spacing
+    assert search.patch_size != SearchConfig().patch_size and retrain.patch_size is None and retrain.spacing == search.spacing
     assert search.epochs != SearchConfig().epochs and retrain.epochs == RetrainConfig().epochs
 
 
@@ -172,7 +172,7 @@ def cut_off(task):
 BAD_FLAGS = {
     "unknown task": ({"task": "spine"}, ("--task=spine", "Known tasks", "custom")),
     "stem channels": ({"stem_channels": 6}, ("6", "multiple of 4", "4 or 8")),
-    "derived stem channels": ({"derived_stem_channels": 50}, ("50", "48 or 52")),
+    "derived stem channels": ({"width": 50}, ("50", "48 or 52")),
     "epochs": ({"epochs": 0}, ("--epochs=0", "above 0")),
     "budget": ({"budget_minutes": -1}, ("--budget_minutes=-1", "above 0")),
     "betas": ({"alpha_betas": "0.9"}, ("--alpha_betas", "two numbers", "0.9")),

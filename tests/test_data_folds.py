@@ -23,7 +23,8 @@ def config(tmp_path):
 
 
 def with_flags(config, **flags):
-    return open_fold(dataclasses.replace(config, **flags), NETWORK)
+    fold = flags.pop("fold", 0)
+    return open_fold(dataclasses.replace(config, **flags), NETWORK, fold)
 
 
 def test_prepared_cases_patches_and_spacing_have_the_plans_axes(config):
@@ -121,9 +122,9 @@ def test_a_run_keeps_the_plan_that_it_was_begun_with(config, tmp_path):
 
 
 def test_a_runs_digest_changes_with_all_that_a_fold_depends_on(config, tmp_path):
-    changes = ({}, {"fold": 1}, {"split_seed": 1}, {"spacing": (1.0, 1.0, 2.0)}, {"patch_size": (8, 8, 8)}, {"batch_size": 5}, {"mirror_axes": "z"},
+    changes = ({}, {"fold": 1}, {"fold": "all"}, {"split_seed": 1}, {"spacing": (1.0, 1.0, 2.0)}, {"patch_size": (8, 8, 8)}, {"batch_size": 5}, {"mirror_axes": "z"},
                {"foreground_share": 0.1}, {"augmentation": "none"}, {"plan": "scnas", "patch_size": (8, 8, 8)})  # fmt: skip
-    digests = [with_flags(config, **flags).digest for flags in changes]
+    digests = [with_flags(config, **dict(flags)).digest for flags in changes]
     assert len(set(digests)) == len(changes) and with_flags(config).digest == digests[0]
 
 

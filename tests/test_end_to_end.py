@@ -28,7 +28,7 @@ def command(tmp_path_factory):
 
 
 SMALL = ("--task=phantom", "--num_phantoms=5", "--patch_size=16,16,16", "--epochs=2", "--steps_per_epoch=2", "--validation_steps=1")
-SEARCH = (*SMALL, "--stem_channels=4", "--derived_stem_channels=4", "--workdir=search", "--alpha_lr=0.1")
+SEARCH = (*SMALL, "--stem_channels=4", "--width=4", "--workdir=search", "--alpha_lr=0.1")
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_search_retrain_predict(command):
     again = run("search", *SEARCH)
     assert again.returncode == 2 and "finished" in again.stderr
 
-    done = run("retrain", *SMALL, "--derived_stem_channels=4", "--genotype=search", "--workdir=trained", "--num_folds=5")
+    done = run("retrain", *SMALL, "--width=4", "--genotype=search", "--workdir=trained", "--num_folds=5")
     assert done.returncode == 0, done.stderr
     assert "whole validation scans" in done.stdout and (folder / "trained" / "overlay.png").stat().st_size > 10_000
     held_out = json.loads((folder / "trained" / "summary.json").read_text())["result"]["validation_images"]

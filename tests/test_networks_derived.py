@@ -79,7 +79,7 @@ def test_only_what_is_used_is_built(name):
         if number in read:  # else no later cell wants it
             kept = [edge for edge in genotype.cells[plan.kind] if edge.operation != ZERO]
             inputs = {edge.source for edge in kept if edge.source < 2}
-            expected |= {f"{plan.name}_edge_{edge.source}_{edge.target}" for edge in kept}
+            expected |= {f"{plan.name}_{edge.operation}_from_{edge.source}" for edge in kept}
             aligned |= {f"{plan.name}_input_{i}" for i in inputs}
             read |= {plan.inputs[i] for i in inputs} | ({plan.skip} if 1 in inputs else set())
     assert {layer.name for layer in model.layers if isinstance(layer, Operation)} == expected
@@ -220,7 +220,7 @@ def test_a_separable_convolution_counts_as_its_two_parts():
 def test_the_cost_command_writes_its_figures(tmp_path, capsys, command):
     chain_genotype().save(tmp_path / "genotype.json")
     output = tmp_path / "cost.json"
-    flags = {"patch_size": "8,16,8", "channels": 2, "classes": 3, "stem_channels": 8, "json": output}
+    flags = {"patch_size": "8,16,8", "channels": 2, "classes": 3, "width": 8, "json": output}
     command("tools/cost", network=tmp_path / "genotype.json", **flags)
     expected = network_cost(from_genotype(chain_genotype(), 2, 3, 8), (8, 16, 8))
     row = json.loads(output.read_text())
@@ -234,7 +234,7 @@ def test_the_derive_command_writes_the_same_model_for_the_same_seed(tmp_path, co
     models = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         output = tmp_path / f"{name}.keras"
-        command("tools/derive", genotype=tmp_path / "genotype.json", channels=2, classes=3, stem_channels=8, seed=seed, output=output)
+        command("tools/derive", genotype=tmp_path / "genotype.json", channels=2, classes=3, width=8, seed=seed, output=output)
         models.append(keras.models.load_model(output, safe_mode=True))
     x = images(8, 8, 8)
     first, second, third = (np.asarray(model(x)) for model in models)

@@ -53,9 +53,9 @@ def test_from_a_file_of_nnunets_shape(command, tmp_path):
     ({"spacing": (1.0, 1.0)}, "three positive numbers"),
     ({"mirror_axes": "1,2"}, "--mirror_axes=1,2: expected auto, none, or some of x, y, z"),
     ({"fingerprint": "fingerprint.json"}, "leave out --data_dir"),
-    ({"genotype": "genotype.json"}, "--genotype=genotype.json is for --network=derived"),
-    ({"stem_channels": 16}, "--stem_channels=16 is for --network=supernet or derived"),
-    ({"network": "supernet", "stem_channels": 0}, "channels"),
+    ({"genotype": "genotype.json"}, "--genotype=genotype.json is for --network=genotype"),
+    ({"width": 15}, "width 15 can't be built"),
+    ({"network": "supernet", "width": 0}, "channels"),
 ])  # fmt: skip
 def test_flags_without_effect_and_impossible_ones_are_refused_before_a_scan_is_read(task, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
@@ -65,8 +65,8 @@ def test_flags_without_effect_and_impossible_ones_are_refused_before_a_scan_is_r
     assert not (tmp_path / "cache").exists() and not (tmp_path / "plan").exists()
 
 
-def test_a_searched_network_is_as_wide_as_in_its_command(task, tmp_path):
-    for network, width in (("supernet", 48), ("derived", 64)):
+def test_a_network_is_as_wide_as_in_its_command(task, tmp_path):
+    for network, width in (("supernet", 48), ("genotype", 64), ("nnunet", 32), ("u_resnet", 32)):
         made = plan(PlanConfig(data_dir=str(task), output=str(tmp_path / network), processes=1, network=network))
         assert made.configuration("3d_fullres").features_per_stage[0] == width
 

@@ -7,7 +7,7 @@ from test_planning_planner import fingerprint
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.planning.fingerprint import load_fingerprint
-from scnas_keras.planning.footprints import UNet
+from scnas_keras.planning.footprints import NNUNet
 from scnas_keras.planning.planner import make_plans
 from scnas_keras.planning.plans import load_plans
 from scnas_keras.planning.preprocessing_plan import PreprocessingPlan, parse_spacing
@@ -24,7 +24,7 @@ def edited(path, edit):
 
 @pytest.fixture
 def plans_file(tmp_path):
-    make_plans(MADE, UNet()).save(tmp_path / "plans.json")
+    make_plans(MADE, NNUNet()).save(tmp_path / "plans.json")
     return tmp_path / "plans.json"
 
 
@@ -35,7 +35,7 @@ def fingerprint_file(tmp_path):
 
 
 def test_documents_read_back_equal(plans_file, fingerprint_file):
-    assert load_plans(plans_file) == make_plans(MADE, UNet())
+    assert load_plans(plans_file) == make_plans(MADE, NNUNet())
     assert load_fingerprint(fingerprint_file) == MADE
 
 
@@ -111,7 +111,7 @@ def test_a_missing_or_broken_plan_is_refused(plans_file, tmp_path):
         load_plans(tmp_path / "absent.json")
     with pytest.raises(DataError, match="format None"):
         load_plans(edited(plans_file, lambda content: content.pop("format")))
-    make_plans(MADE, UNet()).save(plans_file)
+    make_plans(MADE, NNUNet()).save(plans_file)
     text = plans_file.read_text()
     plans_file.write_text(text.replace('"version": 1,', '"version": 1'))
     with pytest.raises(DataError, match="plans.json: broken JSON in line 4, column 3"):
@@ -120,12 +120,12 @@ def test_a_missing_or_broken_plan_is_refused(plans_file, tmp_path):
     with pytest.raises(DataError, match=r"expected a JSON object \{...\}, found \[1\]"):
         load_plans(plans_file)
     plans_file.write_bytes(b"\xef\xbb\xbf" + text.encode())  # as Windows' editor saves it
-    assert load_plans(plans_file) == make_plans(MADE, UNet())
+    assert load_plans(plans_file) == make_plans(MADE, NNUNet())
 
 
 def test_an_unknown_configuration_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="--configuration=4d.*has 2d, 3d_lowres, 3d_fullres, 3d_cascade_fullres"):
-        make_plans(MADE, UNet()).configuration("4d")
+        make_plans(MADE, NNUNet()).configuration("4d")
 
 
 @pytest.mark.parametrize("edit, message", [
@@ -167,7 +167,7 @@ def test_labels_may_be_those_of_either_dataset_json(fingerprint_file):
 
 
 def test_a_preprocessing_plan_reads_back_equal_and_a_damaged_one_is_refused():
-    plan = make_plans(MADE, UNet()).preprocessing("2d", {0: "background", 1: "tumour"})
+    plan = make_plans(MADE, NNUNet()).preprocessing("2d", {0: "background", 1: "tumour"})
     assert PreprocessingPlan.from_json(plan.to_json()) == plan
     for broken in ("{", "{}", plan.to_json().replace('"version": 2', '"version": 1'), plan.to_json().replace('"ct"', '"pet"')):
         with pytest.raises(DataError):

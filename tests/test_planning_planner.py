@@ -10,7 +10,7 @@ from small_task import REAL_DATA
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.planning.fingerprint import Fingerprint, Intensities, load_fingerprint
-from scnas_keras.planning.footprints import ResidualEncoderUNet, UNet
+from scnas_keras.planning.footprints import NNUNet, ResidualEncoderUNet
 from scnas_keras.planning.networks import warn_of_memory
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.rules import target_spacing
@@ -18,7 +18,7 @@ from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.spaces.space import SCNAS
 
 NETWORKS = {
-    "ExperimentPlanner": UNet(),
+    "ExperimentPlanner": NNUNet(),
     "nnUNetPlannerResEncM": ResidualEncoderUNet("m"),
     "nnUNetPlannerResEncL": ResidualEncoderUNet("l"),
     "nnUNetPlannerResEncXL": ResidualEncoderUNet("xl"),
@@ -53,7 +53,7 @@ def ours_keys(configuration):
 
 
 @pytest.mark.skipif(not GOLDEN, reason="the reference plans of nnU-Net aren't here")
-@pytest.mark.parametrize("key, network", [("plans", UNet()), ("residual_encoder_M", ResidualEncoderUNet("m")), ("residual_encoder_L", ResidualEncoderUNet("l"))])
+@pytest.mark.parametrize("key, network", [("plans", NNUNet()), ("residual_encoder_M", ResidualEncoderUNet("m")), ("residual_encoder_L", ResidualEncoderUNet("l"))])
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
 def test_plans_of_real_datasets_are_those_of_nnunet(file, key, network):
     reference = json.loads(file.read_text())
@@ -86,7 +86,7 @@ def test_a_coarse_short_axis_takes_its_tenth_percentile_but_nothing_finer_than_t
 
 def test_the_coarsest_axis_comes_first_and_preprocessing_knows():
     made = fingerprint([(200, 180, 40)] * 3, [(0.7, 0.8, 3.0)] * 3, ("CT", "MRI"), relative_size=0.5)
-    plans = make_plans(made, UNet())
+    plans = make_plans(made, NNUNet())
     assert (plans.transpose_forward, plans.axes) == ((2, 0, 1), ("z", "x", "y"))
     assert plans.configuration("3d_fullres").spacing == (3.0, 0.7, 0.8)
     plan = plans.preprocessing("3d_fullres", {0: "background", 1: "tumour"})
@@ -103,7 +103,7 @@ def test_the_papers_setting():
     found = plans.configuration("3d_fullres")
     assert list(plans.configurations) == ["3d_fullres"]
     assert (found.spacing, found.patch_size, found.batch_size) == ((0.7, 0.7, 0.7), (128, 128, 128), 1)
-    assert found.augmentation == make_plans(made, UNet(), wishes=Wishes(augmentation="2018")).configuration("3d_fullres").augmentation
+    assert found.augmentation == make_plans(made, NNUNet(), wishes=Wishes(augmentation="2018")).configuration("3d_fullres").augmentation
 
 
 @pytest.mark.parametrize("network", [SupernetNetwork(SCNAS, 16), SupernetNetwork(SCNAS, 48), DerivedNetwork(SCNAS, 64)])
@@ -127,19 +127,19 @@ def test_too_little_memory_and_2d_images_for_a_3d_network_are_refused():
     with pytest.raises(ConfigError, match="--memory_gb=1 is too little to train supernet"):
         make_plans(made, SupernetNetwork(SCNAS, 48), wishes=Wishes(memory_gb=1))
     flat = fingerprint([(300, 300, 1)] * 40, [(1, 1, 999)] * 40)
-    assert list(make_plans(flat, UNet()).configurations) == ["2d"]
+    assert list(make_plans(flat, NNUNet()).configurations) == ["2d"]
     with pytest.raises(ConfigError, match="Made holds 2D images, and a supernet network is for 3D scans"):
         make_plans(flat, SupernetNetwork(SCNAS, 48))
     with pytest.raises(ConfigError, match="--plan=scnas is for 3D scans"):
-        make_plans(flat, UNet(), rules="scnas")
+        make_plans(flat, NNUNet(), rules="scnas")
 
 
 def test_left_and_right_classes_are_not_mirrored():
     made = fingerprint([(200, 180, 40)] * 3, [(0.7, 0.8, 3.0)] * 3, labels={"background": 0, "left kidney": 1, "right kidney": 2})
-    plans = make_plans(made, UNet())
+    plans = make_plans(made, NNUNet())
     assert plans.configuration("3d_fullres").augmentation.mirror_axes == (0, 2)  # z and y of z, x, y
     assert plans.configuration("2d").augmentation.mirror_axes == (1,)
-    wished = make_plans(made, UNet(), wishes=Wishes(mirror_axes="x,z"))
+    wished = make_plans(made, NNUNet(), wishes=Wishes(mirror_axes="x,z"))
     assert wished.configuration("3d_fullres").augmentation.mirror_axes == (0, 1)
 
 
@@ -149,20 +149,20 @@ def test_axes_of_other_names_and_order():
     made = fingerprint([(200, 180, 40)] * 3, [(0.7, 0.8, 3.0)] * 3, labels=labels)
     turned = dataclasses.replace(made, axes=("z", "y", "x"), shapes=((40, 180, 200),) * 3, spacings=((3.0, 0.8, 0.7),) * 3)
     for wishes in (Wishes(), Wishes(spacing=(0.5, 1.0, 2.0)), Wishes(spacing=(2.0, 1.0, 0.5), mirror_axes="x")):
-        found, plain = (make_plans(one, UNet(), wishes=wishes) for one in (turned, made))
+        found, plain = (make_plans(one, NNUNet(), wishes=wishes) for one in (turned, made))
         assert found.axes[0] == plain.axes[0]
         for plans in (found, plain):
             spacing = dict(zip(plans.axes, plans.configuration("3d_fullres").spacing))
             assert spacing == dict(zip("xyz", wishes.spacing or (0.7, 0.8, 3.0)))
             mirrored = {plans.axes[axis] for axis in plans.configuration("3d_fullres").augmentation.mirror_axes}
             assert mirrored == ({"x"} if wishes.mirror_axes == "x" else {"y", "z"})
-    unnamed = make_plans(dataclasses.replace(made, axes=("0", "1", "2")), UNet(), wishes=Wishes(spacing=(1.0, 2.0, 3.0)))
+    unnamed = make_plans(dataclasses.replace(made, axes=("0", "1", "2")), NNUNet(), wishes=Wishes(spacing=(1.0, 2.0, 3.0)))
     assert unnamed.configuration("3d_fullres").spacing == (3.0, 1.0, 2.0)
     assert unnamed.configuration("3d_fullres").augmentation.mirror_axes == ()
 
 
 @pytest.mark.parametrize("spacing, shape", [((1e4, 1e-3, 1), (5, 5, 5)), ((1e-6, 1e-6, 1e4), (3, 900, 9)), ((1, 1, 1), (2, 2, 900_000)), ((40, 1, 1), (2, 9000, 9000))])
-@pytest.mark.parametrize("network", [UNet(), ResidualEncoderUNet("l"), DerivedNetwork(SCNAS, 16)])
+@pytest.mark.parametrize("network", [NNUNet(), ResidualEncoderUNet("l"), DerivedNetwork(SCNAS, 16)])
 def test_odd_scans_get_patches_of_a_voxel_at_least(network, spacing, shape):
     plans = make_plans(fingerprint([shape], [spacing]), network, wishes=Wishes(memory_gb=4))
     for configuration in plans.configurations.values():
@@ -185,11 +185,11 @@ def test_a_batch_that_takes_more_than_the_memory_is_warned_of(caplog):
     assert not caplog.messages
     warn_of_memory(configuration, network, plans, 8)
     need = network.reference(3).gigabytes_for(network.elements(configuration.topology, 1, 2), 1)
-    assert f"1 patches of 128x128x128 voxels takes about {need:.0f} GiB to train a derived network, more than --memory_gb=8" in caplog.messages[0]
+    assert f"1 patches of 128x128x128 voxels takes about {need:.0f} GiB to train a genotype network, more than --memory_gb=8" in caplog.messages[0]
 
 
 def test_labels_count_as_heads():
     many = dataclasses.replace(fingerprint([(200, 180, 140)] * 3, [(1, 1, 1)] * 3), labels={str(value): value for value in range(100)})
     few = dataclasses.replace(many, labels={"background": 0, "tumour": 1})
-    patches = [np.prod(make_plans(made, UNet()).configuration("3d_fullres").patch_size) for made in (many, few)]
+    patches = [np.prod(make_plans(made, NNUNet()).configuration("3d_fullres").patch_size) for made in (many, few)]
     assert patches[0] < patches[1]

@@ -17,7 +17,7 @@ from scnas_keras.training.checkpoint_files import LAST, CheckpointFolder
 HERE = Path(__file__).parent
 EPOCHS, STEPS = 6, 6
 FLAGS = ("--task=phantom", "--num_phantoms=5", "--patch_size=16,16,16", f"--epochs={EPOCHS}", f"--steps_per_epoch={STEPS}", "--validation_steps=2",
-         "--stem_channels=8", "--derived_stem_channels=8", "--alpha_lr=0.1", "--checkpoint_minutes=0.0001", "--processes=1")  # fmt: skip
+         "--stem_channels=8", "--width=8", "--alpha_lr=0.1", "--checkpoint_minutes=0.0001", "--processes=1")  # fmt: skip
 GUARDS = ("--warm_up=0.3", "--parameter_free_dropout=0.2", "--max_identity_edges=1", "--target_mparams=0.004", "--hessian_every=3")
 """All that a search has a state for."""
 

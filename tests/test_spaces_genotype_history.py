@@ -79,5 +79,5 @@ def test_the_derive_tool_takes_an_epoch(history, tmp_path, command, capsys):
 
 @pytest.mark.slow
 def test_the_derive_tool_builds_an_epochs_network(history, tmp_path, command, capsys):
-    command("tools/derive", genotype=history, epoch=1, channels=1, classes=2, stem_channels=8, output=tmp_path / "one.keras")
+    command("tools/derive", genotype=history, epoch=1, channels=1, classes=2, width=8, output=tmp_path / "one.keras")
     assert (tmp_path / "one.keras").is_file() and "parameters" in capsys.readouterr().out

@@ -15,7 +15,8 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.training import callbacks
 from scnas_keras.training import horizon as horizon_module
-from scnas_keras.training.callbacks import History, Pace, Plateau, Scalars, Timings
+from scnas_keras.training.callbacks import History, Pace, Scalars, Timings
+from scnas_keras.training.schedules import Plateau
 from scnas_keras.training.horizon import Horizon, clock
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.metrics import MeanDice

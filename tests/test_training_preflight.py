@@ -109,11 +109,10 @@ def test_a_resumed_search_keeps_its_mode_and_is_not_refused(tmp_path, free, capl
 def test_a_training_is_refused_before_and_warned_of_when_it_goes_on(tmp_path, free, monkeypatch, caplog):
     network = DerivedNetwork(SCNAS, 64)
     costs = types.SimpleNamespace(parameters=1e6, multiply_adds=1e9)
-    monkeypatch.setattr(preflight, "cost_tables", lambda *arguments: types.SimpleNamespace(of_genotype=lambda genotype: costs))
     run = {"checkpoint": tmp_path / "checkpoint"}
     free(2.0)
-    with pytest.raises(ConfigError, match="train this derived network, and 2.0 GiB are free. Lower one"):
-        preflight.check_training(fold(), network, run, cluster())
+    with pytest.raises(ConfigError, match="train this genotype network, and 2.0 GiB are free. Lower one"):
+        preflight.check_training(fold(), network, costs, run, cluster())
     (tmp_path / "checkpoint").mkdir()
-    preflight.check_training(fold(), network, run, cluster())
+    preflight.check_training(fold(), network, costs, run, cluster())
     assert "2.0 GiB are free" in caplog.text

@@ -31,7 +31,7 @@ class SharedWeights:
 
     def __init__(self, supernet: Supernet, patches: Iterable[tuple[tf.Tensor, tf.Tensor]]):
         self._supernet, self._patches = supernet, list(patches)
-        self._loss, self._dice = keras.metrics.Mean(), MeanDice(supernet.num_classes)
+        self._loss, self._dice = keras.metrics.Mean(), MeanDice(supernet.num_classes, supernet.ignore_label)
         self._measure = tf.function(self._measure_batch, autograph=False)
 
     def score(self, draw: relax.Draw) -> Score:
@@ -43,7 +43,7 @@ class SharedWeights:
 
     def _measure_batch(self, images, labels, operations, weights):
         logits = self._supernet.forward(images, relax.Draw(operations, weights))
-        self._loss.update_state(JaccardLoss(reduction=None)(labels, logits))
+        self._loss.update_state(JaccardLoss(reduction=None, ignore_label=self._supernet.ignore_label)(labels, logits))
         self._dice.update_state(labels, logits)
 
 

@@ -61,7 +61,7 @@ class FinishedSearch:
         """
         config = dataclasses.replace(self.config, **self.data_flags(data_dir, cache_dir, processes))
         try:
-            fold = open_fold(config, footprint(config))
+            fold = open_fold(config, footprint(config), config.fold)
         except (ConfigError, DataError) as error:
             if data_dir:
                 raise

@@ -10,6 +10,7 @@ from typing import Any
 from scnas_keras.assessment.comparison import Comparison
 from scnas_keras.assessment.genotypes import Agreement
 from scnas_keras.assessment.verdict import Evidence, verdict, verdict_of_runs
+from scnas_keras.reporting.text_table import table
 from scnas_keras.training.horizon import clock
 
 FOUND, RANDOM, SAMPLED = "found", "random", "sampled"
@@ -135,12 +136,6 @@ def runs_text(reports: Sequence[Report], agreements: Sequence[tuple[str, str, Ag
         shares = (pair.operations, pair.chance_operations, pair.groups, pair.chance_groups)
         pairs.append((first, second, *(f"{share:.0%}" for share in shares)))
     return "\n".join([*table(rows), *table(pairs), verdict_of_runs([pair for *_, pair in agreements])])
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with aligned columns, the first one to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
 
 
 def _comparison_row(title: str, comparison: Comparison) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def training_config(search: FinishedSearch, run: pathlib.Path, minutes: float, s
     own = {
         "workdir": str(run), "genotype": str(run.with_suffix(".genotype.json")), "budget_minutes": minutes, "seed": seed,
         "epochs": RetrainConfig.epochs, "steps_per_epoch": None, "learning_rate": LEARNING_RATE, "schedule": SCHEDULE,
-        "plateau": RetrainConfig.plateau,
+        "plateau": RetrainConfig.plateau, "fold": str(search.config.fold), "width": str(search.config.width),
     }  # fmt: skip
     return RetrainConfig(**shared | dict(data_flags) | own)
 

@@ -118,7 +118,7 @@ def score_networks(
     the processes that worked on it.
     """
     tables = cost_tables(
-        search.genotype.space, search.config.derived_stem_channels, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes
+        search.genotype.space, search.config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes
     )
     supernet = build(search.config, fold, guards.cost_penalty(search.config, tables))  # the checkpoint has the penalty's multipliers
     clock = restore_model(search.path, supernet)["horizon"]

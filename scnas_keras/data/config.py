@@ -60,14 +60,13 @@ class DataConfig(PlanningConfig):
     )  # fmt: skip
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
     patch_size: tuple[int, ...] | None = option(
-        None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan", of_task=True
+        None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan"
     )
     batch_size: int | None = option(None, "Patches a step. Default: the plan's.", "Plan")
     foreground_share: float | None = option(
         None, "Share of the patches that are centred on a labelled voxel. Default: the plan's.", "Plan", of_task=True
     )
     storage: str = option("float16", "Number type of prepared scans on disk.", "Data", choices=("float16", "float32"))
-    fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Split")
     num_folds: int = option(5, "Number of folds.", "Split")
     split_seed: int = option(0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Split")
     split: str = option(

@@ -22,6 +22,7 @@ from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.planning.fingerprint import CANONICAL_AXES
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.measure import measure_task
+from scnas_keras.planning.names import DEFAULT_WIDTHS
 from scnas_keras.planning.networks import check_patch, warn_of_memory
 from scnas_keras.planning.planner import RULES, Wishes, make_plans
 from scnas_keras.planning.plans import Configuration, Plans, load_plans
@@ -94,12 +95,13 @@ class Fold:
         )  # fmt: skip
 
 
-def open_fold(config: DataConfig, network: Footprint) -> Fold:
+def open_fold(config: DataConfig, network: Footprint, fold: int | str = 0) -> Fold:
     """Finds, checks, splits, plans and prepares a task's cases. All that can be found wrong is found here.
 
     Args:
         config: what the user asks for.
         network: what is going to be trained; it decides which patches are possible, and how large.
+        fold: whose cases are validated on; "all" for none: every case is trained on.
 
     Raises:
         ConfigError, DataError: with file and remedy.
@@ -115,12 +117,12 @@ def open_fold(config: DataConfig, network: Footprint) -> Fold:
     task = open_task(config)
     if plans:
         _check_plans(plans, task, config)
-    if task.ignore_label is not None or task.regions:
-        raise ConfigError(f"{task.root}: training with regions or an ignore label isn't possible yet; plan and verify take them. "
-                          "Give each voxel one class in dataset.json.")
+    if task.regions:
+        raise ConfigError(f"{task.root}: training with regions isn't possible yet; plan and verify take them. Give each voxel one class in "
+                          "dataset.json.")
     names = [case.name for case in task.cases]
     folds, groups = find_folds(names, config.num_folds, config.split_seed, config.split, config.group_pattern, config.splits)
-    split = split_fold(folds, config.fold, config.split_seed, groups)
+    split = split_fold(folds, fold, config.split_seed, groups)
     if plans is None:
         fingerprint = measure_task(task, config.cache_folder, config.processes)
         wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
@@ -130,8 +132,8 @@ def open_fold(config: DataConfig, network: Footprint) -> Fold:
     plan = plans.preprocessing(config.configuration, task.labels)
     cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
     logging.info(
-        "%s: %d cases, channels %s, classes %s; fold %d: %d cases for weights, %d for logits, %d for validation",
-        task.name, len(task.cases), ", ".join(task.channel_names), ", ".join(task.labels.values()), config.fold, len(split.weights),
+        "%s: %d cases, channels %s, classes %s; fold %s: %d cases for weights, %d for logits, %d for validation",
+        task.name, len(task.cases), ", ".join(task.channel_names), ", ".join(task.labels.values()), fold, len(split.weights),
         len(split.logits), len(split.validation),
     )  # fmt: skip
     logging.info(
@@ -184,10 +186,14 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
                                 config.plan, name, getattr(found, name), name, value, name)  # fmt: skip
     patch_size = changes.get("patch_size", found.patch_size)
     topology = network.topology(found.spacing, patch_size)
+    if network.stages_of_plan and plans.network == network.name and patch_size == found.patch_size:  # which may have been edited
+        topology = found.topology
     if topology.patch_size != patch_size:
         raise ConfigError(f"{config.plan}: patch_size {list(patch_size)} doesn't suit a {network.name} network; make it "
                           f"{list(topology.patch_size)}, or plan with --network={network.name}.")
-    changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes, "features_per_stage": network.features(topology)}
+    if topology != found.topology or network.width != DEFAULT_WIDTHS.get(network.name) or not network.stages_of_plan:
+        changes["features_per_stage"] = network.features(topology)
+    changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes}
     return dataclasses.replace(found, **changes)
 
 

@@ -14,6 +14,7 @@ from scnas_keras.errors import ConfigError, DataError
 METHODS = ("by_patient", "nnunet")
 _NNUNET_SEED = 12345
 
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """The case names of one fold: for the network's weights, for the architecture's logits, and for validation."""
@@ -76,13 +77,30 @@ def make_splits(names: Sequence[str], num_folds: int = 5, seed: int = 0, groups:
     return folds
 
 
-def split_fold(folds: Sequence[FoldNames], fold: int, seed: int = 0, groups: Groups | None = None) -> Split:
+ALL = "all"
+"""Instead of a fold's number: every case is trained on."""
+
+
+def parse_fold(text: str) -> int | str:
+    """A fold's number, or `ALL`; ConfigError for anything else."""
+    if text == ALL:
+        return ALL
+    if not text.isdecimal():
+        raise ConfigError(f"--fold={text}: expected a fold's number, from 0, or {ALL}.")
+    return int(text)
+
+
+def split_fold(folds: Sequence[FoldNames], fold: int | str, seed: int = 0, groups: Groups | None = None) -> Split:
     """Divides a fold's training cases 4:1 for weights and logits as SCNAS does, patients as a whole.
+
+    Of `ALL`, every case is for the weights.
 
     Raises:
         ConfigError: there is no such fold.
         DataError: the training cases belong to one patient, so that they can't be divided.
     """
+    if fold == ALL:
+        return Split(tuple(sorted({name for one in folds for name in one.training + one.validation})), (), ())
     if not 0 <= fold < len(folds):
         raise ConfigError(f"--fold={fold}: with {len(folds)} fold{'s' * (len(folds) > 1)} the folds are 0 to "
                           f"{len(folds) - 1}. Choose one of these.")  # fmt: skip

@@ -1,19 +1,29 @@
 """What a network costs: parameters, and multiply-adds of its convolutions for one patch."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
 import keras
 
+from scnas_keras.networks.operations import Identity, Operation
 from scnas_keras.spaces.cost import Cost
 
 
-def network_cost(model: keras.Model, patch_size: Sequence[int]) -> Cost:
+@dataclasses.dataclass(frozen=True)
+class NetworkCost(Cost):
+    """Also: elements (numbers) of the feature maps of one patch, as the planner's footprints count them."""
+
+    elements: int
+
+
+def network_cost(model: keras.Model, patch_size: Sequence[int]) -> NetworkCost:
     """Cost of a functional model with one image input [batch, *space, channels].
 
     Counts the multiply-adds of convolutions and dense layers, one for each kernel weight and position at which it is
     applied; a separable convolution counts as its two parts, however it is computed. Additions, normalisation,
-    pooling and biases are left out, as the SCNAS paper's figures do.
+    pooling and biases are left out, as the SCNAS paper's figures do. Elements are those of the outputs of convolutions, and of
+    a searched network's other operations but plain identities.
 
     Args:
         model: the network, spatial shape may be dynamic.
@@ -22,16 +32,30 @@ def network_cost(model: keras.Model, patch_size: Sequence[int]) -> Cost:
     image = keras.Input((*patch_size, model.input_shape[-1]), batch_size=1)
     fixed = keras.models.clone_model(model, input_tensors=image)
     parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    return Cost(parameters, sum(_layer_multiply_adds(layer) for layer in fixed.layers))
+    return NetworkCost(parameters, sum(map(_multiply_adds, fixed.layers)), sum(map(_elements, fixed.layers)))
 
 
-def _layer_multiply_adds(layer: keras.Layer) -> int:
-    names = ("kernel", "depthwise", "pointwise", "depthwise_kernel", "pointwise_kernel")
-    weights = sum(math.prod(getattr(layer, name).shape) for name in names if getattr(layer, name, None) is not None)
-    if not weights:
-        return 0
+def _multiply_adds(layer: keras.Layer) -> int:
     transposed = isinstance(layer, (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose))
-    positions = math.prod((layer.input if transposed else layer.output).shape[1:-1])
-    if getattr(layer, "shift", 0) > 0:  # aligned before it is upsampled
-        positions = math.prod(layer.input.shape[1:-1])
-    return positions * weights
+    positions = math.prod((layer.input if transposed else _convolved(layer)).shape[1:-1])
+    return positions * _kernel_weights(layer)
+
+
+def _elements(layer: keras.Layer) -> int:
+    plain = isinstance(layer, Identity) and layer.stride == 1
+    if not (_kernel_weights(layer) or isinstance(layer, Operation)) or plain:
+        return 0
+    outputs = layer.output if isinstance(layer.output, list) else [layer.output]
+    return sum(math.prod(output.shape[1:]) for output in outputs)
+
+
+def _kernel_weights(layer: keras.Layer) -> int:
+    names = ("kernel", "depthwise", "pointwise", "depthwise_kernel", "pointwise_kernel")
+    return sum(math.prod(getattr(layer, name).shape) for name in names if getattr(layer, name, None) is not None)
+
+
+def _convolved(layer: keras.Layer):
+    """A tensor of the resolution at which a layer's convolution has its output: an alignment is upsampled after it."""
+    if getattr(layer, "shift", 0) > 0:
+        return layer.input
+    return layer.output[0] if isinstance(layer.output, list) else layer.output

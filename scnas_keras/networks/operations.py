@@ -6,6 +6,8 @@ That is where a 3-wide kernel lands under "same" padding when the axis is even, 
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -28,7 +30,13 @@ class InstanceNorm(layers.Layer):
 
     Args:
         affine: learned scale and offset; on in fixed networks, off in a search (else weights can cheat the logits).
+
+    Attributes:
+        fast_form: of all such layers, a faster form of their affine function (x, scale, offset, epsilon) that gives None where it can't;
+            training sets TensorFlow's.
     """
+
+    fast_form: Callable[..., Any] | None = None
 
     def __init__(self, affine: bool = True, epsilon: float = 1e-5, **kwargs):
         super().__init__(**kwargs)
@@ -40,6 +48,10 @@ class InstanceNorm(layers.Layer):
             self.offset = self.add_weight(name="offset", shape=(input_shape[-1],), initializer="zeros")
 
     def call(self, x):
+        if self.affine and self.fast_form is not None:
+            fast = self.fast_form(x, self.scale, self.offset, self.epsilon)
+            if fast is not None:
+                return fast
         wide = ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
         mean, variance = ops.moments(wide, axes=tuple(range(1, len(x.shape) - 1)), keepdims=True)
         factor = ops.rsqrt(variance + self.epsilon)
@@ -71,28 +83,46 @@ class Operation(layers.Layer):
 
 
 class _NormalizedConv(Operation):
-    """LeakyReLU, a convolution that the subclass defines, instance normalisation."""
+    """LeakyReLU, a convolution that the subclass defines, instance normalisation.
 
-    def __init__(self, affine: bool = True, **kwargs):
+    Several such operations on the same input are one layer with as many branches: one wide convolution is computed faster than
+    several narrow ones. Then the layer's result is a list.
+
+    Args:
+        affine: see `InstanceNorm`.
+        branches: operations in one.
+    """
+
+    def __init__(self, affine: bool = True, branches: int = 1, **kwargs):
         super().__init__(**kwargs)
-        self.affine = affine
+        self.affine, self.branches = affine, branches
         self.norm = InstanceNorm(affine, dtype=self.dtype_policy)
 
     def build(self, input_shape):
-        for name, (shape, stddev) in self.kernels(len(input_shape) - 2, input_shape[-1]).items():
+        for name, (shape, stddev) in self.kernels(len(input_shape) - 2, input_shape[-1], self.branches).items():
             initializer = keras.initializers.RandomNormal(stddev=stddev)
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer))
-        self.norm.build(self.compute_output_shape(input_shape))
+        self.norm.build((*super().compute_output_shape(input_shape)[:-1], self.branches * input_shape[-1]))
 
     def before_norm(self, x):
-        """All but the normalisation."""
+        """All but the normalisation; the branches' channels one after the other."""
         return self.convolve(ops.leaky_relu(x, NEGATIVE_SLOPE))
 
     def call(self, x):
-        return self.norm(self.before_norm(x))
+        y = self.norm(self.before_norm(x))
+        return ops.split(y, self.branches, axis=-1) if self.branches > 1 else y
+
+    def compute_output_shape(self, input_shape):
+        shape = super().compute_output_shape(input_shape)
+        return [shape] * self.branches if self.branches > 1 else shape
+
+    def branch(self, weight: str, number: int) -> tuple[Any, slice]:
+        """Where in one of `kernels` a branch has its part."""
+        width = getattr(self, weight).shape[-1] // self.branches
+        return ..., slice(number * width, (number + 1) * width)
 
     def get_config(self):
-        return {**super().get_config(), "affine": self.affine}
+        return {**super().get_config(), "affine": self.affine, "branches": self.branches}
 
 
 @_serializable
@@ -100,9 +130,9 @@ class Conv(_NormalizedConv):
     """LeakyReLU - 3-wide convolution - InstanceNorm (SCNAS section 3). He-normal start."""
 
     @staticmethod
-    def kernels(rank: int, channels: int) -> dict[str, tuple[tuple[int, ...], float]]:
+    def kernels(rank: int, channels: int, branches: int = 1) -> dict[str, tuple[tuple[int, ...], float]]:
         """Kernel name -> (shape, standard deviation of its start values)."""
-        return {"kernel": ((3,) * rank + (channels, channels), math.sqrt(2 / (3**rank * channels)))}
+        return {"kernel": ((3,) * rank + (channels, branches * channels), math.sqrt(2 / (3**rank * channels)))}
 
     def convolve(self, x):
         return ops.conv(x, self.kernel, strides=self.stride, padding="same", data_format="channels_last")
@@ -116,25 +146,42 @@ class DilatedSeparableConv(_NormalizedConv):
     kernel `depthwise * pointwise`: the same function of the same parameters, without the grouped convolution that
     is tens of times slower on CPUs and missing from exchange formats. It costs more arithmetic than
     `multiply_adds` counts, which is the operation's own.
+
+    Attributes:
+        fast_form: of all such layers, a faster form of a convolution with stride 1 (x, kernel, rate) that gives None where it can't;
+            training sets TensorFlow's.
     """
+
+    fast_form: Callable[..., Any] | None = None
 
     def __init__(self, rate: int = 2, **kwargs):
         super().__init__(**kwargs)
         self.rate = rate
 
     @staticmethod
-    def kernels(rank: int, channels: int) -> dict[str, tuple[tuple[int, ...], float]]:
+    def kernels(rank: int, channels: int, branches: int = 1) -> dict[str, tuple[tuple[int, ...], float]]:
         """Kernel name -> (shape, standard deviation of its start values)."""
         return {
-            "depthwise": ((3,) * rank + (channels, 1), math.sqrt(1 / 3**rank)),
-            "pointwise": ((channels, channels), math.sqrt(2 / channels)),
+            "depthwise": ((3,) * rank + (channels, branches), math.sqrt(1 / 3**rank)),
+            "pointwise": ((channels, branches * channels), math.sqrt(2 / channels)),
         }
 
+    def composed(self):
+        """The dense kernel, [3, ..., channels, branches * channels]."""
+        depthwise, pointwise = ops.convert_to_tensor(self.depthwise), ops.convert_to_tensor(self.pointwise)
+        if self.branches == 1:
+            return depthwise * pointwise
+        channels = pointwise.shape[0]
+        kernel = depthwise[..., None] * ops.reshape(pointwise, (channels, self.branches, channels))
+        return ops.reshape(kernel, (*depthwise.shape[:-1], self.branches * channels))
+
     def convolve(self, x):
-        rate, stride, kernel = self.rate, self.stride, self.depthwise * self.pointwise
+        rate, stride, kernel = self.rate, self.stride, self.composed()
         if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
             x, rate, stride = subsample(x), rate // 2, 1
-        y = ops.conv(x, kernel, padding="same", data_format="channels_last", dilation_rate=rate)
+        y = self.fast_form(x, kernel, rate) if self.fast_form is not None and rate > 1 else None
+        if y is None:
+            y = ops.conv(x, kernel, padding="same", data_format="channels_last", dilation_rate=rate)
         return subsample(y) if stride == 2 else y
 
     def get_config(self):
@@ -200,25 +247,33 @@ class Zero(Operation):
         return ops.zeros_like(subsample(x) if self.stride == 2 else x)
 
 
-_BUILDERS = {
-    "conv_3": lambda affine, **kw: Conv(affine=affine, **kw),
-    "dilated_conv_3_rate_2": lambda affine, **kw: DilatedSeparableConv(rate=2, affine=affine, **kw),
-    "dilated_conv_3_rate_3": lambda affine, **kw: DilatedSeparableConv(rate=3, affine=affine, **kw),
-    "dilated_conv_3_rate_4": lambda affine, **kw: DilatedSeparableConv(rate=4, affine=affine, **kw),
-    "max_pool_3": lambda affine, **kw: Pool("max", **kw),
-    "average_pool_3": lambda affine, **kw: Pool("average", **kw),
-    "identity": lambda affine, **kw: Identity(**kw),
-    "zero": lambda affine, **kw: Zero(**kw),
+_CLASSES: dict[str, tuple[type[Operation], dict[str, Any]]] = {
+    "conv_3": (Conv, {}),
+    "dilated_conv_3_rate_2": (DilatedSeparableConv, {"rate": 2}),
+    "dilated_conv_3_rate_3": (DilatedSeparableConv, {"rate": 3}),
+    "dilated_conv_3_rate_4": (DilatedSeparableConv, {"rate": 4}),
+    "max_pool_3": (Pool, {"mode": "max"}),
+    "average_pool_3": (Pool, {"mode": "average"}),
+    "identity": (Identity, {}),
+    "zero": (Zero, {}),
 }
 
 
-def build_operation(operation: str, stride: int = 1, affine: bool = True, **kwargs) -> Operation:
+def has_weights(operation: str) -> bool:
+    """Whether an operation learns; one without gives the same on every edge from the same node."""
+    return issubclass(_CLASSES[operation][0], _NormalizedConv)
+
+
+def build_operation(operation: str, stride: int = 1, affine: bool = True, branches: int = 1, **kwargs) -> Operation:
     """The layer of an operation by its name in `spaces.operations`.
 
     Args:
         operation: the name.
         stride: 1, or 2 on the edges with which a reduction cell reads its inputs.
         affine: whether its normalisation has learned scale and offset.
+        branches: of an operation with weights, how many of them read the same input; then the layer gives a list.
         **kwargs: `name`, `dtype` of the layer.
     """
-    return _BUILDERS[operation](affine, stride=stride, **kwargs)
+    kind, settings = _CLASSES[operation]
+    own = {"affine": affine, "branches": branches} if has_weights(operation) else {}
+    return kind(stride=stride, **settings, **own, **kwargs)

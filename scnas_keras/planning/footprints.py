@@ -47,6 +47,10 @@ class Reference:
         return self.elements * ((gigabytes - self.fixed_gigabytes) / (self.gigabytes - self.fixed_gigabytes))
 
 
+HANDMADE_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.4, is_limit=True)
+"""Of hand-made networks, measured on a CPU in float32 (tools/benchmark train)."""
+
+
 class Footprint(Protocol):
     """A network as the planner sees it.
 
@@ -56,6 +60,8 @@ class Footprint(Protocol):
         smallest_batch: patches a step at least.
         largest_batch: patches a step at most; None for no limit.
         dataset_share: share of all voxels of the dataset that a batch may hold at most; None for no limit.
+        width: channels at full resolution.
+        stages_of_plan: whether it is built from a plan's strides, kernels and features, or has stages of its own.
     """
 
     name: str
@@ -63,6 +69,8 @@ class Footprint(Protocol):
     smallest_batch: int
     largest_batch: int | None
     dataset_share: float | None
+    width: int
+    stages_of_plan: bool
 
     def topology(self, spacing: Sequence[float], patch_size: Sequence[int]) -> Topology:
         """Stages for a patch, which is rounded up to what they divide."""
@@ -74,24 +82,28 @@ class Footprint(Protocol):
         """Elements of the feature maps of one patch with `channels` of input and `heads` of output."""
 
     def reference(self, rank: int) -> Reference:
-        """What fits where, for `rank` spatial axes."""
+        """What patches and batches are planned by, for `rank` spatial axes."""
+
+    def measured(self, rank: int) -> Reference:
+        """What training takes here, on a CPU in float32; nnU-Net's references are those of its GPUs."""
 
 
-class _UNet:
+class _NNUNet:
     """Both of nnU-Net's networks: encoder stages, decoder stages with a transposed convolution each, no deep supervision."""
 
+    width: int
     ranks: ClassVar = (2, 3)
     smallest_batch: ClassVar = 2
     largest_batch: ClassVar = None
-    base_features: ClassVar = 32
     decoder_convolutions: ClassVar = 1
+    stages_of_plan: ClassVar = True
 
     def topology(self, spacing: Sequence[float], patch_size: Sequence[int]) -> Topology:
         return unet_topology(spacing, patch_size)
 
     def features(self, topology: Topology) -> tuple[int, ...]:
         widest = 512 if len(topology.patch_size) == 2 else 320
-        return tuple(min(widest, self.base_features * 2**stage) for stage in range(len(topology.strides)))
+        return tuple(min(widest, self.width * 2**stage) for stage in range(len(topology.strides)))
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         voxels = [math.prod(size) for size in topology.stage_sizes()]
@@ -100,15 +112,20 @@ class _UNet:
         head = heads * voxels[0] if len(voxels) > 1 else 0  # nnU-Net counts it with the decoder, which one stage alone lacks
         return self.encoder_elements(maps, topology) + decoder + head
 
+    def measured(self, rank: int) -> Reference:
+        return HANDMADE_REFERENCE
+
     def encoder_elements(self, maps: list[int], topology: Topology) -> int:
         """Elements of the encoder; `maps` are those of one convolution's output at each stage."""
         raise NotImplementedError
 
 
-class UNet(_UNet):
+@dataclasses.dataclass(frozen=True)
+class NNUNet(_NNUNet):
     """nnU-Net's plain U-Net, two convolutions a stage on either side (`ExperimentPlanner`)."""
 
-    name: ClassVar = "unet"
+    width: int = 32
+    name: ClassVar = "nnunet"
     dataset_share: ClassVar = 0.05
     decoder_convolutions: ClassVar = 2
 
@@ -121,10 +138,11 @@ class UNet(_UNet):
 
 
 @dataclasses.dataclass(frozen=True)
-class ResidualEncoderUNet(_UNet):
+class ResidualEncoderUNet(_NNUNet):
     """nnU-Net's U-Net with a residual encoder; `size` "m", "l" or "xl" names the preset (`nnUNetPlannerResEnc*`)."""
 
     size: str = "m"
+    width: int = 32
     dataset_share: ClassVar = 1.0
     blocks: ClassVar = (1, 3, 4, 6)  # residual blocks of the first stages; all later ones have the last number
 

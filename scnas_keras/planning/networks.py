@@ -1,37 +1,47 @@
 """Networks by name, as the planner sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from absl import logging
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.planning.footprints import Footprint, ResidualEncoderUNet, UNet
+from scnas_keras.planning.footprints import Footprint, NNUNet, ResidualEncoderUNet
+from scnas_keras.planning.handmade import UNet, UResNet
+from scnas_keras.planning.names import DEFAULT_WIDTHS, SUPERNET
 from scnas_keras.planning.plans import Configuration, Plans
 from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.space import SCNAS
 
-NETWORKS = ("unet", "resenc_m", "resenc_l", "resenc_xl", "supernet", "derived")
+_HANDMADE: dict[str, Callable[[int], Footprint]] = {
+    "u_resnet": UResNet,
+    "nnunet": NNUNet,
+    "resenc_m": lambda width: ResidualEncoderUNet("m", width),
+    "resenc_l": lambda width: ResidualEncoderUNet("l", width),
+    "resenc_xl": lambda width: ResidualEncoderUNet("xl", width),
+    "unet": UNet,
+}
 
 
-def footprint(name: str, stem_channels: int, genotype: Genotype | None = None) -> Footprint:
+def footprint(name: str, width: int | None = None, genotype: Genotype | None = None) -> Footprint:
     """The footprint of one of `NETWORKS`.
 
     Args:
         name: which.
-        stem_channels: of a supernet or derived network; those of nnU-Net have their own width.
-        genotype: of a derived network; without one, the costliest is assumed.
+        width: channels at full resolution; by default, `DEFAULT_WIDTHS`.
+        genotype: of a searched network; without one, the costliest is assumed.
 
     Raises:
-        ConfigError: the stem's channels can't be divided among the nodes of a cell.
+        ConfigError: the channels can't be divided among the nodes of a cell, or aren't an even number above 0.
     """
-    if name == "unet":
-        return UNet()
-    if name.startswith("resenc_"):
-        return ResidualEncoderUNet(name.removeprefix("resenc_"))
+    width = DEFAULT_WIDTHS[name] if width is None else width
+    if name in _HANDMADE:
+        if width < 2 or width % 2:
+            raise ConfigError(f"A {name} network of width {width} can't be built; use an even number of channels.")
+        return _HANDMADE[name](width)
     space = genotype.space if genotype else SCNAS
-    space.node_channels(stem_channels, 0)
-    return SupernetNetwork(space, stem_channels) if name == "supernet" else DerivedNetwork(space, stem_channels, genotype)
+    space.node_channels(width, 0)
+    return SupernetNetwork(space, width) if name == SUPERNET else DerivedNetwork(space, width, genotype)
 
 
 def check_patch(patch_size: Sequence[int], network: Footprint) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from scnas_keras.planning.footprints import Reference
 from scnas_keras.planning.topology import Topology, fixed_topology
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.operations import IDENTITY, ZERO
+from scnas_keras.spaces.operations import IDENTITY, OPERATIONS, ZERO
 from scnas_keras.spaces.space import CELL_INPUTS, CellPlan, SearchSpace
 
 
@@ -22,13 +22,17 @@ SUPERNET_WEIGHTS = 0.32
 """GiB of weights, gradients and Adam's moments at stem 48 (15 M parameters)."""
 
 
+_PARAMETER_FREE = [name for name, info in OPERATIONS.items() if info.group in ("pool", "identity")]
+
+
 class _Searched:
     """What both have in common: a space says how often the resolution is halved and how wide a node is."""
 
     space: SearchSpace
-    stem_channels: int
+    width: int
     smallest_batch = 1
     dataset_share = 0.05
+    stages_of_plan = False
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -38,12 +42,18 @@ class _Searched:
         return fixed_topology(patch_size, self.space.depth)
 
     def features(self, topology: Topology) -> tuple[int, ...]:
-        return tuple(self.stem_channels * 2**level for level in range(self.space.depth + 1))
+        return tuple(self.width * 2**level for level in range(self.space.depth + 1))
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         voxels = [math.prod(size) for size in topology.stage_sizes()]
-        cells = sum(self.cell_maps(cell, voxels) * self.space.node_channels(self.stem_channels, cell.level) for cell in self.space.cells())
-        return voxels[0] * (self.stem_channels + heads) + cells
+        cells = sum(self.cell_maps(cell, voxels) * self.space.node_channels(self.width, cell.level) for cell in self.space.cells())
+        return voxels[0] * (self.width + heads) + cells
+
+    def measured(self, rank: int) -> Reference:
+        return self.reference(rank)
+
+    def reference(self, rank: int) -> Reference:
+        raise NotImplementedError
 
     def cell_maps(self, cell: CellPlan, voxels: Sequence[int]) -> int:
         """Voxels of all feature maps of a cell, each a node wide; `voxels` are those of each level."""
@@ -55,19 +65,24 @@ class DerivedNetwork(_Searched):
     """The network of a genotype, or without one of a genotype that has a convolution on every edge, which is the largest."""
 
     space: SearchSpace
-    stem_channels: int
+    width: int
     genotype: Genotype | None = None
-    name = "derived"
+    name = "genotype"
     largest_batch = 8  # the paper's
 
     def cell_maps(self, cell, voxels):
         kept = [edge for edge in self.space.edges if self._operation(cell.kind, edge) != ZERO]
         inputs = {source for source, _ in kept if source < CELL_INPUTS}
-        edges = sum(self._operation(cell.kind, edge) != IDENTITY or cell.stride(edge) > 1 for edge in kept)
+        edges = len({self._layer(cell, edge) for edge in kept if self._operation(cell.kind, edge) != IDENTITY or cell.stride(edge) > 1})
         return len(inputs) * voxels[cell.input_level] + edges * voxels[cell.level]
 
     def reference(self, rank: int) -> Reference:
         return DERIVED_REFERENCE
+
+    def _layer(self, cell: CellPlan, edge: tuple[int, int]) -> tuple:
+        """What edges have in common that share a feature map: a pool or a strided identity of the same node."""
+        operation = self._operation(cell.kind, edge)
+        return (edge[0], operation) if operation in _PARAMETER_FREE else edge
 
     def _operation(self, kind: str, edge: tuple[int, int]) -> str | None:
         if self.genotype is None:
@@ -80,7 +95,7 @@ class SupernetNetwork(_Searched):
     """A supernet that draws `drawn` operations an edge and keeps what they convolve, or with `low_memory` computes it again."""
 
     space: SearchSpace
-    stem_channels: int
+    width: int
     drawn: int = 2
     low_memory: bool = False
     name = "supernet"
@@ -92,5 +107,5 @@ class SupernetNetwork(_Searched):
         return inputs + (kept + len(self.space.edges) + 2 * self.space.nodes) * voxels[cell.level]
 
     def reference(self, rank: int) -> Reference:
-        fixed = SUPERNET_FIXED + SUPERNET_WEIGHTS * (self.stem_channels / 48) ** 2
+        fixed = SUPERNET_FIXED + SUPERNET_WEIGHTS * (self.width / 48) ** 2
         return Reference(1e9, 1, fixed + SUPERNET_BYTES[self.low_memory] * 1e9 / 2**30, fixed_gigabytes=fixed, is_limit=True)

@@ -1,11 +1,10 @@
 """Operations of the supernet in forms that TensorFlow computes faster than those of `networks`: equal functions."""
 
-import functools
-
 import tensorflow as tf
 from keras import ops
 
 from scnas_keras.networks.operations import DilatedSeparableConv, Operation, Pool, build_operation, subsample
+from scnas_keras.training.fast_forms import dilated_conv, direct_dilation
 
 
 def build_fast_operation(name: str, stride: int, dtype: str, low_memory: bool = False) -> Operation:
@@ -38,10 +37,9 @@ class DirectDilatedConv(DilatedSeparableConv):
     strides_at_once = True
 
     def convolve(self, x):
-        rate, stride, kernel = self.rate, self.stride, self.depthwise * self.pointwise
+        rate, stride, kernel = self.rate, self.stride, self.composed()
         if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
             x, rate, stride = subsample(x), rate // 2, 1
-        kernel = tf.convert_to_tensor(kernel)
         if rate == 1:
             return ops.conv(x, kernel, padding="same", data_format="channels_last")
         if stride == 2 and x.shape.rank == 5 and self.strides_at_once:
@@ -70,27 +68,6 @@ class SelfAdjointAverage(Pool):
         return pooled(x)
 
 
-def dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor:
-    """Convolution [batch, *space, in] -> [batch, *space, out] with a kernel [3, ..., in, out] whose taps are `rate` voxels apart."""
-    rank = x.shape.rank - 2
-    steps, rates = [1] * (rank + 2), [1, *[rate] * rank, 1]
-    conv = {2: tf.nn.conv2d, 3: tf.nn.conv3d}[rank]
-
-    @tf.custom_gradient
-    def convolved(x, kernel):
-        def gradient(dy):
-            mirrored = tf.reverse(kernel, list(range(rank)))
-            mirrored = tf.linalg.matrix_transpose(mirrored)
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(kernel)
-                y = tf.nn.convolution(x, kernel, padding="SAME", dilations=[rate] * rank)
-            return conv(dy, mirrored, steps, "SAME", dilations=rates), tape.gradient(y, kernel, dy)
-
-        return conv(x, kernel, steps, "SAME", dilations=rates), gradient
-
-    return convolved(x, kernel)
-
-
 def _strided_dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor:
     """`dilated_conv` at every second voxel, beginning with the second, of a 3D image whose axes are even."""
     settings = {"strides": [1, 2, 2, 2, 1], "dilations": [1, rate, rate, rate, 1], "padding": "SAME"}
@@ -104,17 +81,6 @@ def _strided_dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tens
         return tf.raw_ops.Conv3D(input=x, filter=kernel, **settings), gradient
 
     return convolved(x, kernel)
-
-
-@functools.cache
-def direct_dilation() -> bool:
-    """Whether this TensorFlow has kernels for dilated 3D convolution; CPUs have them through oneDNN."""
-    with tf.init_scope():
-        try:
-            tf.nn.conv3d(tf.zeros((1, 4, 4, 4, 1)), tf.zeros((3, 3, 3, 1, 1)), [1] * 5, "SAME", dilations=[1, 2, 2, 2, 1])
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-            return False
-    return True
 
 
 def _window_voxels(space: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -56,7 +56,7 @@ def cost_penalty(config: SearchConfig, tables: CostTables) -> CostPenalty | None
             continue
         if value * unit < getattr(least, name):
             raise ConfigError(
-                f"--{flag}={value}: no network is that small at --derived_stem_channels={config.derived_stem_channels}; the least is "
+                f"--{flag}={value}: no network is that small at --width={config.width}; the least is "
                 f"{getattr(least, name) / unit:.3g}. Raise the target or lower the width."
             )
         targets[name] = value * unit

@@ -5,12 +5,11 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.networks import from_genotype
+from scnas_keras.networks.derived import groups, operation_name
+from scnas_keras.networks.operations import has_weights
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.supernet.cell import MixedCell
 from scnas_keras.supernet.supernet import Supernet
-
-_EDGE_KERNELS = ("kernel", "depthwise", "pointwise")
-
 
 def inherit(supernet: Supernet, genotype: Genotype) -> keras.Model:
     """The derived network of a genotype, as wide as the supernet and with the supernet's weights.
@@ -39,11 +38,17 @@ def _fill_cell(cell: MixedCell, genotype: Genotype, layers: dict[str, keras.Laye
     for i, align in enumerate(cell.aligns):
         if f"{cell.name}_input_{i}" in layers:
             layers[f"{cell.name}_input_{i}"].kernel.assign(align.kernel)
+    wanted = groups(genotype.cells[cell.plan.kind])
     for parameters, edge in zip(cell.edge_parameters(), genotype.cells[cell.plan.kind]):
-        layer = layers.get(f"{cell.name}_edge_{edge.source}_{edge.target}")
+        layer = layers.get(operation_name(cell.plan, edge.source, edge.operation))
+        if layer is None or not has_weights(edge.operation):
+            continue
         mixture = cell.mixtures[cell.plan.stride((edge.source, edge.target))]
         own = keras.ops.convert_to_numpy(parameters)[mixture.operation_slice(genotype.space.operations.index(edge.operation))]
-        kernels = [w for w in layer.trainable_variables if w.name in _EDGE_KERNELS] if layer else []
-        ends = np.cumsum([np.prod(kernel.shape, dtype=int) for kernel in kernels])
-        for kernel, values in zip(kernels, np.split(own, ends[:-1])):
-            kernel.assign(values.reshape(kernel.shape))
+        number = wanted[edge.source, edge.operation].index(edge.target)
+        for name in layer.kernels(genotype.space.rank, 1):
+            whole = keras.ops.convert_to_numpy(getattr(layer, name)).copy()
+            part = whole[layer.branch(name, number)]
+            values, own = np.split(own, [part.size])
+            part[...] = values.reshape(part.shape)
+            getattr(layer, name).assign(whole)

@@ -31,7 +31,7 @@ from scnas_keras.supernet.relaxation import normalized_entropy, operations_drawn
 from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training import preflight
-from scnas_keras.training.callbacks import FOREVER, History, Pace, Plateau, Scalars, Timings
+from scnas_keras.training.callbacks import FOREVER, History, Pace, Scalars, Timings
 from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint, Position
 from scnas_keras.training.checks import check_betas, check_data, check_positive
 from scnas_keras.training.distribution import Cluster
@@ -40,6 +40,7 @@ from scnas_keras.training.loop import Batches, Loop
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.precision import BFLOAT16, NONE, scaled, set_precision
 from scnas_keras.training.run_folder import RunFolder, follow_run, open_run
+from scnas_keras.training.schedules import Plateau
 from scnas_keras.training.startup import start
 
 COLUMNS = ("loss", "held_out_loss", "val_loss", "val_dice", "temperature", "learning_rate")
@@ -73,9 +74,9 @@ def run_search(config: SearchConfig) -> SearchResult:
 
 def _run(config: SearchConfig, cluster: Cluster) -> SearchResult:
     run = open_run(config.workdir, config) if cluster.chief else follow_run(config.workdir)
-    fold = open_fold(config, footprint(config))
+    fold = open_fold(config, footprint(config), config.fold)
     tables = cost_tables(
-        SCNAS, config.derived_stem_channels, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes
+        SCNAS, config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes
     )
     penalty = guards.cost_penalty(config, tables)
     cost = preflight.search_cost(config, fold, footprint(config), run, cluster)
@@ -103,7 +104,7 @@ def check(config: SearchConfig) -> None:
     check_betas(config, "weights_betas", "alpha_betas")
     check_data(config)
     guards.check_guards(config)
-    for channels in (config.stem_channels, config.derived_stem_channels):
+    for channels in (config.stem_channels, config.width):
         SCNAS.node_channels(channels, 0)
 
 
@@ -119,11 +120,11 @@ def build(config: SearchConfig, fold: Fold, penalty: CostPenalty | None = None, 
     supernet = Supernet(
         SCNAS, len(fold.task.channel_names), fold.task.num_classes, config.stem_channels, config.relaxation,
         low_memory=low_memory, negligible=negligible, seed=config.seed, parameter_free_dropout=config.parameter_free_dropout,
-        penalty=penalty,
+        penalty=penalty, ignore_label=fold.task.ignore_label,
     )  # fmt: skip
     (b1, b2), (a1, a2) = config.weights_betas, config.alpha_betas
     optimizers = keras.optimizers.Adam(config.weights_lr, b1, b2), keras.optimizers.Adam(config.alpha_lr, a1, a2)
-    supernet.compile(*(scaled(optimizer, config.mixed_precision) for optimizer in optimizers), JaccardLoss())
+    supernet.compile(*(scaled(optimizer, config.mixed_precision) for optimizer in optimizers), JaccardLoss(ignore_label=fold.task.ignore_label))
     supernet.temperature.assign(config.temperature_start)
     return supernet
 
@@ -202,7 +203,7 @@ def finish(
         draw_genotype(genotype, run[f"genotype.{suffix}"])
     draw_history(history, run["history.png"])
     set_precision(NONE)
-    model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.derived_stem_channels)
+    model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.width)
     model.save(run["model.keras"])
     cost = network_cost(model, fold.patch_size)
     entropy = float(np.mean(normalized_entropy(logits)))
@@ -216,7 +217,7 @@ def finish(
             "validation_dice": history[-1]["val_dice"],
             "mean_edge_entropy": entropy,
             "notes": [*([monitor.stopped] if monitor.stopped else []), *genotype.notes],
-            "derived": {"stem_channels": config.derived_stem_channels, **dataclasses.asdict(cost)},
+            "derived": {"stem_channels": config.width, **dataclasses.asdict(cost)},
             "logits": dict(zip(supernet.space.kinds, logits.round(6).tolist())),
         },
     )

@@ -43,6 +43,7 @@ class Supernet(keras.Model):
         parameter_free_dropout: rate at which training drops drawn pools and identities (`relaxation.drop_parameter_free`),
             to begin with; 0 is off.
         penalty: what the logits learn beside the loss, or None.
+        ignore_label: label value of voxels that the Dice doesn't count; a loss has its own.
 
     Attributes:
         logits: [kinds, edges, operations], the architecture α.
@@ -68,10 +69,12 @@ class Supernet(keras.Model):
         seed: int = 0,
         parameter_free_dropout: float = 0.0,
         penalty: CostPenalty | None = None,
+        ignore_label: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.space, self.num_classes, self.relaxation, self.seed = space, num_classes, relaxation, seed
+        self.ignore_label = ignore_label
         self.penalty, self.phase = penalty, SEARCH
         self._low_memory, self._negligible = low_memory, negligible
         self._drops = parameter_free_dropout > 0
@@ -94,7 +97,7 @@ class Supernet(keras.Model):
         self._network = Network(space, self.stem, self.cells, self.out, self.compute_dtype)
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.held_out_tracker = keras.metrics.Mean(name="held_out_loss")
-        self.dice = MeanDice(num_classes, name="dice")
+        self.dice = MeanDice(num_classes, ignore_label, name="dice")
 
     def _initial_logits(self, shape, dtype=None):
         """No preference; random ones where they never learn, or the first candidate would win every edge."""

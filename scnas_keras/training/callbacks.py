@@ -1,8 +1,7 @@
-"""Keras callbacks that a search and a training share."""
+"""Keras callbacks of a search or a training that count, show and record; `training.schedules` has those that change the run."""
 
 import csv
 import io
-import math
 import pathlib
 import resource
 import sys
@@ -28,13 +27,17 @@ class Pace(keras.callbacks.Callback):
     Args:
         horizon: of the run; this callback counts its epochs.
         steps: steps an epoch, for the bar.
-        describe: adds to an epoch's logs and returns the line's middle part. It runs before the callbacks behind this.
+        describe: adds to an epoch's logs and returns the line's middle part, by default all numbers. It runs before the callbacks
+            behind this.
         shown: whether there is a bar.
     """
 
-    def __init__(self, horizon: Horizon, steps: int, describe: Callable[[dict[str, Any]], str], shown: bool = True):
+    def __init__(self, horizon: Horizon, steps: int, describe: Callable[[dict[str, Any]], str] | None = None, shown: bool = True):
         super().__init__()
-        self._horizon, self._steps, self._describe, self._bar, self._hidden = horizon, steps, describe, None, None if shown else True
+        self._horizon, self._steps, self._describe, self._bar, self._hidden = horizon, steps, describe or _numbers, None, None if shown else True
+
+    def on_train_begin(self, logs=None):
+        self._horizon.begin()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._bar = tqdm.tqdm(total=self._steps, desc=f"epoch {epoch + 1}", leave=False, disable=self._hidden, file=sys.stderr)
@@ -50,38 +53,6 @@ class Pace(keras.callbacks.Callback):
         logging.info("epoch %d%s  %s  left %s", epoch + 1, total, line, clock(self._horizon.seconds_left))
         if self._horizon.over:
             self.model.stop_training = True
-
-
-class Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Lowers the rate when the training loss has not improved for a share of the run, in epochs of its present pace.
-
-    Args:
-        horizon: of the run.
-        share: of the run; 0.1 of 200 epochs are SCNAS' 20.
-        **kwargs: of `keras.callbacks.ReduceLROnPlateau`, without `patience`.
-    """
-
-    def __init__(self, horizon: Horizon, share: float, **kwargs):
-        super().__init__(monitor="loss", patience=1, **kwargs)
-        self._horizon, self._share, self._resumed = horizon, share, None
-
-    @property
-    def state(self) -> dict[str, float] | None:
-        """Best loss so far and epochs waited since, None before any; setting it lasts through the start of a run."""
-        return None if self.best is None else {"best": float(self.best), "wait": self.wait}
-
-    @state.setter
-    def state(self, state: dict[str, float] | None) -> None:
-        self._resumed = state
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        if self._resumed:
-            self.best, self.wait = self._resumed["best"], self._resumed["wait"]
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.patience = max(3, math.ceil(self._share * self._horizon.planned_epochs))
-        super().on_epoch_end(epoch, logs)
 
 
 class History(keras.callbacks.Callback):
@@ -175,6 +146,10 @@ class Timings(keras.callbacks.Callback):
         new = not self._path.is_file() or not self._path.stat().st_size
         with open(self._path, "a", encoding="utf-8") as stream:
             stream.write(_table(self.columns, [dict(zip(self.columns, values))], header=new))
+
+
+def _numbers(logs: Mapping[str, Any]) -> str:
+    return "  ".join(f"{name} {float(value):.4g}" for name, value in logs.items())
 
 
 def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], header: bool) -> str:

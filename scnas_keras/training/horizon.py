@@ -59,8 +59,6 @@ class Horizon:
         """Finished share of the run, 0 to 1."""
         if self.budget_seconds is None:
             return min(1.0, self.done / self.epochs)
-        if not self.done:
-            return 0.0
         total = max(1e-9, self.budget_seconds - (self._first - self.started))
         return min(1.0, (self._now - self._first) / total)
 
@@ -76,7 +74,7 @@ class Horizon:
         """Epochs of the whole run, estimated from those finished if there is a budget."""
         if self.budget_seconds is None:
             return self.epochs
-        return self.done / self.fraction if self.fraction else 1.0
+        return self.done / self.fraction if self.done and self.fraction else 1.0
 
     @property
     def seconds_left(self) -> float:

@@ -3,8 +3,10 @@
 import keras
 import tensorflow as tf
 
+from scnas_keras.training.fast_forms import use_fast_forms
+from scnas_keras.training.losses import DeepSupervision, DiceLoss, SegmentationLoss
 from scnas_keras.training.metrics import MeanDice
-from scnas_keras.training.precision import apply_gradients, scaled_loss
+from scnas_keras.training.precision import apply_gradients, regularize, scaled_loss
 
 
 class Learner(keras.Model):
@@ -14,24 +16,38 @@ class Learner(keras.Model):
     as a run that is resumed needs.
 
     Args:
-        network: images to logits [batch, *space, num_classes].
+        network: images to logits [batch, *space, num_classes], or to a list of such, finest first (deep supervision).
         num_classes: classes, background included.
+        ignore_label: label value of voxels that don't count.
     """
 
-    def __init__(self, network: keras.Model, num_classes: int, **kwargs):
+    def __init__(self, network: keras.Model, num_classes: int, ignore_label: int | None = None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.loss_tracker = keras.metrics.Mean(name="loss")
-        self.dice = MeanDice(num_classes, name="dice")
+        self.dice = MeanDice(num_classes, ignore_label, name="dice")
         self.built = True
 
     def call(self, images, training=None):
         return self.network(images, training=training)
 
-    def compile(self, optimizer: keras.Optimizer, loss: keras.Loss, **kwargs):
-        """Sets the optimizer, built here, and the loss (labels, logits)."""
+    def compile(
+        self, optimizer: keras.Optimizer, loss: SegmentationLoss, weight_decay: float = 0.0, clip_norm: float | None = None, **kwargs
+    ):
+        """Sets what an update is made of. From here on, networks of this process use TensorFlow's faster kernels (`training.fast_forms`).
+
+        Args:
+            optimizer: built here.
+            loss: (labels, logits), of one output.
+            weight_decay, clip_norm: see `training.precision.regularize`.
+            **kwargs: of `keras.Model.compile`.
+        """
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
-        self.loss_function = loss
+        use_fast_forms()
+        self.weight_decay, self.clip_norm = weight_decay, clip_norm
+        if isinstance(loss, DiceLoss):
+            loss.over_replicas = sum_over_replicas
+        self.loss_function = DeepSupervision(loss, output_strides(self.network)) if len(self.network.outputs) > 1 else loss
         optimizer.build(self.network.trainable_variables)
 
     def train_step(self, data):
@@ -39,20 +55,38 @@ class Learner(keras.Model):
         images, labels = data
         variables = [v.value for v in self.network.trainable_variables]
         with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
-            loss = self.loss_function(labels, logits)
+            outputs = self.network(images, training=True)
+            loss = self.loss_function(labels, outputs)
             scaled = scaled_loss(self.optimizer, loss)
-        apply_gradients(self.optimizer, tape.gradient(scaled, variables), self.network.trainable_variables)
-        return self._measure(loss, labels, logits)
+        trainable = self.network.trainable_variables
+        gradients = regularize(self.optimizer, tape.gradient(scaled, variables), trainable, self.weight_decay, self.clip_norm)
+        apply_gradients(self.optimizer, gradients, trainable)
+        return self._measure(loss, labels, outputs)
 
     def test_step(self, data):
         """Loss and Dice of a batch."""
         images, labels = data
-        logits = self.network(images, training=False)
-        return self._measure(self.loss_function(labels, logits), labels, logits)
+        outputs = self.network(images, training=False)
+        return self._measure(self.loss_function(labels, outputs), labels, outputs)
 
-    def _measure(self, loss, labels, logits):
+    def _measure(self, loss, labels, outputs):
+        logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
         # Losses of keras.losses are divided by the number of replicas, so that gradients add up.
         self.loss_tracker.update_state(loss * tf.distribute.get_strategy().num_replicas_in_sync)
         self.dice.update_state(labels, logits)
         return {"loss": self.loss_tracker.result(), "dice": self.dice.result()}
+
+
+def output_strides(network: keras.Model) -> tuple[tuple[int, ...], ...]:
+    """By how much each output of a network is coarser than its input, along every spatial axis."""
+    size = 2**10
+    shapes = network.compute_output_shape((1, *[size] * (len(network.input_shape) - 2), network.input_shape[-1]))
+    return tuple(tuple(size // edge for edge in shape[1:-1]) for shape in shapes)
+
+
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """The sum of all replicas' values, with its gradient; the value itself on one device."""
+    replicas = tf.distribute.get_replica_context()
+    if replicas is None or replicas.num_replicas_in_sync == 1:
+        return value
+    return replicas.all_reduce(tf.distribute.ReduceOp.SUM, value)

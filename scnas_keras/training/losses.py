@@ -1,11 +1,57 @@
-"""Losses on logits [batch, *space, classes] and integer labels [batch, *space]."""
+"""Losses on logits [batch, *space, classes] and integer labels [batch, *space]; `keras.ops` only."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from scnas_keras.errors import ConfigError
 
-@keras.saving.register_keras_serializable("scnas_keras")
-class JaccardLoss(keras.losses.Loss):
+_serializable = keras.saving.register_keras_serializable("scnas_keras")
+
+
+class SegmentationLoss(keras.losses.Loss):
+    """Base of the losses: one-hot labels, class weights, and voxels that don't count.
+
+    Computes in float32, in float64 for float64 logits. The result of `call` has one value an item.
+
+    Args:
+        class_weights: weight of each class, background included; they are divided by their mean. Default: all alike.
+        ignore_label: label value of voxels that nobody annotated; they count nowhere.
+    """
+
+    def __init__(self, class_weights: Sequence[float] | None = None, ignore_label: int | None = None, name: str | None = None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.class_weights = None if class_weights is None else tuple(map(float, class_weights))
+        self.ignore_label = ignore_label
+
+    def prepare(self, labels, logits) -> tuple[Any, Any, Any]:
+        """Logits and one-hot labels [batch, voxels, classes], and 1 for each voxel that counts [batch, voxels, 1]; None if all do."""
+        logits = ops.cast(logits, "float64" if keras.backend.standardize_dtype(logits.dtype) == "float64" else "float32")
+        classes, labels = logits.shape[-1], ops.cast(labels, "int32")
+        logits, labels = ops.reshape(logits, (ops.shape(logits)[0], -1, classes)), ops.reshape(labels, (ops.shape(labels)[0], -1))
+        counted = None
+        if self.ignore_label is not None:
+            counted = ops.cast(labels != self.ignore_label, logits.dtype)[..., None]
+        one_hot = ops.one_hot(labels, classes, dtype=logits.dtype)  # all zero for an ignore label beyond the classes
+        return logits, one_hot if counted is None else one_hot * counted, counted
+
+    def weights(self, classes: int, dtype: str):
+        """Weight of each class, [classes], mean 1."""
+        if self.class_weights is None:
+            return ops.ones((classes,), dtype)
+        if len(self.class_weights) != classes:
+            raise ConfigError(f"--class_weights needs a number for each of {classes} classes, background first; found {len(self.class_weights)}.")
+        return ops.convert_to_tensor([weight * classes / sum(self.class_weights) for weight in self.class_weights], dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "class_weights": self.class_weights, "ignore_label": self.ignore_label}
+
+
+@_serializable
+class JaccardLoss(SegmentationLoss):
     """Jaccard distance (Kayalibay et al., arXiv 1701.03056, section 3.4), the loss of SCNAS.
 
     For class c of one item, with probabilities p (softmax over all classes) and one-hot labels g:
@@ -15,6 +61,7 @@ class JaccardLoss(keras.losses.Loss):
 
     Args:
         smooth: s.
+        **kwargs: of `SegmentationLoss`.
     """
 
     def __init__(self, smooth: float = 1e-5, name: str = "jaccard", **kwargs):
@@ -22,12 +69,136 @@ class JaccardLoss(keras.losses.Loss):
         self.smooth = smooth
 
     def call(self, labels, logits):
-        p = ops.softmax(ops.cast(logits, "float32" if self.dtype != "float64" else "float64"))
-        g = ops.one_hot(ops.cast(labels, "int32"), logits.shape[-1], dtype=p.dtype)
-        space = tuple(range(1, len(logits.shape) - 1))
-        overlap = ops.sum(p * g, axis=space)
-        union = ops.sum(p * p + g - p * g, axis=space)
-        return ops.mean(1 - (overlap + self.smooth) / (union + self.smooth), axis=-1)
+        logits, g, counted = self.prepare(labels, logits)
+        p = ops.softmax(logits) if counted is None else ops.softmax(logits) * counted
+        overlap = ops.sum(p * g, axis=1)
+        union = ops.sum(p * p + g - p * g, axis=1)
+        distance = 1 - (overlap + self.smooth) / (union + self.smooth)
+        return ops.mean(distance * self.weights(g.shape[-1], p.dtype), axis=-1)
 
     def get_config(self):
         return {**super().get_config(), "smooth": self.smooth}
+
+
+@_serializable
+class DiceLoss(SegmentationLoss):
+    """Soft Dice loss of nnU-Net: minus the mean Dice of the foreground classes.
+
+    For class c: (2 sum p g + s) / max(sum p + sum g + s, 1e-8), summed over an item's voxels, or over the batch's.
+
+    Args:
+        smooth: s.
+        batch_dice: whether sums go over the batch; then all its items have the same value.
+        **kwargs: of `SegmentationLoss`; the background's class weight has no effect.
+    """
+
+    def __init__(self, smooth: float = 1e-5, batch_dice: bool = False, name: str = "dice_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.smooth, self.batch_dice = smooth, batch_dice
+        self.over_replicas: Callable[[Any], Any] = lambda sums: sums
+        """Adds up sums of a batch that several devices share; whoever trains on them sets it."""
+
+    def call(self, labels, logits):
+        logits, g, counted = self.prepare(labels, logits)
+        return -self.dice(ops.softmax(logits), g, counted)
+
+    def dice(self, p, g, counted):
+        """Mean Dice of each item's foreground classes, [batch]."""
+        p = p if counted is None else p * counted
+        overlap, total = ops.sum(p * g, axis=1), ops.sum(p, axis=1) + ops.sum(g, axis=1)
+        if self.batch_dice:
+            items = ops.ones_like(overlap[:, :1])
+            sums = self.over_replicas(ops.stack([ops.sum(overlap, axis=0), ops.sum(total, axis=0)]))
+            overlap, total = items * sums[:1], items * sums[1:]
+        dice = (2 * overlap + self.smooth) / ops.maximum(total + self.smooth, 1e-8)
+        weights = self.weights(g.shape[-1], p.dtype)[1:]
+        return ops.sum(dice[:, 1:] * weights, axis=-1) / ops.sum(weights)
+
+    def get_config(self):
+        return {**super().get_config(), "smooth": self.smooth, "batch_dice": self.batch_dice}
+
+
+@_serializable
+class DiceCrossEntropyLoss(DiceLoss):
+    """nnU-Net's loss: `DiceLoss` plus the cross-entropy's mean over the voxels that count."""
+
+    def __init__(self, name: str = "dice_cross_entropy", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, labels, logits):
+        logits, g, counted = self.prepare(labels, logits)
+        log_p = ops.log_softmax(logits)
+        entropy = -ops.sum(log_p * g * self.weights(g.shape[-1], logits.dtype), axis=-1)
+        return _mean_of_voxels(entropy, counted) - self.dice(ops.exp(log_p), g, counted)
+
+
+@_serializable
+class FocalLoss(SegmentationLoss):
+    """Focal loss -(1 - p)^gamma log p of the true class (Lin et al., arXiv 1708.02002), mean over the voxels that count.
+
+    Args:
+        gamma: how much less voxels count that are right already; 0 is cross-entropy.
+        **kwargs: of `SegmentationLoss`.
+    """
+
+    def __init__(self, gamma: float = 2.0, name: str = "focal", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.gamma = gamma
+
+    def call(self, labels, logits):
+        logits, g, counted = self.prepare(labels, logits)
+        log_p = ops.sum(ops.log_softmax(logits) * g, axis=-1)
+        weight = ops.sum(g * self.weights(g.shape[-1], logits.dtype), axis=-1)
+        return _mean_of_voxels(-weight * (1 - ops.exp(log_p)) ** self.gamma * log_p, counted)
+
+    def get_config(self):
+        return {**super().get_config(), "gamma": self.gamma}
+
+
+def _mean_of_voxels(values, counted):
+    """Mean [batch] of [batch, voxels] over the voxels that count; 0 for an item without any."""
+    if counted is None:
+        return ops.mean(values, axis=1)
+    return ops.sum(values, axis=1) / ops.maximum(ops.sum(counted[..., 0], axis=1), 1)
+
+
+LOSSES: dict[str, Callable[..., SegmentationLoss]] = {
+    "jaccard": JaccardLoss,
+    "dice": DiceLoss,
+    "dice_ce": DiceCrossEntropyLoss,
+    "focal": FocalLoss,
+}
+
+
+def make_loss(
+    name: str, batch_dice: bool = False, class_weights: Sequence[float] | None = None, ignore_label: int | None = None
+) -> SegmentationLoss:
+    """One of `LOSSES`; `batch_dice` is for those with a Dice."""
+    options = {"batch_dice": batch_dice} if issubclass(LOSSES[name], DiceLoss) else {}
+    return LOSSES[name](class_weights=class_weights, ignore_label=ignore_label, **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepSupervision:
+    """A loss over the outputs of a network with deep supervision, finest first.
+
+    Output i weighs 2^-i of the first, and all together 1 (nnU-Net). Its labels are every stride-th voxel of the labels, those that lie
+    nearest to the middle of its own voxels.
+
+    Attributes:
+        loss: of one output.
+        strides: of each output, along every spatial axis: by how much it is coarser than the labels.
+    """
+
+    loss: SegmentationLoss
+    strides: tuple[tuple[int, ...], ...]
+
+    def __call__(self, labels, outputs: Sequence[Any]):
+        shares = [2.0**-i for i in range(len(self.strides))]
+        losses = [self.loss(subsample_labels(labels, strides), logits) for strides, logits in zip(self.strides, outputs, strict=True)]
+        return sum(share / sum(shares) * loss for share, loss in zip(shares, losses))
+
+
+def subsample_labels(labels, strides: Sequence[int]):
+    """Every stride-th voxel of labels [batch, *space] along each axis, beginning in the middle of the first block."""
+    return labels[(slice(None), *[slice(stride // 2, None, stride) for stride in strides])]

@@ -13,19 +13,24 @@ class MeanDice(keras.metrics.Metric):
 
     Args:
         num_classes: classes, background (0) included.
+        ignore_label: label value of voxels that don't count.
     """
 
-    def __init__(self, num_classes: int, name: str = "dice", **kwargs):
+    def __init__(self, num_classes: int, ignore_label: int | None = None, name: str = "dice", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.num_classes = num_classes
+        self.num_classes, self.ignore_label = num_classes, ignore_label
         counts = {"shape": (num_classes,), "initializer": "zeros"}
         self.overlap = self.add_weight(name="overlap", **counts)
         self.total = self.add_weight(name="total", **counts)
 
     def update_state(self, labels, logits, sample_weight=None):
         del sample_weight  # voxels count alike
+        labels = ops.cast(labels, "int32")
         predicted = ops.one_hot(ops.argmax(logits, axis=-1), self.num_classes, dtype=self.dtype)
-        actual = ops.one_hot(ops.cast(labels, "int32"), self.num_classes, dtype=self.dtype)
+        actual = ops.one_hot(labels, self.num_classes, dtype=self.dtype)
+        if self.ignore_label is not None:
+            counted = ops.cast(labels != self.ignore_label, self.dtype)[..., None]
+            predicted, actual = predicted * counted, actual * counted
         voxels = tuple(range(len(logits.shape) - 1))
         self.overlap.assign_add(ops.sum(predicted * actual, axis=voxels))
         self.total.assign_add(ops.sum(predicted + actual, axis=voxels))
@@ -39,4 +44,4 @@ class MeanDice(keras.metrics.Metric):
         return ops.sum(self.per_class()) / ops.maximum(ops.sum(seen), 1)
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes}
+        return {**super().get_config(), "num_classes": self.num_classes, "ignore_label": self.ignore_label}

@@ -26,6 +26,32 @@ def scaled_loss(optimizer: keras.Optimizer, loss: tf.Tensor) -> tf.Tensor:
     return optimizer.scale_loss(loss) if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) else loss
 
 
+def regularize(
+    optimizer: keras.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable], weight_decay: float, clip_norm: float | None
+) -> list[tf.Tensor]:
+    """Gradients of `scaled_loss`, shortened to a norm and with an L2 penalty's added, as PyTorch and nnU-Net do, in this order.
+
+    The norm is that of the sum over replicas, so that several devices compute what one does; Keras' own clipping looks at one
+    replica's gradients, and its weight decay doesn't go through the momentum.
+
+    Args:
+        optimizer: that takes them.
+        gradients: of a replica, in replica context.
+        variables: theirs.
+        weight_decay: times the variable is added to its gradient.
+        clip_norm: largest norm of all gradients together; None for no limit.
+    """
+    replicas, scale = tf.distribute.get_replica_context(), scaled_loss(optimizer, tf.constant(1.0))
+    count = replicas.num_replicas_in_sync
+    if clip_norm is not None:
+        total = replicas.all_reduce(tf.distribute.ReduceOp.SUM, list(gradients)) if count > 1 else gradients
+        factor = tf.minimum(1.0, clip_norm / (tf.linalg.global_norm(total) / scale + 1e-6))
+        gradients = [gradient * factor for gradient in gradients]
+    if weight_decay:
+        gradients = [g + v.value * (weight_decay * scale / count) for g, v in zip(gradients, variables)]
+    return list(gradients)
+
+
 def apply_gradients(optimizer: keras.Optimizer, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]) -> None:
     """Applies gradients of `scaled_loss`, in replica context; the optimizer adds them up over replicas.
 

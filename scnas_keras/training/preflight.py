@@ -11,6 +11,7 @@ from scnas_keras.data.folds import Fold
 from scnas_keras.data.memory import available_memory
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, write_text
+from scnas_keras.networks.cost import NetworkCost
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.search import SearchConfig
@@ -48,7 +49,7 @@ def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run:
     """
     batch = _batch_in_memory(fold, cluster)
     channels, classes = len(fold.task.channel_names), fold.task.num_classes
-    tables = cost_tables(network.space, network.stem_channels, fold.patch_size, channels, classes)
+    tables = cost_tables(network.space, network.width, fold.patch_size, channels, classes)
     share = network.drawn / len(network.space.operations)
     edges, others = tables.edges.sum(axis=(0, 1, 2)), tables.fixed + tables.inputs.sum(axis=(0, 1))
     parameters, multiply_adds = edges[0] + others[0], (edges[1] * share + others[1]) * batch
@@ -70,17 +71,16 @@ def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run:
     return SearchCost(int(parameters), int(multiply_adds), needs, mode)
 
 
-def check_training(fold: Fold, network: DerivedNetwork, run: RunFolder, cluster: Cluster) -> None:
-    """Tells what training a derived network costs.
+def check_training(fold: Fold, network: Footprint, cost: NetworkCost, run: RunFolder, cluster: Cluster) -> None:
+    """Tells what training a network costs; `cost` is that of a patch.
 
     Raises:
         ConfigError: the memory isn't there.
     """
-    tables = cost_tables(network.space, network.stem_channels, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
-    batch, cost, free = _batch_in_memory(fold, cluster), tables.of_genotype(network.genotype), _free_gibibytes(cluster)
+    batch, free = _batch_in_memory(fold, cluster), _free_gibibytes(cluster)
     logging.info(
-        "network: %.2f M parameters, %.1f G multiply-adds a patch; about %.1f GiB of memory at its peak%s", cost.parameters / 1e6,
-        cost.multiply_adds / 1e9, estimate(network, fold, batch), "" if free is None else f" ({free:.1f} GiB free)",
+        "network: %s, %.2f M parameters, %.1f G multiply-adds a patch; about %.1f GiB of memory at its peak%s", network.name,
+        cost.parameters / 1e6, cost.multiply_adds / 1e9, estimate(network, fold, batch), "" if free is None else f" ({free:.1f} GiB free)",
     )  # fmt: skip
     _check_memory(network, fold, batch, cluster, free, run[CHECKPOINT].is_dir())
 
@@ -89,7 +89,7 @@ def estimate(network: Footprint, fold: Fold, batch: int, patch_size: Sequence[in
     """GiB that a process takes to train a network on batches of a fold's patches, or of others, on one device."""
     topology = network.topology(fold.configuration.spacing, patch_size or fold.patch_size)
     elements = network.elements(topology, len(fold.task.channel_names), fold.task.num_classes)
-    return network.reference(len(topology.patch_size)).gigabytes_for(elements, batch)
+    return network.measured(len(topology.patch_size)).gigabytes_for(elements, batch)
 
 
 def _batch_in_memory(fold: Fold, cluster: Cluster) -> int:
@@ -102,7 +102,7 @@ def _batch_in_memory(fold: Fold, cluster: Cluster) -> int:
 
 
 def _check_memory(
-    network: SupernetNetwork | DerivedNetwork, fold: Fold, batch: int, cluster: Cluster, free: float | None, resumed: bool
+    network: Footprint, fold: Fold, batch: int, cluster: Cluster, free: float | None, resumed: bool
 ) -> None:
     """Refuses a network that doesn't fit; only warns where it has run before, since it did fit and its flags can't change."""
     need = estimate(network, fold, batch)
@@ -114,7 +114,7 @@ def _check_memory(
 
 
 def _too_much(
-    network: SupernetNetwork | DerivedNetwork, fold: Fold, batch: int, cluster: Cluster, need: float, free: float
+    network: Footprint, fold: Fold, batch: int, cluster: Cluster, need: float, free: float
 ) -> str:
     """The message, with what each flag that is enough by itself would take."""
     least, remedies = cluster.replicas // cluster.workers, {}
@@ -122,22 +122,29 @@ def _too_much(
         remedies["--memory_mode=low_memory"] = estimate(dataclasses.replace(network, low_memory=True), fold, batch)
     if batch > least:
         remedies[f"--batch_size={cluster.replicas}"] = estimate(network, fold, least)
-    divisor, patch = 2**network.space.depth, list(fold.patch_size)
-    while max(patch) > divisor and estimate(network, fold, batch, patch) > free:
-        patch[patch.index(max(patch))] -= divisor
-    own = [patch[fold.plans.transpose_forward.index(axis)] for axis in range(len(patch))]
+    patch, spacing = list(fold.patch_size), fold.configuration.spacing
+    while (smaller := _smaller_patch(network, spacing, patch)) and estimate(network, fold, batch, patch) > free:
+        patch = smaller
+    own = [patch[fold.plans.transpose_forward.index(axis)] for axis in range(3)] if len(patch) == 3 else patch
     remedies[f"--patch_size={','.join(map(str, own))}"] = estimate(network, fold, batch, patch)
-    narrow = network
-    while narrow.stem_channels > 4 * network.space.nodes and estimate(narrow, fold, batch) > free:
-        narrow = dataclasses.replace(narrow, stem_channels=narrow.stem_channels - network.space.nodes)
-    flag = "stem_channels" if isinstance(network, SupernetNetwork) else "derived_stem_channels"
-    remedies[f"--{flag}={narrow.stem_channels}"] = estimate(narrow, fold, batch)
+    narrow, step = network, network.space.nodes if isinstance(network, (SupernetNetwork, DerivedNetwork)) else 2
+    while narrow.width > 4 * step and estimate(narrow, fold, batch) > free:
+        narrow = dataclasses.replace(narrow, width=narrow.width - step)
+    flag = "stem_channels" if isinstance(network, SupernetNetwork) else "width"
+    remedies[f"--{flag}={narrow.width}"] = estimate(narrow, fold, batch)
     enough = [f"{name} takes {gibibytes:.1f}" for name, gibibytes in remedies.items() if gibibytes <= free]
     size = "x".join(map(str, fold.patch_size))
     return (
         f"A batch of {batch} patches of {size} voxels takes about {need:.1f} GiB to train this {network.name} network, and {free:.1f} GiB are free. "
         + (f"Lower one of these (GiB): {'; '.join(enough)}." if enough else "No single flag lowers that enough; use a machine with more memory.")
     )
+
+
+def _smaller_patch(network: Footprint, spacing: Sequence[float], patch: Sequence[int]) -> list[int] | None:
+    """The patch with a step less along its longest axis; None if there is none left."""
+    axis, smaller = patch.index(max(patch)), list(patch)
+    smaller[axis] -= network.topology(spacing, patch).divisors[axis]
+    return list(network.topology(spacing, smaller).patch_size) if smaller[axis] > 0 else None
 
 
 def _free_gibibytes(cluster: Cluster) -> float | None:

@@ -1,0 +1,1 @@
+"""Cross-validation of several networks, and their comparison in one table. Imports no framework."""

@@ -1,0 +1,80 @@
+"""Pieces that the hand-made networks are put together from, for two and three spatial axes."""
+
+from collections.abc import Sequence
+
+from keras import initializers, layers
+
+from scnas_keras.networks.operations import NEGATIVE_SLOPE, InstanceNorm
+
+_CONV = {2: layers.Conv2D, 3: layers.Conv3D}
+_UP = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}
+_AVERAGE_POOL = {2: layers.AveragePooling2D, 3: layers.AveragePooling3D}
+_MAX_POOL = {2: layers.MaxPooling2D, 3: layers.MaxPooling3D}
+_REPEAT = {2: layers.UpSampling2D, 3: layers.UpSampling3D}
+
+Size = int | Sequence[int]
+
+
+def rank_of(x) -> int:
+    """Spatial axes of [batch, *space, channels]."""
+    return len(x.shape) - 2
+
+
+def conv(x, features: int, kernel_size: Size, name: str, strides: Size = 1, bias: bool = False, dtype=None):
+    """Convolution under "same" padding, with He-normal start values for the package's LeakyReLU.
+
+    Before a normalisation, which takes a bias away again, it has none.
+    """
+    sizes = {"kernel_size": _sizes(kernel_size), "strides": _sizes(strides)}
+    layer = _CONV[rank_of(x)](features, **sizes, padding="same", use_bias=bias, kernel_initializer=_he(), dtype=dtype, name=name)
+    return layer(x)
+
+
+def norm(x, name: str):
+    """Instance normalisation with learned scale and offset."""
+    return InstanceNorm(name=name)(x)
+
+
+def activate(x, name: str):
+    """LeakyReLU."""
+    return layers.LeakyReLU(NEGATIVE_SLOPE, name=name)(x)
+
+
+def conv_norm_activate(x, features: int, kernel_size: Size, name: str, strides: Size = 1):
+    """Convolution - InstanceNorm - LeakyReLU, the unit of nnU-Net's networks."""
+    x = conv(x, features, kernel_size, name, strides)
+    return activate(norm(x, f"{name}_norm"), f"{name}_activation")
+
+
+def upconv(x, features: int, strides: Size, name: str):
+    """Transposed convolution whose kernel is as wide as its stride."""
+    sizes = {"kernel_size": _sizes(strides), "strides": _sizes(strides)}
+    return _UP[rank_of(x)](features, **sizes, kernel_initializer=_he(), name=name)(x)
+
+
+def average_pool(x, strides: Size, name: str):
+    """Mean over blocks of `strides` voxels."""
+    return _AVERAGE_POOL[rank_of(x)](_sizes(strides), name=name)(x)
+
+
+def max_pool(x, name: str):
+    """Maximum over blocks of two voxels an axis."""
+    return _MAX_POOL[rank_of(x)](2, name=name)(x)
+
+
+def repeat(x, name: str):
+    """Each voxel twice along every spatial axis."""
+    return _REPEAT[rank_of(x)](2, name=name)(x)
+
+
+def logits(x, num_classes: int, name: str = "logits"):
+    """Pointwise convolution to float32 logits."""
+    return conv(x, num_classes, 1, name, bias=True, dtype="float32")
+
+
+def _sizes(size: Size) -> Size:
+    return size if isinstance(size, int) else tuple(size)
+
+
+def _he() -> initializers.Initializer:
+    return initializers.VarianceScaling(2 / (1 + NEGATIVE_SLOPE**2), mode="fan_in", distribution="untruncated_normal")

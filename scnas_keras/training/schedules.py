@@ -1,0 +1,155 @@
+"""Keras callbacks that change a run as it goes: learning rates by how far it has come, and a second start after a collapse."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from absl import logging
+
+from scnas_keras.training.horizon import Horizon
+
+LEAST_RATE = 1e-7
+"""Under this learning rate SCNAS ends a training."""
+
+
+class Schedule(Protocol):
+    """A callback that sets the optimizer's learning rate."""
+
+    state: Any
+
+    def restart(self, rate: float) -> None:
+        """Goes on from another rate."""
+
+
+class Poly(keras.callbacks.Callback):
+    """The rate times (1 - t) ^ power, t the finished share of the run: nnU-Net's schedule, set once an epoch.
+
+    In a run that ends by wall time, which has epochs of any length, it is set before every step.
+
+    Args:
+        horizon: of the run.
+        rate: at the start.
+        power: of the decay.
+    """
+
+    def __init__(self, horizon: Horizon, rate: float, power: float = 0.9):
+        super().__init__()
+        self._horizon, self.rate, self._power = horizon, rate, power
+
+    @property
+    def state(self) -> float:
+        """The rate at the start."""
+        return self.rate
+
+    @state.setter
+    def state(self, rate: float) -> None:
+        self.rate = rate
+
+    def restart(self, rate: float) -> None:
+        """Takes another rate for that at the start."""
+        self.rate = rate
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._set()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._horizon.budget_seconds is not None:
+            self._set()
+
+    def _set(self) -> None:
+        self.model.optimizer.learning_rate.assign(self.rate * (1 - self._horizon.fraction) ** self._power)
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):
+    """Lowers the rate when the training loss has not improved for a share of the run, in epochs of its present pace.
+
+    Args:
+        horizon: of the run.
+        share: of the run; 0.1 of 200 epochs are SCNAS' 20.
+        least: the run ends when the rate falls under this.
+        **kwargs: of `keras.callbacks.ReduceLROnPlateau`, without `patience`.
+    """
+
+    def __init__(self, horizon: Horizon, share: float, least: float = 0.0, **kwargs):
+        super().__init__(monitor="loss", patience=1, **kwargs)
+        self._horizon, self._share, self._least, self._resumed = horizon, share, least, None
+
+    @property
+    def state(self) -> dict[str, float] | None:
+        """Best loss so far and epochs waited since, None before any; setting it lasts through the start of a run."""
+        return None if self.best is None else {"best": float(self.best), "wait": self.wait}
+
+    @state.setter
+    def state(self, state: dict[str, float] | None) -> None:
+        self._resumed = state
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self._resumed:
+            self.best, self.wait = self._resumed["best"], self._resumed["wait"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.patience = max(3, math.ceil(self._share * self._horizon.planned_epochs))
+        super().on_epoch_end(epoch, logs)
+        if float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)) < self._least:
+            logging.info("the learning rate has fallen under %g: the run ends", self._least)
+            self.model.stop_training = True
+
+    def restart(self, rate: float) -> None:
+        """Goes on from another rate, with no best loss yet."""
+        self.model.optimizer.learning_rate.assign(rate)
+        self._reset()
+
+
+class Collapse(keras.callbacks.Callback):
+    """Notices a network that finds nothing: a Dice of all but 0 on training and validation patches when a share of the run is over.
+
+    Small or rare structures do that to a training (nnU-Net's issue 2318, for example): all is background, and the gradient is gone.
+
+    Args:
+        horizon: of the run.
+        restart: starts once more, given how many times before; None to report only.
+        after: share of the run before which nothing is said.
+        least: Dice under which it counts.
+    """
+
+    def __init__(self, horizon: Horizon, restart: Callable[[int], None] | None = None, after: float = 0.2, least: float = 0.01):
+        super().__init__()
+        self._horizon, self._restart, self._after, self._least = horizon, restart, after, least
+        self.reported, self.restarts, self._quiet_until = False, 0, after
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Whether it was reported, how often the training was started again, and the share until which nothing is said."""
+        return {"reported": self.reported, "restarts": self.restarts, "quiet_until": self._quiet_until}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self.reported, self.restarts, self._quiet_until = state["reported"], state["restarts"], state["quiet_until"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        found = max(logs.get("dice", 1.0), logs.get("val_dice", 0.0))
+        if self.reported or self._horizon.fraction < self._quiet_until or found >= self._least:
+            return
+        again = self._restart is not None and not self.restarts
+        logging.warning(
+            "The network finds no foreground (Dice %.3f after %.0f %% of the run)%s. What helps: a lower --learning_rate (a tenth), "
+            "--loss=dice_ce, a higher --foreground_share, --class_weights, --on_collapse=restart; or the labels are wrong: look at them with "
+            "scnas_keras.verify.", found, 100 * self._horizon.fraction, "; starting again with other start values and a tenth of the rate" * again,
+        )  # fmt: skip
+        if again:
+            self._restart(self.restarts)
+            self.restarts, self._quiet_until = self.restarts + 1, self._horizon.fraction + self._after
+        else:
+            self.reported = True
+
+
+def start_again(model: keras.Model, network: keras.Model, fresh: Sequence[np.ndarray]) -> None:
+    """Puts new weights into a network that a model trains, and its optimizer back to before the first step."""
+    network.set_weights(list(fresh))
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    for variable in optimizer.variables:
+        if variable is not optimizer._learning_rate:
+            variable.assign(np.zeros(variable.shape, keras.backend.standardize_dtype(variable.dtype)))

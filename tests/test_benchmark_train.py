@@ -1,0 +1,53 @@
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from scnas_keras.assessment.genotypes import random_genotype
+from scnas_keras.planning.networks import footprint
+from scnas_keras.planning.topology import fixed_topology
+from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.spaces.space import SCNAS
+
+PRINTED = 2e-3  # four digits
+ROWS = ("nnunet", "genotype")
+
+
+@pytest.mark.slow
+def test_the_figures_of_a_row_agree_with_each_other_and_with_the_tables():
+    command = [sys.executable, "tools/benchmark", "train", "--cases=16x2", "--width=4", "--steps=1", f"--rows={','.join(ROWS)}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 110
+    cells = [line.split() for line in done.stdout.splitlines() if line.startswith(ROWS)]
+    assert [len(row) for row in cells] == [9, 9]
+    rows = {name: tuple(map(float, figures)) for name, *figures in cells}
+    for parameters, giga, seconds, per_giga, ratio, first, peak, _ in rows.values():
+        assert per_giga == pytest.approx(1000 * seconds / giga, rel=PRINTED)
+        assert ratio == pytest.approx(per_giga / rows["nnunet"][3], rel=PRINTED)
+        assert min(parameters, seconds, first, peak) > 0
+    genotype = random_genotype(SCNAS, 0, 0)
+    cost = cost_tables(SCNAS, 4, (16,) * 3, 4, 4).of_genotype(genotype)
+    network, topology = footprint("genotype", 4, genotype), fixed_topology((16,) * 3, 3)
+    parameters, giga, *_, estimate = rows["genotype"]
+    assert parameters == pytest.approx(cost.parameters / 1e6, abs=5e-4)
+    assert giga == pytest.approx(2 * cost.multiply_adds / 1e9, rel=PRINTED)
+    assert estimate == pytest.approx(network.measured(3).gigabytes_for(network.elements(topology, 4, 4), 2), abs=5e-3)
+
+
+@pytest.mark.parametrize("flags, message", [
+    ({"cases": "64"}, "'64' must be a size and a batch"),
+    ({"cases": "64x64x1"}, "or three sizes and a batch"),
+    ({"cases": "64x0"}, "'64x0' must be"),
+    ({"cases": "20x1", "rows": "unet"}, "unet can't halve a patch of 20x20x20; the next that it can is 24x24x24"),
+    ({"rows": "dynunet"}, "unknown dynunet"),
+    ({"torch_python": "python", "preset": "scnas"}, "trained as --preset=nnunet"),
+])  # fmt: skip
+def test_what_cannot_be_measured_is_told_before_anything_runs(flags, message, command, capsys):
+    with pytest.raises(SystemExit) as end:
+        command("tools/benchmark", "train", **flags)
+    assert end.value.code == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""

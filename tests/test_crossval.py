@@ -1,0 +1,222 @@
+"""Cross-validation without training: which trainings there are, what their results say together, and the report."""
+
+import csv
+import dataclasses
+import io
+import json
+import statistics
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_spaces_genotype import uniform_genotype
+
+from scnas_keras.crossval import CrossvalConfig
+from scnas_keras.errors import ConfigError, GenotypeError
+from scnas_keras.evaluation import runner
+from scnas_keras.evaluation.paired import holm, paired_tests
+from scnas_keras.evaluation.published import PUBLISHED
+from scnas_keras.evaluation.report import CrossvalReport
+from scnas_keras.evaluation.results import FoldResult, NetworkResult, collect
+from scnas_keras.evaluation.trainings import NAMES, all_trainings
+from scnas_keras.options import parse, to_flagfile
+from scnas_keras.planning.names import TRAINABLE
+from scnas_keras.reporting.comparison_figure import comparison_figure
+from scnas_keras.retrain import RetrainConfig
+
+COST = {"parameters": 2e6, "multiply_adds": 3e9, "seconds_per_step": 0.5, "seconds_per_epoch": 25.0, "epochs": 10, "peak_bytes": 2**31}
+
+
+@pytest.fixture
+def config(tmp_path):
+    uniform_genotype("conv_3").save(tmp_path / "genotype.json")
+    return CrossvalConfig(task="phantom", networks="genotype,nnunet", genotype=str(tmp_path / "genotype.json"), num_folds=3, epochs=2,
+                          workdir=str(tmp_path / "cv"))
+
+
+def finish(training, dice, task="phantom", **flags):
+    """Leaves what a training leaves: `dice` maps cases to one number a class."""
+    training.folder.mkdir(parents=True, exist_ok=True)
+    rows = "".join(f"{case},{','.join(map(str, values))}\n" for case, values in dice.items())
+    (training.folder / "validation.csv").write_text("case,core,shell\n" + rows)
+    result = {"task": task, "dice": {"core": 0.0, "shell": 0.0}, **{name: value for name, value in COST.items() if name != "peak_bytes"}}
+    summary = {"flags": json.loads(json.dumps(dataclasses.asdict(training.config))) | flags, "peak_bytes": COST["peak_bytes"], "seconds": 60, "result": result}
+    (training.folder / "summary.json").write_text(json.dumps(summary))
+
+
+def network(name, averages, cases=4, seed=0):
+    """Folds with cases around an average; no class is missing."""
+    random = np.random.default_rng(seed)
+    folds = tuple(
+        FoldResult(fold, {f"case_{fold}_{i}": {"core": average + random.normal(0, 0.01), "shell": average} for i in range(cases)}, COST)
+        for fold, average in enumerate(averages)
+    )
+    return NetworkResult(name, folds)
+
+
+def test_every_network_on_every_fold(config):
+    trainings = all_trainings(config)
+    assert [(t.name, t.fold) for t in trainings] == [(n, f) for f in range(3) for n in ("genotype", "nnunet")]
+    first, second = trainings[:2]
+    assert first.folder.parts[-3:] == ("cv", "genotype", "fold_0") and not first.finished
+    assert (first.config.network, first.config.fold, first.config.width, first.config.epochs) == ("genotype", "0", "64", 2)
+    assert (second.config.network, second.config.genotype, second.config.width) == ("nnunet", None, "32")
+    assert set(NAMES) == {*TRAINABLE, "transfer"}
+
+
+def test_a_training_is_its_command_line(config):
+    for training in all_trainings(dataclasses.replace(config, networks="genotype,transfer,unet", transfer_from=config.genotype, init="scratch")):
+        assert parse(RetrainConfig, ["retrain", *to_flagfile(training.config).splitlines()]) == training.config
+
+
+def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_path):
+    for fold in range(3):
+        uniform_genotype("max_pool_3").save(tmp_path / f"search_{fold}.json")
+    trainings = all_trainings(dataclasses.replace(config, networks="genotype,transfer", genotype=str(tmp_path / "search_{fold}.json"),
+                                                  transfer_from=config.genotype, width="68"))
+    own = [t.config for t in trainings if t.name == "genotype"]
+    other = [t.config for t in trainings if t.name == "transfer"]
+    assert [c.genotype for c in own] == [str(tmp_path / f"search_{fold}.json") for fold in range(3)] and {c.transfer_from for c in own} == {None}
+    assert {(c.network, c.genotype, c.transfer_from, c.width) for c in other} == {("genotype", None, config.genotype, "68")}
+
+
+@pytest.mark.parametrize("changes, error, message", [
+    ({"workdir": None}, ConfigError, "--workdir=DIR"),
+    ({"networks": "genotype,vnet"}, ConfigError, "--networks=genotype,vnet: expected some of"),
+    ({"networks": "nnunet,nnunet"}, ConfigError, "once each"),
+    ({"folds": (0, 3)}, ConfigError, "--folds=0,3: with 3 folds they are 0 to 2"),
+    ({"networks": "transfer"}, ConfigError, "--transfer_from=RUN"),
+    ({"genotype": "absent.json"}, GenotypeError, "absent.json: can't be read"),
+    ({"networks": "u_resnet", "deep_supervision": "true"}, ConfigError, "u_resnet"),
+    ({"splits": "absent.json"}, ConfigError, "--splits=absent.json"),
+])  # fmt: skip
+def test_what_would_fail_hours_later_is_refused_at_once(config, changes, error, message):
+    with pytest.raises(error, match=message):
+        all_trainings(dataclasses.replace(config, **changes))
+
+
+def test_results_are_merged_and_what_is_missing_is_named(config):
+    trainings = all_trainings(config)
+    finish(trainings[0], {"a": (0.5, 0.7), "b": (0.7, float("nan"))})
+    finish(trainings[2], {"c": (0.9, 0.8)})
+    finish(trainings[1], {"a": (0.4, 0.4), "b": (0.4, 0.4)})
+    (genotype, nnunet), classes = collect(trainings)
+    assert classes == ["core", "shell"] and genotype.missing == (2,) and nnunet.missing == (1, 2)
+    assert genotype.dice["b"] == {"core": 0.7}  # the other class is nowhere
+    assert genotype.class_mean("core") == pytest.approx((0.5 + 0.7 + 0.9) / 3) and genotype.class_mean("shell") == pytest.approx(0.75)
+    assert genotype.average(classes) == pytest.approx((0.7 + 0.75) / 2)
+    assert genotype.fold_averages(classes) == pytest.approx([(0.6 + 0.7) / 2, 0.85])
+    assert genotype.spread(classes) == pytest.approx(statistics.stdev([0.65, 0.85])) and nnunet.spread(classes) is None
+    assert genotype.cost("seconds_per_step") == 0.5
+
+
+@pytest.mark.parametrize("flags, task, message", [
+    ({"epochs": 7}, "phantom", "other settings .--epochs: 7 there, 2 here"),
+    ({}, "spleen", "was trained on spleen"),
+])  # fmt: skip
+def test_results_of_another_training_are_refused(config, flags, task, message):
+    trainings = all_trainings(config)
+    finish(trainings[0], {"a": (0.5, 0.5)})
+    finish(trainings[1], {"a": (0.5, 0.5)}, task, **flags)
+    with pytest.raises(ConfigError, match=message):
+        collect(trainings)
+
+
+def test_results_from_another_machine_are_taken(config):
+    trainings = all_trainings(config)
+    finish(trainings[0], {"a": (0.5, 0.5)}, data_dir="/elsewhere", cache_dir="/scratch", workdir="/elsewhere/cv", genotype="/elsewhere/g.json")
+    assert collect(trainings)[0][0].folds[0].fold == 0
+
+
+def test_a_damaged_result_is_named(config):
+    training = all_trainings(config)[0]
+    finish(training, {"a": (0.5, 0.5)})
+    (training.folder / "validation.csv").write_text("case,core\na,much\n")
+    with pytest.raises(ConfigError, match="validation.csv: damaged.*Delete"):
+        collect([training])
+
+
+def test_wilcoxon_over_cases_and_over_patients():
+    one, other = network("one", (0.8, 0.82), 5), network("other", (0.75, 0.83), 5, seed=1)
+    (test,) = paired_tests([one, other], {})
+    pairs = [(statistics.fmean(one.dice[case].values()), statistics.fmean(other.dice[case].values())) for case in one.dice]
+    assert test.probability == test.corrected == pytest.approx(stats.wilcoxon(*zip(*pairs)).pvalue)
+    assert test.units == 10 and test.better == sum(a > b for a, b in pairs) == 10 - test.worse
+    assert test.difference == pytest.approx(statistics.fmean(a - b for a, b in pairs))
+    (test,) = paired_tests([one, other], {case: case[:6] for case in one.dice})  # a fold is a patient
+    assert test.units == 2 and test.difference == pytest.approx(statistics.fmean(a - b for a, b in pairs))
+
+
+def test_equal_networks_and_networks_without_common_cases():
+    (same,) = paired_tests([network("a", (0.8,)), network("b", (0.8,))], {})
+    assert (same.difference, same.probability, same.better, same.worse) == (0, 1, 0, 0) and not same.differs
+    apart = NetworkResult("c", (FoldResult(1, {"elsewhere": {"core": 0.5}}, COST),))
+    (none,) = paired_tests([network("a", (0.8,)), apart], {})
+    assert (none.units, none.probability) == (0, 1)
+
+
+def test_holm_by_hand():
+    """0.01 * 4, then 0.02 * 3, 0.03 * 2 (the running maximum holds 0.06), 0.9."""
+    assert holm([0.03, 0.01, 0.9, 0.02]) == pytest.approx([0.06, 0.04, 0.9, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0] and holm([]) == []
+
+
+def report(task="phantom", classes=("core", "shell"), networks=None, unit="case"):
+    networks = networks or (network("genotype", (0.8, 0.9)), network("nnunet", (0.7,), seed=1))
+    return CrossvalReport(task, 5, classes, networks, tuple(paired_tests(networks, {})), unit)
+
+
+def test_the_table_says_what_was_found():
+    text = report().text
+    row = next(line.split() for line in text.splitlines() if line.startswith("genotype"))
+    assert row[2] == "0.850" and row[-3:] == ["2", "of", "5"]
+    assert "2.00" in text and "3.0" in text and "too few to tell (4 in common)" in text and "different folds" in text
+    assert "published" not in text
+
+
+def test_the_papers_figures_stand_beside_those_of_its_tasks():
+    """Table 1: the printed averages are the means of the classes to two digits."""
+    for rows in PUBLISHED.values():
+        for row in rows:
+            assert row.average == pytest.approx(statistics.fmean(row.dice), abs=6e-5), row
+    one = NetworkResult("genotype", (FoldResult(0, {"a": {"tumour": 0.6}}, COST),))
+    text = report("lung", ("tumour",), (one,)).text
+    assert "published: SCNAS (transfer)" in text and "0.686" in text and "arXiv 1906.05956" in text
+    assert "published" not in report("lung", ("core", "shell")).text  # other classes than the paper's
+
+
+def test_cases_and_json_hold_every_number():
+    found = report()
+    rows = list(csv.DictReader(io.StringIO(found.cases_csv({"case_0_0": "patient"}))))
+    assert len(rows) == 12 and rows[0]["patient"] == "patient" and rows[1]["patient"] == rows[1]["case"]
+    assert statistics.fmean(float(row["shell"]) for row in rows if row["network"] == "genotype") == pytest.approx(0.85)
+    document = json.loads(json.dumps(found.to_json()))
+    assert document["networks"]["genotype"]["fold_averages"].keys() == {"0", "1"} and document["paired_tests"][0]["units"] == 4
+
+
+def test_the_figure_has_a_panel_a_class_and_a_point_a_case():
+    networks = {found.name: found.dice for found in report().networks}
+    figure = comparison_figure(networks, ("core", "shell"))
+    assert [axes.get_title() for axes in figure.axes] == ["core", "shell"]
+    assert [len(points.get_offsets()) for points in figure.axes[1].collections] == [8, 4]
+
+
+def test_finished_folds_are_not_trained_again_and_a_failure_keeps_them(config, monkeypatch):
+    trained = []
+
+    def train(training):
+        if (training.name, training.fold) == ("nnunet", 1) and not trained.count("failed"):
+            trained.append("failed")
+            raise ConfigError("no memory")
+        trained.append((training.name, training.fold))
+        finish(training, {f"case_{training.fold}": (0.5, 0.6)})
+
+    monkeypatch.setattr(runner, "run_training", train)
+    with pytest.raises(ConfigError, match="no memory"):
+        runner.run_crossval(config)
+    assert trained == [("genotype", 0), ("nnunet", 0), ("genotype", 1), "failed"]
+    result = runner.run_crossval(dataclasses.replace(config, folds=(1,)))
+    assert trained[4:] == [("nnunet", 1)] and "fold 2 not there yet" in result.text
+    assert {path.name for path in result.folder.iterdir()} >= {"crossval.txt", "crossval.json", "crossval.png", "cases.csv"}
+    runner.run_crossval(config)
+    assert trained[5:] == [("genotype", 2), ("nnunet", 2)]

@@ -1,0 +1,126 @@
+"""Trainings, folds and transfers as a person runs them, on generated scans."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from test_networks_derived import random_genotype
+from test_spaces_genotype import uniform_genotype
+
+from scnas_keras.inference.model_folder import load_network
+
+REPOSITORY = Path(__file__).parents[1]
+SMALL = ("--task=phantom", "--num_phantoms=5", "--num_folds=5", "--patch_size=16,16,16", "--batch_size=1", "--steps_per_epoch=2",
+         "--validation_steps=1", "--processes=1")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    uniform_genotype("conv_3").save(folder / "conv.json")
+    random_genotype(5).save(folder / "found.json")
+    return folder
+
+
+def words(folder, command, *flags):
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SCNAS_CACHE_DIR": str(folder / "cache")}
+    return {"args": [sys.executable, "-m", f"scnas_keras.{command}", *SMALL, *flags], "env": environment, "cwd": folder, "text": True}
+
+
+def run(folder, command, *flags, code=0):
+    done = subprocess.run(**words(folder, command, *flags), capture_output=True)
+    assert done.returncode == code, done.stderr[-3000:]
+    return done
+
+
+def wait_until_free(lock):
+    """Until no process is at a run: the training of a cross-validation that was killed ends when it has noticed."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        try:
+            with open(lock, encoding="utf-8") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass
+    raise AssertionError("the training goes on without its parent")
+
+
+CROSSVAL = ("--networks=nnunet,u_resnet", "--baseline_width=4", "--epochs=2", "--preset=nnunet", "--workdir=cv")
+
+
+@pytest.mark.slow
+def test_folds_resume_after_a_kill_and_merge(folder):
+    child = subprocess.Popen(**words(folder, "crossval", *CROSSVAL, "--folds=0"), stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 300
+    while not (folder / "cv" / "nnunet" / "fold_0" / "summary.json").exists():
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    first = (folder / "cv" / "nnunet" / "fold_0" / "summary.json").read_bytes()
+    wait_until_free(folder / "cv" / "u_resnet" / "fold_0" / "run.lock")
+    done = run(folder, "crossval", *CROSSVAL, "--folds=0")
+    assert "nnunet on fold 0 was finished before" in done.stderr and "u_resnet: fold 1, 2, 3, 4 not there yet" in done.stdout
+    assert (folder / "cv" / "nnunet" / "fold_0" / "summary.json").read_bytes() == first
+    assert "nnunet - u_resnet" in done.stdout and (folder / "cv" / "crossval.png").stat().st_size > 5000
+    done = run(folder, "crossval", *CROSSVAL, "--folds=0", "--epochs=3", code=2)
+    assert "--epochs: 2 there, 3 here" in done.stderr
+
+
+@pytest.mark.slow
+def test_transfer_with_weights_says_what_it_did_not_take(folder):
+    run(folder, "retrain", "--genotype=found.json", "--width=4", "--epochs=1", "--workdir=source")
+    flags = ("--transfer_from=source", "--init=weights", "--width=4", "--epochs=1", "--learning_rate=1e-9", "--preset=nnunet", "--ema=0.5")
+    done = run(folder, "retrain", *flags, "--workdir=target")
+    assert "weights taken from source/model.keras; new ones for 2:" in done.stderr and "logits_1, kernel" in done.stderr
+    left = json.loads((folder / "target" / "transfer.json").read_text())
+    assert left["taken"] > 100 and [line.split(",")[0] for line in left["not_taken"]] == ["logits_1", "logits_1"]
+    source, target = (load_network(folder / name / "model.keras") for name in ("source", "target"))
+    for before, after in zip(source.get_weights(), target.get_weights(), strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-4)  # a rate of nearly 0 leaves them as they were
+    assert (folder / "target" / "genotype.json").read_bytes() == (folder / "source" / "genotype.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_all_cases_can_be_trained_on_with_the_width_that_costs_as_much_as_u_resnet(folder):
+    flags = ("--genotype=conv.json", "--width=match:u_resnet", "--epochs=1", "--fold=all", "--patch_size=8,8,8", "--workdir=everything")
+    done = run(folder, "retrain", *flags)
+    assert "Trained on all 5 cases" in done.stdout and "--width=match:u_resnet:" in done.stderr
+    result = json.loads((folder / "everything" / "summary.json").read_text())["result"]
+    model = keras.saving.load_model(folder / "everything" / "model.keras")
+    assert result["parameters"] == model.count_params() and result["width"] % 4 == 0 and result["dice"] == {}
+
+
+@pytest.mark.parametrize("flags, message", [
+    (("--network=nnunet", "--genotype=conv.json"), "--genotype=conv.json names an architecture"),
+    (("--network=nnunet", "--transfer_from=conv.json"), "take its weights with --init=weights"),
+    (("--genotype=conv.json", "--transfer_from=conv.json"), "both name an architecture"),
+    (("--genotype=conv.json", "--init=weights"), "--transfer_from=RUN"),
+    (("--transfer_from=conv.json", "--init=weights"), "a trained network, isn't there"),
+    (("--genotype=conv.json", "--width=match:vnet"), "--width=match:vnet: expected match: and one of u_resnet, unet"),
+    (("--network=u_resnet", "--width=match:unet"), "match: is for --network=genotype"),
+    (("--genotype=conv.json", "--width=10"), "8 or 12"),
+    (("--network=nnunet", "--fold=first"), "--fold=first: expected a fold's number, from 0, or all"),
+    (("--network=u_resnet", "--width=4", "--deep_supervision=true"), "has no outputs at coarser levels"),
+    (("--network=nnunet", "--width=4", "--class_weights=1,2"), "expected 3 numbers"),
+    (("--network=nnunet", "--ema=1"), "--ema=1.0 must be from 0"),
+])  # fmt: skip
+def test_flags_that_do_not_go_together_are_refused(flags, message, folder, command, capsys, monkeypatch):
+    monkeypatch.setenv("SCNAS_CACHE_DIR", str(folder / "cache"))
+    Path("conv.json").write_text((folder / "conv.json").read_text())
+    settings = dict(flag.lstrip("-").split("=", 1) for flag in (*SMALL, *flags))
+    with pytest.raises(SystemExit) as caught:
+        command("scnas_keras.retrain", **settings, workdir="refused")
+    assert caught.value.code == 2 and message in capsys.readouterr().err and not Path("refused").exists()

@@ -1,0 +1,93 @@
+"""Devices that share a batch learn what one does, with every loss and kind of update."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scnas_keras.training.distribution import Cluster, open_cluster
+from scnas_keras.training.learner import Learner
+from scnas_keras.training.losses import LOSSES
+
+HERE = pathlib.Path(__file__)
+LEARNERS = {  # loss, its options, of `Learner.compile`, whether with deep supervision
+    "jaccard": ("jaccard", {}, {}, False),
+    "focal": ("focal", {}, {}, False),
+    "dice": ("dice", {}, {}, False),
+    "batch-dice": ("dice", {"batch_dice": True}, {}, False),
+    "batch-dice-ce": ("dice_ce", {"batch_dice": True}, {}, False),
+    "clipped": ("jaccard", {}, {"clip_norm": 0.01}, False),
+    "decayed": ("jaccard", {}, {"weight_decay": 0.1}, False),
+    "nnunet": ("dice_ce", {"batch_dice": True}, {"clip_norm": 0.5, "weight_decay": 0.1}, True),
+    "ignoring": ("dice_ce", {"batch_dice": True, "ignore_label": 2, "class_weights": (1, 2, 0)}, {"clip_norm": 0.5}, True),
+}
+
+
+def small_network(deep_supervision):
+    keras.utils.set_random_seed(3)
+    image = keras.Input((None, None, 1))
+    fine = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    coarse = keras.layers.Conv2D(4, 3, 2, padding="same", activation="relu")(fine)
+    outputs = [keras.layers.Conv2D(3, 1)(x) for x in (fine, coarse)]
+    return keras.Model(image, outputs if deep_supervision else outputs[0])
+
+
+def learned(cluster, name, alone=False):
+    """Weights, loss and Dice after three steps on batches of four; `alone`: with Dice by replica, as if nobody had thought of it."""
+    loss, options, update, deep_supervision = LEARNERS[name]
+    with cluster.strategy.scope():
+        learner = Learner(small_network(deep_supervision), 3, options.get("ignore_label"))
+        loss = LOSSES[loss](**options)
+        learner.compile(keras.optimizers.SGD(0.5, 0.9, nesterov=True), loss, **update)
+    if alone:
+        loss.over_replicas = lambda sums: sums
+    rng = np.random.default_rng(5)
+    x, labels = rng.normal(size=(12, 8, 8, 1)).astype("float32"), rng.integers(0, 3, (12, 8, 8))
+    labels[::4], labels[3::4] = np.minimum(labels[::4], 1), 0  # items differ in what they hold
+    batches = tf.data.Dataset.from_tensor_slices((x, labels)).batch(4 // cluster.replicas)
+    step = tf.function(lambda batch: cluster.strategy.run(learner.train_step, args=(batch,)), autograph=False)
+    for batch in cluster.distribute(lambda: batches):
+        step(batch)
+    values = [*learner.network.get_weights(), learner.loss_tracker.result(), learner.dice.result()]
+    return np.concatenate([np.ravel(keras.ops.convert_to_numpy(value)) for value in values])
+
+
+def compare_devices(file):
+    """Saves what each learner learns on two devices and on one; a process of its own, since devices are made before all else."""
+    two, one = open_cluster("cpu:0,cpu:1"), Cluster(tf.distribute.get_strategy())
+    assert (two.replicas, one.replicas) == (2, 1)
+    found = {name: [learned(cluster, name) for cluster in (two, one)] for name in LEARNERS}
+    np.savez(file, **found, alone=[learned(two, "batch-dice", alone=True), found["batch-dice"][1]])
+
+
+@pytest.fixture(scope="module")
+def devices(tmp_path_factory):
+    file = tmp_path_factory.mktemp("devices") / "learned.npz"
+    environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE.parent}", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run([sys.executable, HERE, file], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_two_devices_learn_what_one_does(devices, name):
+    two, one = devices[name]
+    np.testing.assert_allclose(two, one, atol=2e-6)
+
+
+def test_the_learners_differ(devices):
+    """Every option changes what is learnt; so does a Dice that each device takes of its own items."""
+    results = [devices[name][1] for name in LEARNERS]
+    for i, name in enumerate(LEARNERS):
+        assert all(one.shape != results[i].shape or np.abs(one - results[i]).max() > 1e-4 for one in results[:i]), name
+    assert np.abs(np.subtract(*devices["alone"])).max() > 1e-3
+
+
+if __name__ == "__main__":
+    compare_devices(sys.argv[1])

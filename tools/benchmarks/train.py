@@ -1,0 +1,285 @@
+"""tools/benchmark train: one training step of each network that can be trained, and with --torch_python of MONAI's beside it
+
+Each row runs in a process of its own: a step of the package's learner (update, loss and Dice) on one random batch, in float32. The first
+step, which traces and compiles, isn't counted. Times depend on the machine and on what else it does: read the ratios, of one run.
+
+--torch_python=VENV/bin/python, an environment with torch and monai, adds MONAI's networks, trained as --preset=nnunet does: DynUNet with the
+layers of nnunet_4_stages, as installed and with a malloc that keeps freed memory, and UNet. Their steps compute no Dice for the log.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from benchmarks.rows import check_rows, print_result, run_rows
+
+from scnas_keras import console
+from scnas_keras.assessment.genotypes import random_genotype
+from scnas_keras.data.memory import usable_cpus
+from scnas_keras.errors import ConfigError
+from scnas_keras.options import option
+from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.names import DEFAULT_WIDTHS, GENOTYPE
+from scnas_keras.planning.networks import footprint
+from scnas_keras.planning.topology import Topology, fixed_topology
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.space import SCNAS
+
+UNIT, FOUR_STAGES = "nnunet", "nnunet_4_stages"
+ROWS = {
+    UNIT: "nnU-Net's plain U-Net with the stages that it plans for the patch at 1 mm",
+    GENOTYPE: "the network of --genotype",
+    "u_resnet": "the SCNAS paper's baseline",
+    "resenc_m": "nnU-Net's residual encoder M with the stages that it plans for the patch at 1 mm",
+    "unet": "the 3D U-Net of Çiçek et al.",
+    FOUR_STAGES: "nnU-Net's plain U-Net with three halvings and 32, 64, 128, 256 channels",
+}
+TORCH_ROWS = {
+    "dynunet": "MONAI's DynUNet with the layers of nnunet_4_stages, torch as installed",
+    "dynunet_malloc": "the same with MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ of 1 GiB",
+    "monai_unet": "MONAI's UNet with 32, 64, 128, 256 channels and two residual units a stage",
+}
+PRESET = "nnunet"
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+
+LEGEND = """
+parameters: trainable, millions; G: 1e9 multiply-adds of the convolutions, forward pass of a batch;
+s/step: median of {steps} after the first; ms/G: milliseconds of a step for each G; x: ms/G, {unit} is 1;
+first step: seconds with start, imports and tracing; peak: of the row's process; estimate: the planner's"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is measured."""
+
+    cases: str = option("64x1", "Patch and batch, one or several: 64x1 is one patch of 64^3, 40x56x40x9 are nine of 40 x 56 x 40.", "Training")
+    channels: int = option(4, "Image channels.", "Training")
+    classes: int = option(4, "Classes, background included.", "Training")
+    preset: str = option(PRESET, "Loss and optimizer.", "Training", choices=("scnas", PRESET))
+    deep_supervision: bool = option(False, "Train coarser outputs as well, where a network has them.", "Training")
+    genotype: str | None = option(None, "A genotype.json. Default: a drawn one, always the same.", "Training")
+    width: int = option(DEFAULT_WIDTHS[GENOTYPE], "Channels at full resolution of the genotype's network; the others have 32.", "Training")
+    steps: int = option(5, "Steps to time; the median counts.", "Benchmark")
+    torch_python: str | None = option(None, "Python of an environment with torch and monai, to time MONAI's networks beside it.", "Benchmark")
+    rows: str | None = option(None, f"Rows to run, of {', '.join([*ROWS, *TORCH_ROWS])}. Default: all.", "Benchmark")
+    row: str | None = option(None, "For the program's own use: run this row here and print its result.", "Benchmark")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Voxels of a patch along each of three axes, and patches in a batch."""
+
+    patch_size: tuple[int, ...]
+    batch: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Case":
+        """The case that is written 64x1 or 40x56x40x9."""
+        numbers = [int(part) if part.isdecimal() else 0 for part in text.split("x")]
+        if len(numbers) not in (2, 4) or min(numbers) < 1:
+            raise ConfigError(f"--cases: {text!r} must be a size and a batch, like 64x1, or three sizes and a batch, like 40x56x40x9.")
+        *sizes, batch = numbers
+        return cls(tuple(sizes * 3 if len(sizes) == 1 else sizes), batch)
+
+    def __str__(self):
+        return f"patches of {' x '.join(map(str, self.patch_size))} voxels, batch {self.batch}"
+
+
+def plan(row: str, patch_size: Sequence[int], config: Config) -> tuple[Footprint, Topology]:
+    """A row's network and its stages for a patch; ConfigError if it can't halve the patch."""
+    if row == GENOTYPE:
+        genotype = Genotype.load(config.genotype) if config.genotype else random_genotype(SCNAS, 0, 0)
+        network = footprint(row, config.width, genotype)
+    else:
+        network = footprint(UNIT if row == FOUR_STAGES else row)
+    if len(patch_size) not in network.ranks:
+        raise ConfigError(f"--genotype={config.genotype} has {network.ranks[0]} axes; this benchmark has patches of {len(patch_size)}.")
+    topology = fixed_topology(patch_size, 3) if row == FOUR_STAGES else network.topology((1.0,) * len(patch_size), patch_size)
+    if topology.patch_size != tuple(patch_size):
+        raise ConfigError(f"--cases: {row} can't halve a patch of {'x'.join(map(str, patch_size))}; the next that it can is "
+                          f"{'x'.join(map(str, topology.patch_size))}.")  # fmt: skip
+    return network, topology
+
+
+def measure(row: str, case: Case, config: Config) -> dict[str, float]:
+    """A row's figures; its first step counts from the first line here, with all imports."""
+    start = time.perf_counter()
+    console.load_tensorflow()
+    import tensorflow as tf
+
+    from scnas_keras.networks import build_network
+    from scnas_keras.networks.cost import network_cost
+    from scnas_keras.training.learner import Learner
+    from scnas_keras.training.losses import make_loss
+    from scnas_keras.training.precision import NONE
+    from scnas_keras.training.recipes import PRESETS, make_optimizer
+
+    network, topology = plan(row, case.patch_size, config)
+    model = build_network(network, topology, network.features(topology), config.channels, config.classes, config.deep_supervision)
+    recipe, learner = PRESETS[config.preset], Learner(model, config.classes)
+    learner.compile(make_optimizer(recipe, 0.0, NONE), make_loss(recipe.loss), recipe.weight_decay, recipe.clip_norm)
+    shape = (case.batch, *case.patch_size)
+    images = tf.random.stateless_normal((*shape, config.channels), (1, 2))
+    labels = tf.random.stateless_uniform(shape, (3, 4), 0, config.classes, tf.int32)
+    train_step = tf.function(learner.train_step, autograph=False)
+
+    def step() -> float:
+        before = time.perf_counter()
+        float(train_step((images, labels))["loss"])
+        return time.perf_counter() - before
+
+    step()
+    first = time.perf_counter() - start
+    seconds = statistics.median(step() for _ in range(config.steps))
+    cost = network_cost(model, case.patch_size)
+    elements = network.elements(topology, config.channels, config.classes)
+    return {
+        "seconds": seconds,
+        "first_step_seconds": first,
+        "parameters": cost.parameters,
+        "multiply_adds": cost.multiply_adds * case.batch,
+        "estimated_bytes": network.measured(len(case.patch_size)).gigabytes_for(elements, case.batch) * 2**30,
+    }
+
+
+TORCH = """
+import time
+start = time.perf_counter()
+import json, resource, statistics, sys
+import torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import DynUNet, UNet
+name, threads, steps, patch_size, batch, channels, classes = json.loads(sys.argv[1])
+torch.set_num_threads(threads)
+torch.manual_seed(0)
+if name == "UNet":
+    net = UNet(3, channels, classes, channels=(32, 64, 128, 256), strides=(2, 2, 2), num_res_units=2)
+else:  # with scale and offset, and the bias of transposed convolutions, as nnU-Net and nnunet_4_stages have them
+    net = DynUNet(3, channels, classes, kernel_size=[3] * 4, strides=[1, 2, 2, 2], upsample_kernel_size=[2, 2, 2], filters=[32, 64, 128, 256],
+                  norm_name=("instance", {"affine": True}), trans_bias=True, res_block=False, deep_supervision=False)
+images, labels = torch.randn(batch, channels, *patch_size), torch.randint(0, classes, (batch, 1, *patch_size))
+loss_function = DiceCELoss(to_onehot_y=True, softmax=True)
+optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
+multiply_adds = []
+def count(layer, inputs, output):
+    positions = inputs[0] if isinstance(layer, torch.nn.ConvTranspose3d) else output
+    multiply_adds.append(positions[0, 0].numel() * batch * layer.weight.numel())
+convolutions = [layer for layer in net.modules() if isinstance(layer, (torch.nn.Conv3d, torch.nn.ConvTranspose3d))]
+hooks = [layer.register_forward_hook(count) for layer in convolutions]
+def step():
+    before = time.perf_counter()
+    optimizer.zero_grad()
+    loss = loss_function(net(images), labels)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 12)
+    optimizer.step()
+    loss.item()
+    return time.perf_counter() - before
+step()
+first = time.perf_counter() - start
+for hook in hooks:
+    hook.remove()
+seconds = statistics.median(step() for _ in range(steps))
+print(json.dumps({
+    "seconds": seconds, "first_step_seconds": first, "parameters": sum(weight.numel() for weight in net.parameters()),
+    "multiply_adds": sum(multiply_adds), "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+}))
+"""
+
+
+def measure_torch(row: str, case: Case, config: Config) -> dict[str, float]:
+    """Figures of one of MONAI's networks, from a process of the other environment."""
+    print(f"running {row} ...", file=sys.stderr, flush=True)
+    network = "UNet" if row == "monai_unet" else "DynUNet"
+    settings = [network, usable_cpus(), config.steps, case.patch_size, case.batch, config.channels, config.classes]
+    environment = {name: value for name, value in os.environ.items() if name not in MALLOC} | (MALLOC if row == "dynunet_malloc" else {})
+    command = [config.torch_python, "-W", "ignore", "-c", TORCH, json.dumps(settings)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    except OSError as error:
+        raise ConfigError(f"--torch_python={config.torch_python}: can't be run ({error.strerror}).") from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or ["nothing"]
+        raise ConfigError(f"--torch_python={config.torch_python}: exit code {done.returncode} (-9: out of memory), and it said: {said[0]}")
+    return {**json.loads(done.stdout.splitlines()[-1]), "estimated_bytes": math.nan}
+
+
+def main(config: Config) -> None:
+    if config.row:
+        row, case = config.row.split(":")
+        print_result(config.row, measure(row, Case.parse(case), config))
+        return
+    rows, cases = chosen(config)
+    print(f"train: one training step, --preset={config.preset}, deep supervision {'on' if config.deep_supervision else 'off'}, "
+          f"{config.channels} channels, {config.classes} classes, float32, {usable_cpus()} cores")  # fmt: skip
+    failed = [f"{row} at {text}" for text, case in cases.items() for row in print_case(rows, text, case, config)]
+    print(LEGEND.format(steps=config.steps, unit=UNIT))
+    for row in rows:
+        print(f"  {row}: {(ROWS | TORCH_ROWS)[row]}{_genotype(config) if row == GENOTYPE else ''}")
+    if failed:
+        raise ConfigError(f"These rows could not be run: {', '.join(failed)}.")
+
+
+def chosen(config: Config) -> tuple[list[str], dict[str, Case]]:
+    """The rows to run, in order, and the cases as they are written; ConfigError before anything runs."""
+    if config.torch_python and (config.preset != PRESET or config.deep_supervision):
+        raise ConfigError(f"--torch_python: MONAI's networks are trained as --preset={PRESET} does without deep supervision; leave out the other flags.")
+    if config.steps < 1:
+        raise ConfigError(f"--steps={config.steps} must be 1 or more.")
+    known = [*ROWS, *(TORCH_ROWS if config.torch_python else ())]
+    wanted = check_rows(config.rows, known)
+    cases = {text: Case.parse(text) for text in config.cases.split(",")}
+    for case in cases.values():
+        for row in (row for row in wanted if row in ROWS):
+            plan(row, case.patch_size, config)
+    return [row for row in known if row in wanted], cases
+
+
+def print_case(rows: Sequence[str], text: str, case: Case, config: Config) -> list[str]:
+    """Runs the rows of a case and prints each as soon as it is there; returns those that failed."""
+    print(f"\n{case}")
+    print(f"{'':17}{'parameters M':>13}{'G':>9}{'s/step':>10}{'ms/G':>9}{'x':>8}{'first step s':>14}{'peak GiB':>10}{'estimate GiB':>14}", flush=True)
+    results, failed = {}, []
+    for row in rows:
+        try:
+            results[row] = run_rows("train", [f"{row}:{text}"])[0] if row in ROWS else measure_torch(row, case, config)
+        except ConfigError as error:
+            print(f"{row:17}  {error}", flush=True)
+            failed.append(row)
+        else:
+            print_row(row, results[row], results.get(UNIT))
+    for other in ("dynunet", "dynunet_malloc"):
+        if {FOUR_STAGES, other} <= set(results):
+            ratios = [results[FOUR_STAGES][key] / results[other][key] for key in ("seconds", "peak_bytes")]
+            print(f"{FOUR_STAGES} / {other}: {ratios[0]:.3f} of the time of a step, {ratios[1]:.3f} of the peak memory")
+    return failed
+
+
+def print_row(row: str, result: dict[str, float], unit: dict[str, float] | None) -> None:
+    """A line of the table; `unit` is the row that others are compared with, if it was run."""
+    ratio = _digits(_cost(result) / _cost(unit)) if unit else ""
+    estimate = "" if math.isnan(result["estimated_bytes"]) else f"{result['estimated_bytes'] / 2**30:.2f}"
+    print(
+        f"{row:17}{result['parameters'] / 1e6:13.3f}{_digits(result['multiply_adds'] / 1e9):>9}{_digits(result['seconds']):>10}"
+        f"{_digits(_cost(result)):>9}{ratio:>8}{result['first_step_seconds']:14.1f}{result['peak_bytes'] / 2**30:10.2f}{estimate:>14}", flush=True,
+    )  # fmt: skip
+
+
+def _cost(result: dict[str, float]) -> float:
+    """Milliseconds for 1e9 multiply-adds of the forward pass."""
+    return 1e3 * result["seconds"] / (result["multiply_adds"] / 1e9)
+
+
+def _digits(value: float) -> str:
+    """Four significant digits, without an exponent."""
+    return f"{value:.4g}" if 1e-4 <= value < 9999.5 else f"{value:.0f}"
+
+
+def _genotype(config: Config) -> str:
+    return f", {config.genotype or 'random_genotype(SCNAS, 0, 0)'}, width {config.width}"
