@@ -24,7 +24,7 @@ from scnas_keras.planning.names import TRAINABLE
 from scnas_keras.reporting.comparison_figure import comparison_figure
 from scnas_keras.retrain import RetrainConfig
 
-COST = {"parameters": 2e6, "multiply_adds": 3e9, "seconds_per_step": 0.5, "seconds_per_epoch": 25.0, "epochs": 10, "peak_bytes": 2**31}
+COST = {"parameters": 2e6, "multiply_adds": 3e9, "seconds_per_step": 0.5, "seconds_per_epoch": 25.0, "epochs": 10, "training_peak_bytes": 2**31}
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def finish(training, dice, task="phantom", **flags):
     training.folder.mkdir(parents=True, exist_ok=True)
     rows = "".join(f"{case},{','.join(map(str, values))}\n" for case, values in dice.items())
     (training.folder / "validation.csv").write_text("case,core,shell\n" + rows)
-    result = {"task": task, "dice": {"core": 0.0, "shell": 0.0}, **{name: value for name, value in COST.items() if name != "peak_bytes"}}
-    summary = {"flags": json.loads(json.dumps(dataclasses.asdict(training.config))) | flags, "peak_bytes": COST["peak_bytes"], "seconds": 60, "result": result}
+    result = {"task": task, "dice": {"core": 0.0, "shell": 0.0}, **COST}
+    summary = {"flags": json.loads(json.dumps(dataclasses.asdict(training.config))) | flags, "result": result}
     (training.folder / "summary.json").write_text(json.dumps(summary))
 
 
@@ -89,10 +89,22 @@ def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_p
     ({"genotype": "absent.json"}, GenotypeError, "absent.json: can't be read"),
     ({"networks": "u_resnet", "deep_supervision": "true"}, ConfigError, "u_resnet"),
     ({"splits": "absent.json"}, ConfigError, "--splits=absent.json"),
+    ({"baseline_width": 33}, ConfigError, "width 33 can't be built"),
+    ({"width": "66"}, ConfigError, "64 or 68"),
+    ({"width": "match:vnet"}, ConfigError, "--width=match:vnet"),
+    ({"init": "weights"}, ConfigError, "are for the network transfer"),
+    ({"networks": "transfer", "transfer_from": "genotype.json", "init": "weights"}, ConfigError, "needs the folder of scnas_keras.retrain"),
 ])  # fmt: skip
-def test_what_would_fail_hours_later_is_refused_at_once(config, changes, error, message):
+def test_what_would_fail_hours_later_is_refused_at_once(config, changes, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
         all_trainings(dataclasses.replace(config, **changes))
+
+
+def test_several_hosts_take_different_folds_instead(config, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(ConfigError, match="different --folds"):
+        all_trainings(config)
 
 
 def test_results_are_merged_and_what_is_missing_is_named(config):
@@ -126,6 +138,31 @@ def test_results_from_another_machine_are_taken(config):
     trainings = all_trainings(config)
     finish(trainings[0], {"a": (0.5, 0.5)}, data_dir="/elsewhere", cache_dir="/scratch", workdir="/elsewhere/cv", genotype="/elsewhere/g.json")
     assert collect(trainings)[0][0].folds[0].fold == 0
+
+
+@pytest.mark.parametrize("file, numbers", [("splits.json", (0, 1)), ("plans.json", (0, 2)), ("genotype.json", (0, 2))])
+def test_results_with_other_folds_plans_or_architectures_are_refused(config, file, numbers):
+    trainings = all_trainings(config)
+    for number in numbers:
+        finish(trainings[number], {f"case_{number}": (0.5, 0.5)})
+        (trainings[number].folder / file).write_text(f"{number}")
+    with pytest.raises(ConfigError, match=f"{file}: isn't that of"):
+        collect(trainings)
+    for number in numbers:
+        (trainings[number].folder / file).write_text("the same")
+    assert sum(len(network.folds) for network in collect(trainings)[0]) == 2
+
+
+def test_results_of_another_plan_rule_are_refused(config):
+    trainings = all_trainings(config)
+    finish(trainings[0], {"a": (0.5, 0.5)}, plan="scnas")
+    with pytest.raises(ConfigError, match="--plan: scnas there, nnunet here"):
+        collect(trainings)
+
+
+def test_a_matched_width_is_that_of_the_hand_made_networks_here(config):
+    trainings = all_trainings(dataclasses.replace(config, width="match:u_resnet", baseline_width=16))
+    assert trainings[0].config.width == "match:u_resnet:16" and trainings[1].config.width == "16"
 
 
 def test_a_damaged_result_is_named(config):

@@ -12,10 +12,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from test_networks_derived import random_genotype
 from test_spaces_genotype import uniform_genotype
 
 from scnas_keras.inference.model_folder import load_network
+from scnas_keras.networks.divisors import divisors
 
 REPOSITORY = Path(__file__).parents[1]
 SMALL = ("--task=phantom", "--num_phantoms=5", "--num_folds=5", "--patch_size=16,16,16", "--batch_size=1", "--steps_per_epoch=2",
@@ -101,6 +103,25 @@ def test_all_cases_can_be_trained_on_with_the_width_that_costs_as_much_as_u_resn
     result = json.loads((folder / "everything" / "summary.json").read_text())["result"]
     model = keras.saving.load_model(folder / "everything" / "model.keras")
     assert result["parameters"] == model.count_params() and result["width"] % 4 == 0 and result["dice"] == {}
+
+
+@pytest.mark.slow
+def test_slices_train_segment_and_export(folder):
+    """nnU-Net's configuration 2d: slices of 3D scans, and a network whose axes are halved twice, by 4."""
+    flags = ("--network=nnunet", "--configuration=2d", "--patch_size=16,16", "--width=4", "--epochs=1", "--mirror", "--workdir=slices")
+    done = run(folder, "retrain", *flags)
+    assert "mean" in done.stdout
+    network = load_network(folder / "slices" / "model.keras")
+    assert len(network.input_shape) == 4 and divisors(network) == (4, 4)
+    exported = subprocess.run([sys.executable, REPOSITORY / "tools" / "export", "--model=slices/model.keras", "--output=served"],
+                              **{name: value for name, value in words(folder, "x").items() if name != "args"}, capture_output=True)
+    assert exported.returncode == 0, exported.stderr[-2000:]
+    image = np.random.default_rng(0).normal(size=(1, 10, 21, 2)).astype(np.float32)  # padded to 12 x 24, and cut again
+    served = tf.saved_model.load(folder / "served")
+    assert served.serve(image).shape == (1, 10, 21, 3)
+    whole = np.pad(image, ((0, 0), (1, 1), (1, 2), (0, 0)))
+    expected = tf.nn.softmax(network(whole))[:, 1:11, 1:22]
+    np.testing.assert_allclose(served.serve(image), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("flags, message", [

@@ -38,7 +38,7 @@ def test_flags_win_over_the_preset(preset, flags, changes):
     ({"weight_decay": -1e-5}, "--weight_decay=-1e-05 must be 0 or more"),
     ({"ema": 1.0}, "--ema=1.0 must be from 0"),
     ({"ema": -0.1}, "--ema=-0.1 must be from 0"),
-    pytest.param({"clip_norm": -1.0}, "--clip_norm=-1.0", marks=pytest.mark.xfail(strict=True, reason="it is taken, and turns gradients around")),
+    ({"clip_norm": -1.0}, "--clip_norm=-1.0"),
 ])  # fmt: skip
 def test_numbers_out_of_range_are_refused(flags, message):
     with pytest.raises(ConfigError, match=message):

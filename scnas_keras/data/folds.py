@@ -19,6 +19,7 @@ from scnas_keras.data.tasks import find_task, load_task
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
+from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.planning.fingerprint import CANONICAL_AXES
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.measure import measure_task
@@ -93,6 +94,21 @@ class Fold:
             self.part(*parts), configuration.patch_size, configuration.foreground_share, seed, augmentation=augmentation,
             spacing=self.plan.spacing, mask_channels=self.plan.mask_channels,
         )  # fmt: skip
+
+    def dataset(self, *parts: str, batches: int, first: int = 0, seed: int = 0, augmented: bool = False):
+        """A `tf.data.Dataset` of patches of some parts, for `fit`.
+
+        Args:
+            parts: "weights", "logits", "validation"; a fixed network trains on the first two.
+            batches: how many, each of the configuration's size.
+            first: number of batches to skip: patch n is a function of the seed and n.
+            seed: of the patches.
+            augmented: whether patches are changed at random, as the configuration says.
+
+        Returns:
+            image float32 [batch, *patch_size, channels], label int32 [batch, *patch_size].
+        """
+        return patch_dataset(self.sampler(*parts, seed=seed, augmented=augmented), self.configuration.batch_size, first, batches)
 
 
 def open_fold(config: DataConfig, network: Footprint, fold: int | str = 0) -> Fold:
@@ -175,23 +191,27 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
                           f"{' or '.join(f'{rank}D' for rank in network.ranks)} patches of one scan. The plan has {', '.join(plans.configurations)}.")
     changes: dict[str, Any] = {}
     if config.patch_size is not None:
-        changes["patch_size"] = tuple(config.patch_size[axis] for axis in plans.transpose_forward)
+        axes = plans.transpose_forward[-len(found.spacing):]
+        if len(config.patch_size) != len(axes):
+            raise ConfigError(f"--patch_size={','.join(map(str, config.patch_size))}: a patch of --configuration={config.configuration} has {len(axes)} sizes.")
+        changes["patch_size"] = tuple(config.patch_size[sorted(axes).index(axis)] for axis in axes)
     for name in ("batch_size", "foreground_share"):
         if getattr(config, name) is not None:
             changes[name] = getattr(config, name)
     if config.plan not in RULES:
         for name, value in changes.items():
             if value != getattr(found, name):
-                logging.warning("%s: %s is %s, but by --%s, of the command or of the task's flagfile, %s is used. --%s=auto leaves it to the plan.",
+                logging.warning("%s: %s is %s, but by --%s, %s is used. --%s=auto leaves it to the plan.",
                                 config.plan, name, getattr(found, name), name, value, name)  # fmt: skip
     patch_size = changes.get("patch_size", found.patch_size)
     topology = network.topology(found.spacing, patch_size)
-    if network.stages_of_plan and plans.network == network.name and patch_size == found.patch_size:  # which may have been edited
+    own = network.stages_of_plan and plans.network == network.name  # the plan was made for it, and may have been edited
+    if own and patch_size == found.patch_size:
         topology = found.topology
     if topology.patch_size != patch_size:
         raise ConfigError(f"{config.plan}: patch_size {list(patch_size)} doesn't suit a {network.name} network; make it "
                           f"{list(topology.patch_size)}, or plan with --network={network.name}.")
-    if topology != found.topology or network.width != DEFAULT_WIDTHS.get(network.name) or not network.stages_of_plan:
+    if not own or topology != found.topology or network.width != DEFAULT_WIDTHS[network.name]:
         changes["features_per_stage"] = network.features(topology)
     changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes}
     return dataclasses.replace(found, **changes)

@@ -17,7 +17,7 @@ COSTS = {
     "seconds_per_step": ("s/step", 1, "{:.2f}"),
     "seconds_per_epoch": ("s/epoch", 1, "{:.1f}"),
     "epochs": ("epochs", 1, "{:.0f}"),
-    "peak_bytes": ("peak GiB", 2**30, "{:.2f}"),
+    "training_peak_bytes": ("peak GiB", 2**30, "{:.2f}"),
 }
 """Of a training: column, unit, format. Multiply-adds are those of a forward pass of one patch."""
 FEWEST_UNITS = 6
@@ -89,7 +89,7 @@ class CrossvalReport:
         return {
             "dice": {name: network.class_mean(name) for name in self.classes},
             "average": network.average(self.classes),
-            "fold_averages": {fold.fold: average for fold, average in zip(network.folds, network.fold_averages(self.classes))},
+            "fold_averages": {fold.fold: NetworkResult(network.name, (fold,)).average(self.classes) for fold in network.folds},
             "spread": network.spread(self.classes),
             "missing_folds": network.missing,
             "cost": {name: network.cost(name) for name in COSTS},

@@ -9,8 +9,7 @@ from typing import Any
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.evaluation.trainings import Training
-
-CASES = "validation.csv"
+from scnas_keras.training.run_folder import CASES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +19,7 @@ class FoldResult:
     Attributes:
         fold: its number.
         dice: case -> class -> Dice; a class that is in neither label nor segmentation is left out.
-        cost: what the run measured and counted: parameters, multiply_adds, seconds_per_epoch, peak_bytes, ...
+        cost: what the run measured and counted: parameters, multiply_adds, seconds_per_epoch, training_peak_bytes, ...
     """
 
     fold: int
@@ -89,9 +88,25 @@ def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[st
             raise ConfigError(f"{training.folder}: was trained on {own[0]} with the classes {', '.join(own[1])}, the others on {task} with "
                               f"{', '.join(classes)}. Name another --workdir.")  # fmt: skip
         task, classes = own
-        folds.append(FoldResult(training.fold, _read_cases(training), {**result, "peak_bytes": summary["peak_bytes"], "seconds": summary["seconds"]}))
+        folds.append(FoldResult(training.fold, _read_cases(training), result))
+    _check_documents([training for training in trainings if training.finished])
     networks = [NetworkResult(name, tuple(folds), tuple(missing)) for name, (folds, missing) in found.items()]
     return networks, classes or []
+
+
+def _check_documents(trainings: Sequence[Training]) -> None:
+    """Refuses results of different folds, and folds of one network with different plans or, where one is meant, architectures."""
+    firsts: dict[tuple[str, ...], Training] = {}
+    for training in trainings:
+        flag = training.config.genotype or training.config.transfer_from
+        own = [other for other in trainings if other.name == training.name]
+        one_genotype = len({other.config.genotype or other.config.transfer_from for other in own}) == 1
+        for key in (("splits.json",), ("plans.json", training.name), *([("genotype.json", training.name)] if flag and one_genotype else [])):
+            first = firsts.setdefault(key, training)
+            texts = [(one.folder / key[0]).read_bytes() if (one.folder / key[0]).is_file() else None for one in (first, training)]
+            if texts[0] != texts[1]:
+                raise ConfigError(f"{training.folder / key[0]}: isn't that of {first.folder}, so that their results can't be put together. Name another "
+                                  "--workdir for one of them.")  # fmt: skip
 
 
 def _read_cases(training: Training) -> dict[str, dict[str, float]]:

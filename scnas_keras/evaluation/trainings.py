@@ -2,6 +2,7 @@
 
 import ctypes
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -13,15 +14,20 @@ from typing import Any
 from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.options import to_flagfile
-from scnas_keras.planning.names import GENOTYPE, HANDMADE
+from scnas_keras.planning.names import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE
+from scnas_keras.planning.networks import footprint
+from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.training.interruption import EXIT_CODE, Interruption
 from scnas_keras.training.run_folder import SUMMARY
 
 TRANSFER = "transfer"
 NAMES = (GENOTYPE, TRANSFER, *HANDMADE)
-_MAY_DIFFER = {"workdir", "data_dir", "cache_dir", "processes", "genotype", "transfer_from", "splits", "plan", "devices", "checkpoint_minutes"}
+_MAY_DIFFER = {"workdir", "data_dir", "cache_dir", "processes", "devices", "checkpoint_minutes"}
 """Settings that don't change what is compared, or name places that differ between machines."""
+_FILES = {"genotype", "transfer_from", "splits", "plan"}
+"""Settings that name files, of which runs keep copies: these are compared (`results.collect`), not where the files are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Training:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{file}: damaged ({type(error).__name__}: {error}). Delete {self.folder} to train again.") from error
         wanted = json.loads(json.dumps(dataclasses.asdict(self.config)))
-        differing = [name for name, value in wanted.items() if name not in _MAY_DIFFER and flags.get(name) != value]
+        differing = [name for name, value in wanted.items() if not _agree(name, flags.get(name), value)]
         if differing:
             changes = ", ".join(f"--{name}: {flags.get(name)} there, {wanted[name]} here" for name in differing)
             raise ConfigError(f"{self.folder} holds a training with other settings ({changes}). Repeat the command with those, or name another "
@@ -71,6 +77,8 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
     """
     if not config.workdir:
         raise ConfigError("Name the folder of the cross-validation with --workdir=DIR; it is made if absent.")
+    if os.environ.get("TF_CONFIG"):
+        raise ConfigError("TF_CONFIG is set, and a cross-validation runs on one host: unset it, and give different hosts different --folds.")
     names, folds = config.networks.split(","), range(_count(config))
     unknown = [name for name in names if name not in NAMES]
     if unknown or len({*names}) < len(names):
@@ -80,6 +88,8 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
         raise ConfigError(f"--folds={','.join(map(str, config.folds))}: with {len(folds)} folds they are 0 to {len(folds) - 1}.")
     if config.deep_supervision == "true" and "u_resnet" in names:
         raise ConfigError("--deep_supervision=true: u_resnet adds up its levels and has no outputs for that. Leave out one of the two.")
+    if TRANSFER not in names and (config.transfer_from or config.init != "scratch"):
+        raise ConfigError(f"--transfer_from and --init are for the network {TRANSFER}, which --networks={config.networks} doesn't name.")
     trainings = [Training(name, fold, _config(config, name, fold)) for fold in folds for name in names]
     for training in trainings:
         if training.fold in (config.folds or folds):
@@ -95,21 +105,39 @@ def run_training(training: Training) -> None:
         SystemExit: SIGTERM came and the training is saved.
     """
     arguments = to_flagfile(training.config).splitlines()
-    child = subprocess.Popen([sys.executable, "-m", "scnas_keras.retrain", *arguments], preexec_fn=_end_with_parent if sys.platform == "linux" else None)
-    before = signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(signal.SIGTERM))
-    try:
-        code = child.wait()
-    except KeyboardInterrupt:
-        child.wait()  # it has had the same signal
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if code == 128 + signal.SIGTERM:
-        raise SystemExit(code)
+    ends_with_parent = functools.partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None
+    with Interruption() as interruption:
+        child = subprocess.Popen([sys.executable, "-m", "scnas_keras.retrain", *arguments], preexec_fn=ends_with_parent)
+        code = _wait(child, interruption)
+    if interruption.asked or code in (EXIT_CODE, -signal.SIGTERM):
+        raise SystemExit(EXIT_CODE)
     if code:
         killed = " (it was killed: often for lack of memory)" if code == -signal.SIGKILL else ""
         raise UserError(f"the training of {training.name} on fold {training.fold} ended with code {code}{killed}; see above. Finished folds are kept: "
                         "mend it and give the same command again.")  # fmt: skip
+
+
+def _wait(child: subprocess.Popen, interruption: Interruption) -> int:
+    """The child's exit code; SIGTERM is passed on to it."""
+    passed_on = False
+    try:
+        while True:
+            try:
+                return child.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                if interruption.asked and not passed_on:
+                    child.send_signal(signal.SIGTERM)
+                    passed_on = True
+    except KeyboardInterrupt:
+        child.wait()  # it has had the same signal
+        raise
+
+
+def _agree(name: str, there: Any, here: Any) -> bool:
+    """Whether a setting of a finished run is that of this command."""
+    if name in _FILES and there and here:
+        return there == here or not {there, here} & {*RULES}  # both are files
+    return name in _MAY_DIFFER or there == here
 
 
 def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
@@ -119,22 +147,40 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
     kind = {"network": name, "genotype": None, "transfer_from": None, "init": "scratch", "width": str(config.baseline_width)}
     if name in (GENOTYPE, TRANSFER):
         flag = "genotype" if name == GENOTYPE else "transfer_from"
-        kind |= {"network": GENOTYPE, flag: (getattr(config, flag) or "").format(fold=fold) or None, "width": config.width or "64"}
+        kind |= {"network": GENOTYPE, flag: (getattr(config, flag) or "").replace("{fold}", str(fold)) or None}
+        kind |= {"width": _width(config)}
         kind |= {"init": config.init} if name == TRANSFER else {}
     folder = pathlib.Path(config.workdir).expanduser() / name / f"fold_{fold}"
     return RetrainConfig(**shared | kind | {"fold": str(fold), "workdir": str(folder)})
 
 
+def _width(config: CrossvalConfig) -> str:
+    """Of searched networks; matched to hand-made ones as wide as they are here."""
+    width = config.width or str(DEFAULT_WIDTHS[GENOTYPE])
+    return f"{width}:{config.baseline_width}" if width.removeprefix(MATCH) in MATCHABLE else width
+
+
 def _check_architecture(training: Training) -> None:
-    """Finds out before the first training whether a later one lacks its genotype."""
+    """Finds out before the first training whether a later one can't be built."""
+    width = training.config.width
     if training.config.network != GENOTYPE:
+        footprint(training.config.network, int(width))
         return
     flag = "genotype" if training.name == GENOTYPE else "transfer_from"
     path = getattr(training.config, flag)
     if not path:
         raise ConfigError(f"--networks names {training.name}: say which architecture with --{flag}=RUN, the folder of a search or a genotype.json.")
     file = pathlib.Path(path).expanduser()
-    Genotype.load(file / "genotype.json" if file.is_dir() else file)
+    genotype = Genotype.load(file / "genotype.json" if file.is_dir() else file)
+    if width.startswith(MATCH):
+        if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:
+            raise ConfigError(f"--width={width}: expected a number, or {MATCH} and one of {', '.join(MATCHABLE)}.")
+    elif not width.isdecimal():
+        raise ConfigError(f"--width={width} must be a whole number of channels.")
+    else:
+        footprint(GENOTYPE, int(width), genotype)
+    if training.config.init == "weights" and not ((file if file.is_dir() else file.parent) / "model.json").is_file():
+        raise ConfigError(f"--transfer_from={path}: --init=weights needs the folder of scnas_keras.retrain, with model.keras and model.json.")
 
 
 def _count(config: CrossvalConfig) -> int:
@@ -147,8 +193,8 @@ def _count(config: CrossvalConfig) -> int:
         raise ConfigError(f"--splits={config.splits}: can't be read ({error}).") from error
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Asks Linux to send this process SIGTERM when its parent dies, so that a cross-validation that is killed leaves no training behind."""
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
-    if os.getppid() == 1:
+    if os.getppid() != parent:  # it died meanwhile
         os.kill(os.getpid(), signal.SIGTERM)

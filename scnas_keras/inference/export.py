@@ -5,8 +5,10 @@ import os
 import keras
 import tensorflow as tf
 
+from scnas_keras.networks.divisors import divisors
 
-def export_saved_model(model: keras.Model, path: str | os.PathLike, divisor: int = 8) -> None:
+
+def export_saved_model(model: keras.Model, path: str | os.PathLike) -> None:
     """Writes a SavedModel that gives probabilities for patches of any size.
 
     Endpoints `serve` and `serving_default`: float32 `image` [batch, *space, channels], preprocessed, to probabilities
@@ -16,9 +18,8 @@ def export_saved_model(model: keras.Model, path: str | os.PathLike, divisor: int
     Args:
         model: [batch, *space, channels] to logits.
         path: folder to write.
-        divisor: what every spatial axis of the network's input must be divisible by.
     """
-    rank = len(model.input_shape) - 2
+    rank, divisor = len(model.input_shape) - 2, tf.constant(divisors(model))
     signature = tf.TensorSpec((None, *[None] * rank, model.input_shape[-1]), tf.float32, name="image")
 
     def serve(image):

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -27,8 +28,8 @@ class SegmentationModel:
     Attributes:
         network: [batch, *patch, channels] to logits [batch, *patch, classes].
         plan: how scans are preprocessed.
-        patch_size: voxels of a tile along the plan's axes.
-        mirror_axes: the plan's axes along which the network was shown flipped patches, and tiles may be flipped.
+        patch_size: voxels of a tile along the plan's axes; two are those of a slice along the first.
+        mirror_axes: the patch's axes along which the network was shown flipped patches, and tiles may be flipped.
     """
 
     network: keras.Model
@@ -54,8 +55,11 @@ class SegmentationModel:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            network, classes = self.network.predict_on_batch, len(self.plan.labels)
-            return predict_volume(network, image, self.patch_size, classes, self.mirror_axes if mirror else (), progress)
+            predict, patch, axes = self.network.predict_on_batch, self.patch_size, self.mirror_axes if mirror else ()
+            if len(patch) == 2:  # slices along the plan's first axis
+                patch, axes = (1, *patch), tuple(axis + 1 for axis in axes)
+                predict = _slice_by_slice(predict)
+            return predict_volume(predict, image, patch, len(self.plan.labels), axes, progress)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""
@@ -84,6 +88,11 @@ class SegmentationModel:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{companion}: damaged ({error!r}). Copy it again from where the model was trained.") from error
         return cls(load_network(path), plan, patch_size, mirror_axes)
+
+
+def _slice_by_slice(predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """A network of slices [1, b, c, channels] as one of volumes [1, 1, b, c, channels]."""
+    return lambda tile: predict(tile[:, 0])[:, None]
 
 
 def load_network(path: str | os.PathLike) -> keras.Model:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keras import initializers, layers
 
-from scnas_keras.networks.operations import NEGATIVE_SLOPE, InstanceNorm
+from scnas_keras.networks.operations import NEGATIVE_SLOPE, Identity, InstanceNorm
 
 _CONV = {2: layers.Conv2D, 3: layers.Conv3D}
 _UP = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}
@@ -46,10 +46,10 @@ def conv_norm_activate(x, features: int, kernel_size: Size, name: str, strides: 
     return activate(norm(x, f"{name}_norm"), f"{name}_activation")
 
 
-def upconv(x, features: int, strides: Size, name: str):
+def upconv(x, features: int, strides: Size, name: str, bias: bool = True):
     """Transposed convolution whose kernel is as wide as its stride."""
     sizes = {"kernel_size": _sizes(strides), "strides": _sizes(strides)}
-    return _UP[rank_of(x)](features, **sizes, kernel_initializer=_he(), name=name)(x)
+    return _UP[rank_of(x)](features, **sizes, use_bias=bias, kernel_initializer=_he(), name=name)(x)
 
 
 def average_pool(x, strides: Size, name: str):
@@ -62,9 +62,14 @@ def max_pool(x, name: str):
     return _MAX_POOL[rank_of(x)](2, name=name)(x)
 
 
-def repeat(x, name: str):
+def repeat(x, name: str, dtype=None):
     """Each voxel twice along every spatial axis."""
-    return _REPEAT[rank_of(x)](2, name=name)(x)
+    return _REPEAT[rank_of(x)](2, dtype=dtype, name=name)(x)
+
+
+def halve(x, name: str):
+    """Every second voxel of each spatial axis: those in the middle of a 3-wide convolution with stride 2."""
+    return Identity(stride=2, name=name)(x)
 
 
 def logits(x, num_classes: int, name: str = "logits"):

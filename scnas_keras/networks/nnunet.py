@@ -7,11 +7,8 @@ from keras import layers
 
 from scnas_keras.networks import blocks
 from scnas_keras.networks.heads import finish
+from scnas_keras.planning.footprints import ResidualEncoderUNet
 from scnas_keras.planning.topology import Topology
-
-RESIDUAL_BLOCKS = (1, 3, 4, 6)
-"""Residual blocks of the first encoder stages (presets M, L and XL alike); all later ones have the last number."""
-
 
 def plain_unet(
     topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False, name: str = "nnunet"
@@ -58,7 +55,7 @@ def residual_encoder_unet(
     image = keras.Input((*[None] * len(topology.patch_size), channels), name="image")
     x, skips = blocks.conv_norm_activate(image, features[0], topology.kernel_sizes[0], "stem"), []
     for stage, (width, strides, kernel) in enumerate(zip(features, topology.strides, topology.kernel_sizes)):
-        for number in range(RESIDUAL_BLOCKS[min(stage, len(RESIDUAL_BLOCKS) - 1)]):
+        for number in range(ResidualEncoderUNet.blocks_of(stage)):
             x = _residual_block(x, width, kernel, strides if number == 0 else 1, f"encoder_{stage}_block_{number}")
         skips.append(x)
     return finish(image, _decode(skips, topology, convolutions=1), num_classes, deep_supervision, name)

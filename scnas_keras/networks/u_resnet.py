@@ -5,8 +5,7 @@ from keras import layers
 
 from scnas_keras.networks import blocks
 from scnas_keras.networks.heads import with_outputs
-
-HALVINGS = 3
+from scnas_keras.planning.handmade import HALVINGS
 
 
 def u_resnet(channels: int, num_classes: int, width: int = 32, rank: int = 3, name: str = "u_resnet") -> keras.Model:
@@ -33,39 +32,42 @@ def u_resnet(channels: int, num_classes: int, width: int = 32, rank: int = 3, na
         attention gates: Oktay et al., arXiv 1804.03999.
     """
     image = keras.Input((*[None] * rank, channels), name="image")
-    x, skips = blocks.conv(image, width, 3, "stem"), []
+    x, halved, skips = blocks.conv(image, width, 3, "stem"), [], []
     for level in range(HALVINGS + 1):
-        x = _block(x, width * 2**level, 2 if level else 1, f"encoder_{level}")
+        if level:
+            halved.append(blocks.halve(x, f"encoder_{level}_halved"))
+        x = _block(x, halved[-1] if level else x, width * 2**level, 2 if level else 1, f"encoder_{level}")
         skips.append(x)
     maps = None
     for level in reversed(range(HALVINGS)):
-        name_of_level = f"decoder_{level}"
-        up = blocks.upconv(x, width * 2**level, 2, f"{name_of_level}_up")
-        skip = _gate(skips[level], x, f"{name_of_level}_gate")
-        x = _block(layers.Add(name=f"{name_of_level}_skip")([up, skip]), width * 2**level, 1, name_of_level)
-        here = blocks.logits(_activated(x, f"{name_of_level}_map"), num_classes, f"{name_of_level}_logits")
+        here = f"decoder_{level}"
+        up = blocks.upconv(x, width * 2**level, 2, f"{here}_up", bias=False)
+        skip = _gate(skips[level], halved[level], x, f"{here}_gate")
+        x = layers.Add(name=f"{here}_skip")([up, skip])
+        x = _block(x, x, width * 2**level, 1, here)
+        logits = blocks.logits(_activated(x, f"{here}_map"), num_classes, f"{here}_logits")
         if maps is not None:
-            here = layers.Add(name=f"{name_of_level}_maps", dtype="float32")([here, blocks.repeat(maps, f"{name_of_level}_repeat")])
-        maps = here
+            logits = layers.Add(name=f"{here}_maps", dtype="float32")([logits, blocks.repeat(maps, f"{here}_repeat", dtype="float32")])
+        maps = logits
     return with_outputs(image, [maps], name)
 
 
-def _block(x, width: int, strides: int, name: str):
+def _block(x, shortcut, width: int, strides: int, name: str):
     y = blocks.conv(_activated(x, f"{name}_0"), width, 3, f"{name}_conv_0", strides)
     y = blocks.conv(_activated(y, f"{name}_1"), width, 3, f"{name}_conv_1")
-    if x.shape[-1] != width:
-        x = blocks.conv(x, width, 1, f"{name}_projection", strides)
-    return layers.Add(name=f"{name}_sum")([y, x])
+    if shortcut.shape[-1] != width:
+        shortcut = blocks.conv(shortcut, width, 1, f"{name}_projection")
+    return layers.Add(name=f"{name}_sum")([y, shortcut])
 
 
 def _activated(x, name: str):
     return blocks.activate(blocks.norm(x, f"{name}_norm"), f"{name}_activation")
 
 
-def _gate(skip, gating, name: str):
-    """The skip times an attention coefficient a voxel, from the skip and the next coarser features (Oktay et al., equations 1 and 2)."""
+def _gate(skip, halved, gating, name: str):
+    """The skip times an attention coefficient a voxel, from the halved skip and the next coarser features (Oktay et al., equations 1 and 2)."""
     width = skip.shape[-1] // 2
-    x = blocks.conv(skip, width, 1, f"{name}_skip", strides=2)
+    x = blocks.conv(halved, width, 1, f"{name}_skip")
     g = blocks.conv(gating, width, 1, f"{name}_gating", bias=True)
     x = layers.ReLU(name=f"{name}_activation")(layers.Add(name=f"{name}_sum")([x, g]))
     x = layers.Activation("sigmoid", name=f"{name}_coefficients")(blocks.conv(x, 1, 1, f"{name}_psi", bias=True))

@@ -5,8 +5,7 @@ from keras import layers
 
 from scnas_keras.networks import blocks
 from scnas_keras.networks.heads import finish
-
-HALVINGS = 3
+from scnas_keras.planning.handmade import HALVINGS
 
 
 def unet(

@@ -150,13 +150,17 @@ class ResidualEncoderUNet(_NNUNet):
     def name(self) -> str:
         return f"resenc_{self.size}"
 
+    @classmethod
+    def blocks_of(cls, stage: int) -> int:
+        """Residual blocks of an encoder stage, the same for all sizes."""
+        return cls.blocks[min(stage, len(cls.blocks) - 1)]
+
     def encoder_elements(self, maps, topology):
         features = self.features(topology)
         total = maps[0]  # the stem
         for stage, size in enumerate(maps):
-            blocks = self.blocks[min(stage, len(self.blocks) - 1)]
             projected = stage > 0 and (features[stage] != features[stage - 1] or max(topology.strides[stage]) > 1)
-            total += size * (2 * blocks + projected)
+            total += size * (2 * self.blocks_of(stage) + projected)
         return total
 
     def reference(self, rank: int) -> Reference:

@@ -44,6 +44,7 @@ class UResNet(_FixedStages):
         maps = [width * count for width, count in zip(self.features(topology), voxels)]
         encoder = maps[0] + 2 * maps[0] + 3 * sum(maps[1:])  # the stem; blocks, whose projections are a third
         gates = sum(2 * (width // 2) * count + count for width, count in zip(self.features(topology), voxels[1:]))
+        gates += sum(width * count for width, count in zip(self.features(topology), voxels[1:]))  # the halved skips
         return encoder + 3 * sum(maps[:-1]) + gates + heads * sum(voxels[:-1])
 
 

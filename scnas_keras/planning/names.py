@@ -7,3 +7,5 @@ TRAINABLE = (GENOTYPE, *HANDMADE)
 NETWORKS = (*TRAINABLE, SUPERNET)
 DEFAULT_WIDTHS = {GENOTYPE: 64, SUPERNET: 48} | dict.fromkeys(HANDMADE, 32)
 """Channels at full resolution (of `unet`, of its first convolution)."""
+MATCH, MATCHABLE = "match:", ("u_resnet", "unet")
+"""In the place of a width: that at which a genotype costs as much as one of these, whose stages don't depend on a plan."""

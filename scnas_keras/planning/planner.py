@@ -90,7 +90,7 @@ def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarra
         if low is not None:
             configurations["3d_cascade_fullres"] = dataclasses.replace(full, previous_stage="3d_lowres")
     if not configurations:
-        raise ConfigError(f"{fingerprint.name} holds 2D images, and a {network.name} network is for 3D scans. Those of nnU-Net (--network=unet of "
+        raise ConfigError(f"{fingerprint.name} holds 2D images, and a {network.name} network is for 3D scans. Those of nnU-Net (--network=nnunet of "
                           "scnas_keras.plan) take both.")
     return draft.plans(configurations)
 

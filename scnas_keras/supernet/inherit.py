@@ -11,6 +11,7 @@ from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.supernet.cell import MixedCell
 from scnas_keras.supernet.supernet import Supernet
 
+
 def inherit(supernet: Supernet, genotype: Genotype) -> keras.Model:
     """The derived network of a genotype, as wide as the supernet and with the supernet's weights.
 

@@ -12,14 +12,13 @@ from scnas_keras.inference.model_folder import COMPANION, MODEL, load_network
 from scnas_keras.networks import build_network
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.planning.footprints import Footprint
-from scnas_keras.planning.names import DEFAULT_WIDTHS, GENOTYPE
+from scnas_keras.planning.names import DEFAULT_WIDTHS, GENOTYPE, MATCH, MATCHABLE
 from scnas_keras.planning.networks import footprint
 from scnas_keras.planning.topology import fixed_topology
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype
 
-MATCH, MATCHABLE = "match:", ("u_resnet", "unet")
 _MATCHED_PATCH, _MATCHED_CHANNELS, _MATCHED_CLASSES = 128, 4, 4  # the paper's brain task; the ratio hardly depends on it
 
 
@@ -123,11 +122,12 @@ def _number(width: str | None, network: str) -> int:
 
 def _matched(width: str, genotype: Genotype) -> int:
     """The width at which a genotype costs about the same multiply-adds as a hand-made network."""
-    name = width.removeprefix(MATCH)
-    if name not in MATCHABLE:
-        raise ConfigError(f"--width={width}: expected {MATCH} and one of {', '.join(MATCHABLE)}.")
+    name, _, other_width = width.removeprefix(MATCH).partition(":")
+    if name not in MATCHABLE or not (other_width or "1").isdecimal():
+        raise ConfigError(f"--width={width}: expected {MATCH} and one of {', '.join(MATCHABLE)}, for example {MATCH}u_resnet, or {MATCH}u_resnet:16 for "
+                          "that of another width.")
     patch, nodes = (_MATCHED_PATCH,) * genotype.space.rank, genotype.space.nodes
-    topology, other = fixed_topology(patch, 3), footprint(name)
+    topology, other = fixed_topology(patch, 3), footprint(name, int(other_width) if other_width else None)
     model = build_network(other, topology, other.features(topology), _MATCHED_CHANNELS, _MATCHED_CLASSES)
     wanted = network_cost(model, patch).multiply_adds
 

@@ -14,7 +14,7 @@ class RunConfig(DataConfig):
     budget_minutes: float | None = option(
         None, "Wall time once the scans are prepared; replaces --epochs, and the schedules stretch to fit.", "Run"
     )
-    steps_per_epoch: int | None = option(None, "Steps an epoch. Default: one patch for each case that trains the weights.", "Run")
+    steps_per_epoch: int | None = option(None, "Steps an epoch. Default: a patch of each training case; by the preset nnunet 250; in a training with a time budget at most 50.", "Run")
     validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
     checkpoint_minutes: float = option(
         10.0, "Time between savings of an unfinished run, after any step: what a crash can cost. The same command goes on from there.", "Run"

@@ -12,8 +12,7 @@ _FUSED = (tf.float32, tf.bfloat16, tf.float16)
 def use_fast_forms() -> None:
     """From now on, networks of this process normalise and dilate by these kernels, where they can."""
     InstanceNorm.fast_form = staticmethod(normalize)
-    if direct_dilation():
-        DilatedSeparableConv.fast_form = staticmethod(_dilated_conv_of_floats)
+    DilatedSeparableConv.fast_form = staticmethod(lambda x, kernel, rate: dilated_conv(x, kernel, rate) if direct_dilation(x.dtype) else None)
 
 
 def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor | None:
@@ -57,15 +56,13 @@ def dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor:
 
 
 @functools.cache
-def direct_dilation() -> bool:
-    """Whether this TensorFlow has kernels for dilated 3D convolution; CPUs have them through oneDNN."""
+def direct_dilation(dtype: tf.DType = tf.float32) -> bool:
+    """Whether this TensorFlow has kernels for dilated 3D convolution of a type; CPUs have them through oneDNN."""
+    if dtype == tf.float64:
+        return False
     with tf.init_scope():
         try:
-            tf.nn.conv3d(tf.zeros((1, 4, 4, 4, 1)), tf.zeros((3, 3, 3, 1, 1)), [1] * 5, "SAME", dilations=[1, 2, 2, 2, 1])
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            tf.nn.conv3d(tf.zeros((1, 4, 4, 4, 1), dtype), tf.zeros((3, 3, 3, 1, 1), dtype), [1] * 5, "SAME", dilations=[1, 2, 2, 2, 1])
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError):
             return False
     return True
-
-
-def _dilated_conv_of_floats(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor | None:
-    return None if x.dtype == tf.float64 else dilated_conv(x, kernel, rate)

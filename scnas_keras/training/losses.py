@@ -149,7 +149,8 @@ class FocalLoss(SegmentationLoss):
         logits, g, counted = self.prepare(labels, logits)
         log_p = ops.sum(ops.log_softmax(logits) * g, axis=-1)
         weight = ops.sum(g * self.weights(g.shape[-1], logits.dtype), axis=-1)
-        return _mean_of_voxels(-weight * (1 - ops.exp(log_p)) ** self.gamma * log_p, counted)
+        missing = ops.maximum(1 - ops.exp(log_p), 1e-12)  # the power's derivative at 0 may be infinite
+        return _mean_of_voxels(-weight * missing**self.gamma * log_p, counted)
 
     def get_config(self):
         return {**super().get_config(), "gamma": self.gamma}

@@ -70,6 +70,8 @@ def recipe(config: TrainingConfig) -> Recipe:
         found = dataclasses.replace(found, learning_rate=_RATES[found.optimizer])
     if found.weight_decay < 0:
         raise ConfigError(f"--weight_decay={found.weight_decay} must be 0 or more.")
+    if found.clip_norm is not None and found.clip_norm < 0:
+        raise ConfigError(f"--clip_norm={found.clip_norm} must be 0 (no limit) or more.")
     if not 0 <= config.ema < 1:
         raise ConfigError(f"--ema={config.ema} must be from 0 (none) to below 1, for example 0.99.")
     return found

@@ -22,6 +22,7 @@ from scnas_keras.files import write_text
 from scnas_keras.options import to_flagfile
 
 FLAGS, SUMMARY, LOCK = "flags.cfg", "summary.json", "run.lock"
+CASES = "validation.csv"
 _PACKAGES = ("scnas_keras", "keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
 
 

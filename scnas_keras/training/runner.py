@@ -176,7 +176,10 @@ def train(
 
     def again(restarts: int) -> None:
         keras.utils.set_random_seed(config.seed + 1000 * (restarts + 1))
-        start_again(learner, learner.network, _network(found, fold, architecture).get_weights())
+        fresh = _network(found, fold, architecture)
+        if architecture.weights:
+            take_weights(fresh, architecture.weights)
+        start_again(learner, learner.network, fresh.get_weights())
         schedule.restart(found.learning_rate / 10)
 
     collapse = Collapse(horizon, again if config.on_collapse == "restart" else None)
@@ -213,7 +216,6 @@ def finish(
     """Writes the figure and the summary."""
     classes, means = list(fold.task.labels.values())[1:], class_means(dice)
     draw_history(history, run["history.png"])
-    seconds = _seconds(run)
     result = {
         "task": fold.task.name,
         "network": architecture.network.name,
@@ -226,7 +228,7 @@ def finish(
         "dice": dict(zip(classes, means)),
         "mean_dice": mean_of_known(means),
         **dataclasses.asdict(cost),
-        **seconds,
+        **_measured(run),
         "validation_images": [str(case.images[0]) for case in fold.task.cases if case.name in dice],
     }
     run.write_summary(config, result)
@@ -237,13 +239,13 @@ def finish(
     return TrainingResult(model, dice, "\n".join(lines), run.path)
 
 
-def _seconds(run: RunFolder) -> dict[str, float]:
-    """Median seconds of an epoch's steps, and of a step, from timings.csv; without the first epoch, which was traced."""
+def _measured(run: RunFolder) -> dict[str, float]:
+    """From timings.csv: median seconds of an epoch and of a step, without the first epoch, which was traced; peak memory while training."""
     with open(run[TIMINGS], newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    rows = rows[1:] or rows
+    peak, rows = max(int(row["peak_bytes"]) for row in rows), rows[1:] or rows
     median = {name: statistics.median(float(row[name]) for row in rows) for name in ("seconds", "seconds_per_step")}
-    return {"seconds_per_epoch": median["seconds"], "seconds_per_step": median["seconds_per_step"]}
+    return {"seconds_per_epoch": median["seconds"], "seconds_per_step": median["seconds_per_step"], "training_peak_bytes": peak}
 
 
 def _text(value: float | None) -> str:

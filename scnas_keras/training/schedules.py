@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,15 +12,8 @@ from scnas_keras.training.horizon import Horizon
 
 LEAST_RATE = 1e-7
 """Under this learning rate SCNAS ends a training."""
-
-
-class Schedule(Protocol):
-    """A callback that sets the optimizer's learning rate."""
-
-    state: Any
-
-    def restart(self, rate: float) -> None:
-        """Goes on from another rate."""
+LATEST_RESTART = 0.5
+"""Share of a run after which it isn't started again: what is left would be too short."""
 
 
 class Poly(keras.callbacks.Callback):
@@ -133,7 +126,7 @@ class Collapse(keras.callbacks.Callback):
         found = max(logs.get("dice", 1.0), logs.get("val_dice", 0.0))
         if self.reported or self._horizon.fraction < self._quiet_until or found >= self._least:
             return
-        again = self._restart is not None and not self.restarts
+        again = self._restart is not None and not self.restarts and self._horizon.fraction <= LATEST_RESTART
         logging.warning(
             "The network finds no foreground (Dice %.3f after %.0f %% of the run)%s. What helps: a lower --learning_rate (a tenth), "
             "--loss=dice_ce, a higher --foreground_share, --class_weights, --on_collapse=restart; or the labels are wrong: look at them with "
@@ -151,5 +144,5 @@ def start_again(model: keras.Model, network: keras.Model, fresh: Sequence[np.nda
     network.set_weights(list(fresh))
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     for variable in optimizer.variables:
-        if variable is not optimizer._learning_rate:
+        if variable is not optimizer.learning_rate:
             variable.assign(np.zeros(variable.shape, keras.backend.standardize_dtype(variable.dtype)))

@@ -14,9 +14,7 @@ from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_image, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.reporting.overlay import dice_scores, draw_overlay
-from scnas_keras.training.run_folder import RunFolder
-
-CASES = "validation.csv"
+from scnas_keras.training.run_folder import CASES, RunFolder
 
 
 def validate(fold: Fold, model: SegmentationModel, run: RunFolder, mirror: bool = False) -> dict[str, list[float]]:

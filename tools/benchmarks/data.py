@@ -68,12 +68,12 @@ def stream(config: Config, preset_name: str) -> dict[str, float]:
 
 
 def training_step(config: Config) -> dict[str, float]:
-    """Seconds of one step of a search for a patch."""
+    """Seconds of one step of a search for a cubic patch."""
     from benchmarks.supernet import Config as SupernetConfig
     from benchmarks.supernet import supernet_step
 
-    made = SupernetConfig(stem_channels=config.stem_channels, patch_size=config.patch_size, channels=config.channels)
-    step, seconds, cpu = supernet_step(made, "sampled_pair"), [], []
+    made = SupernetConfig(channels=config.channels)
+    step, seconds, cpu = supernet_step("sampled_pair", config.stem_channels, config.patch_size[0], made), [], []
     for _ in range(4):
         before, cpu_before = time.perf_counter(), time.process_time()
         step()

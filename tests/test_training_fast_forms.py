@@ -1,0 +1,90 @@
+"""TensorFlow's faster forms of operations against the portable ones in float64, and edges that share a layer against edges alone."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from scnas_keras.networks.operations import DilatedSeparableConv, InstanceNorm, build_operation
+from scnas_keras.training.fast_forms import use_fast_forms
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Fast forms for this test only."""
+    for layer in (InstanceNorm, DilatedSeparableConv):
+        monkeypatch.setattr(layer, "fast_form", None)
+    use_fast_forms()
+    assert InstanceNorm.fast_form is not None
+
+
+def built(layer, x):
+    layer.build(x.shape)
+    random = np.random.default_rng(3)
+    for weight in layer.trainable_variables:
+        weight.assign(random.normal(0.5, 0.3, weight.shape))
+    return layer
+
+
+def results(layer, x, dy):
+    """Output and gradients with respect to input and weights, of a traced function."""
+
+    @tf.function
+    def run(x, dy):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return [y, *tape.gradient(y, [x, *(v.value for v in layer.trainable_variables)], dy)]
+
+    return [np.asarray(value, np.float64) for value in run(tf.constant(x), tf.constant(dy))]
+
+
+def images(*shape):
+    return np.random.default_rng(1).normal(3, 2, shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 5, 8, 4), (3, 4, 6, 4, 4), (2, 9, 7, 4)], ids=["one item", "three items", "two axes"])
+def test_normalisation(shape, fast):
+    x, dy = images(*shape), images(*shape) - 3
+    expected = results(built(InstanceNorm(dtype="float64"), x), x, dy)  # for which there is no fast form
+    found = results(built(InstanceNorm(), x), x.astype("float32"), dy.astype("float32"))
+    for value, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_of_unknown_size_takes_the_portable_form(fast):
+    x = images(2, 4, 4, 4, 4).astype("float32")
+    layer = built(InstanceNorm(), x)
+    traced = tf.function(layer, input_signature=[tf.TensorSpec((None, 4, 4, 4, 4))])
+    operations = {operation.type for operation in traced.get_concrete_function().graph.get_operations()}
+    assert "FusedBatchNormV3" not in operations
+    np.testing.assert_allclose(traced(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [2, 3, 4])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 8, 6, 10, 4), (1, 12, 8, 4)], ids=["three axes", "two axes"])
+def test_dilated_convolutions(rate, stride, shape, fast):
+    x = images(*shape)
+    name = f"dilated_conv_3_rate_{rate}"
+    small = (shape[0], *(n // stride for n in shape[1:-1]), shape[-1])
+    dy = images(*small) - 3
+    expected = results(built(build_operation(name, stride, dtype="float64"), x), x, dy)
+    found = results(built(build_operation(name, stride), x), x.astype("float32"), dy.astype("float32"))
+    for value, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=2e-3, atol=2e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", ["conv_3", "dilated_conv_3_rate_2", "dilated_conv_3_rate_3"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_branches_compute_what_operations_alone_do(name, stride):
+    x = images(2, 8, 6, 8, 4)
+    shared = built(build_operation(name, stride, branches=3, dtype="float64"), x)
+    together = shared(x)
+    assert len(together) == 3 and shared.compute_output_shape(x.shape) == [tuple(y.shape) for y in together]
+    for number, y in enumerate(together):
+        alone = built(build_operation(name, stride, dtype="float64"), x)
+        for kernel in alone.kernels(3, 4):
+            getattr(alone, kernel).assign(np.asarray(getattr(shared, kernel))[shared.branch(kernel, number)])
+        for part in ("scale", "offset"):
+            getattr(alone.norm, part).assign(np.asarray(getattr(shared.norm, part))[4 * number : 4 * number + 4])
+        np.testing.assert_allclose(y, alone(x), rtol=1e-10, atol=1e-10)
