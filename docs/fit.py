@@ -32,12 +32,12 @@ EPOCHS, STEPS = 2, 10
 keras.utils.set_random_seed(0)
 
 # %% [markdown]
-# A fold's cases: verified, split, planned for the network, prepared. `footprint("genotype", genotype=Genotype.load(FILE))` would be the
+# A fold's cases: verified, split, planned for the network, prepared, by one process (more need a script with `if __name__ == "__main__"`). `footprint("genotype", genotype=Genotype.load(FILE))` would be the
 # network that a search found; `"u_resnet"` and `"unet"` are others.
 
 # %%
 network = footprint("nnunet", width=8)
-fold = open_fold(DataConfig(task="phantom", num_phantoms=8, patch_size=(16, 16, 16), batch_size=2), network, fold=0)
+fold = open_fold(DataConfig(task="phantom", num_phantoms=8, patch_size=(16, 16, 16), batch_size=2, processes=1), network, fold=0)
 channels, classes = len(fold.task.channel_names), fold.task.num_classes
 training = fold.dataset("weights", "logits", batches=EPOCHS * STEPS, augmented=True)  # tf.data: image [2, 16, 16, 16, channels], label
 validation = fold.dataset("validation", batches=4)

@@ -93,7 +93,7 @@ def test_networks_are_trained_with_the_searchs_patches_and_not_twice(run, config
     assert {name: result.dice for name, result in results.items()} == {"found": 0.6, "random_0_0": 0.7}
     first = trained[0]
     assert first.plan == str(run / "plans.json") and first.splits == str(run / "splits.json") and first.patch_size is None
-    assert first.data_dir == "elsewhere" and first.budget_minutes == 3 and first.seed == 1 and first.fold == search.config.fold
+    assert first.data_dir == "elsewhere" and first.budget_minutes == 3 and first.seed == 1 and first.fold == str(search.config.fold)
     assert Genotype.load(trained[1].genotype) == genotypes["random_0_0"]
     assert dataclasses.replace(first, workdir=None, genotype=None) == dataclasses.replace(trained[1], workdir=None, genotype=None)
     assert train_all(*arguments) == results and len(trained) == 2

@@ -15,7 +15,7 @@ def build_fast_operation(name: str, stride: int, dtype: str, low_memory: bool = 
     layer = build_operation(name, stride, affine=False, dtype=dtype)
     if dtype == "float64":  # for which there are no such kernels
         return layer
-    if isinstance(layer, DilatedSeparableConv) and direct_dilation():
+    if isinstance(layer, DilatedSeparableConv) and direct_dilation(tf.as_dtype(layer.compute_dtype)):
         fast = DirectDilatedConv.from_config(layer.get_config())
         fast.strides_at_once = not low_memory
         return fast
