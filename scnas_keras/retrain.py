@@ -28,7 +28,7 @@ class TrainingConfig(RunConfig):
     )  # fmt: skip
     width: str | None = option(
         None, "Channels at full resolution, a number; or match:u_resnet (or match:unet), a genotype's as many as cost the same multiply-adds. "
-        "Default: 64 for a genotype (the paper's is 68), 32 for the others.", "Network", of_task=True,
+        "Default: 64 for a genotype (the paper's is 68), 32 for the others; those have --baseline_width in crossval.", "Network", of_task=True,
     )  # fmt: skip
     preset: str = option(
         "scnas", "How it is trained: as the SCNAS paper does (Adam, Jaccard, rate falls at plateaus) or as nnU-Net (SGD, Dice + cross-entropy, "

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 HELP = {
     "scnas_keras.search": ("--task", "--data_dir", "--workdir", "--budget_minutes", "--patch_size", "--flagfile", "phantom"),
     "scnas_keras.retrain": ("--task", "--genotype", "--workdir", "--epochs", "--fold"),
+    "scnas_keras.crossval": ("--networks", "--folds", "--genotype", "--transfer_from", "--baseline_width"),
     "scnas_keras.predict": ("--model", "--image", "--output", "--mirror"),
     "scnas_keras.assess": ("--workdir", "--random", "--retrain_minutes", "--data_dir"),
     "tools/derive": ("--genotype", "--channels", "--classes", "--output"),

@@ -7,17 +7,25 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_task import change, write_json, write_task
 from test_networks_derived import random_genotype
 from test_spaces_genotype import uniform_genotype
 
+from scnas_keras.data.config import DataConfig
+from scnas_keras.data.folds import open_fold
+from scnas_keras.data.tasks import load_label
 from scnas_keras.inference.model_folder import load_network
 from scnas_keras.networks.divisors import divisors
+from scnas_keras.planning.networks import footprint
+from scnas_keras.training.run_folder import RunFolder
+from scnas_keras.training.validation import validate
 
 REPOSITORY = Path(__file__).parents[1]
 SMALL = ("--task=phantom", "--num_phantoms=5", "--num_folds=5", "--patch_size=16,16,16", "--batch_size=1", "--steps_per_epoch=2",
@@ -43,42 +51,69 @@ def run(folder, command, *flags, code=0):
     return done
 
 
+def wait_for(file, process):
+    """Until a process has made a file."""
+    deadline = time.monotonic() + 300
+    while not file.exists():
+        assert process.poll() is None and time.monotonic() < deadline, file
+        time.sleep(0.05)
+
+
 def wait_until_free(lock):
     """Until no process is at a run: the training of a cross-validation that was killed ends when it has noticed."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        time.sleep(1)
+        time.sleep(0.5)
         try:
             with open(lock, encoding="utf-8") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except FileNotFoundError:
             return
         except BlockingIOError:
             pass
     raise AssertionError("the training goes on without its parent")
 
 
-CROSSVAL = ("--networks=nnunet,u_resnet", "--baseline_width=4", "--epochs=2", "--preset=nnunet", "--workdir=cv")
+CROSSVAL = ("--networks=nnunet,u_resnet", "--baseline_width=4", "--epochs=3", "--steps_per_epoch=30", "--preset=nnunet", "--workdir=cv", "--folds=0")
 
 
 @pytest.mark.slow
-def test_folds_resume_after_a_kill_and_merge(folder):
-    child = subprocess.Popen(**words(folder, "crossval", *CROSSVAL, "--folds=0"), stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 300
-    while not (folder / "cv" / "nnunet" / "fold_0" / "summary.json").exists():
-        assert child.poll() is None and time.monotonic() < deadline
-        time.sleep(0.2)
+def test_folds_resume_after_being_stopped_and_killed_and_merge(folder):
+    nnunet, u_resnet = (folder / "cv" / name / "fold_0" for name in ("nnunet", "u_resnet"))
+    child = subprocess.Popen(**words(folder, "crossval", *CROSSVAL), stderr=subprocess.PIPE)
+    wait_for(nnunet / "history.csv", child)
+    child.send_signal(signal.SIGTERM)
+    child.communicate()
+    assert child.returncode == 143 and not (nnunet / "summary.json").exists() and list((nnunet / "checkpoint").glob("last-*"))
+    child = subprocess.Popen(**words(folder, "crossval", *CROSSVAL), stderr=subprocess.PIPE)
+    wait_for(u_resnet / "run.lock", child)
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    first = (folder / "cv" / "nnunet" / "fold_0" / "summary.json").read_bytes()
-    wait_until_free(folder / "cv" / "u_resnet" / "fold_0" / "run.lock")
-    done = run(folder, "crossval", *CROSSVAL, "--folds=0")
+    wait_until_free(u_resnet / "run.lock")
+    first = (nnunet / "summary.json").read_bytes()
+    done = run(folder, "crossval", *CROSSVAL)
     assert "nnunet on fold 0 was finished before" in done.stderr and "u_resnet: fold 1, 2, 3, 4 not there yet" in done.stdout
-    assert (folder / "cv" / "nnunet" / "fold_0" / "summary.json").read_bytes() == first
+    assert (nnunet / "summary.json").read_bytes() == first
     assert "nnunet - u_resnet" in done.stdout and (folder / "cv" / "crossval.png").stat().st_size > 5000
-    done = run(folder, "crossval", *CROSSVAL, "--folds=0", "--epochs=3", code=2)
-    assert "--epochs: 2 there, 3 here" in done.stderr
+    done = run(folder, "crossval", *CROSSVAL, "--epochs=4", code=2)
+    assert "--epochs: 3 there, 4 here" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_ends_bit_for_bit_like_the_whole_one(folder):
+    """With all that nnU-Net's recipe adds: momentum, decay, clipping, polynomial rate, deep supervision; and a moving average."""
+    flags = ("--network=nnunet", "--width=4", "--preset=nnunet", "--ema=0.9", "--epochs=4", "--steps_per_epoch=20")
+    run(folder, "retrain", *flags, "--workdir=whole")
+    child = subprocess.Popen(**words(folder, "retrain", *flags, "--workdir=parts"), stderr=subprocess.PIPE)
+    wait_for(folder / "parts" / "history.csv", child)
+    child.send_signal(signal.SIGTERM)
+    child.communicate()
+    assert child.returncode == 143
+    done = run(folder, "retrain", *flags, "--workdir=parts")
+    assert "resuming after" in done.stderr
+    assert (folder / "parts" / "history.csv").read_bytes() == (folder / "whole" / "history.csv").read_bytes()
+    whole, parts = (load_network(folder / name / "model.keras").get_weights() for name in ("whole", "parts"))
+    for expected, found in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.slow
@@ -93,6 +128,38 @@ def test_transfer_with_weights_says_what_it_did_not_take(folder):
     for before, after in zip(source.get_weights(), target.get_weights(), strict=True):
         np.testing.assert_allclose(after, before, atol=1e-4)  # a rate of nearly 0 leaves them as they were
     assert (folder / "target" / "genotype.json").read_bytes() == (folder / "source" / "genotype.json").read_bytes()
+
+
+@pytest.mark.slow
+def test_transfer_to_another_task_leaves_out_stem_and_output(folder):
+    """From two channels and three classes to one and two, whose unannotated voxels don't count."""
+    task = write_task(folder / "other", 5, channels=("T1",))
+    for index in range(5):
+        change(task / "labelsTr" / f"case_{index}.nii.gz", lambda label: label.__setitem__(label == 2, 1))
+        change(task / "labelsTr" / f"case_{index}.nii.gz", lambda label: label.__setitem__(slice(0, 2), 2))
+    write_json(task, [f"case_{index}" for index in range(5)], ("T1",), labels={"0": "background", "1": "organ", "2": "ignore"})
+    if not (folder / "source" / "summary.json").exists():
+        run(folder, "retrain", "--genotype=found.json", "--width=4", "--epochs=1", "--workdir=source")
+    other = ("--task=custom", "--data_dir=other", "--patch_size=8,8,8", "--epochs=1", "--width=4")
+    run(folder, "retrain", *other, "--transfer_from=source", "--init=weights", "--workdir=moved")
+    left = json.loads((folder / "moved" / "transfer.json").read_text())["not_taken"]
+    assert [line.partition(":")[0] for line in left] == ["stem, kernel", "logits, kernel", "logits, bias"]
+    assert "3x3x3x1x4 here, 3x3x3x2x4 there" in left[0] and "4x2 here, 4x3 there" in left[1]
+    assert load_network(folder / "moved" / "model.keras").output_shape[-1] == 2
+
+
+def test_voxels_that_nobody_annotated_count_in_no_dice(tmp_path):
+    task = write_task(tmp_path / "task", 3)
+    for index in range(3):
+        change(task / "labelsTr" / f"case_{index}.nii.gz", lambda label: label.__setitem__(slice(0, 2), 3))
+    write_json(task, [f"case_{index}" for index in range(3)], labels={"0": "background", "1": "left", "2": "right", "3": "ignore"})
+    config = DataConfig(task="custom", data_dir=str(task), cache_dir=str(tmp_path / "cache"), processes=1, num_folds=3)
+    fold = open_fold(config, footprint("nnunet", 4))
+    (name,) = fold.split.validation
+    label = load_label(fold.task, next(case for case in fold.task.cases if case.name == name))
+    wrong_where_ignored = types.SimpleNamespace(segment=lambda volume, mirror: np.where(label == 3, 1, label).astype(np.uint8))
+    assert (label == 3).any()
+    assert validate(fold, wrong_where_ignored, RunFolder(tmp_path, "", 0.0)) == {name: [1.0, 1.0]}
 
 
 @pytest.mark.slow

@@ -87,6 +87,7 @@ def test_what_a_network_can_not_take_is_refused(config, tmp_path):
 
 
 def test_flags_over_a_plan_file_are_told(config, tmp_path, caplog):
+    caplog.set_level("INFO", logger="absl")
     open_fold(config, NETWORK).save(tmp_path)
     file = str(tmp_path / "plans.json")
     with_flags(config, plan=file, memory_gb=7.0)
@@ -94,7 +95,7 @@ def test_flags_over_a_plan_file_are_told(config, tmp_path, caplog):
     fold = with_flags(config, plan=file, batch_size=3, patch_size=(16, 24, 8), spacing=(9.0, 9.0, 9.0))
     assert (fold.configuration.batch_size, fold.patch_size, fold.configuration.spacing) == (3, (8, 16, 24), (2.5, 1.0, 1.0))
     told = "\n".join(caplog.messages)
-    assert "--batch_size, of the command or of the task's flagfile, 3 is used. --batch_size=auto leaves it to the plan" in told
+    assert "by --batch_size, 3 is used. --batch_size=auto leaves it to the plan" in told
     assert "patch_size is (8, 24, 24)" in told and "decides what --spacing would" in told
 
 

@@ -11,11 +11,12 @@ from scnas_keras.planning.topology import fixed_topology
 from scnas_keras.spaces.space import SCNAS
 
 SEARCH = """
-import resource, sys
+import sys
 import keras, tensorflow as tf
 from scnas_keras.spaces.space import SCNAS
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.memory import peak_bytes
 stem, size, low_memory = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
 supernet = Supernet(SCNAS, 1, 3, stem, low_memory=low_memory)
 supernet.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3), JaccardLoss())
@@ -23,7 +24,7 @@ batch = tf.random.stateless_normal((1, size, size, size, 1), (1, 2)), tf.zeros((
 step = tf.function(supernet.train_step, autograph=False)
 for _ in range(4):
     step((batch, batch))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+print(peak_bytes() / 2**30)
 """
 
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import pathlib
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from absl import logging
 
 from scnas_keras.files import write_text
 from scnas_keras.training.horizon import Horizon, clock
+from scnas_keras.training.memory import peak_bytes
 
 FOREVER = 10**6
 """More epochs or batches than any run has, for runs that end by time."""
@@ -140,7 +140,7 @@ class Timings(keras.callbacks.Callback):
         self._trained, self._steps = time.monotonic() - self._begun, self._steps + 1
 
     def on_epoch_end(self, epoch, logs=None):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_bytes()
         seconds, step = time.monotonic() - self._begun, self._trained / max(1, self._steps)
         values = (epoch + 1, self._steps, round(seconds, 3), round(step, 4), peak, round(self._horizon.seconds_left, 1))
         new = not self._path.is_file() or not self._path.stat().st_size

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import platform
-import resource
 import shlex
 import socket
 import sys
@@ -20,6 +19,7 @@ from absl import logging
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_text
 from scnas_keras.options import to_flagfile
+from scnas_keras.training.memory import peak_bytes
 
 FLAGS, SUMMARY, LOCK = "flags.cfg", "summary.json", "run.lock"
 CASES = "validation.csv"
@@ -83,7 +83,7 @@ class RunFolder:
             "command": self.command,
             "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "seconds": round(time.time() - self.started, 1),
-            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_bytes": peak_bytes(),
             "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
             "versions": {name: _version(name) for name in _PACKAGES},
             "flags": dataclasses.asdict(config),

@@ -1,13 +1,13 @@
 """Runs the rows of a benchmark, each in a process of its own, so that its peak memory is its own."""
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.training.memory import peak_bytes
 
 
 def run_rows(benchmark: str, rows: Sequence[str]) -> list[dict[str, Any]]:
@@ -25,11 +25,6 @@ def run_rows(benchmark: str, rows: Sequence[str]) -> list[dict[str, Any]]:
 def print_result(row: str, figures: dict[str, Any]) -> None:
     """Hands a row's figures to the process that asked for it, with this process' peak memory."""
     print(json.dumps({"name": row, **figures, "peak_bytes": peak_bytes()}))
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def check_rows(wanted: str | None, known: Sequence[str]) -> list[str]:
