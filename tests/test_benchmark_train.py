@@ -43,6 +43,7 @@ def test_the_figures_of_a_row_agree_with_each_other_and_with_the_tables():
     ({"cases": "20x1", "rows": "unet"}, "unet can't halve a patch of 20x20x20; the next that it can is 24x24x24"),
     ({"rows": "dynunet"}, "unknown dynunet"),
     ({"torch_python": "python", "preset": "scnas"}, "trained as --preset=nnunet"),
+    ({"torch_python": "python", "deep_supervision": "true"}, "have no coarser outputs; leave them out by --rows"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_is_told_before_anything_runs(flags, message, command, capsys):
     with pytest.raises(SystemExit) as end:

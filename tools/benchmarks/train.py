@@ -3,14 +3,16 @@
 Each row runs in a process of its own: a step of the package's learner (update, loss and Dice) on one random batch, in float32. The first
 step, which traces and compiles, isn't counted. Times depend on the machine and on what else it does: read the ratios, of one run.
 
---torch_python=VENV/bin/python, an environment with torch and monai, adds MONAI's networks, trained as --preset=nnunet does: DynUNet with the
-layers of nnunet_4_stages, as installed and with a malloc that keeps freed memory, and UNet. Their steps compute no Dice for the log.
+--torch_python=VENV/bin/python, an environment with torch, monai and nnunetv2 (leave out the rows of what it lacks by --rows), adds networks of
+theirs, trained as --preset=nnunet does: DynUNet with the layers of nnunet_4_stages, as installed and with a malloc that keeps freed memory, UNet,
+and nnU-Net v2's own network and loss with the stages of nnunet. Their steps compute no Dice for the log.
 """
 
 import dataclasses
 import json
 import math
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
@@ -31,7 +33,8 @@ from scnas_keras.planning.topology import Topology, fixed_topology
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.space import SCNAS
 
-UNIT, FOUR_STAGES = "nnunet", "nnunet_4_stages"
+UNIT, FOUR_STAGES, NNUNET_V2 = "nnunet", "nnunet_4_stages", "nnunet_v2"
+TORCH_STEP = pathlib.Path(__file__).with_name("torch_step.py")
 ROWS = {
     UNIT: "nnU-Net's plain U-Net with the stages that it plans for the patch at 1 mm",
     GENOTYPE: "the network of --genotype",
@@ -44,8 +47,11 @@ TORCH_ROWS = {
     "dynunet": "MONAI's DynUNet with the layers of nnunet_4_stages, torch as installed",
     "dynunet_malloc": "the same with MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ of 1 GiB",
     "monai_unet": "MONAI's UNet with 32, 64, 128, 256 channels and two residual units a stage",
+    NNUNET_V2: "nnU-Net v2's own network, loss and update with the stages of nnunet, torch as installed",
 }
 PRESET = "nnunet"
+SHALLOW = ("dynunet", "dynunet_malloc", "monai_unet")  # have no coarser outputs
+RATIOS = ((FOUR_STAGES, "dynunet"), (FOUR_STAGES, "dynunet_malloc"), (UNIT, NNUNET_V2))
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
 LEGEND = """
@@ -66,7 +72,7 @@ class Config:
     genotype: str | None = option(None, "A genotype.json. Default: a drawn one, always the same.", "Training")
     width: int = option(DEFAULT_WIDTHS[GENOTYPE], "Channels at full resolution of the genotype's network; the others have 32.", "Training")
     steps: int = option(5, "Steps to time; the median counts.", "Benchmark")
-    torch_python: str | None = option(None, "Python of an environment with torch and monai, to time MONAI's networks beside it.", "Benchmark")
+    torch_python: str | None = option(None, "Python of an environment with torch, monai and nnunetv2, to time their networks beside it.", "Benchmark")
     rows: str | None = option(None, f"Rows to run, of {', '.join([*ROWS, *TORCH_ROWS])}. Default: all.", "Benchmark")
     row: str | None = option(None, "For the program's own use: run this row here and print its result.", "Benchmark")
 
@@ -148,58 +154,17 @@ def measure(row: str, case: Case, config: Config) -> dict[str, float]:
     }
 
 
-TORCH = """
-import time
-start = time.perf_counter()
-import json, resource, statistics, sys
-import torch
-from monai.losses import DiceCELoss
-from monai.networks.nets import DynUNet, UNet
-name, threads, steps, patch_size, batch, channels, classes = json.loads(sys.argv[1])
-torch.set_num_threads(threads)
-torch.manual_seed(0)
-if name == "UNet":
-    net = UNet(3, channels, classes, channels=(32, 64, 128, 256), strides=(2, 2, 2), num_res_units=2)
-else:  # with scale and offset, and the bias of transposed convolutions, as nnU-Net and nnunet_4_stages have them
-    net = DynUNet(3, channels, classes, kernel_size=[3] * 4, strides=[1, 2, 2, 2], upsample_kernel_size=[2, 2, 2], filters=[32, 64, 128, 256],
-                  norm_name=("instance", {"affine": True}), trans_bias=True, res_block=False, deep_supervision=False)
-images, labels = torch.randn(batch, channels, *patch_size), torch.randint(0, classes, (batch, 1, *patch_size))
-loss_function = DiceCELoss(to_onehot_y=True, softmax=True)
-optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.99, nesterov=True, weight_decay=3e-5)
-multiply_adds = []
-def count(layer, inputs, output):
-    positions = inputs[0] if isinstance(layer, torch.nn.ConvTranspose3d) else output
-    multiply_adds.append(positions[0, 0].numel() * batch * layer.weight.numel())
-convolutions = [layer for layer in net.modules() if isinstance(layer, (torch.nn.Conv3d, torch.nn.ConvTranspose3d))]
-hooks = [layer.register_forward_hook(count) for layer in convolutions]
-def step():
-    before = time.perf_counter()
-    optimizer.zero_grad()
-    loss = loss_function(net(images), labels)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(net.parameters(), 12)
-    optimizer.step()
-    loss.item()
-    return time.perf_counter() - before
-step()
-first = time.perf_counter() - start
-for hook in hooks:
-    hook.remove()
-seconds = statistics.median(step() for _ in range(steps))
-print(json.dumps({
-    "seconds": seconds, "first_step_seconds": first, "parameters": sum(weight.numel() for weight in net.parameters()),
-    "multiply_adds": sum(multiply_adds), "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-}))
-"""
-
-
 def measure_torch(row: str, case: Case, config: Config) -> dict[str, float]:
-    """Figures of one of MONAI's networks, from a process of the other environment."""
+    """Figures of a row of the other environment, from a process of its own."""
     print(f"running {row} ...", file=sys.stderr, flush=True)
-    network = "UNet" if row == "monai_unet" else "DynUNet"
-    settings = [network, usable_cpus(), config.steps, case.patch_size, case.batch, config.channels, config.classes]
+    network, topology = plan(UNIT if row == NNUNET_V2 else FOUR_STAGES, case.patch_size, config)
+    settings = {
+        "row": row, "threads": usable_cpus(), "steps": config.steps, "patch_size": case.patch_size, "batch": case.batch,
+        "channels": config.channels, "classes": config.classes, "deep_supervision": config.deep_supervision,
+        "strides": topology.strides, "kernel_sizes": topology.kernel_sizes, "features": network.features(topology),
+    }  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if name not in MALLOC} | (MALLOC if row == "dynunet_malloc" else {})
-    command = [config.torch_python, "-W", "ignore", "-c", TORCH, json.dumps(settings)]
+    command = [config.torch_python, "-W", "ignore", str(TORCH_STEP), json.dumps(settings)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     except OSError as error:
@@ -228,12 +193,14 @@ def main(config: Config) -> None:
 
 def chosen(config: Config) -> tuple[list[str], dict[str, Case]]:
     """The rows to run, in order, and the cases as they are written; ConfigError before anything runs."""
-    if config.torch_python and (config.preset != PRESET or config.deep_supervision):
-        raise ConfigError(f"--torch_python: MONAI's networks are trained as --preset={PRESET} does without deep supervision; leave out the other flags.")
+    if config.torch_python and config.preset != PRESET:
+        raise ConfigError(f"--torch_python: those networks are trained as --preset={PRESET} does; leave out the other flags.")
     if config.steps < 1:
         raise ConfigError(f"--steps={config.steps} must be 1 or more.")
     known = [*ROWS, *(TORCH_ROWS if config.torch_python else ())]
     wanted = check_rows(config.rows, known)
+    if config.deep_supervision and set(SHALLOW) & set(wanted):
+        raise ConfigError(f"--deep_supervision: {', '.join(SHALLOW)} have no coarser outputs; leave them out by --rows.")
     cases = {text: Case.parse(text) for text in config.cases.split(",")}
     for case in cases.values():
         for row in (row for row in wanted if row in ROWS):
@@ -254,10 +221,10 @@ def print_case(rows: Sequence[str], text: str, case: Case, config: Config) -> li
             failed.append(row)
         else:
             print_row(row, results[row], results.get(UNIT))
-    for other in ("dynunet", "dynunet_malloc"):
-        if {FOUR_STAGES, other} <= set(results):
-            ratios = [results[FOUR_STAGES][key] / results[other][key] for key in ("seconds", "peak_bytes")]
-            print(f"{FOUR_STAGES} / {other}: {ratios[0]:.3f} of the time of a step, {ratios[1]:.3f} of the peak memory")
+    for own, other in RATIOS:
+        if {own, other} <= set(results):
+            ratios = [results[own][key] / results[other][key] for key in ("seconds", "peak_bytes")]
+            print(f"{own} / {other}: {ratios[0]:.3f} of the time of a step, {ratios[1]:.3f} of the peak memory")
     return failed
 
 
