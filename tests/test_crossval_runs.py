@@ -1,5 +1,6 @@
 """Trainings, folds and transfers as a person runs them, on generated scans."""
 
+import csv
 import fcntl
 import json
 import os
@@ -114,6 +115,21 @@ def test_a_training_that_was_stopped_ends_bit_for_bit_like_the_whole_one(folder)
     whole, parts = (load_network(folder / name / "model.keras").get_weights() for name in ("whole", "parts"))
     for expected, found in zip(whole, parts, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_a_network_that_finds_nothing_starts_again_with_a_tenth_of_the_rate(folder):
+    """Background that counts a million times as much as a structure makes a network of background."""
+    flags = ("--network=nnunet", "--width=4", "--preset=nnunet", "--class_weights=1,1e-6,1e-6", "--learning_rate=0.05", "--epochs=10", "--ema=0.9")
+    done = run(folder, "retrain", *flags, "--steps_per_epoch=10", "--on_collapse=restart", "--workdir=nothing")
+    assert done.stderr.count("The network finds no foreground") == 2 and done.stderr.count("starting again with other start values") == 1
+    with open(folder / "nothing" / "history.csv", encoding="utf-8") as stream:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(stream)]
+    starts = [rate / (1 - epoch / 10) ** 0.9 for epoch, rate in enumerate(rates)]
+    before = sum(start > 0.02 for start in starts)
+    assert 2 <= before <= 8
+    np.testing.assert_allclose(starts, [0.05] * before + [0.005] * (10 - before), rtol=1e-3)
+    assert np.all([np.isfinite(weight).all() for weight in load_network(folder / "nothing" / "model.keras").get_weights()])
 
 
 @pytest.mark.slow
