@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import logging
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `console.load_tensorflow` has it
 
@@ -20,6 +21,9 @@ def command(monkeypatch, tmp_path_factory):
     def call(name, *arguments, **flags):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), *(f"--{key}={value}" for key, value in flags.items())])
         file = name if name.startswith("tools/") else f"{name.replace('.', '/')}.py"
-        runpy.run_path(str(ROOT / file), run_name="__main__")
+        try:
+            runpy.run_path(str(ROOT / file), run_name="__main__")
+        finally:
+            logging.set_verbosity(logging.INFO)  # tools/export has its process say less
 
     return call

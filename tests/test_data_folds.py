@@ -87,7 +87,6 @@ def test_what_a_network_can_not_take_is_refused(config, tmp_path):
 
 
 def test_flags_over_a_plan_file_are_told(config, tmp_path, caplog):
-    caplog.set_level("INFO", logger="absl")
     open_fold(config, NETWORK).save(tmp_path)
     file = str(tmp_path / "plans.json")
     with_flags(config, plan=file, memory_gb=7.0)

@@ -50,7 +50,7 @@ TORCH_ROWS = {
     NNUNET_V2: "nnU-Net v2's own network, loss and update with the stages of nnunet, torch as installed",
 }
 PRESET = "nnunet"
-SHALLOW = ("dynunet", "dynunet_malloc", "monai_unet")  # have no coarser outputs
+SHALLOW = [row for row in TORCH_ROWS if row != NNUNET_V2]  # have no coarser outputs
 RATIOS = ((FOUR_STAGES, "dynunet"), (FOUR_STAGES, "dynunet_malloc"), (UNIT, NNUNET_V2))
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
