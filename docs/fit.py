@@ -14,18 +14,18 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow leaves it off 
 
 import keras
 
-from scnas_keras.data.config import DataConfig
-from scnas_keras.data.folds import open_fold
+from scnas_keras.architectures.build import build_network
+from scnas_keras.architectures.registry import footprint
 from scnas_keras.formats.volumes import read_image, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
-from scnas_keras.networks import build_network
+from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks.heads import at_full_resolution
-from scnas_keras.planning.networks import footprint
-from scnas_keras.training.callbacks import Pace
-from scnas_keras.training.horizon import Horizon
+from scnas_keras.runs.callbacks import Pace
+from scnas_keras.runs.data_config import DataConfig
+from scnas_keras.runs.folds import open_fold
+from scnas_keras.runs.horizon import Horizon
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import DiceCrossEntropyLoss, JaccardLoss
-from scnas_keras.training.metrics import MeanDice
 from scnas_keras.training.schedules import Poly
 
 EPOCHS, STEPS = 2, 10

@@ -26,7 +26,9 @@ def load_tensorflow() -> None:
     Without a GPU it reports a search for CUDA as an error, which has frightened many.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow leaves it off on CPUs without AVX-512: steps take several times as long
+    os.environ.setdefault(
+        "TF_ENABLE_ONEDNN_OPTS", "1"
+    )  # TensorFlow leaves it off on CPUs without AVX-512: steps take several times as long
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _held_stderr():
         import keras

@@ -17,7 +17,7 @@ from absl import flags
 from scnas_keras.console import set_up_logging
 from scnas_keras.errors import ConfigError, UserError
 
-_FLAG_FOLDERS = tuple(pathlib.Path(__file__).resolve().parent.joinpath(*parts) for parts in (("flags",), ("..", "flags")))
+_FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
 
 def option(default: Any, help: str, group: str, choices: Sequence[str] | None = None, of_task: bool = False) -> Any:
@@ -35,8 +35,7 @@ def option(default: Any, help: str, group: str, choices: Sequence[str] | None = 
 
 def tasks() -> dict[str, pathlib.Path]:
     """Task name -> its flagfile."""
-    folder = next((path for path in _FLAG_FOLDERS if path.is_dir()), None)
-    return {path.stem: path for path in sorted(folder.glob("*.cfg"))} if folder else {}
+    return {path.stem: path for path in sorted(_FLAGS.glob("*.cfg"))}
 
 
 def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
@@ -99,8 +98,10 @@ def help_text(config_class: type, doc: str) -> str:
         choices = field.metadata["choices"] or (list(tasks()) if field.name == "task" else None)
         text = field.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "") + default
         lines.append(textwrap.fill(text, 100, initial_indent=f"  --{field.name:22} ", subsequent_indent=" " * 27))
-    lines.append("\n--flagfile=FILE reads flags from a file, one a line; of a flag given twice the later one counts.\n"
-                 "Numbers that aren't given are decided from the data or other flags; --name=auto asks for that, over a flagfile too.")
+    lines.append(
+        "\n--flagfile=FILE reads flags from a file, one a line; of a flag given twice the later one counts.\n"
+        "Numbers that aren't given are decided from the data or other flags; --name=auto asks for that, over a flagfile too."
+    )
     return "\n".join(lines)
 
 
@@ -177,8 +178,10 @@ def _last_value(arguments: Sequence[str], name: str) -> str | None:
 def _task_file(task: str) -> pathlib.Path:
     known = tasks()
     if task not in known:
-        raise ConfigError(f"--task={task}: unknown task. Known tasks: {', '.join(known)}. Use custom for any other folder in "
-                          "the layout of the Medical Segmentation Decathlon.")
+        raise ConfigError(
+            f"--task={task}: unknown task. Known tasks: {', '.join(known)}. Use custom for any other folder in "
+            "the layout of the Medical Segmentation Decathlon."
+        )
     return known[task]
 
 

@@ -20,9 +20,11 @@ def command(monkeypatch, tmp_path_factory):
 
     def call(name, *arguments, **flags):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), *(f"--{key}={value}" for key, value in flags.items())])
-        file = name if name.startswith("tools/") else f"{name.replace('.', '/')}.py"
         try:
-            runpy.run_path(str(ROOT / file), run_name="__main__")
+            if name.startswith("tools/"):
+                runpy.run_path(str(ROOT / name), run_name="__main__")
+            else:
+                runpy.run_module(f"{name}.__main__", run_name="__main__")
         finally:
             logging.set_verbosity(logging.INFO)  # tools/export has its process say less
 

@@ -15,8 +15,9 @@ class MemoryCase:
     opened: int = 0
 
     def __post_init__(self):
-        self.voxels = {int(value): np.argwhere(self.stored_label == value)
-                       for value in np.unique(self.stored_label) if value not in (0, 255)}
+        self.voxels = {
+            int(value): np.argwhere(self.stored_label == value) for value in np.unique(self.stored_label) if value not in (0, 255)
+        }
         self.classes = {value: len(found) for value, found in self.voxels.items()}
         self.shape = self.stored_label.shape
 

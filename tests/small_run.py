@@ -19,17 +19,17 @@ import tensorflow as tf
 from scnas_keras import options, search
 from scnas_keras.console import set_up_logging
 from scnas_keras.errors import UserError
+from scnas_keras.machine.distribution import Cluster, open_cluster
+from scnas_keras.machine.precision import scaled, set_precision
+from scnas_keras.runs.callbacks import FOREVER, History, Pace
+from scnas_keras.runs.checkpoint import CHECKPOINT, Checkpoint, Position
+from scnas_keras.runs.horizon import Horizon
+from scnas_keras.runs.loop import Batches, Loop
+from scnas_keras.search import runner
 from scnas_keras.spaces.operations import OPERATIONS
 from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
-from scnas_keras.supernet import runner
-from scnas_keras.training.callbacks import FOREVER, History, Pace
-from scnas_keras.training.checkpoint import CHECKPOINT, Checkpoint, Position
-from scnas_keras.training.distribution import Cluster, open_cluster
-from scnas_keras.training.horizon import Horizon
 from scnas_keras.training.learner import Learner
-from scnas_keras.training.loop import Batches, Loop
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.precision import scaled, set_precision
 from scnas_keras.training.schedules import Plateau
 
 SMALL = SearchSpace("small", 3, tuple(OPERATIONS), 2, (REDUCTION, ENCODER, EXPANSION, DECODER))
@@ -53,19 +53,26 @@ def items(cluster, first, count):
 
 def small_network():
     keras.utils.set_random_seed(4)
-    return keras.Sequential([keras.Input((4, 4, 4, 1)), keras.layers.Conv3D(3, 3, activation="relu", padding="same"), keras.layers.Conv3D(2, 1)])
+    return keras.Sequential(
+        [keras.Input((4, 4, 4, 1)), keras.layers.Conv3D(3, 3, activation="relu", padding="same"), keras.layers.Conv3D(2, 1)]
+    )
 
 
 class SmallRun:
     """A run of some epochs in a folder; `loop.run()` goes on from the folder's checkpoint."""
 
-    def __init__(self, folder, epochs, cluster=None, callbacks=(), minutes=0.0, horizon=None, digest="digest", optimizer=None, batch_size=BATCH):
+    def __init__(
+        self, folder, epochs, cluster=None, callbacks=(), minutes=0.0, horizon=None, digest="digest", optimizer=None, batch_size=BATCH
+    ):
         self.cluster = cluster = cluster or Cluster(tf.distribute.get_strategy())
         with cluster.strategy.scope():
             self.model = Learner(small_network(), 2)
             self.model.compile(optimizer() if optimizer else keras.optimizers.Adam(0.05), JaccardLoss())
         self.horizon, self.position = horizon or Horizon(epochs), Position()
-        self.history, self.plateau = History(folder / "history.csv" if cluster.chief else None, COLUMNS), Plateau(self.horizon, 0.1, factor=0.5)
+        self.history, self.plateau = (
+            History(folder / "history.csv" if cluster.chief else None, COLUMNS),
+            Plateau(self.horizon, 0.1, factor=0.5),
+        )
         self.horizon.begin()
         parts = {"position": self.position, "horizon": self.horizon, "history": self.history, "plateau": self.plateau}
         self.checkpoint = Checkpoint(folder / CHECKPOINT, self.model, [self.model.optimizer], parts, digest, batch_size, minutes, cluster)
@@ -76,7 +83,9 @@ class SmallRun:
             STEPS,
         )
         pace = Pace(self.horizon, STEPS, self._describe, shown=False)
-        self.loop = Loop(self.model, batches, self.horizon, self.position, self.checkpoint, [*callbacks, pace, self.plateau, self.history], cluster)
+        self.loop = Loop(
+            self.model, batches, self.horizon, self.position, self.checkpoint, [*callbacks, pace, self.plateau, self.history], cluster
+        )
 
     def _describe(self, logs):
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))

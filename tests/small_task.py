@@ -26,10 +26,12 @@ def write_task(folder: Path, num_cases: int = 3, shape=(12, 10, 8), channels=("T
 
 
 def write_json(folder: Path, names, channels=("T1", "T2"), **changes):
-    content = {"name": "Small", "modality": {str(index): name for index, name in enumerate(channels)},
-               "labels": {"0": "background", "1": "left", "2": "right"},
-               "training": [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"}
-                            for name in names]}
+    content = {
+        "name": "Small",
+        "modality": {str(index): name for index, name in enumerate(channels)},
+        "labels": {"0": "background", "1": "left", "2": "right"},
+        "training": [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in names],
+    }
     (folder / "dataset.json").write_text(json.dumps(content | changes))
 
 

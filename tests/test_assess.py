@@ -11,12 +11,12 @@ import pytest
 from test_supernet_search import SMALL
 
 from scnas_keras.assess import AssessConfig
-from scnas_keras.assessment.comparison import Comparison
-from scnas_keras.assessment.finished import load_search
-from scnas_keras.assessment.genotypes import Agreement, agreement, random_genotype
-from scnas_keras.assessment.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text, table
-from scnas_keras.assessment.runner import open_searches
-from scnas_keras.assessment.verdict import Evidence, verdict, verdict_of_runs
+from scnas_keras.assess.comparison import Comparison
+from scnas_keras.assess.finished import load_search
+from scnas_keras.assess.genotypes import Agreement, agreement, random_genotype
+from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text, table
+from scnas_keras.assess.runner import open_searches
+from scnas_keras.assess.verdict import Evidence, verdict, verdict_of_runs
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.options import to_flagfile
 from scnas_keras.retrain import RetrainConfig
@@ -32,9 +32,7 @@ EVIDENCE = Evidence("gumbel_pair", epochs=20, entropy=0.97, sampled=(0.5, 0.52, 
 
 def genotype(*operations, space=SMALL):
     """A genotype whose edges carry these operations, in all kinds, over and over."""
-    cells = {
-        kind: tuple(Edge(*edge, operations[i % len(operations)], 0.5) for i, edge in enumerate(space.edges)) for kind in space.kinds
-    }
+    cells = {kind: tuple(Edge(*edge, operations[i % len(operations)], 0.5) for i, edge in enumerate(space.edges)) for kind in space.kinds}
     return Genotype(space, cells)
 
 
@@ -135,22 +133,35 @@ def test_untrained_weights_do_not_matter_once_networks_were_trained():
     assert verdict(dataclasses.replace(EVIDENCE, sampled=(0.01, 0.02), shared=bad, retrained=AHEAD)).startswith("Better than random")
 
 
-@pytest.mark.parametrize("sampled, told", [
-    ((0.70, 0.71), True),  # 0.51 derived
-    ((0.54, 0.55), False),  # under 0.05
-    ((0.40, 1.00), False),  # within twice their spread
-    ((0.30, 0.31), False),  # a gain
-])
+@pytest.mark.parametrize(
+    "sampled, told",
+    [
+        ((0.70, 0.71), True),  # 0.51 derived
+        ((0.54, 0.55), False),  # under 0.05
+        ((0.40, 1.00), False),  # within twice their spread
+        ((0.30, 0.31), False),  # a gain
+    ],
+)
 def test_a_large_discretisation_gap_is_told(sampled, told):
     assert ("deriving loses" in verdict(dataclasses.replace(EVIDENCE, sampled=sampled))) is told
 
 
-@pytest.mark.parametrize("agreements, part", [
-    ([Agreement(56, 0.5, 0.6, 0.125, 0.25)], "2 searches chose the same operation on 50% of the edges, 12% expected by chance: they find much the same"),
-    ([Agreement(56, 0.25, 0.4, 0.125, 0.25)], "25% of the edges, 12% expected by chance: more than chance, yet the networks differ on most edges"),
-    ([Agreement(56, 0.125, 0.25, 0.125, 0.25)], "each found something of its own"),
-    ([Agreement(56, share, 0.25, 0.125, 0.25) for share in (0.5, 0.125, 0.125)], "The 3 searches .* more than chance in 1 of 3 pairs"),
-], ids=["same", "alike", "chance", "some"])
+@pytest.mark.parametrize(
+    "agreements, part",
+    [
+        (
+            [Agreement(56, 0.5, 0.6, 0.125, 0.25)],
+            "2 searches chose the same operation on 50% of the edges, 12% expected by chance: they find much the same",
+        ),
+        (
+            [Agreement(56, 0.25, 0.4, 0.125, 0.25)],
+            "25% of the edges, 12% expected by chance: more than chance, yet the networks differ on most edges",
+        ),
+        ([Agreement(56, 0.125, 0.25, 0.125, 0.25)], "each found something of its own"),
+        ([Agreement(56, share, 0.25, 0.125, 0.25) for share in (0.5, 0.125, 0.125)], "The 3 searches .* more than chance in 1 of 3 pairs"),
+    ],
+    ids=["same", "alike", "chance", "some"],
+)
 def test_verdict_of_runs(agreements, part):
     assert re.search(part, verdict_of_runs(agreements))
 
@@ -235,13 +246,16 @@ def test_folders_that_cannot_be_assessed_are_told_apart(tmp_path):
         load_search(str(damaged))
 
 
-@pytest.mark.parametrize("flags, message", [
-    ({"workdir": None}, "--workdir=RUN"),
-    ({"random": 1}, "--random=1"),
-    ({"patches": 0}, "--patches=0"),
-    ({"retrain_minutes": -1.0}, "--retrain_minutes=-1"),
-    ({"seed": -1}, "--seed=-1"),
-])
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"workdir": None}, "--workdir=RUN"),
+        ({"random": 1}, "--random=1"),
+        ({"patches": 0}, "--patches=0"),
+        ({"retrain_minutes": -1.0}, "--retrain_minutes=-1"),
+        ({"seed": -1}, "--seed=-1"),
+    ],
+)
 def test_flags_are_checked_before_any_work(flags, message):
     with pytest.raises(ConfigError, match=message):
         open_searches(AssessConfig(**{"workdir": "nowhere"} | flags))

@@ -9,16 +9,15 @@ import pytest
 from small_task import write_json, write_task
 from test_supernet_search import SMALL
 
-from scnas_keras.assess import AssessConfig
-from scnas_keras.assessment import retraining
-from scnas_keras.assessment.finished import load_search
-from scnas_keras.assessment.genotypes import random_genotype
-from scnas_keras.assessment.retraining import train_all, training_config
-from scnas_keras.assessment.runner import run_assessment
+from scnas_keras.assess import AssessConfig, retraining
+from scnas_keras.assess.finished import load_search
+from scnas_keras.assess.genotypes import random_genotype
+from scnas_keras.assess.retraining import train_all, training_config
+from scnas_keras.assess.runner import run_assessment
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.search import SearchConfig
+from scnas_keras.search import runner as search_runner
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.supernet import runner as search_runner
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ import pytest
 import tensorflow as tf
 from test_supernet_search import SMALL, batch, small_supernet
 
-from scnas_keras.assessment.evaluation import SharedWeights, genotype_draw, sampled_draw
-from scnas_keras.assessment.genotypes import random_genotype
+from scnas_keras.assess.evaluation import SharedWeights, genotype_draw, sampled_draw
+from scnas_keras.assess.genotypes import random_genotype
 from scnas_keras.errors import ConfigError
+from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.spaces.space import SCNAS
 from scnas_keras.supernet.derive import derive
 from scnas_keras.supernet.inherit import inherit
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.metrics import MeanDice
 
 PATCHES = [batch(seed) for seed in range(3)]
 

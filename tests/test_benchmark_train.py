@@ -4,8 +4,8 @@ import sys
 import pytest
 from conftest import ROOT
 
-from scnas_keras.assessment.genotypes import random_genotype
-from scnas_keras.planning.networks import footprint
+from scnas_keras.architectures.registry import footprint
+from scnas_keras.assess.genotypes import random_genotype
 from scnas_keras.planning.topology import fixed_topology
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.space import SCNAS

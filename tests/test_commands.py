@@ -10,14 +10,14 @@ import pytest
 from absl import flags
 from small_task import change, write_json, write_task
 
-from scnas_keras.data.folds import open_fold
-from scnas_keras.planning.searched import SupernetNetwork
-from scnas_keras.spaces.space import SCNAS
+from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import parse, tasks, to_flagfile
 from scnas_keras.predict import PredictConfig
 from scnas_keras.retrain import RetrainConfig
+from scnas_keras.runs.folds import open_fold
 from scnas_keras.search import SearchConfig
+from scnas_keras.spaces.space import SCNAS
 
 ROOT = Path(__file__).parents[1]
 
@@ -198,14 +198,23 @@ def search(command, task, tmp_path, capsys):
     """Runs a search that must be refused; returns the message."""
 
     def call(**changes):
-        settings = {"task": "custom", "data_dir": task, "cache_dir": tmp_path / "cache", "workdir": tmp_path / "run",
-                    "num_folds": 3, "processes": 1, "patch_size": "8,8,8", "stem_channels": 4, "epochs": 1} | changes
+        settings = {
+            "task": "custom",
+            "data_dir": task,
+            "cache_dir": tmp_path / "cache",
+            "workdir": tmp_path / "run",
+            "num_folds": 3,
+            "processes": 1,
+            "patch_size": "8,8,8",
+            "stem_channels": 4,
+            "epochs": 1,
+        } | changes
         with pytest.raises(SystemExit) as caught:
             command("scnas_keras.search", **{name: value for name, value in settings.items() if value is not None})
         captured = capsys.readouterr()
         assert caught.value.code == 2 and not captured.out
         assert captured.err.count("error: ") == 1 and "Traceback" not in captured.err
-        return captured.err[captured.err.index("error: "):]
+        return captured.err[captured.err.index("error: ") :]
 
     return call
 

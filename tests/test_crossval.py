@@ -11,27 +11,39 @@ import pytest
 from scipy import stats
 from test_spaces_genotype import uniform_genotype
 
-from scnas_keras.crossval import CrossvalConfig
+from scnas_keras.architectures.names import TRAINABLE
+from scnas_keras.crossval import CrossvalConfig, runner
+from scnas_keras.crossval.published import PUBLISHED
+from scnas_keras.crossval.report import CrossvalReport
+from scnas_keras.crossval.results import FoldResult, NetworkResult, collect
+from scnas_keras.crossval.trainings import NAMES, all_trainings
 from scnas_keras.errors import ConfigError, GenotypeError
-from scnas_keras.evaluation import runner
-from scnas_keras.evaluation.paired import holm, paired_tests
-from scnas_keras.evaluation.published import PUBLISHED
-from scnas_keras.evaluation.report import CrossvalReport
-from scnas_keras.evaluation.results import FoldResult, NetworkResult, collect
-from scnas_keras.evaluation.trainings import NAMES, all_trainings
+from scnas_keras.metrics.paired import holm, paired_tests
 from scnas_keras.options import parse, to_flagfile
-from scnas_keras.planning.names import TRAINABLE
 from scnas_keras.reporting.comparison_figure import comparison_figure
 from scnas_keras.retrain import RetrainConfig
 
-COST = {"parameters": 2e6, "multiply_adds": 3e9, "seconds_per_step": 0.5, "seconds_per_epoch": 25.0, "epochs": 10, "training_peak_bytes": 2**31}
+COST = {
+    "parameters": 2e6,
+    "multiply_adds": 3e9,
+    "seconds_per_step": 0.5,
+    "seconds_per_epoch": 25.0,
+    "epochs": 10,
+    "training_peak_bytes": 2**31,
+}
 
 
 @pytest.fixture
 def config(tmp_path):
     uniform_genotype("conv_3").save(tmp_path / "genotype.json")
-    return CrossvalConfig(task="phantom", networks="genotype,nnunet", genotype=str(tmp_path / "genotype.json"), num_folds=3, epochs=2,
-                          workdir=str(tmp_path / "cv"))
+    return CrossvalConfig(
+        task="phantom",
+        networks="genotype,nnunet",
+        genotype=str(tmp_path / "genotype.json"),
+        num_folds=3,
+        epochs=2,
+        workdir=str(tmp_path / "cv"),
+    )
 
 
 def finish(training, dice, task="phantom", **flags):
@@ -65,18 +77,25 @@ def test_every_network_on_every_fold(config):
 
 
 def test_a_training_is_its_command_line(config):
-    for training in all_trainings(dataclasses.replace(config, networks="genotype,transfer,unet", transfer_from=config.genotype, init="scratch")):
+    for training in all_trainings(
+        dataclasses.replace(config, networks="genotype,transfer,unet", transfer_from=config.genotype, init="scratch")
+    ):
         assert parse(RetrainConfig, ["retrain", *to_flagfile(training.config).splitlines()]) == training.config
 
 
 def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_path):
     for fold in range(3):
         uniform_genotype("max_pool_3").save(tmp_path / f"search_{fold}.json")
-    trainings = all_trainings(dataclasses.replace(config, networks="genotype,transfer", genotype=str(tmp_path / "search_{fold}.json"),
-                                                  transfer_from=config.genotype, width="68"))
+    trainings = all_trainings(
+        dataclasses.replace(
+            config, networks="genotype,transfer", genotype=str(tmp_path / "search_{fold}.json"), transfer_from=config.genotype, width="68"
+        )
+    )
     own = [t.config for t in trainings if t.name == "genotype"]
     other = [t.config for t in trainings if t.name == "transfer"]
-    assert [c.genotype for c in own] == [str(tmp_path / f"search_{fold}.json") for fold in range(3)] and {c.transfer_from for c in own} == {None}
+    assert [c.genotype for c in own] == [str(tmp_path / f"search_{fold}.json") for fold in range(3)] and {c.transfer_from for c in own} == {
+        None
+    }
     assert {(c.network, c.genotype, c.transfer_from, c.width) for c in other} == {("genotype", None, config.genotype, "68")}
 
 
@@ -136,7 +155,9 @@ def test_results_of_another_training_are_refused(config, flags, task, message):
 
 def test_results_from_another_machine_are_taken(config):
     trainings = all_trainings(config)
-    finish(trainings[0], {"a": (0.5, 0.5)}, data_dir="/elsewhere", cache_dir="/scratch", workdir="/elsewhere/cv", genotype="/elsewhere/g.json")
+    finish(
+        trainings[0], {"a": (0.5, 0.5)}, data_dir="/elsewhere", cache_dir="/scratch", workdir="/elsewhere/cv", genotype="/elsewhere/g.json"
+    )
     assert collect(trainings)[0][0].folds[0].fold == 0
 
 
@@ -173,22 +194,26 @@ def test_a_damaged_result_is_named(config):
         collect([training])
 
 
+def dice_of(*networks):
+    return {network.name: network.dice for network in networks if network.folds}
+
+
 def test_wilcoxon_over_cases_and_over_patients():
     one, other = network("one", (0.8, 0.82), 5), network("other", (0.75, 0.83), 5, seed=1)
-    (test,) = paired_tests([one, other], {})
+    (test,) = paired_tests(dice_of(one, other), {})
     pairs = [(statistics.fmean(one.dice[case].values()), statistics.fmean(other.dice[case].values())) for case in one.dice]
     assert test.probability == test.corrected == pytest.approx(stats.wilcoxon(*zip(*pairs)).pvalue)
     assert test.units == 10 and test.better == sum(a > b for a, b in pairs) == 10 - test.worse
     assert test.difference == pytest.approx(statistics.fmean(a - b for a, b in pairs))
-    (test,) = paired_tests([one, other], {case: case[:6] for case in one.dice})  # a fold is a patient
+    (test,) = paired_tests(dice_of(one, other), {case: case[:6] for case in one.dice})  # a fold is a patient
     assert test.units == 2 and test.difference == pytest.approx(statistics.fmean(a - b for a, b in pairs))
 
 
 def test_equal_networks_and_networks_without_common_cases():
-    (same,) = paired_tests([network("a", (0.8,)), network("b", (0.8,))], {})
+    (same,) = paired_tests(dice_of(network("a", (0.8,)), network("b", (0.8,))), {})
     assert (same.difference, same.probability, same.better, same.worse) == (0, 1, 0, 0) and not same.differs
     apart = NetworkResult("c", (FoldResult(1, {"elsewhere": {"core": 0.5}}, COST),))
-    (none,) = paired_tests([network("a", (0.8,)), apart], {})
+    (none,) = paired_tests(dice_of(network("a", (0.8,)), apart), {})
     assert (none.units, none.probability) == (0, 1)
 
 
@@ -200,7 +225,7 @@ def test_holm_by_hand():
 
 def report(task="phantom", classes=("core", "shell"), networks=None, unit="case"):
     networks = networks or (network("genotype", (0.8, 0.9)), network("nnunet", (0.7,), seed=1))
-    return CrossvalReport(task, 5, classes, networks, tuple(paired_tests(networks, {})), unit)
+    return CrossvalReport(task, 5, classes, networks, tuple(paired_tests(dice_of(*networks), {})), unit)
 
 
 def test_the_table_says_what_was_found():

@@ -19,14 +19,14 @@ from small_task import change, write_json, write_task
 from test_networks_derived import random_genotype
 from test_spaces_genotype import uniform_genotype
 
-from scnas_keras.data.config import DataConfig
-from scnas_keras.data.folds import open_fold
-from scnas_keras.data.tasks import load_label
+from scnas_keras.architectures.registry import footprint
 from scnas_keras.inference.model_folder import load_network
 from scnas_keras.networks.divisors import divisors
-from scnas_keras.planning.networks import footprint
-from scnas_keras.training.run_folder import RunFolder
-from scnas_keras.training.validation import validate
+from scnas_keras.retrain.validation import validate
+from scnas_keras.runs.data_config import DataConfig
+from scnas_keras.runs.folds import open_fold
+from scnas_keras.runs.run_folder import RunFolder
+from scnas_keras.tasks.loading import load_label
 
 REPOSITORY = Path(__file__).parents[1]
 SMALL = ("--task=phantom", "--num_phantoms=5", "--num_folds=5", "--patch_size=16,16,16", "--batch_size=1", "--steps_per_epoch=2",
@@ -74,7 +74,15 @@ def wait_until_free(lock):
     raise AssertionError("the training goes on without its parent")
 
 
-CROSSVAL = ("--networks=nnunet,u_resnet", "--baseline_width=4", "--epochs=3", "--steps_per_epoch=30", "--preset=nnunet", "--workdir=cv", "--folds=0")
+CROSSVAL = (
+    "--networks=nnunet,u_resnet",
+    "--baseline_width=4",
+    "--epochs=3",
+    "--steps_per_epoch=30",
+    "--preset=nnunet",
+    "--workdir=cv",
+    "--folds=0",
+)
 
 
 @pytest.mark.slow
@@ -120,7 +128,15 @@ def test_a_training_that_was_stopped_ends_bit_for_bit_like_the_whole_one(folder)
 @pytest.mark.slow
 def test_a_network_that_finds_nothing_starts_again_with_a_tenth_of_the_rate(folder):
     """Background that counts a million times as much as a structure makes a network of background."""
-    flags = ("--network=nnunet", "--width=4", "--preset=nnunet", "--class_weights=1,1e-6,1e-6", "--learning_rate=0.05", "--epochs=10", "--ema=0.9")
+    flags = (
+        "--network=nnunet",
+        "--width=4",
+        "--preset=nnunet",
+        "--class_weights=1,1e-6,1e-6",
+        "--learning_rate=0.05",
+        "--epochs=10",
+        "--ema=0.9",
+    )
     done = run(folder, "retrain", *flags, "--steps_per_epoch=10", "--on_collapse=restart", "--workdir=nothing")
     assert done.stderr.count("The network finds no foreground") == 2 and done.stderr.count("starting again with other start values") == 1
     with open(folder / "nothing" / "history.csv", encoding="utf-8") as stream:
@@ -196,8 +212,11 @@ def test_slices_train_segment_and_export(folder):
     assert "mean" in done.stdout
     network = load_network(folder / "slices" / "model.keras")
     assert len(network.input_shape) == 4 and divisors(network) == (4, 4)
-    exported = subprocess.run([sys.executable, REPOSITORY / "tools" / "export", "--model=slices/model.keras", "--output=served"],
-                              **{name: value for name, value in words(folder, "x").items() if name != "args"}, capture_output=True)
+    exported = subprocess.run(
+        [sys.executable, REPOSITORY / "tools" / "export", "--model=slices/model.keras", "--output=served"],
+        **{name: value for name, value in words(folder, "x").items() if name != "args"},
+        capture_output=True,
+    )
     assert exported.returncode == 0, exported.stderr[-2000:]
     image = np.random.default_rng(0).normal(size=(1, 10, 21, 2)).astype(np.float32)  # padded to 12 x 24, and cut again
     served = tf.saved_model.load(folder / "served")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from small_task import write_task
 
-from scnas_keras.data.config import DataConfig
-from scnas_keras.data.folds import open_fold
+from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.planning.searched import SupernetNetwork
+from scnas_keras.runs.data_config import DataConfig
+from scnas_keras.runs.folds import open_fold
 from scnas_keras.spaces.space import SCNAS
 
 NETWORK = SupernetNetwork(SCNAS, 16)
@@ -65,7 +65,10 @@ def test_a_saved_plan_and_splits_give_the_same_fold_again(config, tmp_path):
 def test_an_edited_plan_is_followed(config, tmp_path):
     open_fold(config, NETWORK).save(tmp_path)
     content = json.loads((tmp_path / "plans.json").read_text())
-    content["configurations"]["3d_fullres"] |= {"spacing": [5.0, 1.0, 1.0], "normalization_schemes": ["NoNormalization", "ZScoreNormalization"]}
+    content["configurations"]["3d_fullres"] |= {
+        "spacing": [5.0, 1.0, 1.0],
+        "normalization_schemes": ["NoNormalization", "ZScoreNormalization"],
+    }
     (tmp_path / "plans.json").write_text(json.dumps(content))
     fold = with_flags(config, plan=str(tmp_path / "plans.json"))
     assert fold.cases["case_0"].shape == (3, 18, 22)
@@ -80,7 +83,12 @@ def test_what_a_network_can_not_take_is_refused(config, tmp_path):
         with pytest.raises(ConfigError, match=advice):
             with_flags(config, patch_size=patch)
     content = json.loads((tmp_path / "plans.json").read_text())
-    content["configurations"]["3d_fullres"] |= {"patch_size": [6, 24, 24], "strides": [[1, 1, 1]], "kernel_sizes": [[3, 3, 3]], "features_per_stage": [8]}
+    content["configurations"]["3d_fullres"] |= {
+        "patch_size": [6, 24, 24],
+        "strides": [[1, 1, 1]],
+        "kernel_sizes": [[3, 3, 3]],
+        "features_per_stage": [8],
+    }
     (tmp_path / "plans.json").write_text(json.dumps(content))
     with pytest.raises(ConfigError, match=r"patch_size \[6, 24, 24\] doesn't suit a supernet network; make it \[8, 24, 24\]"):
         with_flags(config, plan=str(tmp_path / "plans.json"))
@@ -128,7 +136,9 @@ def test_a_runs_digest_changes_with_all_that_a_fold_depends_on(config, tmp_path)
     assert len(set(digests)) == len(changes) and with_flags(config).digest == digests[0]
 
 
-@pytest.mark.parametrize("flags", [{"memory_gb": 0.0}, {"memory_gb": float("inf")}, {"spacing": (1.0, 0.0, 1.0)}, {"mirror_axes": "w"}, {"group_pattern": "("}])
+@pytest.mark.parametrize(
+    "flags", [{"memory_gb": 0.0}, {"memory_gb": float("inf")}, {"spacing": (1.0, 0.0, 1.0)}, {"mirror_axes": "w"}, {"group_pattern": "("}]
+)
 def test_bad_flags_are_refused_before_a_scan_is_prepared(config, tmp_path, flags):
     with pytest.raises(ConfigError, match=f"--{next(iter(flags))}|spacing"):
         with_flags(config, **flags)

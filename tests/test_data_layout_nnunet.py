@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from small_task import REAL_DATA, save, write_task
 
-from scnas_keras.data.tasks import find_task, load_label, load_task
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image
+from scnas_keras.tasks.loading import find_task, load_label, load_task
 
 
 def write_nnunet(folder, names=("b", "a"), channels=("T1", "T2"), ending=".nii.gz", tests=(), **changes):
@@ -21,8 +21,12 @@ def write_nnunet(folder, names=("b", "a"), channels=("T1", "T2"), ending=".nii.g
             save(folder / place / f"{name}_{channel:04d}{ending}", np.full((4, 4, 4), 10 * index + channel, np.float32))
         if name not in tests:
             save(folder / "labelsTr" / f"{name}{ending}", np.eye(4, dtype=np.uint8)[None].repeat(4, 0))
-    content = {"channel_names": {str(index): name for index, name in enumerate(channels)},
-               "labels": {"background": 0, "left": 1}, "numTraining": len(names), "file_ending": ending} | changes
+    content = {
+        "channel_names": {str(index): name for index, name in enumerate(channels)},
+        "labels": {"background": 0, "left": 1},
+        "numTraining": len(names),
+        "file_ending": ending,
+    } | changes
     (folder / "dataset.json").write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
     return folder
 
@@ -49,8 +53,9 @@ def test_names_that_hold_numbers_themselves(tmp_path):
 
 def test_files_may_be_listed_with_variables(tmp_path, monkeypatch):
     write_nnunet(tmp_path / "elsewhere")
-    listed = {"one": {"images": ["$SCANS/imagesTr/a_0000.nii.gz", "${SCANS}/imagesTr/a_0001.nii.gz"],
-                      "label": "../elsewhere/labelsTr/a.nii.gz"}}
+    listed = {
+        "one": {"images": ["$SCANS/imagesTr/a_0000.nii.gz", "${SCANS}/imagesTr/a_0001.nii.gz"], "label": "../elsewhere/labelsTr/a.nii.gz"}
+    }
     folder = tmp_path / "task"
     folder.mkdir()
     shutil.copy(tmp_path / "elsewhere" / "dataset.json", folder)
@@ -60,7 +65,7 @@ def test_files_may_be_listed_with_variables(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"2 of the files.*\$SCANS.*Set the environment variables"):
         load_task(folder)
     monkeypatch.setenv("SCANS", str(tmp_path / "elsewhere"))
-    case, = load_task(folder).cases
+    (case,) = load_task(folder).cases
     assert case.name == "one" and [path.name for path in case.files] == ["a_0000.nii.gz", "a_0001.nii.gz", "a.nii.gz"]
     for broken in ({}, [], {"one": {"images": "a", "label": "b"}}, {"one": {"images": ["a"]}}, {"one": "a"}):
         (folder / "dataset.json").write_text(json.dumps(content | {"dataset": broken}))
@@ -81,15 +86,20 @@ def remove(name):
 
 
 FAULTS = {
-    "no number": (lambda folder: (remove("imagesTr/a_0001.nii.gz")(folder), remove("imagesTr/b_0001.nii.gz")(folder),
-                                  rename(folder, "_0000", "")),
-                  r"2 of the image files have no number.*: a\.nii\.gz, b\.nii\.gz.*a\.nii\.gz should be called a_0000\.nii\.gz"),
+    "no number": (
+        lambda folder: (remove("imagesTr/a_0001.nii.gz")(folder), remove("imagesTr/b_0001.nii.gz")(folder), rename(folder, "_0000", "")),
+        r"2 of the image files have no number.*: a\.nii\.gz, b\.nii\.gz.*a\.nii\.gz should be called a_0000\.nii\.gz",
+    ),
     "missing channel": (remove("imagesTr/a_0001.nii.gz"), r"case a has no channel 0001 \(T2\), expected a_0001\.nii\.gz"),
-    "channel too many": (lambda folder: shutil.copy(folder / "imagesTr/a_0000.nii.gz", folder / "imagesTr/a_0002.nii.gz"),
-                         r"a_0002\.nii\.gz is a channel that dataset\.json doesn't name"),
+    "channel too many": (
+        lambda folder: shutil.copy(folder / "imagesTr/a_0000.nii.gz", folder / "imagesTr/a_0002.nii.gz"),
+        r"a_0002\.nii\.gz is a channel that dataset\.json doesn't name",
+    ),
     "no label": (remove("labelsTr/b.nii.gz"), r"1 images without a label \(b; expected labelsTr/b\.nii\.gz\)"),
-    "no image": (lambda folder: shutil.copy(folder / "labelsTr/a.nii.gz", folder / "labelsTr/c.nii.gz"),
-                 r"1 labels without an image \(c; expected imagesTr/c_0000\.nii\.gz\)"),
+    "no image": (
+        lambda folder: shutil.copy(folder / "labelsTr/a.nii.gz", folder / "labelsTr/c.nii.gz"),
+        r"1 labels without an image \(c; expected imagesTr/c_0000\.nii\.gz\)",
+    ),
     "no folder": (lambda folder: shutil.rmtree(folder / "labelsTr"), "labelsTr: no file ends in .nii.gz.*no such folder"),
     "other ending": (lambda folder: rename(folder, "nii.gz", "nrrd"), r"imagesTr: no file ends in \.nii\.gz.*a_0000\.nrrd"),
 }
@@ -112,7 +122,7 @@ def test_of_many_names_five_are_given(tmp_path):
         load_task(folder)
 
 
-@pytest.mark.parametrize("ending, message", [(".xyz", "must be one of .nii.gz.*found \".xyz\""), (3, "must be one of")])
+@pytest.mark.parametrize("ending, message", [(".xyz", 'must be one of .nii.gz.*found ".xyz"'), (3, "must be one of")])
 def test_an_unknown_file_ending_is_refused(tmp_path, ending, message):
     write_nnunet(tmp_path, file_ending=ending)
     with pytest.raises(DataError, match=message):
@@ -123,9 +133,17 @@ def test_one_colour_picture_holds_all_channels(tmp_path):
     for place, array in (("imagesTr/a_0000.png", np.zeros((4, 6, 3), np.uint8)), ("labelsTr/a.png", np.eye(4, 6, dtype=np.uint8))):
         (tmp_path / place).parent.mkdir()
         Image.fromarray(array).save(tmp_path / place)
-    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "R", "1": "G", "2": "B"}, "file_ending": ".png",
-                                                       "labels": {"background": 0, "cell": 1}, "numTraining": 1}))
-    case, = load_task(tmp_path).cases
+    (tmp_path / "dataset.json").write_text(
+        json.dumps(
+            {
+                "channel_names": {"0": "R", "1": "G", "2": "B"},
+                "file_ending": ".png",
+                "labels": {"background": 0, "cell": 1},
+                "numTraining": 1,
+            }
+        )
+    )
+    (case,) = load_task(tmp_path).cases
     assert read_image(case.images).array.shape == (6, 4, 1, 3)
 
 
@@ -137,8 +155,16 @@ def test_real_scans_in_both_layouts_are_the_same_task(tmp_path):
     for case in source.cases[:3]:
         (tmp_path / "imagesTr" / f"{case.name}_0000.nii.gz").symlink_to(case.images[0].resolve())
         (tmp_path / "labelsTr" / f"{case.name}.nii.gz").symlink_to(case.label.resolve())
-    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "MRI"}, "file_ending": ".nii.gz", "numTraining": 3,
-                                                       "labels": {name: value for value, name in source.labels.items()}}))
+    (tmp_path / "dataset.json").write_text(
+        json.dumps(
+            {
+                "channel_names": {"0": "MRI"},
+                "file_ending": ".nii.gz",
+                "numTraining": 3,
+                "labels": {name: value for value, name in source.labels.items()},
+            }
+        )
+    )
     task = load_task(tmp_path)
     assert task.labels == source.labels and task.channel_names == source.channel_names
     for case, original in zip(task.cases, source.cases):
@@ -155,8 +181,9 @@ def test_the_small_task_is_the_same_in_both_layouts(tmp_path):
         for channel in range(2):
             save(folder / "imagesTr" / f"{case.name}_{channel:04d}.nii.gz", array[..., channel])
         save(folder / "labelsTr" / f"{case.name}.nii.gz", load_label(task, case))
-    (folder / "dataset.json").write_text(json.dumps({"channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".nii.gz",
-                                                     "labels": {"background": 0, "left": 1, "right": 2}}))
+    (folder / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".nii.gz", "labels": {"background": 0, "left": 1, "right": 2}})
+    )
     other = load_task(folder)
     assert other.labels == task.labels and other.channel_names == task.channel_names
     for case, twin in zip(task.cases, other.cases):

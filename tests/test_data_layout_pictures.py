@@ -8,9 +8,9 @@ from absl import logging
 from PIL import Image
 from small_task import REAL_DATA, save
 
-from scnas_keras.data.tasks import find_task, load_label, load_task
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image
+from scnas_keras.tasks.loading import find_task, load_label, load_task
 
 RANDOM = np.random.default_rng(0)
 
@@ -19,8 +19,10 @@ def write_pictures(folder, values=((0, 255),), masks="masks", suffix="", colours
     """One picture for each tuple of values, which all occur in its mask."""
     for index, chosen in enumerate(values):
         mask = np.resize(np.array(chosen, kind), (6, 8))
-        for place, array in ((f"images/{index}.png", RANDOM.integers(0, 256, (6, 8, *colours), np.uint8)),
-                             (f"{masks}/{index}{suffix}.png", mask)):
+        for place, array in (
+            (f"images/{index}.png", RANDOM.integers(0, 256, (6, 8, *colours), np.uint8)),
+            (f"{masks}/{index}{suffix}.png", mask),
+        ):
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(array).save(folder / place)
     return folder
@@ -66,8 +68,11 @@ def test_values_that_make_no_classes_are_refused_with_a_remedy(tmp_path, values,
 
 def test_a_dataset_json_gives_names(tmp_path):
     folder = write_pictures(tmp_path, [(0, 1, 3)])
-    content = {"name": "Cells", "channel_names": {"0": "R", "1": "G", "2": "B"},
-               "labels": {"background": 0, "cell": 1, "border": 2, "dirt": 3}}
+    content = {
+        "name": "Cells",
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, "cell": 1, "border": 2, "dirt": 3},
+    }
     (folder / "dataset.json").write_text(json.dumps(content))
     task = load_task(folder)
     assert (task.name, task.channel_names) == ("Cells", ("R", "G", "B"))
@@ -94,8 +99,11 @@ def test_images_and_masks_need_each_other(tmp_path):
     for index in range(7):
         (folder / "masks" / f"{index}.png").unlink()
     (folder / "masks" / "x.png").write_bytes((folder / "masks" / "8.png").read_bytes())
-    with pytest.raises(DataError, match=r"7 images without a mask in masks/ \(0, 1, 2, 3, 4 and 2 more\) and "
-                                        r"1 masks without an image in images/ \(x\)"):
+    with pytest.raises(
+        DataError,
+        match=r"7 images without a mask in masks/ \(0, 1, 2, 3, 4 and 2 more\) and "
+        r"1 masks without an image in images/ \(x\)",
+    ):
         load_task(folder)
 
 

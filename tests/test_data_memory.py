@@ -3,7 +3,7 @@ import os
 import psutil
 import pytest
 
-from scnas_keras.data.memory import available_memory, usable_cpus
+from scnas_keras.machine.memory import available_memory, usable_cpus
 
 GB = 10**9
 
@@ -52,15 +52,18 @@ def test_version_2_limits_the_groups_inside_it(machine):
 
 def test_pages_that_can_be_dropped_are_not_used_up(machine):
     root, measure = machine
-    write(root / "job", memory__max=10 * GB, memory__current=9 * GB,
-          memory__stat=f"anon {2 * GB}\ninactive_file {6 * GB}")
+    write(root / "job", memory__max=10 * GB, memory__current=9 * GB, memory__stat=f"anon {2 * GB}\ninactive_file {6 * GB}")
     assert measure("0::/job\n") == (7, 16)
 
 
 def test_version_1_has_its_own_names(machine):
     root, measure = machine
-    write(root / "memory" / "docker" / "abc", memory__limit_in_bytes=8 * GB, memory__usage_in_bytes=5 * GB,
-          memory__stat=f"inactive_file 7\ntotal_inactive_file {GB}")
+    write(
+        root / "memory" / "docker" / "abc",
+        memory__limit_in_bytes=8 * GB,
+        memory__usage_in_bytes=5 * GB,
+        memory__stat=f"inactive_file 7\ntotal_inactive_file {GB}",
+    )
     write(root / "memory", memory__limit_in_bytes=9223372036854771712, memory__usage_in_bytes=5 * GB)
     write(root / "cpu,cpuacct" / "docker" / "abc", **{"cpu__cfs_quota_us": 300000, "cpu__cfs_period_us": 100000})
     write(root / "cpu,cpuacct", **{"cpu__cfs_quota_us": -1, "cpu__cfs_period_us": 100000})

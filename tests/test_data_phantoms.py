@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 from small_task import write_task
 
-from scnas_keras.data.phantoms import make_phantom, write_phantoms
-from scnas_keras.data.tasks import load_task
-from scnas_keras.verification.checks import verify_voxels
-from scnas_keras.verification.headers import verify_headers
-from scnas_keras.formats.volumes import read_image, read_label
+from scnas_keras.checks.headers import verify_headers
+from scnas_keras.checks.preparation import verify_voxels
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.volumes import read_image, read_label
+from scnas_keras.tasks.loading import load_task
+from scnas_keras.tasks.phantoms import make_phantom, write_phantoms
 
 
 def contents(folder):
@@ -74,6 +74,7 @@ def test_no_intensity_window_finds_a_class(channel):
         counts = {value: np.histogram(values[phantom.label == value], limits)[0] for value in scores}
         total = np.histogram(values[values > 0], limits)[0]
         for value, hits in counts.items():
-            scores[value].append(max(2 * hits[low:high].sum() / (total[low:high].sum() + hits.sum())
-                                     for low in range(25) for high in range(low + 1, 26)))
+            scores[value].append(
+                max(2 * hits[low:high].sum() / (total[low:high].sum() + hits.sum()) for low in range(25) for high in range(low + 1, 26))
+            )
     assert max(map(np.mean, scores.values())) < 0.6

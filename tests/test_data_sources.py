@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from scnas_keras.data.cases import Case
-from scnas_keras.data.sources import source_digest
+from scnas_keras.tasks.cases import Case
+from scnas_keras.tasks.sources import source_digest
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from small_task import REAL_DATA
 
-from scnas_keras.data.patients import group_by_patient, guess_pattern
-from scnas_keras.data.split_files import FoldNames, read_splits, write_splits
-from scnas_keras.data.splits import find_folds, make_splits, split_fold
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.tasks.patients import group_by_patient, guess_pattern
+from scnas_keras.tasks.split_files import FoldNames, read_splits, write_splits
+from scnas_keras.tasks.splits import find_folds, make_splits, split_fold
 
 SIZES = [(cases, folds) for cases in (4, 5, 7, 23, 208) for folds in (2, 3, 4, 5) if folds <= cases]
 GOLDEN = (("a", "b", "f", "g", "h"), ("d",), ("c", "e"))

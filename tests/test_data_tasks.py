@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from small_task import REAL_DATA, save, write_json, write_task
 
-from scnas_keras.data.tasks import DATA_DIR_VARIABLE, find_task, load_task
 from scnas_keras.errors import DataError
+from scnas_keras.tasks.loading import DATA_DIR_VARIABLE, find_task, load_task
 
 
 def edit_json(folder, **changes):
@@ -35,8 +35,13 @@ def test_nnunet_spelling_means_the_same(tmp_path):
     assert load_task(tmp_path) == expected
 
 
-@pytest.mark.parametrize("listed", [["./imagesTs/b.nii.gz", "./imagesTs/a.nii.gz", "./imagesTs/._a.nii.gz"],
-                                    [{"image": "./imagesTs/b.nii.gz"}, {"image": "imagesTs/a.nii.gz"}, "imagesTs/gone.nii.gz"]])
+@pytest.mark.parametrize(
+    "listed",
+    [
+        ["./imagesTs/b.nii.gz", "./imagesTs/a.nii.gz", "./imagesTs/._a.nii.gz"],
+        [{"image": "./imagesTs/b.nii.gz"}, {"image": "imagesTs/a.nii.gz"}, "imagesTs/gone.nii.gz"],
+    ],
+)
 def test_test_images_that_are_there_have_no_label(tmp_path, listed):
     write_task(tmp_path)
     for name in ("a", "b"):
@@ -44,7 +49,8 @@ def test_test_images_that_are_there_have_no_label(tmp_path, listed):
     edit_json(tmp_path, test=listed)
     tests = load_task(tmp_path).test_cases
     assert [(case.name, case.label, case.files) for case in tests] == [
-        (name, None, (tmp_path / "imagesTs" / f"{name}.nii.gz",)) for name in ("a", "b")]
+        (name, None, (tmp_path / "imagesTs" / f"{name}.nii.gz",)) for name in ("a", "b")
+    ]
 
 
 def test_other_formats_and_one_file_a_channel_may_be_listed(tmp_path):
@@ -52,16 +58,26 @@ def test_other_formats_and_one_file_a_channel_may_be_listed(tmp_path):
     for name in ("x_0000.nrrd", "x_0001.nrrd", "x.mha"):
         (tmp_path / name).write_text("")
     edit_json(tmp_path, training=[{"image": "x.nrrd", "label": "x.mha"}])
-    case, = load_task(tmp_path).cases
+    (case,) = load_task(tmp_path).cases
     assert (case.name, case.images, case.label) == ("x", (tmp_path / "x_0000.nrrd", tmp_path / "x_0001.nrrd"), tmp_path / "x.mha")
 
 
 # What is painted last wins, so the smaller regions come after the ones around them.
 REGION_CASES = [
-    ({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}, [1, 2, 3],
-     {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)}, {0: "background", 1: "whole", 2: "core", 3: "enhancing"}, 4),
-    ({"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}, [1, 3, 2],
-     {"kidney": (1, 2, 3), "masses": (3, 2), "tumor": (2,)}, {0: "background", 1: "kidney", 2: "tumor", 3: "masses"}, None),
+    (
+        {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4},
+        [1, 2, 3],
+        {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)},
+        {0: "background", 1: "whole", 2: "core", 3: "enhancing"},
+        4,
+    ),
+    (
+        {"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2},
+        [1, 3, 2],
+        {"kidney": (1, 2, 3), "masses": (3, 2), "tumor": (2,)},
+        {0: "background", 1: "kidney", 2: "tumor", 3: "masses"},
+        None,
+    ),
     ({"air": [0], "both": [1, 2]}, [2], {"both": (2, 1)}, {0: "air", 1: "1", 2: "both"}, None),
 ]
 
@@ -84,8 +100,10 @@ def test_an_order_of_regions_that_does_not_fit_is_refused(tmp_path, order):
         load_task(tmp_path)
 
 
-@pytest.mark.parametrize("labels", [{"background": 0, "ignore": 1, "left": 2}, {"background": 0, "left": 1, "ignore": 3},
-                                    {"0": "background", "1": "ignore", "2": "left"}])
+@pytest.mark.parametrize(
+    "labels",
+    [{"background": 0, "ignore": 1, "left": 2}, {"background": 0, "left": 1, "ignore": 3}, {"0": "background", "1": "ignore", "2": "left"}],
+)
 def test_the_ignore_label_is_the_highest(tmp_path, labels):
     write_task(tmp_path, num_cases=1)
     edit_json(tmp_path, labels=labels)
@@ -93,8 +111,7 @@ def test_the_ignore_label_is_the_highest(tmp_path, labels):
         load_task(tmp_path)
     edit_json(tmp_path, labels={"background": 0, "left": 1, "ignore": 2})
     task = load_task(tmp_path)
-    assert (task.labels, task.ignore_label, task.num_classes, task.declared_values) == (
-        {0: "background", 1: "left"}, 2, 2, (0, 1, 2))
+    assert (task.labels, task.ignore_label, task.num_classes, task.declared_values) == ({0: "background", 1: "left"}, 2, 2, (0, 1, 2))
 
 
 def test_macos_companions_are_ignored(tmp_path):
@@ -103,23 +120,28 @@ def test_macos_companions_are_ignored(tmp_path):
     assert [case.name for case in load_task(tmp_path).cases] == ["case_0"]
 
 
-BROKEN_JSON = [("no dataset.json", None, "not found.*imagesTr"),
-               ("broken JSON", '{"name": "x",\n  "labels": }', "line 2, column 13"),
-               ("not an object", "[]", "object"),
-               ("not UTF-8", b"\xff\xfe\x00", "UTF-8")]
-BROKEN_CONTENT = [({"labels": {"1": "tumour"}}, "labels"),
-                  ({"labels": {"0": "background", "2": "tumour"}}, "gap"),
-                  ({"labels": {"0": "background", "edema": "1"}}, "gap"),
-                  ({"labels": {"background": 0, "whole": [1, 2]}}, "regions_class_order"),
-                  ({"labels": ["background", "left"]}, "gap"),
-                  ({"modality": {"1": "MRI"}}, "modality"),
-                  ({"modality": "MRI"}, "modality"),
-                  ({"test": None}, '"test" must list image files'), ({"test": [{"label": "a"}]}, '"test" must list image files'),
-                  ({"training": []}, "no labelled case"),
-                  ({"training": {}}, "no labelled case"),
-                  ({"training": ["a.nii.gz"]}, "must name an image and a label"),
-                  ({"training": [{"image": "a.nii.gz", "label": "b.nii.gz"}] * 2}, "more than once: b"),
-                  ({"training": [{"image": "imagesTr/gone.nii.gz", "label": "labelsTr/case_0.nii.gz"}]}, "gone.nii.gz")]
+BROKEN_JSON = [
+    ("no dataset.json", None, "not found.*imagesTr"),
+    ("broken JSON", '{"name": "x",\n  "labels": }', "line 2, column 13"),
+    ("not an object", "[]", "object"),
+    ("not UTF-8", b"\xff\xfe\x00", "UTF-8"),
+]
+BROKEN_CONTENT = [
+    ({"labels": {"1": "tumour"}}, "labels"),
+    ({"labels": {"0": "background", "2": "tumour"}}, "gap"),
+    ({"labels": {"0": "background", "edema": "1"}}, "gap"),
+    ({"labels": {"background": 0, "whole": [1, 2]}}, "regions_class_order"),
+    ({"labels": ["background", "left"]}, "gap"),
+    ({"modality": {"1": "MRI"}}, "modality"),
+    ({"modality": "MRI"}, "modality"),
+    ({"test": None}, '"test" must list image files'),
+    ({"test": [{"label": "a"}]}, '"test" must list image files'),
+    ({"training": []}, "no labelled case"),
+    ({"training": {}}, "no labelled case"),
+    ({"training": ["a.nii.gz"]}, "must name an image and a label"),
+    ({"training": [{"image": "a.nii.gz", "label": "b.nii.gz"}] * 2}, "more than once: b"),
+    ({"training": [{"image": "imagesTr/gone.nii.gz", "label": "labelsTr/case_0.nii.gz"}]}, "gone.nii.gz"),
+]
 
 
 @pytest.mark.parametrize("text, message", [row[1:] for row in BROKEN_JSON], ids=[row[0] for row in BROKEN_JSON])
@@ -162,10 +184,18 @@ def decathlon(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("hint, folder", [("brain", "Task01_BrainTumour"), ("Heart", "Task02_Heart"),
-                                          ("HIPPOCAMPUS", "Task04_Hippocampus"), ("prostate", "MyProstates"),
-                                          ("Task02_Heart", "Task02_Heart"), ("vessel", "Task008_Liver"),
-                                          ("liver", "Task008_Liver")])
+@pytest.mark.parametrize(
+    "hint, folder",
+    [
+        ("brain", "Task01_BrainTumour"),
+        ("Heart", "Task02_Heart"),
+        ("HIPPOCAMPUS", "Task04_Hippocampus"),
+        ("prostate", "MyProstates"),
+        ("Task02_Heart", "Task02_Heart"),
+        ("vessel", "Task008_Liver"),
+        ("liver", "Task008_Liver"),
+    ],
+)
 def test_a_task_is_found_by_number_or_name(decathlon, hint, folder, monkeypatch):
     assert find_task(hint, decathlon) == decathlon / folder
     assert find_task(hint, decathlon / folder) == decathlon / folder

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from scnas_keras.data import workers
-from scnas_keras.data.cases import Case
-from scnas_keras.data.workers import fitting_processes, map_cases
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.machine import workers
+from scnas_keras.machine.workers import fitting_processes, map_cases
+from scnas_keras.tasks.cases import Case
 
 CASES = tuple(Case(f"case_{index}", (Path(f"image_{index}"),), Path(f"label_{index}")) for index in range(5))
 POSIX = pytest.mark.skipif(os.name != "posix", reason="kills by signals")
@@ -103,8 +103,11 @@ def test_a_case_whose_worker_was_killed_is_tried_again_alone(tmp_path, victims):
 @POSIX
 def test_a_case_that_always_kills_its_worker_is_named_and_the_others_are_done(tmp_path, capsys):
     work = functools.partial(die_at, folder=tmp_path, victims=("case_1", "case_3"), times=99)
-    with pytest.raises(DataError, match=r"(?s)2 of 5 cases failed.*case_1: image_1: .*was killed.*"
-                                        r"up to about 12\.3 GB, and [0-9.]+ GB are free.*case_3: image_3") as error:
+    with pytest.raises(
+        DataError,
+        match=r"(?s)2 of 5 cases failed.*case_1: image_1: .*was killed.*"
+        r"up to about 12\.3 GB, and [0-9.]+ GB are free.*case_3: image_3",
+    ) as error:
         map_cases(work, CASES, "Dying", 12_000_000_000, 2)
     assert not any(name in str(error.value) for name in ("case_0", "case_2", "case_4"))
     met = visits(tmp_path)
@@ -155,9 +158,11 @@ def test_memory_and_cores_bound_the_number_of_workers(monkeypatch):
 
 def test_a_script_without_the_main_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("import sys; sys.path[:0] = sys.argv[1:]\n"
-                      "import test_data_workers as test\n"
-                      "test.map_cases(test.name_of, test.CASES, 'Naming', 1, 2, progress=False)\n")
+    script.write_text(
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "import test_data_workers as test\n"
+        "test.map_cases(test.name_of, test.CASES, 'Naming', 1, 2, progress=False)\n"
+    )
     here = Path(__file__).parent
     done = subprocess.run([sys.executable, script, here, here.parent], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
@@ -171,14 +176,17 @@ def _heed_interrupts():
 
 def test_an_interrupt_ends_the_workers_and_lets_them_tidy_up(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text("import functools, pathlib, sys; sys.path[:0] = sys.argv[1:]\n"
-                      "import test_data_workers as test\n"
-                      "if __name__ == '__main__':\n"
-                      "    work = functools.partial(test.sleep_long, folder=pathlib.Path(__file__).parent)\n"
-                      "    test.map_cases(work, test.CASES, 'Sleeping', 1, 2)\n")
+    script.write_text(
+        "import functools, pathlib, sys; sys.path[:0] = sys.argv[1:]\n"
+        "import test_data_workers as test\n"
+        "if __name__ == '__main__':\n"
+        "    work = functools.partial(test.sleep_long, folder=pathlib.Path(__file__).parent)\n"
+        "    test.map_cases(work, test.CASES, 'Sleeping', 1, 2)\n"
+    )
     here = Path(__file__).parent
-    process = subprocess.Popen([sys.executable, script, here, here.parent], start_new_session=True,
-                               stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts)
+    process = subprocess.Popen(
+        [sys.executable, script, here, here.parent], start_new_session=True, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
+    )
     for _ in range(600):
         if len(list(tmp_path.glob("started-*"))) == 2:
             break

@@ -16,11 +16,12 @@ import tensorflow as tf
 from test_resume import FLAGS, last_step
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.machine import distribution
+from scnas_keras.machine.distribution import Cluster, WorkerLost, open_cluster
 from scnas_keras.retrain import RetrainConfig
-from scnas_keras.training import distribution, startup
-from scnas_keras.training.checkpoint import CHECKPOINT
-from scnas_keras.training.checkpoint_files import LAST, CheckpointFolder
-from scnas_keras.training.distribution import Cluster, WorkerLost, open_cluster
+from scnas_keras.runs import startup
+from scnas_keras.runs.checkpoint import CHECKPOINT
+from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
 
 HERE = Path(__file__).parent
 SEARCH = (*FLAGS, "--epochs=2", "--steps_per_epoch=3", "--batch_size=2")
@@ -148,7 +149,7 @@ def test_both_levels_of_a_search_add_up_their_gradients_over_devices():
         import keras, numpy as np, tensorflow as tf
         from small_run import SMALL
         from scnas_keras.supernet.supernet import Supernet
-        from scnas_keras.training.distribution import Cluster, open_cluster
+        from scnas_keras.machine.distribution import Cluster, open_cluster
         from scnas_keras.training.losses import JaccardLoss
 
         def numbers(seed):
@@ -195,8 +196,8 @@ def test_half_precision_learns_on_two_devices(precision, single):
 def test_a_step_that_overflows_on_one_device_is_left_out_on_both():
     code = """if True:
         import keras, numpy as np, tensorflow as tf
-        from scnas_keras.training.distribution import open_cluster
-        from scnas_keras.training.precision import apply_gradients, scaled, scaled_loss
+        from scnas_keras.machine.distribution import open_cluster
+        from scnas_keras.machine.precision import apply_gradients, scaled, scaled_loss
         strategy = open_cluster("cpu:0,cpu:1").strategy
         with strategy.scope():
             variable = keras.Variable([1.0, 2.0])
@@ -238,9 +239,16 @@ def test_devices_that_are_not_there_are_refused(devices, message):
         distribution._names(devices, 1)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"cluster": {"worker": ["a:1"]}}',
-                                  '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
-                                  '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}',
+    ],
+)
 def test_a_tf_config_that_makes_no_sense_is_refused(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ConfigError, match="TF_CONFIG: can't be used"):

@@ -38,7 +38,19 @@ def test_search_retrain_predict(command):
     assert done.returncode == 0, done.stderr
     assert "Reduction cell" in done.stdout and "epoch 2/2" in done.stderr
     left = {path.name for path in (folder / "search").iterdir()}
-    assert left >= {"genotype.json", "genotype.txt", "genotype.svg", "genotype.png", "history.csv", "timings.csv", "summary.json", "model.keras", "flags.cfg", "tensorboard", "checkpoint"}
+    assert left >= {
+        "genotype.json",
+        "genotype.txt",
+        "genotype.svg",
+        "genotype.png",
+        "history.csv",
+        "timings.csv",
+        "summary.json",
+        "model.keras",
+        "flags.cfg",
+        "tensorboard",
+        "checkpoint",
+    }
     assert "run.lock" not in left
     assert Genotype.load(folder / "search" / "genotype.json").space.name == "scnas"
     summary = json.loads((folder / "search" / "summary.json").read_text())

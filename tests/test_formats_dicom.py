@@ -5,10 +5,10 @@ import shutil
 import nibabel as nib
 import numpy as np
 import pytest
+from test_formats_itk import itk_image, sitk, turned
 
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_header, read_image, write_label
-from test_formats_itk import itk_image, sitk, turned
 
 ARRAY = np.random.default_rng(0).integers(-1000, 2000, (4, 3, 6)).astype(np.int16)  # [i, j, k]
 SPACING = (0.5, 0.75, 2.5)
@@ -22,10 +22,18 @@ def write_series(folder, array=ARRAY, direction=np.eye(3), uid="1.2.3", ending="
     for k in range(array.shape[2]):
         piece = image[:, :, k]
         origin = image.TransformIndexToPhysicalPoint((0, 0, k)) if origins is None else origins[k]
-        tags = {"0008|0060": "CT", "0020|000e": uid, "0020|000d": "1.2", "0020|0052": "1.2.9", "0008|0018": f"{uid}.{k + 1}",
-                "0020|0032": "\\".join(f"{value:.10g}" for value in origin), "0020|0013": str(k + 1),
-                "0020|0037": "\\".join(f"{value:.12g}" for value in np.asarray(direction, float).T[:2].ravel()),
-                "0028|1052": "0", "0028|1053": "1"}
+        tags = {
+            "0008|0060": "CT",
+            "0020|000e": uid,
+            "0020|000d": "1.2",
+            "0020|0052": "1.2.9",
+            "0008|0018": f"{uid}.{k + 1}",
+            "0020|0032": "\\".join(f"{value:.10g}" for value in origin),
+            "0020|0013": str(k + 1),
+            "0020|0037": "\\".join(f"{value:.12g}" for value in np.asarray(direction, float).T[:2].ravel()),
+            "0028|1052": "0",
+            "0028|1053": "1",
+        }
         for tag, value in tags.items():
             piece.SetMetaData(tag, value)
         writer = sitk.ImageFileWriter()
@@ -39,8 +47,11 @@ def write_series(folder, array=ARRAY, direction=np.eye(3), uid="1.2.3", ending="
     return folder
 
 
-@pytest.mark.parametrize("direction", [np.eye(3), turned((10, -20, 5)), np.eye(3)[:, [1, 2, 0]], np.diag([-1, -1, 1])],
-                         ids=["axial", "oblique", "sagittal", "prone"])
+@pytest.mark.parametrize(
+    "direction",
+    [np.eye(3), turned((10, -20, 5)), np.eye(3)[:, [1, 2, 0]], np.diag([-1, -1, 1])],
+    ids=["axial", "oblique", "sagittal", "prone"],
+)
 @pytest.mark.parametrize("ending", [".dcm", ""])
 def test_a_series_equals_the_nifti_it_was_made_from(direction, ending, tmp_path):
     folder = write_series(tmp_path / "scan", direction=direction, ending=ending)
@@ -98,8 +109,11 @@ def test_a_missing_slice_is_found(tmp_path):
     folder = write_series(tmp_path / "scan")
     lost = folder / f"slice{SHUFFLED.index(2)}.dcm"
     lost.unlink()
-    with pytest.raises(DataError, match=rf"2\.5 mm apart on the whole, but 5 mm between slice{SHUFFLED.index(1)}\.dcm and "
-                                        rf"slice{SHUFFLED.index(3)}\.dcm.*missing"):
+    with pytest.raises(
+        DataError,
+        match=rf"2\.5 mm apart on the whole, but 5 mm between slice{SHUFFLED.index(1)}\.dcm and "
+        rf"slice{SHUFFLED.index(3)}\.dcm.*missing",
+    ):
         read_image(folder)
 
 

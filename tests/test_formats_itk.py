@@ -15,8 +15,9 @@ sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK: pip install 'sc
 SPACING, ORIGIN = (0.5, 1.25, 3.0), (-12.5, 30.0, 7.25)
 ENDINGS = (".nrrd", ".mha", ".mhd")
 # The columns say where the file's axes point, in ITK's left, posterior, superior.
-DIRECTIONS = [np.eye(3)[:, list(order)] * signs for order in itertools.permutations(range(3))
-              for signs in [(1, 1, 1), (-1, -1, 1), (1, -1, -1)]]
+DIRECTIONS = [
+    np.eye(3)[:, list(order)] * signs for order in itertools.permutations(range(3)) for signs in [(1, 1, 1), (-1, -1, 1), (1, -1, -1)]
+]
 
 
 def turned(degrees):
@@ -93,11 +94,13 @@ def test_millimetres_of_a_file_written_by_hand(tmp_path):
     """Axis i runs to the left and j to the front, in the words of the NRRD standard; so canonical x counts back from i's end."""
     (tmp_path / "a.nrrd").write_text(
         "NRRD0004\ntype: unsigned char\ndimension: 3\nspace: left-posterior-superior\nsizes: 3 2 1\n"
-        "space directions: (2,0,0) (0,-3,0) (0,0,4)\nspace origin: (10,20,30)\nencoding: ascii\n\n1 2 3 4 5 6\n")
+        "space directions: (2,0,0) (0,-3,0) (0,0,4)\nspace origin: (10,20,30)\nencoding: ascii\n\n1 2 3 4 5 6\n"
+    )
     (tmp_path / "b.mha").write_bytes(
         b"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nTransformMatrix = 1 0 0 0 -1 0 0 0 1\n"
         b"Offset = 10 20 30\nElementSpacing = 2 3 4\nDimSize = 3 2 1\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
-        b"\x01\x02\x03\x04\x05\x06")
+        b"\x01\x02\x03\x04\x05\x06"
+    )
     for name in ("a.nrrd", "b.mha"):
         volume = read_image(tmp_path / name)
         np.testing.assert_allclose(volume.geometry.affine, [[-2, 0, 0, -10], [0, 3, 0, -20], [0, 0, 4, 30], [0, 0, 0, 1]])
@@ -106,9 +109,11 @@ def test_millimetres_of_a_file_written_by_hand(tmp_path):
 
 @pytest.mark.parametrize("space, affine", [("right-anterior-superior", [1, 1, 1]), ("left-anterior-superior", [-1, 1, 1])])
 def test_other_spaces_of_nrrd_are_understood(space, affine, tmp_path):
-    (tmp_path / "a.nrrd").write_text(f"NRRD0004\ntype: short\ndimension: 3\nspace: {space}\nsizes: 1 2 2\n"
-                                     "space directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (5,6,7)\nencoding: "
-                                     "ascii\n\n1 2 3 -4\n")
+    (tmp_path / "a.nrrd").write_text(
+        f"NRRD0004\ntype: short\ndimension: 3\nspace: {space}\nsizes: 1 2 2\n"
+        "space directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (5,6,7)\nencoding: "
+        "ascii\n\n1 2 3 -4\n"
+    )
     expected = np.diag([*affine, 1]) @ [[1, 0, 0, 5], [0, 1, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]]
     np.testing.assert_allclose(read_header(tmp_path / "a.nrrd").affine, expected)
     np.testing.assert_array_equal(read_image(tmp_path / "a.nrrd").array[0, :, :, 0], [[1, 3], [2, -4]])

@@ -31,9 +31,15 @@ def test_x_is_the_column_and_y_the_row(channels, ending, tmp_path):
             np.testing.assert_array_equal(volume.array[x, y, 0], np.atleast_1d(array[y, x]))
 
 
-@pytest.mark.parametrize("array", [RANDOM.integers(0, 65536, (HEIGHT, WIDTH)).astype(np.uint16),
-                                   RANDOM.integers(-(2**20), 2**20, (HEIGHT, WIDTH)).astype(np.int32),
-                                   RANDOM.normal(size=(HEIGHT, WIDTH)).astype(np.float32)], ids=["16", "32", "float"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        RANDOM.integers(0, 65536, (HEIGHT, WIDTH)).astype(np.uint16),
+        RANDOM.integers(-(2**20), 2**20, (HEIGHT, WIDTH)).astype(np.int32),
+        RANDOM.normal(size=(HEIGHT, WIDTH)).astype(np.float32),
+    ],
+    ids=["16", "32", "float"],
+)
 def test_gray_of_many_bits_keeps_its_values(array, tmp_path):
     np.testing.assert_array_equal(read_image(picture(tmp_path / "a.tif", array)).array[:, :, 0, 0], array.T)
     if array.dtype == np.uint16:
@@ -43,8 +49,10 @@ def test_gray_of_many_bits_keeps_its_values(array, tmp_path):
 def test_big_endian_tiff(tmp_path):
     path = tmp_path / "a.tif"
     entries = [(256, 3, 2), (257, 3, 1), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 3, 1), (279, 4, 4)]
-    directory = b"".join(tag.to_bytes(2) + kind.to_bytes(2) + (1).to_bytes(4)
-                         + (value.to_bytes(4) if kind == 4 else value.to_bytes(2) + b"\0\0") for tag, kind, value in entries)
+    directory = b"".join(
+        tag.to_bytes(2) + kind.to_bytes(2) + (1).to_bytes(4) + (value.to_bytes(4) if kind == 4 else value.to_bytes(2) + b"\0\0")
+        for tag, kind, value in entries
+    )
     path.write_bytes(b"MM\0*\0\0\0\x0c" + (258).to_bytes(2) + (7).to_bytes(2) + len(entries).to_bytes(2) + directory + b"\0\0\0\0")
     np.testing.assert_array_equal(read_image(path).array.ravel(), [258, 7])
 
@@ -148,8 +156,12 @@ def test_colour_of_16_bits_is_refused_rather_than_cut_to_8(tmp_path):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
-                                     + chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(6)))) + chunk(b"IEND", b""))
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(6))))
+        + chunk(b"IEND", b"")
+    )
     with pytest.raises(DataError, match="a.png.*16 bits"):
         read_header(tmp_path / "a.png")
 

@@ -13,8 +13,7 @@ from scnas_keras.formats.endings import ENDINGS, ending_of, reader_of, strip_end
 from scnas_keras.formats.geometry import CANONICAL
 from scnas_keras.formats.volumes import read_header, read_image, read_label, write_label
 
-ORIENTATIONS = ["".join(codes) for axes in itertools.permutations(("LR", "PA", "IS"))
-                for codes in itertools.product(*axes)]
+ORIENTATIONS = ["".join(codes) for axes in itertools.permutations(("LR", "PA", "IS")) for codes in itertools.product(*axes)]
 SPACING = (0.5, 1.0, 2.0)
 
 
@@ -103,8 +102,7 @@ def test_unreadable_files_are_named(tmp_path, damage):
     path = tmp_path / "image.nii.gz"
     save(path, np.random.default_rng(0).normal(size=(20, 20, 20)))
     content = path.read_bytes()
-    replacement = {"text": b"not an image", "empty": b"", "truncated": content[: len(content) // 2],
-                   "truncated gzip header": content[:5]}
+    replacement = {"text": b"not an image", "empty": b"", "truncated": content[: len(content) // 2], "truncated gzip header": content[:5]}
     if damage == "missing":
         path.unlink()
     else:
@@ -178,9 +176,19 @@ def test_an_affine_without_volume_is_refused(tmp_path):
         read_image(tmp_path / "flat.nii")
 
 
-@pytest.mark.parametrize("name, ending, stem", [("a.nii.gz", ".nii.gz", "a"), ("A.NII.GZ", ".nii.gz", "A"), ("a.b.nii", ".nii", "a.b"),
-                                                ("x.seg.nrrd", ".nrrd", "x.seg"), ("a.TIFF", ".tiff", "a"), ("a.gz", None, "a.gz"),
-                                                ("a", None, "a"), ("nii", None, "nii")])
+@pytest.mark.parametrize(
+    "name, ending, stem",
+    [
+        ("a.nii.gz", ".nii.gz", "a"),
+        ("A.NII.GZ", ".nii.gz", "A"),
+        ("a.b.nii", ".nii", "a.b"),
+        ("x.seg.nrrd", ".nrrd", "x.seg"),
+        ("a.TIFF", ".tiff", "a"),
+        ("a.gz", None, "a.gz"),
+        ("a", None, "a"),
+        ("nii", None, "nii"),
+    ],
+)
 def test_endings(name, ending, stem):
     assert (ending_of(name), strip_ending(name)) == (ending, stem)
 
@@ -269,8 +277,10 @@ def test_several_files_are_channels_in_order(channel_files):
 def test_several_files_must_fit_together(channel_files, tmp_path):
     (first, second), (array, _) = channel_files
     original = nib.load(second)
-    for change, words in [(np.zeros((2, 4, 5), np.float32), r"has shape .*a_0000.*has"),
-                          (np.zeros((5, 3, 4, 2), np.float32), ".*must have 1 channel, this one has 2")]:
+    for change, words in [
+        (np.zeros((2, 4, 5), np.float32), r"has shape .*a_0000.*has"),
+        (np.zeros((5, 3, 4, 2), np.float32), ".*must have 1 channel, this one has 2"),
+    ]:
         nib.save(nib.Nifti1Image(change, original.affine), second)
         with pytest.raises(DataError, match=f"a_0001.nii.gz: {words}"):
             read_image([first, second])

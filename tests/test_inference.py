@@ -12,16 +12,16 @@ import pytest
 from small_task import write_task
 from test_networks_derived import SMALL, chain_genotype, random_genotype
 
-from scnas_keras.data.phantoms import write_phantoms
-from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
-from scnas_keras.preprocessing.cropping import crop_to_nonzero
-from scnas_keras.preprocessing.scans import preprocess_image
-from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.errors import DataError
+from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.inference.export import export_saved_model
 from scnas_keras.inference.model_folder import SegmentationModel, load_network
 from scnas_keras.inference.sliding_window import predict_volume, tile_starts, tile_weight
 from scnas_keras.networks import from_genotype
+from scnas_keras.preprocessing.cropping import crop_to_nonzero
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
+from scnas_keras.preprocessing.scans import preprocess_image
+from scnas_keras.tasks.phantoms import write_phantoms
 
 
 def softmax(logits):
@@ -111,7 +111,9 @@ def pointwise_model():
     """A model whose answer is known at every voxel."""
     network = keras.Sequential([keras.Input((None, None, None, 2)), keras.layers.Dense(3, use_bias=False)])
     network.set_weights([KERNEL])
-    plan = PreprocessingPlan((1.0, 1.0, 1.0), (Normalization("T1", "zscore"), Normalization("T2", "zscore")), {0: "background", 1: "a", 2: "b"})
+    plan = PreprocessingPlan(
+        (1.0, 1.0, 1.0), (Normalization("T1", "zscore"), Normalization("T2", "zscore")), {0: "background", 1: "a", 2: "b"}
+    )
     return SegmentationModel(network, plan, (16, 16, 16), mirror_axes=(0, 1, 2))
 
 

@@ -114,8 +114,11 @@ def test_half_precision_networks_still_give_float32_logits():
     assert keras.backend.standardize_dtype(model(images(4, 4, 4)).dtype) == "float32"
 
 
-@pytest.mark.parametrize("genotype", [uniform_genotype("conv_3", SMALL), uniform_genotype("dilated_conv_3_rate_2", SMALL),
-                                      random_genotype(3, SMALL)], ids=["conv", "dilated", "random"])
+@pytest.mark.parametrize(
+    "genotype",
+    [uniform_genotype("conv_3", SMALL), uniform_genotype("dilated_conv_3_rate_2", SMALL), random_genotype(3, SMALL)],
+    ids=["conv", "dilated", "random"],
+)
 def test_gradient_reaches_every_weight(genotype):
     import tensorflow as tf
 

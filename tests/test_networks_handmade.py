@@ -14,12 +14,12 @@ import pytest
 import tensorflow as tf
 from test_spaces_genotype import uniform_genotype
 
-from scnas_keras.networks import build_network
+from scnas_keras.architectures.build import build_network
+from scnas_keras.architectures.handmade import UNet, UResNet
+from scnas_keras.architectures.searched import DerivedNetwork
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.heads import at_full_resolution
 from scnas_keras.planning.footprints import NNUNet, ResidualEncoderUNet
-from scnas_keras.planning.handmade import UNet, UResNet
-from scnas_keras.planning.searched import DerivedNetwork
 from scnas_keras.planning.topology import Topology, fixed_topology, unet_topology
 from scnas_keras.spaces.operations import OPERATIONS
 from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
@@ -178,7 +178,9 @@ def unet_parameters(rank, width, heads):
     return total + sum((width << level + 1) * CLASSES + CLASSES for level in range(heads))
 
 
-@pytest.mark.parametrize("name, deep_supervision", [(name, deep) for name in HANDMADE for deep in (False, True) if name in WITH_HEADS or not deep])
+@pytest.mark.parametrize(
+    "name, deep_supervision", [(name, deep) for name in HANDMADE for deep in (False, True) if name in WITH_HEADS or not deep]
+)
 def test_parameters_by_formula(name, deep_supervision):
     topology, heads = CASES[name][1], DEEPEST.get(name, 2) if deep_supervision else 1
     rank = len(topology.patch_size)
@@ -209,7 +211,9 @@ def test_gradient_reaches_every_weight(name):
         score = sum(tf.reduce_sum(y * images(*y.shape[1:-1], channels=CLASSES, seed=i)) for i, y in enumerate(outputs))
     gradients = tape.gradient(score, [variable.value for variable in model.trainable_variables])
     assert len({variable.path for variable in model.weights}) == len(model.weights) == len(gradients)
-    reached = {v.path for v, gradient in zip(model.trainable_variables, gradients) if gradient is not None and np.abs(gradient).max() > 1e-3}
+    reached = {
+        v.path for v, gradient in zip(model.trainable_variables, gradients) if gradient is not None and np.abs(gradient).max() > 1e-3
+    }
     assert reached == {variable.path for variable in model.trainable_variables}
 
 

@@ -11,14 +11,15 @@ from small_task import REAL_DATA
 from test_networks_derived import random_genotype
 from test_networks_handmade import CASES, CHANNELS, CLASSES, SEARCHED, THICK, built
 
-from scnas_keras.networks import blocks, build_network
+from scnas_keras.architectures.build import build_network
+from scnas_keras.architectures.registry import footprint
+from scnas_keras.architectures.searched import DerivedNetwork
+from scnas_keras.networks import blocks
 from scnas_keras.networks.cost import network_cost
-from scnas_keras.planning.fingerprint import load_fingerprint
 from scnas_keras.planning.footprints import NNUNet, ResidualEncoderUNet
-from scnas_keras.planning.networks import footprint
 from scnas_keras.planning.planner import make_plans
-from scnas_keras.planning.searched import DerivedNetwork
 from scnas_keras.planning.topology import Topology, fixed_topology
+from scnas_keras.preprocessing.fingerprint import load_fingerprint
 
 GOLDEN = sorted((REAL_DATA.parent / "reference" / "nnunet_plans").glob("Dataset00[45]_*.json"))
 
@@ -118,7 +119,9 @@ def test_networks_of_real_datasets_are_those_of_nnunet(file, key, network, monke
         configuration = plans.configuration(name)
         model = build_network(network, configuration.topology, configuration.features_per_stage, channels, classes, deep_supervision=True)
         size, stages = np.array(golden["patch_size"]), []
-        for stage, (width, strides, kernel) in enumerate(zip(golden["features_per_stage"], golden["strides"], golden["kernel_sizes"], strict=True)):
+        for stage, (width, strides, kernel) in enumerate(
+            zip(golden["features_per_stage"], golden["strides"], golden["kernel_sizes"], strict=True)
+        ):
             layers, size = encoder_convolutions(model, key, stage), size // strides
             assert len(layers) == 2 * (1 if key == "plans" else (1, 3, 4, 6)[min(stage, 3)])
             assert [layer.strides for layer in layers] == [tuple(strides)] + [(1,) * len(strides)] * (len(layers) - 1)

@@ -18,9 +18,13 @@ SHAPES = [(64, 64, 64), (16, 64, 64), (64, 64), (40, 64)]
 def always(augmentation):
     """The same transforms, in every patch and channel."""
     certain = {"probability": 1.0, "channel_probability": 1.0}
-    return dataclasses.replace(augmentation, transforms=tuple(
-        dataclasses.replace(item, **{key: value for key, value in certain.items() if hasattr(item, key)})
-        for item in augmentation.transforms))
+    return dataclasses.replace(
+        augmentation,
+        transforms=tuple(
+            dataclasses.replace(item, **{key: value for key, value in certain.items() if hasattr(item, key)})
+            for item in augmentation.transforms
+        ),
+    )
 
 
 def names(augmentation):
@@ -33,8 +37,18 @@ def by_name(augmentation, name):
 
 def test_the_presets_are_the_documented_tables():
     v2, first = preset("v2", (64, 64, 64), (0, 1, 2)), preset("2018", (64, 64, 64), (0, 1, 2))
-    assert names(v2) == ["rotation", "scaling", "gaussian_noise", "gaussian_blur", "brightness", "contrast",
-                         "low_resolution", "gamma", "gamma", "mirror"]
+    assert names(v2) == [
+        "rotation",
+        "scaling",
+        "gaussian_noise",
+        "gaussian_blur",
+        "brightness",
+        "contrast",
+        "low_resolution",
+        "gamma",
+        "gamma",
+        "mirror",
+    ]
     assert names(first) == ["elastic", "rotation", "scaling", "gamma", "mirror"]
     assert (v2.image_order, first.image_order) == (1, 3)
     assert by_name(v2, "scaling") == {"name": "scaling", "probability": 0.2, "factor": (0.7, 1.4), "halved": False}
@@ -44,10 +58,17 @@ def test_the_presets_are_the_documented_tables():
     assert preset("none", (64, 64, 64), (0, 1, 2)) == Augmentation()
 
 
-@pytest.mark.parametrize("size, in_plane, v2, first, alpha", [
-    ((64, 64, 64), False, (30, 30, 30), (15, 15, 15), 900), ((20, 60, 60), False, (30, 30, 30), (15, 15, 15), 900),
-    ((20, 64, 61), True, (180, 0, 0), (180, 0, 0), 200), ((64, 64), True, (180, 0, 0), (180, 0, 0), 200),
-    ((60, 40), True, (180, 0, 0), (180, 0, 0), 200), ((40, 64), True, (15, 0, 0), (15, 0, 0), 200)])
+@pytest.mark.parametrize(
+    "size, in_plane, v2, first, alpha",
+    [
+        ((64, 64, 64), False, (30, 30, 30), (15, 15, 15), 900),
+        ((20, 60, 60), False, (30, 30, 30), (15, 15, 15), 900),
+        ((20, 64, 61), True, (180, 0, 0), (180, 0, 0), 200),
+        ((64, 64), True, (180, 0, 0), (180, 0, 0), 200),
+        ((60, 40), True, (180, 0, 0), (180, 0, 0), 200),
+        ((40, 64), True, (15, 0, 0), (15, 0, 0), 200),
+    ],
+)
 def test_presets_follow_the_shape_of_the_patch(size, in_plane, v2, first, alpha):
     for name, degrees in (("v2", v2), ("2018", first)):
         augmentation = preset(name, size, (1, 2))
@@ -104,23 +125,27 @@ def test_a_way_through_json_changes_nothing(name, size):
     assert Augmentation.from_dict(json.loads(json.dumps(augmentation.to_dict()))) == augmentation
 
 
-@pytest.mark.parametrize("edit, message", [
-    (lambda content: content.update(angle=3), "augmentation: unknown key 'angle'"),
-    (lambda content: content.pop("image_order"), "'image_order' is missing"),
-    (lambda content: content.update(image_order=2), "image_order is 1 or 3"),
-    (lambda content: content.update(transforms=3), "transforms: expected a list, found 3"),
-    (lambda content: content["transforms"].append({"name": "shear"}), "one of elastic, .* mirror; found 'shear'"),
-    (lambda content: content["transforms"].append(7), "found 7"),
-    (lambda content: content["transforms"][0].update(angles=[1]), "transforms.rotation: unknown key 'angles'"),
-    (lambda content: content["transforms"][0].pop("degrees"), "transforms.rotation: 'degrees' is missing"),
-    (lambda content: content["transforms"][0].update(probability=1.5), "Rotation.probability: .* 0 to 1, found 1.5"),
-    (lambda content: content["transforms"][0].update(degrees=[30, 30]), "Rotation.degrees: expected three numbers"),
-    (lambda content: content["transforms"][1].update(factor=[1.4, 0.7]), "Scaling.factor: expected two numbers"),
-    (lambda content: content["transforms"][1].update(factor=[0.7, "x"]), "Scaling.factor: expected two numbers"),
-    (lambda content: content["transforms"][1].update(halved=1), "Scaling.halved: expected true or false"),
-    (lambda content: content["transforms"][-1].update(axes=[0, 3]), "Mirror.axes: expected different axes"),
-    (lambda content: content["transforms"].reverse(), "Reorder them"),
-    (lambda content: content["transforms"].insert(0, content["transforms"][0]), "Reorder them")])
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (lambda content: content.update(angle=3), "augmentation: unknown key 'angle'"),
+        (lambda content: content.pop("image_order"), "'image_order' is missing"),
+        (lambda content: content.update(image_order=2), "image_order is 1 or 3"),
+        (lambda content: content.update(transforms=3), "transforms: expected a list, found 3"),
+        (lambda content: content["transforms"].append({"name": "shear"}), "one of elastic, .* mirror; found 'shear'"),
+        (lambda content: content["transforms"].append(7), "found 7"),
+        (lambda content: content["transforms"][0].update(angles=[1]), "transforms.rotation: unknown key 'angles'"),
+        (lambda content: content["transforms"][0].pop("degrees"), "transforms.rotation: 'degrees' is missing"),
+        (lambda content: content["transforms"][0].update(probability=1.5), "Rotation.probability: .* 0 to 1, found 1.5"),
+        (lambda content: content["transforms"][0].update(degrees=[30, 30]), "Rotation.degrees: expected three numbers"),
+        (lambda content: content["transforms"][1].update(factor=[1.4, 0.7]), "Scaling.factor: expected two numbers"),
+        (lambda content: content["transforms"][1].update(factor=[0.7, "x"]), "Scaling.factor: expected two numbers"),
+        (lambda content: content["transforms"][1].update(halved=1), "Scaling.halved: expected true or false"),
+        (lambda content: content["transforms"][-1].update(axes=[0, 3]), "Mirror.axes: expected different axes"),
+        (lambda content: content["transforms"].reverse(), "Reorder them"),
+        (lambda content: content["transforms"].insert(0, content["transforms"][0]), "Reorder them"),
+    ],
+)
 def test_a_damaged_document_is_refused_and_the_key_named(edit, message):
     content = json.loads(json.dumps(preset("v2", (64, 64, 64), (0, 1)).to_dict()))
     edit(content)

@@ -32,19 +32,31 @@ def assert_share(found, share, total):
     assert abs(found - share * total) < 5 * math.sqrt(total * share * (1 - share))
 
 
-TRANSFORMS = {type(item).__name__ + ("Inverted" if getattr(item, "inverted", False) else ""): item
-              for item in preset("v2", (64, 64, 64), ()).transforms}
+TRANSFORMS = {
+    type(item).__name__ + ("Inverted" if getattr(item, "inverted", False) else ""): item
+    for item in preset("v2", (64, 64, 64), ()).transforms
+}
 
 
-@pytest.mark.parametrize("name, probability", [
-    ("GaussianNoise", 0.1), ("GaussianBlur", 0.2), ("Brightness", 0.15), ("Contrast", 0.15), ("LowResolution", 0.25),
-    ("GammaInverted", 0.1), ("Gamma", 0.3)])
+@pytest.mark.parametrize(
+    "name, probability",
+    [
+        ("GaussianNoise", 0.1),
+        ("GaussianBlur", 0.2),
+        ("Brightness", 0.15),
+        ("Contrast", 0.15),
+        ("LowResolution", 0.25),
+        ("GammaInverted", 0.1),
+        ("Gamma", 0.3),
+    ],
+)
 def test_v2_changes_as_many_patches_as_documented(name, probability, monkeypatch):
     assert_share(len(recorded(TRANSFORMS[name], monkeypatch)), probability, COUNT)
 
 
-@pytest.mark.parametrize("name, low, high", [("Brightness", 0.75, 1.25), ("Contrast", 0.75, 1.25), ("Gamma", 0.7, 1.5),
-                                             ("GammaInverted", 0.7, 1.5)])
+@pytest.mark.parametrize(
+    "name, low, high", [("Brightness", 0.75, 1.25), ("Contrast", 0.75, 1.25), ("Gamma", 0.7, 1.5), ("GammaInverted", 0.7, 1.5)]
+)
 def test_half_of_the_factors_are_below_1(name, low, high, monkeypatch):
     factors = np.stack(recorded(TRANSFORMS[name], monkeypatch))
     assert factors.shape[1] == 2 and (factors[:, 0] != factors[:, 1]).all()  # each channel has its own
@@ -128,8 +140,7 @@ def test_gamma_keeps_mean_deviation_and_order(inverted, gamma):
 
 def test_gamma_bends_the_dark_end_and_inverted_the_bright_one():
     image = np.linspace(0, 1, 101, dtype=np.float32).reshape(101, 1, 1, 1)
-    dark, bright = (change(Gamma(1.0, (0.7, 1.5), inverted), image, np.array([1.5])).ravel()
-                    for inverted in (False, True))
+    dark, bright = (change(Gamma(1.0, (0.7, 1.5), inverted), image, np.array([1.5])).ravel() for inverted in (False, True))
     curve = np.linspace(0, 1, 101) ** 1.5
     expected = (curve - curve.mean()) / curve.std() * image.std() + 0.5
     np.testing.assert_allclose(dark, expected, atol=1e-5)

@@ -9,7 +9,6 @@ import pytest
 from patch_cases import MemoryCase, random_case
 from small_task import write_task
 
-from scnas_keras.data.tasks import load_task
 from scnas_keras.errors import ConfigError
 from scnas_keras.patches.augmentation import Augmentation
 from scnas_keras.patches.intensity import Brightness, GaussianNoise
@@ -17,8 +16,9 @@ from scnas_keras.patches.presets import PRESETS, preset
 from scnas_keras.patches.resampling import resample_image, resample_label
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.spatial import Elastic, Mirror, Rotation, Scaling, make_warp
-from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.cache import OUTSIDE, prepare
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
+from scnas_keras.tasks.loading import load_task
 
 SIZE = (8, 8, 8)
 TURN = Augmentation((Rotation(1.0, (30.0, 30.0, 30.0)), Scaling(1.0, (0.7, 1.4))))
@@ -64,8 +64,7 @@ def test_drawing_reads_no_voxel_and_is_what_sampling_does(cases):
 
 
 def test_augmentation_does_not_move_the_places(cases):
-    plain, augmented = (PatchSampler(cases, SIZE, augmentation=preset(name, SIZE, (0, 1, 2)))
-                        for name in ("none", "v2"))
+    plain, augmented = (PatchSampler(cases, SIZE, augmentation=preset(name, SIZE, (0, 1, 2))) for name in ("none", "v2"))
     for index in range(30):
         one, other = plain.draw(index), augmented.draw(index)
         assert (one.case, one.start, one.label) == (other.case, other.start, other.label)
@@ -258,8 +257,9 @@ def test_voxels_outside_of_the_mask_are_zero_again():
 
 def test_beyond_the_case_counts_as_outside_of_the_mask():
     case = random_case((10, 10, 10), seed=1)
-    image, _ = PatchSampler([case], (16, 16, 16), augmentation=Augmentation((GaussianNoise(1.0, (1.0, 1.0)),)),
-                            mask_channels=(True, False)).sample(0)
+    image, _ = PatchSampler(
+        [case], (16, 16, 16), augmentation=Augmentation((GaussianNoise(1.0, (1.0, 1.0)),)), mask_channels=(True, False)
+    ).sample(0)
     inside = (slice(3, 13),) * 3
     assert image[(*inside, 0)].all()
     image[(*inside, 0)] = 0
@@ -281,8 +281,10 @@ def test_all_combinations_of_mirrors_come_equally_often(cases):
         assert abs(drawn.count(axes) - 200) < 5 * (1600 * 1 / 8 * 7 / 8) ** 0.5
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (((8,),), "two or three positive"), (((8, 8, 0),), "two or three positive"), (((8, 8, 8), 1.5), "between 0 and 1")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [(((8,),), "two or three positive"), (((8, 8, 0),), "two or three positive"), (((8, 8, 8), 1.5), "between 0 and 1")],
+)
 def test_impossible_samplers_are_refused(cases, arguments, message):
     with pytest.raises(ConfigError, match=message):
         PatchSampler(cases, *arguments)
@@ -303,6 +305,8 @@ def test_cases_of_the_cache_are_sampled(tmp_path):
 
 
 def test_the_data_package_does_not_import_tensorflow():
-    code = ("import sys, scnas_keras.patches.presets, scnas_keras.patches.stream, scnas_keras.data.sides\n"
-            "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)")
+    code = (
+        "import sys, scnas_keras.patches.presets, scnas_keras.patches.stream, scnas_keras.tasks.sides\n"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0

@@ -129,7 +129,7 @@ def test_slices_of_anisotropic_patches_stay_what_they_are():
     sampler = PatchSampler([case], size, augmentation=augmentation, spacing=(5.0, 1.0, 1.0))
     warped = 0
     for index in range(30):
-        draw, (image, patch) = sampler.draw(index), sampler.sample(index)
+        draw, (_, patch) = sampler.draw(index), sampler.sample(index)
         slices = np.arange(draw.start[0], draw.start[0] + 8)[:, None, None] + 1
         assert ((patch == slices) | (patch == 0)).all()
         assert draw.window[0] == (draw.start[0], draw.start[0] + 8)

@@ -6,11 +6,11 @@ import pytest
 from test_planning_planner import fingerprint
 
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.planning.fingerprint import load_fingerprint
 from scnas_keras.planning.footprints import NNUNet
 from scnas_keras.planning.planner import make_plans
 from scnas_keras.planning.plans import load_plans
-from scnas_keras.planning.preprocessing_plan import PreprocessingPlan, parse_spacing
+from scnas_keras.preprocessing.fingerprint import load_fingerprint
+from scnas_keras.preprocessing.plan import PreprocessingPlan, parse_spacing
 
 MADE = fingerprint([(600, 600, 400)] * 3, [(0.7, 0.8, 3.0)] * 3, ("CT", "MRI"), 0.5)
 
@@ -102,8 +102,12 @@ def test_a_plan_whose_parts_do_not_fit_is_refused(plans_file, change, message):
 
 def test_whole_numbers_may_be_written_either_way(plans_file):
     change = {"spacing": [3, 1, 1], "patch_size": [64.0, 64.0, 64.0], "batch_size": 2.0}
-    found = load_plans(edited(plans_file, lambda content: content["configurations"]["3d_fullres"].update(change))).configuration("3d_fullres")
-    assert repr((found.spacing, found.patch_size, found.batch_size)) == "((3.0, 1.0, 1.0), (64, 64, 64), 2)"  # the run's digest is of this text
+    found = load_plans(edited(plans_file, lambda content: content["configurations"]["3d_fullres"].update(change))).configuration(
+        "3d_fullres"
+    )
+    assert (
+        repr((found.spacing, found.patch_size, found.batch_size)) == "((3.0, 1.0, 1.0), (64, 64, 64), 2)"
+    )  # the run's digest is of this text
 
 
 def test_a_missing_or_broken_plan_is_refused(plans_file, tmp_path):

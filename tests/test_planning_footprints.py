@@ -1,17 +1,20 @@
 import numpy as np
 import pytest
 
+from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.planning.footprints import NNUNet, ResidualEncoderUNet
-from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.planning.topology import Topology, fixed_topology, unet_topology
 from scnas_keras.spaces.genotype import Edge, Genotype
 from scnas_keras.spaces.space import SCNAS
 
+
 def random_genotype(seed):
     random = np.random.default_rng(seed)
-    return Genotype(SCNAS, {kind: tuple(Edge(*edge, str(random.choice(SCNAS.operations[:-1])), 0.5) for edge in SCNAS.edges) for kind in SCNAS.kinds})
+    return Genotype(
+        SCNAS, {kind: tuple(Edge(*edge, str(random.choice(SCNAS.operations[:-1])), 0.5) for edge in SCNAS.edges) for kind in SCNAS.kinds}
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1])

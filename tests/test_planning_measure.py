@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from small_task import change, write_json, write_task
 
-from scnas_keras.data.tasks import load_label, load_task
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_image
-from scnas_keras.planning import measure
-from scnas_keras.planning.measure import measure_task
-from scnas_keras.planning.sketch import RELATIVE_ERROR
+from scnas_keras.preprocessing import measure
+from scnas_keras.preprocessing.measure import measure_task
+from scnas_keras.preprocessing.sketch import RELATIVE_ERROR
+from scnas_keras.tasks.loading import load_label, load_task
 
 
 @pytest.fixture

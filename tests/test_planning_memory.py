@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scnas_keras.planning.searched import SupernetNetwork
+from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.planning.topology import fixed_topology
 from scnas_keras.spaces.space import SCNAS
 
@@ -16,7 +16,7 @@ import keras, tensorflow as tf
 from scnas_keras.spaces.space import SCNAS
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.memory import peak_bytes
+from scnas_keras.machine.peak_memory import peak_bytes
 stem, size, low_memory = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
 supernet = Supernet(SCNAS, 1, 3, stem, low_memory=low_memory)
 supernet.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3), JaccardLoss())

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from small_task import REAL_DATA
 
+from scnas_keras.architectures.registry import warn_of_memory
+from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.errors import ConfigError
-from scnas_keras.planning.fingerprint import Fingerprint, Intensities, load_fingerprint
 from scnas_keras.planning.footprints import NNUNet, ResidualEncoderUNet
-from scnas_keras.planning.networks import warn_of_memory
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.rules import target_spacing
-from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
+from scnas_keras.preprocessing.fingerprint import Fingerprint, Intensities, load_fingerprint
 from scnas_keras.spaces.space import SCNAS
 
 NETWORKS = {
@@ -32,7 +32,16 @@ CT = Intensities(max=1000, mean=40, median=50, min=-900, percentile_00_5=-500, p
 def fingerprint(shapes, spacings, channels=("MRI",), relative_size=1.0, labels=None, count=None):
     labels = labels or {"background": 0, "tumour": 1}
     intensities = tuple(CT for _ in channels)
-    return Fingerprint("Made", tuple(channels), labels, count or len(shapes), tuple(map(tuple, spacings)), tuple(map(tuple, shapes)), relative_size, intensities)
+    return Fingerprint(
+        "Made",
+        tuple(channels),
+        labels,
+        count or len(shapes),
+        tuple(map(tuple, spacings)),
+        tuple(map(tuple, shapes)),
+        relative_size,
+        intensities,
+    )
 
 
 def assert_equal_plans(plans, transpose, expected):
@@ -53,12 +62,25 @@ def ours_keys(configuration):
 
 
 @pytest.mark.skipif(not GOLDEN, reason="the reference plans of nnU-Net aren't here")
-@pytest.mark.parametrize("key, network", [("plans", NNUNet()), ("residual_encoder_M", ResidualEncoderUNet("m")), ("residual_encoder_L", ResidualEncoderUNet("l"))])
+@pytest.mark.parametrize(
+    "key, network",
+    [("plans", NNUNet()), ("residual_encoder_M", ResidualEncoderUNet("m")), ("residual_encoder_L", ResidualEncoderUNet("l"))],
+)
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
 def test_plans_of_real_datasets_are_those_of_nnunet(file, key, network):
     reference = json.loads(file.read_text())
-    keys = ("spacing", "patch_size", "batch_size", "strides", "kernel_sizes", "features_per_stage", "normalization_schemes",
-            "use_mask_for_norm", "inherits_from", "previous_stage")
+    keys = (
+        "spacing",
+        "patch_size",
+        "batch_size",
+        "strides",
+        "kernel_sizes",
+        "features_per_stage",
+        "normalization_schemes",
+        "use_mask_for_norm",
+        "inherits_from",
+        "previous_stage",
+    )
     expected = {name: {key: entries[key] for key in keys if key in entries} for name, entries in reference[key].items()}
     assert_equal_plans(make_plans(load_fingerprint(file), network), reference["transpose_forward"], expected)
 
@@ -161,7 +183,10 @@ def test_axes_of_other_names_and_order():
     assert unnamed.configuration("3d_fullres").augmentation.mirror_axes == ()
 
 
-@pytest.mark.parametrize("spacing, shape", [((1e4, 1e-3, 1), (5, 5, 5)), ((1e-6, 1e-6, 1e4), (3, 900, 9)), ((1, 1, 1), (2, 2, 900_000)), ((40, 1, 1), (2, 9000, 9000))])
+@pytest.mark.parametrize(
+    "spacing, shape",
+    [((1e4, 1e-3, 1), (5, 5, 5)), ((1e-6, 1e-6, 1e4), (3, 900, 9)), ((1, 1, 1), (2, 2, 900_000)), ((40, 1, 1), (2, 9000, 9000))],
+)
 @pytest.mark.parametrize("network", [NNUNet(), ResidualEncoderUNet("l"), DerivedNetwork(SCNAS, 16)])
 def test_odd_scans_get_patches_of_a_voxel_at_least(network, spacing, shape):
     plans = make_plans(fingerprint([shape], [spacing]), network, wishes=Wishes(memory_gb=4))
@@ -185,7 +210,10 @@ def test_a_batch_that_takes_more_than_the_memory_is_warned_of(caplog):
     assert not caplog.messages
     warn_of_memory(configuration, network, plans, 8)
     need = network.reference(3).gigabytes_for(network.elements(configuration.topology, 1, 2), 1)
-    assert f"1 patches of 128x128x128 voxels takes about {need:.0f} GiB to train a genotype network, more than --memory_gb=8" in caplog.messages[0]
+    assert (
+        f"1 patches of 128x128x128 voxels takes about {need:.0f} GiB to train a genotype network, more than --memory_gb=8"
+        in caplog.messages[0]
+    )
 
 
 def test_labels_count_as_heads():

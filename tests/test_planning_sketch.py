@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from scnas_keras.planning import sketch as module
-from scnas_keras.planning.sketch import RELATIVE_ERROR, merge, sketch
+from scnas_keras.preprocessing import sketch as module
+from scnas_keras.preprocessing.sketch import RELATIVE_ERROR, merge, sketch
 
 SHARES = (0.0, 0.005, 0.25, 0.5, 0.995, 1.0)
 
@@ -28,7 +28,9 @@ def test_sketches_of_cases_add_up_to_the_statistics_of_all_values(draw):
     weights = np.concatenate([np.full(part.size, 1 / part.size) for part in parts])
     values = np.concatenate(parts).astype(np.float64)
     mean = np.average(values, weights=weights)
-    np.testing.assert_allclose([total.mean, total.std], [mean, np.sqrt(np.average((values - mean) ** 2, weights=weights))], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        [total.mean, total.std], [mean, np.sqrt(np.average((values - mean) ** 2, weights=weights))], rtol=1e-6, atol=1e-9
+    )
     assert (total.low, total.high, total.weight) == (values.min(), values.max(), pytest.approx(3))
 
 

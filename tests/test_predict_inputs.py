@@ -11,11 +11,11 @@ from absl import logging
 from PIL import Image
 from small_task import save
 
-from scnas_keras import predict as command
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_label
-from scnas_keras.inference.inputs import collect_scans
 from scnas_keras.predict import PredictConfig, predict
+from scnas_keras.predict import runner as command
+from scnas_keras.predict.inputs import collect_scans
 
 SHAPE = (4, 5, 6)
 
@@ -46,12 +46,16 @@ def test_a_folder_of_scans_keeps_names_and_endings(tmp_path):
     (folder / "more").mkdir()
     found = collect_scans(str(folder), str(tmp_path / "out"), channels=1)
     assert outputs(found, tmp_path / "out") == {
-        "a": (["a.nii.gz"], "a.nii.gz"), "B": (["B.NII"], "B.nii"), "c": (["c.nrrd"], "c.nrrd"), "d": (["d.mha"], "d.mha"),
-        "e": (["e.jpg"], "e.png"), "f": (["f.tif"], "f.png")}
+        "a": (["a.nii.gz"], "a.nii.gz"),
+        "B": (["B.NII"], "B.nii"),
+        "c": (["c.nrrd"], "c.nrrd"),
+        "d": (["d.mha"], "d.mha"),
+        "e": (["e.jpg"], "e.png"),
+        "f": (["f.tif"], "f.png"),
+    }
 
 
-FILES = ("p_1_0000.nii.gz", "p_1_0001.nii.gz", "p_2_0000.nii.gz", "p_2_0001.nii.gz", "whole.nii.gz",
-         "scan_0007.nii.gz", "scan_0008.nii.gz")
+FILES = ("p_1_0000.nii.gz", "p_1_0001.nii.gz", "p_2_0000.nii.gz", "p_2_0001.nii.gz", "whole.nii.gz", "scan_0007.nii.gz", "scan_0008.nii.gz")
 
 
 def test_numbers_of_channels_make_cases_if_the_model_has_channels(tmp_path):
@@ -67,10 +71,11 @@ def test_dicom_folders_are_scans(tmp_path):
     first = series(tmp_path / "in" / "anna")
     series(tmp_path / "in" / "bert")
     assert outputs(collect_scans(str(tmp_path / "in"), str(tmp_path), 1), tmp_path) == {
-        name: ([name], f"{name}.nii.gz") for name in ("anna", "bert")}
+        name: ([name], f"{name}.nii.gz") for name in ("anna", "bert")
+    }
     (tmp_path / "out").mkdir()
     assert outputs(collect_scans(str(first), str(tmp_path / "out"), 1), tmp_path) == {"anna": (["anna"], "out/anna.nii.gz")}
-    single, = collect_scans(str(first / "slice0.dcm"), str(tmp_path / "x.nrrd"), 1)
+    (single,) = collect_scans(str(first / "slice0.dcm"), str(tmp_path / "x.nrrd"), 1)
     assert single.files == (first / "slice0.dcm",) and single.output == tmp_path / "x.nrrd"
     scan(first / "a.nii.gz")
     with pytest.raises(ConfigError, match="both DICOM slices and other scans .a.nii.gz"):
@@ -79,7 +84,7 @@ def test_dicom_folders_are_scans(tmp_path):
 
 def test_files_of_channels_are_given_with_commas(tmp_path):
     files = [scan(tmp_path / f"a_{channel:04d}.nii.gz") for channel in (0, 1)]
-    found, = collect_scans(",".join(map(str, reversed(files))), str(tmp_path), 2)
+    (found,) = collect_scans(",".join(map(str, reversed(files))), str(tmp_path), 2)
     assert found.files == tuple(reversed(files)) and found.output == tmp_path / "a.nii.gz"
     odd = scan(tmp_path / "b,c.nii.gz")
     assert collect_scans(str(odd), str(tmp_path / "x.nii"), 2)[0].files == (odd,)

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from small_task import REAL_DATA, change, save, write_task
 
-from scnas_keras.data.tasks import load_task
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_image, read_label
-from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing import cache, foreground
 from scnas_keras.preprocessing.cache import OUTSIDE, prepare
 from scnas_keras.preprocessing.foreground import foreground_index
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label, restore_probabilities
+from scnas_keras.tasks.loading import load_task
 
 LABELS = {0: "background", 1: "left", 2: "right"}
 ZSCORE = (Normalization("T1", "zscore"), Normalization("T2", "zscore"))
@@ -57,8 +57,7 @@ def test_a_prepared_case_is_what_preprocessing_makes(tmp_path, task, storage, to
 
 
 def test_storages_lie_beside_each_other(tmp_path, task):
-    half, full = (prepare(task, PLAN, tmp_path / "cache", processes=1, storage=storage)[0]
-                  for storage in ("float16", "float32"))
+    half, full = (prepare(task, PLAN, tmp_path / "cache", processes=1, storage=storage)[0] for storage in ("float16", "float32"))
     assert half.folder.parent != full.folder.parent
     with pytest.raises(ConfigError, match="--storage=int8.*float16 or float32"):
         prepare(task, PLAN, tmp_path / "cache", storage="int8")
@@ -89,8 +88,10 @@ def test_without_a_mask_nothing_is_marked(tmp_path, task):
     assert not (prepare(task, PLAN, tmp_path / "cache", processes=1)[0].label() == OUTSIDE).any()
 
 
-@pytest.mark.parametrize("plan, ignored, problem", [(MASKED, 254, None), (MASKED, 255, "0 to 254.*255.*nonzero mask"),
-                                                    (PLAN, 255, None), (PLAN, 256, "0 to 255")])
+@pytest.mark.parametrize(
+    "plan, ignored, problem",
+    [(MASKED, 254, None), (MASKED, 255, "0 to 254.*255.*nonzero mask"), (PLAN, 255, None), (PLAN, 256, "0 to 255")],
+)
 def test_more_labels_than_a_byte_holds_are_refused(tmp_path, task, plan, ignored, problem):
     task = dataclasses.replace(task, ignore_label=ignored)
     if problem is None:
@@ -138,7 +139,7 @@ def test_the_index_holds_what_nnunet_would_hold(monkeypatch, slab):
     label[:110] = 4
     label[112, :, :50] = 2
     label[115, 50, 50] = 9
-    label[120] = 7    # not asked for
+    label[120] = 7  # not asked for
     label[124, :90] = 8
     voxels, counts = foreground_index(label, [1, 2, 4, 8, 9], "case")
     assert counts == {2: 5000, 4: 11000, 8: 9000, 9: 1}
@@ -240,10 +241,12 @@ def test_a_run_beside_this_one_may_finish_a_case_first(tmp_path, task, monkeypat
 def test_two_runs_at_once_both_end_well(tmp_path):
     load_task(write_task(tmp_path / "task", num_cases=12))
     script = tmp_path / "run.py"
-    script.write_text("import sys; sys.path[:0] = sys.argv[1:3]\n"
-                      "import test_preprocessing_cache as test\n"
-                      "task = test.load_task(sys.argv[3])\n"
-                      "print(len(test.prepare(task, test.PLAN, sys.argv[4], processes=1, progress=False)))\n")
+    script.write_text(
+        "import sys; sys.path[:0] = sys.argv[1:3]\n"
+        "import test_preprocessing_cache as test\n"
+        "task = test.load_task(sys.argv[3])\n"
+        "print(len(test.prepare(task, test.PLAN, sys.argv[4], processes=1, progress=False)))\n"
+    )
     here = Path(__file__).parent
     arguments = [sys.executable, script, here, here.parent, tmp_path / "task", tmp_path / "cache"]
     runs = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -276,8 +279,11 @@ def test_bad_cases_are_named_and_the_others_survive(tmp_path, processes):
     change(task.cases[0].label, lambda array: array.fill(7))
     content = task.cases[2].label.read_bytes()
     task.cases[2].label.write_bytes(content[:60])
-    with pytest.raises(DataError, match=r"(?s)2 of 4 cases.*case_0: .*imagesTr/case_0\.nii\.gz.*NaN.*"
-                                        r"labelsTr/case_0\.nii\.gz.*7.*case_2: .*labelsTr/case_2") as error:
+    with pytest.raises(
+        DataError,
+        match=r"(?s)2 of 4 cases.*case_0: .*imagesTr/case_0\.nii\.gz.*NaN.*"
+        r"labelsTr/case_0\.nii\.gz.*7.*case_2: .*labelsTr/case_2",
+    ) as error:
         prepare(task, PLAN, tmp_path / "cache", processes=processes)
     assert "case_1" not in str(error.value)
     done = {path.name.split("-")[0] for path in (tmp_path / "cache").glob("*/case_*")}

@@ -15,15 +15,16 @@ import psutil
 import pytest
 from small_task import change, write_task
 
-from scnas_keras.data.tasks import load_task
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing import budget, cache, prepared_case
 from scnas_keras.preprocessing.budget import check_disk, disk_needed, memory_needed
 from scnas_keras.preprocessing.cache import prepare
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
+from scnas_keras.tasks.loading import load_task
 
-PLAN = PreprocessingPlan((1.2, 0.8, 1.0), (Normalization("T1", "zscore"), Normalization("T2", "zscore")),
-                         {0: "background", 1: "left", 2: "right"}, (2, 0, 1))
+PLAN = PreprocessingPlan(
+    (1.2, 0.8, 1.0), (Normalization("T1", "zscore"), Normalization("T2", "zscore")), {0: "background", 1: "left", 2: "right"}, (2, 0, 1)
+)
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs signals and resource limits")
 HERE = Path(__file__).parent
 Usage = namedtuple("Usage", "total used free")
@@ -125,15 +126,17 @@ def test_a_disk_that_fills_up_names_the_case_and_leaves_no_half_file(tmp_path, p
     for path, source in zip(task.cases[1].files, large.cases[1].files):
         shutil.copy(source, path)
     script = tmp_path / "run.py"
-    script.write_text("import resource, sys; sys.path[:0] = sys.argv[1:3]\n"
-                      "import test_preprocessing_interrupted as test\n"
-                      "if __name__ == '__main__':\n"
-                      "    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
-                      "    task = test.load_task(sys.argv[3])\n"
-                      "    test.prepare(task, test.PLAN, sys.argv[4], int(sys.argv[5]), progress=False)\n")
+    script.write_text(
+        "import resource, sys; sys.path[:0] = sys.argv[1:3]\n"
+        "import test_preprocessing_interrupted as test\n"
+        "if __name__ == '__main__':\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "    task = test.load_task(sys.argv[3])\n"
+        "    test.prepare(task, test.PLAN, sys.argv[4], int(sys.argv[5]), progress=False)\n"
+    )
     arguments = [HERE, HERE.parent, tmp_path / "task", tmp_path / "cache", str(processes)]
     run = subprocess.run([sys.executable, script, *arguments], stderr=subprocess.PIPE, text=True, timeout=120)
-    last = run.stderr[run.stderr.index("DataError"):]
+    last = run.stderr[run.stderr.index("DataError") :]
     assert run.returncode == 1 and "1 of 3 cases failed" in last and "case_1: " in last and "--cache_dir" in last
     assert "case_0" not in last and "case_2" not in last
     (folder,) = (tmp_path / "cache").iterdir()
@@ -149,8 +152,11 @@ def test_a_disk_that_fills_up_names_the_case_and_leaves_no_half_file(tmp_path, p
 def test_a_disk_that_is_too_small_is_found_before_the_work(tmp_path, task, monkeypatch):
     monkeypatch.setattr(budget.shutil, "disk_usage", lambda folder: Usage(0, 0, 600_000_000))
     monkeypatch.setattr(budget, "DISK_RESERVE", 599_900_000)
-    with pytest.raises(DataError, match=r"cache.*3 cases needs up to 0\.0 GB.*only 0\.6 GB are free.*--cache_dir.*"
-                                        "--storage=float16"):
+    with pytest.raises(
+        DataError,
+        match=r"cache.*3 cases needs up to 0\.0 GB.*only 0\.6 GB are free.*--cache_dir.*"
+        "--storage=float16",
+    ):
         prepare(task, PLAN, tmp_path / "cache", processes=1, storage="float32")
     (folder,) = (tmp_path / "cache").iterdir()
     assert not list(folder.iterdir())

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from scnas_keras.errors import DataError
-from scnas_keras.planning.preprocessing_plan import Normalization
 from scnas_keras.preprocessing import normalization
 from scnas_keras.preprocessing.cropping import nonzero_mask
 from scnas_keras.preprocessing.normalization import mean_and_std, normalize
+from scnas_keras.preprocessing.plan import Normalization
 
 
 def values(low=50.0, high=150.0, shape=(9, 8, 7)):
@@ -38,8 +38,7 @@ def test_zscore_with_mask_is_over_the_mask_and_zero_outside():
 
 def test_only_channels_that_ask_for_it_use_the_mask():
     array, inside = values(), np.zeros((9, 8, 7), bool)
-    np.testing.assert_array_equal(normalize(array, Normalization("T1", "zscore"), inside),
-                                  normalize(array, Normalization("T1", "zscore")))
+    np.testing.assert_array_equal(normalize(array, Normalization("T1", "zscore"), inside), normalize(array, Normalization("T1", "zscore")))
 
 
 def test_ct_is_clipped_and_scaled_by_the_plan():
@@ -89,10 +88,10 @@ def test_statistics_are_in_float64():
 def test_the_mask_is_what_any_channel_has_with_its_holes_filled():
     array = np.zeros((9, 9, 9, 2), np.float32)
     array[2:7, 2:7, 2:7, 0] = 1
-    array[4, 4, 4, 0] = 0     # a hole
+    array[4, 4, 4, 0] = 0  # a hole
     array[0, 0, 0, 1] = -1
     expected = np.zeros((9, 9, 9), bool)
     expected[2:7, 2:7, 2:7] = expected[0, 0, 0] = True
     np.testing.assert_array_equal(nonzero_mask(array), expected)
-    array[4, 4, 2:4, 0] = 0   # a way out
+    array[4, 4, 2:4, 0] = 0  # a way out
     assert not nonzero_mask(array)[4, 4, 2:5].any()

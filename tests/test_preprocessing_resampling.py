@@ -89,16 +89,20 @@ def test_an_axis_with_the_right_spacing_keeps_its_size():
     assert resampled_shape((17, 10, 3), (5.0, 1.0, 1.0), (None, 0.5, 0.5)) == (17, 20, 6)
 
 
-@pytest.mark.parametrize("spacing, target, expected", [
-    ((5.0, 1.0, 1.0), (1.0, 1.0, 1.0), 0),      # the scan's
-    ((1.0, 1.0, 3.0), (1.0, 1.0, 1.0), None),   # three times isn't more than three times
-    ((1.0, 1.0, 1.0), (1.0, 4.0, 1.0), 1),      # else the target's
-    ((1.0, 1.0, 5.0), (5.0, 1.0, 1.0), 2),      # the scan's comes first
-    ((5.0, 1.0, 5.0), (1.0, 1.0, 1.0), None),   # two coarse axes: plain 3D
-    ((5.0, 1.0, 5.000001), (1.0, 1.0, 1.0), None),
-    ((999.0, 1.0, 1.0), (None, 1.0, 1.0), 0),   # a picture
-    ((2.0, 1.0, 1.0), (None, 0.5, 0.5), 0),     # slices that keep their distance, on a grid finer than they are
-    ((2.0, 1.0, 1.0), (None, 1.0, 1.0), None)])
+@pytest.mark.parametrize(
+    "spacing, target, expected",
+    [
+        ((5.0, 1.0, 1.0), (1.0, 1.0, 1.0), 0),  # the scan's
+        ((1.0, 1.0, 3.0), (1.0, 1.0, 1.0), None),  # three times isn't more than three times
+        ((1.0, 1.0, 1.0), (1.0, 4.0, 1.0), 1),  # else the target's
+        ((1.0, 1.0, 5.0), (5.0, 1.0, 1.0), 2),  # the scan's comes first
+        ((5.0, 1.0, 5.0), (1.0, 1.0, 1.0), None),  # two coarse axes: plain 3D
+        ((5.0, 1.0, 5.000001), (1.0, 1.0, 1.0), None),
+        ((999.0, 1.0, 1.0), (None, 1.0, 1.0), 0),  # a picture
+        ((2.0, 1.0, 1.0), (None, 0.5, 0.5), 0),  # slices that keep their distance, on a grid finer than they are
+        ((2.0, 1.0, 1.0), (None, 1.0, 1.0), None),
+    ],
+)
 def test_the_coarse_axis(spacing, target, expected):
     assert coarse_axis(spacing, target, 3.0) == expected
 

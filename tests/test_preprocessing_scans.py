@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 from small_task import REAL_DATA, change, save, write_task
 
-from scnas_keras.data.tasks import load_task
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image, read_label, write_label
-from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.resampling import resize
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label, restore_probabilities
+from scnas_keras.tasks.loading import load_task
 
 LABELS = {0: "background", 1: "left", 2: "right"}
 ZSCORE = (Normalization("T1", "zscore"), Normalization("T2", "zscore"))
@@ -111,7 +111,7 @@ def test_a_scan_is_left_as_it_was(tmp_path):
 def test_channels_that_use_the_mask_are_zero_outside(tmp_path, spacing):
     values = np.random.default_rng(0).normal(100, 5, (12, 12, 12, 2)).astype(np.float32)
     values[:6, :6] = 0
-    values[8, 8, 8] = 0    # a hole counts as inside
+    values[8, 8, 8] = 0  # a hole counts as inside
     save(tmp_path / "image.nii.gz", values)
     plan = PreprocessingPlan(spacing, MASKED, LABELS)
     image, _, outside = preprocess_image(read_image(tmp_path / "image.nii.gz"), plan)
@@ -191,8 +191,7 @@ def spoil(array):
     array[0, 0, 0, 0] = np.nan
 
 
-@pytest.mark.parametrize("edit, message", [(spoil, "1 voxels are NaN"),
-                                           (lambda array: array.fill(0), "every voxel is 0")])
+@pytest.mark.parametrize("edit, message", [(spoil, "1 voxels are NaN"), (lambda array: array.fill(0), "every voxel is 0")])
 def test_a_scan_that_cannot_be_preprocessed_is_named(tmp_path, edit, message):
     task = load_task(write_task(tmp_path))
     change(task.cases[0].images[0], edit)

@@ -49,7 +49,9 @@ GENOTYPES = {
     "half zero": random_genotype(0.5),
     "chain": random_genotype(1),
     "one node": random_genotype(0, space=ONE_NODE),
-    "seven nodes": longest_label_genotype(SearchSpace("seven", 3, SCNAS.operations, 7, ("reduction", "encoder_normal", "expansion", "decoder_normal"))),
+    "seven nodes": longest_label_genotype(
+        SearchSpace("seven", 3, SCNAS.operations, 7, ("reduction", "encoder_normal", "expansion", "decoder_normal"))
+    ),
 }
 each_genotype = pytest.mark.parametrize("genotype", GENOTYPES.values(), ids=GENOTYPES)
 
@@ -157,7 +159,9 @@ def test_table_reads_as_written_here():
     choices = {**choices, "encoder_normal": ("conv_3",) * 5, "decoder_normal": ("identity",) * 5}
     choices = {kind: choices[kind] for kind in two_nodes.kinds}
     cells = {kind: tuple(Edge(*edge, name, 0.5) for edge, name in zip(two_nodes.edges, names)) for kind, names in choices.items()}
-    assert genotype_table(Genotype(two_nodes, cells, ("An edge was restored.",))) == """\
+    assert (
+        genotype_table(Genotype(two_nodes, cells, ("An edge was restored.",)))
+        == """\
 Search space two_nodes, cells 4, nodes a cell 2, edges a cell 5
 
 Reduction cell
@@ -193,6 +197,7 @@ Decoder normal cell        0%        0%        0%      100%        0%
 
 Note: An edge was restored.
 """
+    )
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@ import pytest
 from matplotlib.image import imread
 
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.reporting.overlay import OPACITY, dice_scores, draw_overlay, overlay_figure
+from scnas_keras.metrics.dice import dice_scores
+from scnas_keras.reporting.overlay import OPACITY, draw_overlay, overlay_figure
 
 NAMES = ("background", "liver", "tumour")
 SPACING = (1.0, 2.0, 4.0)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scnas_keras.training.checkpoint import CHECKPOINT
-from scnas_keras.training.checkpoint_files import LAST, CheckpointFolder
+from scnas_keras.runs.checkpoint import CHECKPOINT
+from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
 
 HERE = Path(__file__).parent
 EPOCHS, STEPS = 6, 6

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from scnas_keras.kernels.fast_operations import build_fast_operation
+from scnas_keras.kernels.fused_norm import FusedInstanceNorm, gradient_from_output, normalize, normalize_gradient
 from scnas_keras.networks.operations import build_operation
-from scnas_keras.supernet.fast_operations import build_fast_operation
-from scnas_keras.supernet.fused_norm import FusedInstanceNorm, gradient_from_output, normalize, normalize_gradient
 
 EPSILON = 1e-5
 
@@ -50,7 +50,9 @@ def test_fast_forms_equal_the_portable_ones(name, rank, stride, low_memory):
 def test_averages_of_thin_images(size):
     x = tf.constant(np.random.default_rng(2).normal(size=(1, size, 4, 5, 2)), tf.float32)
     fast, portable = build_fast_operation("average_pool_3", 1, "float32"), build_operation("average_pool_3", dtype="float64")
-    for a, b in zip(*(tf.nest.flatten(value_and_gradients(layer, tf.cast(x, layer.compute_dtype), np.cos(x))) for layer in (fast, portable))):
+    for a, b in zip(
+        *(tf.nest.flatten(value_and_gradients(layer, tf.cast(x, layer.compute_dtype), np.cos(x))) for layer in (fast, portable))
+    ):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 

@@ -10,15 +10,14 @@ import pytest
 import tensorflow as tf
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.search import SearchConfig
+from scnas_keras.search import SearchConfig, guards
+from scnas_keras.search.monitor import Monitor
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.operations import OPERATIONS
 from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SCNAS, SearchSpace
-from scnas_keras.supernet import guards
 from scnas_keras.supernet.derive import derive
 from scnas_keras.supernet.diagnostics import GROUPS, Diagnostics
-from scnas_keras.supernet.monitor import Monitor
 from scnas_keras.supernet.relaxation import Draw, drop_parameter_free
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
 from scnas_keras.training.losses import JaccardLoss

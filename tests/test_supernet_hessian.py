@@ -82,7 +82,9 @@ def test_of_a_supernet_against_its_whole_hessian():
     rng = np.random.default_rng(0)
     images = tf.constant(rng.normal(size=(1, 16, 16, 16, 1)), tf.float32)
     labels = tf.cast(images[..., 0] > 0, tf.int32)
-    learn = tf.function(lambda: supernet.optimizer.apply(supernet.weights_gradient(images, labels)[1], supernet.weight_variables), autograph=False)
+    learn = tf.function(
+        lambda: supernet.optimizer.apply(supernet.weights_gradient(images, labels)[1], supernet.weight_variables), autograph=False
+    )
     for _ in range(40):
         learn()
     supernet.logits.assign(rng.normal(size=supernet.logits.shape))

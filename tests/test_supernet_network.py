@@ -7,9 +7,9 @@ import tensorflow as tf
 from test_supernet_search import SMALL, batch
 
 from scnas_keras.spaces.operations import OPERATIONS
-from scnas_keras.spaces.space import ENCODER, EXPANSION, DECODER, REDUCTION, SearchSpace
+from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
 from scnas_keras.supernet.mixture import LOGITS, WEIGHTS
-from scnas_keras.supernet.plain import plain_forward
+from scnas_keras.supernet.reference import plain_forward
 from scnas_keras.supernet.relaxation import Draw
 from scnas_keras.supernet.supernet import Supernet
 
@@ -50,7 +50,9 @@ def test_gradients_equal_automatic_differentiation(space, k, low_memory):
             results.extend(found)
         return logits, results
 
-    expected_logits, expected = tf.function(lambda: gradients(lambda: plain_forward(supernet, images, operations, weights), [*variables, weights]), autograph=False)()
+    expected_logits, expected = tf.function(
+        lambda: gradients(lambda: plain_forward(supernet, images, operations, weights), [*variables, weights]), autograph=False
+    )()
     logits, found = ours(tf.constant(operations, tf.int32))
     np.testing.assert_allclose(logits, expected_logits, rtol=1e-3, atol=1e-4)
     for variable, a, b in zip([*supernet.weight_variables, weights], found, expected, strict=True):

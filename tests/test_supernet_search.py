@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from scnas_keras.machine.precision import scaled
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.operations import OPERATIONS
 from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SCNAS, SearchSpace
@@ -12,7 +13,6 @@ from scnas_keras.supernet.derive import derive
 from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.precision import scaled
 
 SMALL = SearchSpace("small", 3, tuple(OPERATIONS), 2, (REDUCTION, ENCODER, EXPANSION, DECODER))
 PLAIN = SearchSpace("plain", 3, ("conv_3", "max_pool_3", "identity", "zero"), 1, (REDUCTION, ENCODER, EXPANSION, DECODER))

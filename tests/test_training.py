@@ -12,15 +12,15 @@ import pytest
 import tensorflow as tf
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.retrain import RetrainConfig
-from scnas_keras.training import callbacks
-from scnas_keras.training import horizon as horizon_module
-from scnas_keras.training.callbacks import History, Pace, Scalars, Timings
-from scnas_keras.training.schedules import Plateau
-from scnas_keras.training.horizon import Horizon, clock
+from scnas_keras.runs import callbacks
+from scnas_keras.runs import horizon as horizon_module
+from scnas_keras.runs.callbacks import History, Pace, Scalars, Timings
+from scnas_keras.runs.horizon import Horizon, clock
+from scnas_keras.runs.run_folder import RunFolder, open_run
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.metrics import MeanDice
-from scnas_keras.training.run_folder import RunFolder, open_run
+from scnas_keras.training.schedules import Plateau
 
 
 def numpy_jaccard(labels, logits, smooth=1e-5):
@@ -147,7 +147,10 @@ def test_horizon_of_time_leaves_reading_the_data_out_of_the_schedules(now):
 
 
 def test_a_marked_clock_stands_still_and_tells_all_hosts_the_same(now):
-    first, other = Horizon(epochs=8, budget_seconds=100, started=now.seconds), Horizon(epochs=8, budget_seconds=100, started=now.seconds - 7)
+    first, other = (
+        Horizon(epochs=8, budget_seconds=100, started=now.seconds),
+        Horizon(epochs=8, budget_seconds=100, started=now.seconds - 7),
+    )
     for horizon in (first, other):
         horizon.begin()
         horizon.done = 2
@@ -183,8 +186,10 @@ def test_data_that_eat_the_budget_leave_no_schedule(now):
     assert horizon.fraction == 1 and horizon.planned_epochs == 1
 
 
-@pytest.mark.parametrize("seconds, text", [(0, "0:00"), (5.4, "0:05"), (59.6, "1:00"), (245, "4:05"), (3599.7, "1:00:00"),
-                                           (3723, "1:02:03"), (float("nan"), "?")])
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0, "0:00"), (5.4, "0:05"), (59.6, "1:00"), (245, "4:05"), (3599.7, "1:00:00"), (3723, "1:02:03"), (float("nan"), "?")],
+)
 def test_clock(seconds, text):
     assert clock(seconds) == text
 
@@ -282,7 +287,9 @@ def test_timings_are_appended(tmp_path, monkeypatch):
     with open(tmp_path / "timings.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["epoch"], row["steps"], row["seconds"], row["seconds_per_step"], row["seconds_left"]) for row in rows] == [
-        ("1", "2", "7.0", "3.0", "21.0"), ("2", "2", "7.0", "3.0", "7.0")]
+        ("1", "2", "7.0", "3.0", "21.0"),
+        ("2", "2", "7.0", "3.0", "7.0"),
+    ]
     assert all(int(row["peak_bytes"]) > 10**7 for row in rows)
 
 
@@ -298,7 +305,11 @@ def test_tensorboard_gets_the_values_of_the_history(tmp_path):
             event = tf.compat.v1.Event.FromString(event.numpy())
             for value in event.summary.value:
                 found[part, value.tag, event.step] = float(tf.make_ndarray(value.tensor))
-    expected = {("train", "epoch_loss"): (0.5, 1.5), ("train", "epoch_learning_rate"): (0.125,) * 2, ("validation", "epoch_loss"): (0.25,) * 2}
+    expected = {
+        ("train", "epoch_loss"): (0.5, 1.5),
+        ("train", "epoch_learning_rate"): (0.125,) * 2,
+        ("validation", "epoch_loss"): (0.25,) * 2,
+    }
     assert found == {(*key, epoch): values[epoch] for key, values in expected.items() for epoch in range(2)}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scnas_keras.training.distribution import Cluster, open_cluster
+from scnas_keras.machine.distribution import Cluster, open_cluster
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import LOSSES
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from scnas_keras.kernels.fast_forms import use_fast_forms
 from scnas_keras.networks.operations import DilatedSeparableConv, InstanceNorm, build_operation
-from scnas_keras.training.fast_forms import use_fast_forms
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 from small_run import STEPS, SmallRun, item, small_network
 
-from scnas_keras.training import horizon as horizon_module
-from scnas_keras.training.horizon import Horizon
+from scnas_keras.metrics.mean_dice import MeanDice
+from scnas_keras.runs import horizon as horizon_module
+from scnas_keras.runs.horizon import Horizon
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.metrics import MeanDice
 
 EPOCHS = 3
 
@@ -87,7 +87,9 @@ def test_a_run_killed_anywhere_ends_as_if_nothing_had_happened(where, whole, tmp
     assert (tmp_path / "history.csv").read_text().count("\n") == EPOCHS + 1
 
 
-@pytest.mark.parametrize("where, stands", [({"step": 2}, (0, 2)), ({"step": 3}, (0, 3)), ({"test": 1}, (0, 3)), ({"test": 3}, (1, 3))], ids=str)
+@pytest.mark.parametrize(
+    "where, stands", [({"step": 2}, (0, 2)), ({"step": 3}, (0, 3)), ({"test": 1}, (0, 3)), ({"test": 3}, (1, 3))], ids=str
+)
 def test_sigterm_saves_at_once_and_leaves_with_143(where, stands, whole, tmp_path, caplog):
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as caught:

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.training.losses import LOSSES, DeepSupervision, DiceLoss, FocalLoss, JaccardLoss, make_loss, subsample_labels
-from scnas_keras.training.metrics import MeanDice
 
 SPACES = {"3d": (5, 4, 3), "2d": (6, 5)}
 OPTIONS = [
@@ -119,8 +119,11 @@ def test_nothing_annotated_teaches_nothing(name, options):
     np.testing.assert_array_equal(tape.gradient(value, logits), 0)
 
 
-@pytest.mark.parametrize("name, options", [*OPTIONS, *(("focal", {"gamma": gamma}) for gamma in (0.0, 0.5))],
-                         ids=lambda value: value if isinstance(value, str) else "-".join(value))
+@pytest.mark.parametrize(
+    "name, options",
+    [*OPTIONS, *(("focal", {"gamma": gamma}) for gamma in (0.0, 0.5))],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
 def test_gradients_are_finite_differences(name, options):
     labels, logits = sample((2, 2), batch=2)
     labels[0, 0, 0] = IGNORED
@@ -143,7 +146,9 @@ def test_a_weight_for_each_class_is_asked_for(name):
     labels, logits = sample((4, 4))
     with pytest.raises(ConfigError, match="each of 3 classes, background first; found 2"):
         make_loss(name, class_weights=(1, 2))(labels, logits)
-    once, twice = (float(make_loss(name, class_weights=weights)(labels, logits)) for weights in (WEIGHTS, [2 * weight for weight in WEIGHTS]))
+    once, twice = (
+        float(make_loss(name, class_weights=weights)(labels, logits)) for weights in (WEIGHTS, [2 * weight for weight in WEIGHTS])
+    )
     assert once == pytest.approx(twice) != pytest.approx(float(make_loss(name)(labels, logits)))
 
 

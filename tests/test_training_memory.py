@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 
-from scnas_keras.training.memory import peak_bytes
+from scnas_keras.machine.peak_memory import peak_bytes
 
-CHILD = "from scnas_keras.training.memory import peak_bytes; print(peak_bytes())"
+CHILD = "from scnas_keras.machine.peak_memory import peak_bytes; print(peak_bytes())"
 
 
 def test_a_program_does_not_report_the_memory_of_the_one_that_started_it():

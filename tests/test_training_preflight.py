@@ -6,13 +6,15 @@ import types
 
 import pytest
 
+from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.errors import ConfigError
-from scnas_keras.planning.searched import DerivedNetwork, SupernetNetwork
+from scnas_keras.machine.distribution import Cluster
+from scnas_keras.runs import preflight
+from scnas_keras.runs.preflight import estimate
 from scnas_keras.search import SearchConfig
+from scnas_keras.search import cost as search_costs
+from scnas_keras.search.cost import COST, FAST, LOW_MEMORY, search_cost
 from scnas_keras.spaces.space import SCNAS
-from scnas_keras.training import preflight
-from scnas_keras.training.distribution import Cluster
-from scnas_keras.training.preflight import FAST, LOW_MEMORY, estimate, search_cost
 
 PATCH, TRANSPOSED = (96, 64, 80), (2, 0, 1)
 SUPERNET = SupernetNetwork(SCNAS, 48)
@@ -33,11 +35,16 @@ def cluster(replicas=1, workers=1, on_gpu=False):
 @pytest.fixture
 def free(monkeypatch):
     """Sets the GiB that a run may take."""
-    return lambda gibibytes: monkeypatch.setattr(preflight, "_free_gibibytes", lambda cluster: gibibytes)
+
+    def set_free(gibibytes):
+        for module in (preflight, search_costs):
+            monkeypatch.setattr(module, "free_gibibytes", lambda cluster: gibibytes)
+
+    return set_free
 
 
 def cost(run, of=None, network=SUPERNET, by=None, **flags):
-    return search_cost(SearchConfig(**flags), of or fold(), network, {preflight.COST: run / "cost.json"}, by or cluster())
+    return search_cost(SearchConfig(**flags), of or fold(), network, {COST: run / "cost.json"}, by or cluster())
 
 
 def refused(tmp_path, **arguments):
@@ -59,7 +66,7 @@ def test_each_remedy_is_enough_and_none_that_is_not_is_named(tmp_path, free):
     free(0.6 * estimate(SUPERNET, fold(), 4))
     remedies = refused(tmp_path, memory_mode=FAST)
     assert remedies.keys() == {"memory_mode", "batch_size", "patch_size", "stem_channels"}
-    limit = preflight._free_gibibytes(None)
+    limit = preflight.free_gibibytes(None)
     assert all(gibibytes <= limit + 0.05 for _, gibibytes in remedies.values())
     assert remedies["batch_size"] == ("1", pytest.approx(estimate(SUPERNET, fold(), 1), abs=0.05))
     free(estimate(SUPERNET, fold(), 1) - 0.01)

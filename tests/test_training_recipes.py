@@ -9,9 +9,9 @@ import tensorflow as tf
 from test_training_schedules import data, learner
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.machine.precision import regularize, scaled
 from scnas_keras.retrain import RetrainConfig
-from scnas_keras.training.precision import regularize, scaled
-from scnas_keras.training.recipes import MOMENTUM, PRESETS, Recipe, make_optimizer, recipe, steps_per_epoch
+from scnas_keras.retrain.recipes import MOMENTUM, PRESETS, Recipe, make_optimizer, recipe, steps_per_epoch
 
 
 def test_presets():
@@ -55,7 +55,9 @@ def test_steps_of_an_epoch(preset, cases, batch, minutes, given, steps):
 
 def test_optimizers_are_those_of_their_papers():
     adam, sgd = (make_optimizer(PRESETS[name], 0.0, "none") for name in ("scnas", "nnunet"))
-    assert (type(adam), adam.beta_1, adam.beta_2) == (keras.optimizers.Adam, 0.9, 0.999) and float(adam.learning_rate) == pytest.approx(3e-4)
+    assert (type(adam), adam.beta_1, adam.beta_2) == (keras.optimizers.Adam, 0.9, 0.999) and float(adam.learning_rate) == pytest.approx(
+        3e-4
+    )
     assert (type(sgd), sgd.momentum, sgd.nesterov) == (keras.optimizers.SGD, 0.99, True) and float(sgd.learning_rate) == pytest.approx(0.01)
     assert not adam.use_ema and isinstance(make_optimizer(PRESETS["nnunet"], 0.0, "float16"), keras.optimizers.LossScaleOptimizer)
 

@@ -10,11 +10,11 @@ import pytest
 import tensorflow as tf
 from small_run import small_network
 
-from scnas_keras.training import horizon as horizon_module
-from scnas_keras.training.horizon import Horizon
+from scnas_keras.retrain.recipes import PRESETS, make_optimizer
+from scnas_keras.runs import horizon as horizon_module
+from scnas_keras.runs.horizon import Horizon
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.recipes import PRESETS, make_optimizer
 from scnas_keras.training.schedules import LEAST_RATE, Collapse, Plateau, Poly, start_again
 
 
@@ -146,7 +146,9 @@ def nothing(dice=0.0, val_dice=0.0):
 def test_a_collapse_is_reported_once_when_a_fifth_of_the_run_is_over(caplog):
     assert collapse_epochs(Collapse(horizon := Horizon(10)), horizon, [nothing()] * 10, caplog) == [2]
     assert collapse_epochs(Collapse(horizon := Horizon(10)), horizon, [nothing()] * 4 + [nothing(dice=0.5)] * 6, caplog) == [2]
-    assert collapse_epochs(Collapse(horizon := Horizon(10)), horizon, [nothing(val_dice=0.02)] * 4 + [nothing(0.009, 0.009)] * 6, caplog) == [5]
+    assert collapse_epochs(
+        Collapse(horizon := Horizon(10)), horizon, [nothing(val_dice=0.02)] * 4 + [nothing(0.009, 0.009)] * 6, caplog
+    ) == [5]
     assert collapse_epochs(Collapse(horizon := Horizon(10)), horizon, [nothing(dice=0.01)] * 10, caplog) == []
 
 

@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 from small_task import REAL_DATA, change, save, write_task
 
-from scnas_keras.data.tasks import find_task, load_task
-from scnas_keras.verification.checks import verify_voxels
-from scnas_keras.verification.headers import verify_headers
-from scnas_keras.formats.volumes import read_image, read_label
+from scnas_keras.checks.headers import verify_headers
+from scnas_keras.checks.preparation import verify_voxels
 from scnas_keras.errors import DataError
+from scnas_keras.formats.volumes import read_image, read_label
+from scnas_keras.tasks.loading import find_task, load_task
 
 SHAPE = (12, 10, 8)
 
@@ -38,12 +38,18 @@ def flatten(folder):
 
 
 HEADER_FAULTS = {
-    "not a NIfTI": (lambda folder: (folder / "imagesTr" / "case_1.nii.gz").write_text("hello"),
-                    "can't be read.*imagesTr/case_1.nii.gz.*Download"),
-    "channels": (lambda folder: save(folder / "imagesTr" / "case_1.nii.gz", np.ones((*SHAPE, 3))),
-                 "channels.*case_1.nii.gz: 3 in the file, 2 declared.*modality"),
-    "shape": (lambda folder: save(folder / "labelsTr" / "case_1.nii.gz", np.zeros((12, 10, 7), np.uint8)),
-              "shapes.*case_1.nii.gz: 12x10x7, not 12x10x8 like its image.*nearest"),
+    "not a NIfTI": (
+        lambda folder: (folder / "imagesTr" / "case_1.nii.gz").write_text("hello"),
+        "can't be read.*imagesTr/case_1.nii.gz.*Download",
+    ),
+    "channels": (
+        lambda folder: save(folder / "imagesTr" / "case_1.nii.gz", np.ones((*SHAPE, 3))),
+        "channels.*case_1.nii.gz: 3 in the file, 2 declared.*modality",
+    ),
+    "shape": (
+        lambda folder: save(folder / "labelsTr" / "case_1.nii.gz", np.zeros((12, 10, 7), np.uint8)),
+        "shapes.*case_1.nii.gz: 12x10x7, not 12x10x8 like its image.*nearest",
+    ),
     "affine": (shift_label, r"different places.*case_1.nii.gz: 2\.5 mm off its image.*--fix=header"),
     "spacing": (flatten, r"spacing.*imagesTr/case_1.nii.gz: .*0\.0\) mm.*Mend"),
 }
@@ -71,6 +77,7 @@ def test_all_header_faults_are_reported_together(tmp_path):
 def spoil(value):
     def edit(array):
         array[5, 5, 5, 1] = value
+
     return edit
 
 
@@ -81,8 +88,7 @@ def undeclared(array):
 VOXEL_FAULTS = {
     "NaN": ("imagesTr", spoil(np.nan), r"channel 1 \(T2\) has 1 voxels that are NaN.*Replace"),
     "Inf": ("imagesTr", spoil(np.inf), r"channel 1 \(T2\) has 1 voxels that are NaN or infinite"),
-    "constant": ("imagesTr", lambda array: array.fill(3),
-                 r"\(T1\) is 3 everywhere; channel 1 \(T2\) is 3 everywhere.*Export"),
+    "constant": ("imagesTr", lambda array: array.fill(3), r"\(T1\) is 3 everywhere; channel 1 \(T2\) is 3 everywhere.*Export"),
     "undeclared": ("labelsTr", undeclared, r"7 \(3 voxels\).*declared are 0, 1, 2.*labels"),
     "background": ("labelsTr", lambda array: array.fill(0), "every voxel is background"),
 }
@@ -122,7 +128,8 @@ def test_doubtful_headers_are_logged_one_line_a_kind(tmp_path, caplog):
         verify_headers(task)
     assert [record.getMessage() for record in caplog.records] == [
         "Small: axes point in other directions than in most cases (2), for example imagesTr/case_1.nii.gz: LPS; 3 cases "
-        "are RAS; scnas_keras.verify tells more"]
+        "are RAS; scnas_keras.verify tells more"
+    ]
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no real data in {REAL_DATA}")

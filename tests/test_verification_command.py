@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from small_task import change, save, write_json, write_task
 
-from scnas_keras.verification.dataset import verify_dataset
+from scnas_keras.verify.dataset import verify_dataset
 
 COMMAND = "scnas_keras.verify"
 
@@ -52,16 +52,19 @@ def test_errors_are_code_1_and_told_in_full_in_json(tmp_path, command, capsys):
     assert len(content["errors"][0]["cases"]) == 7
 
 
-@pytest.mark.parametrize("flags, message", [
-    ({"data_dir": "nowhere"}, "nowhere: no such folder"),
-    ({"spacing": "1,1"}, "--spacing=1.0,1.0: expected three positive"),
-    ({"spacing": "1,1,0"}, "expected three positive"),
-    ({"fix": "header"}, "--fixed_dir go together"),
-    ({"fixed_dir": "copy"}, "--fixed_dir go together"),
-    ({"fix": "all", "fixed_dir": "copy"}, "header|remap"),
-    ({"group_pattern": "x("}, "group_pattern"),
-    ({"datadir": "x"}, "datadir"),
-])
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"data_dir": "nowhere"}, "nowhere: no such folder"),
+        ({"spacing": "1,1"}, "--spacing=1.0,1.0: expected three positive"),
+        ({"spacing": "1,1,0"}, "expected three positive"),
+        ({"fix": "header"}, "--fixed_dir go together"),
+        ({"fixed_dir": "copy"}, "--fixed_dir go together"),
+        ({"fix": "all", "fixed_dir": "copy"}, "header|remap"),
+        ({"group_pattern": "x("}, "group_pattern"),
+        ({"datadir": "x"}, "datadir"),
+    ],
+)
 def test_wrong_flags_are_code_2(tmp_path, command, capsys, flags, message):
     write_task(tmp_path)
     with pytest.raises(SystemExit) as end:
@@ -71,8 +74,10 @@ def test_wrong_flags_are_code_2(tmp_path, command, capsys, flags, message):
 
 
 def test_help_loads_no_library_that_takes_long():
-    code = (f"import sys, runpy; sys.argv = ['verify', '--help']; runpy.run_module('{COMMAND}', run_name='__main__'); "
-            "print({'numpy', 'nibabel', 'scipy', 'tensorflow'} & set(sys.modules))")
+    code = (
+        f"import sys, runpy; sys.argv = ['verify', '--help']; runpy.run_module('{COMMAND}', run_name='__main__'); "
+        "print({'numpy', 'nibabel', 'scipy', 'tensorflow'} & set(sys.modules))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--group_pattern" in result.stdout
     assert result.stdout.splitlines()[-1] == "set()"
@@ -83,10 +88,12 @@ def test_missing_files_do_not_hide_other_faults(tmp_path):
     (tmp_path / "labelsTr/case_1.nii.gz").unlink()
     change(tmp_path / "labelsTr/case_2.nii.gz", undeclared)
     write_json(tmp_path, [f"case_{index}" for index in range(5)])
-    assert found_in(tmp_path) == [("missing", "case_1", tmp_path / "labelsTr/case_1.nii.gz"),
-                                  ("unlisted", None, tmp_path / "imagesTr/case_5.nii.gz"),
-                                  ("unlisted", None, tmp_path / "labelsTr/case_5.nii.gz"),
-                                  ("undeclared", "case_2", tmp_path / "labelsTr/case_2.nii.gz")]
+    assert found_in(tmp_path) == [
+        ("missing", "case_1", tmp_path / "labelsTr/case_1.nii.gz"),
+        ("unlisted", None, tmp_path / "imagesTr/case_5.nii.gz"),
+        ("unlisted", None, tmp_path / "labelsTr/case_5.nii.gz"),
+        ("undeclared", "case_2", tmp_path / "labelsTr/case_2.nii.gz"),
+    ]
 
 
 def write_nnunet(folder, num_cases=4):
@@ -97,8 +104,12 @@ def write_nnunet(folder, num_cases=4):
         for channel in range(2):
             save(path.with_name(path.name.replace(".nii.gz", f"_{channel:04d}.nii.gz")), array[..., channel])
         path.unlink()
-    content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "left": 1, "right": 2},
-               "numTraining": num_cases, "file_ending": ".nii.gz"}
+    content = {
+        "channel_names": {"0": "T1", "1": "T2"},
+        "labels": {"background": 0, "left": 1, "right": 2},
+        "numTraining": num_cases,
+        "file_ending": ".nii.gz",
+    }
     (folder / "dataset.json").write_text(json.dumps(content))
     return folder
 
@@ -109,24 +120,28 @@ def test_nnunets_layout_is_verified_and_missing_files_are_told(tmp_path):
     (tmp_path / "imagesTr/case_1_0001.nii.gz").unlink()
     (tmp_path / "labelsTr/case_2.nii.gz").unlink()
     change(tmp_path / "labelsTr/case_3.nii.gz", undeclared)
-    assert found_in(tmp_path) == [("missing", "case_1", tmp_path / "imagesTr/case_1_0001.nii.gz"),
-                                  ("missing", "case_2", tmp_path / "labelsTr/case_2.nii.gz"),
-                                  ("undeclared", "case_3", tmp_path / "labelsTr/case_3.nii.gz"),
-                                  ("declared_count", None, tmp_path / "dataset.json")]
+    assert found_in(tmp_path) == [
+        ("missing", "case_1", tmp_path / "imagesTr/case_1_0001.nii.gz"),
+        ("missing", "case_2", tmp_path / "labelsTr/case_2.nii.gz"),
+        ("undeclared", "case_3", tmp_path / "labelsTr/case_3.nii.gz"),
+        ("declared_count", None, tmp_path / "dataset.json"),
+    ]
 
 
 def test_missing_files_of_nnunets_list_are_told(tmp_path):
     write_task(tmp_path)
-    listed = {f"case_{index}": {"images": [f"imagesTr/case_{index}.nii.gz"], "label": f"labelsTr/case_{index}.nii.gz"}
-              for index in range(3)}
-    content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "left": 1, "right": 2},
-               "dataset": listed}
+    listed = {
+        f"case_{index}": {"images": [f"imagesTr/case_{index}.nii.gz"], "label": f"labelsTr/case_{index}.nii.gz"} for index in range(3)
+    }
+    content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "left": 1, "right": 2}, "dataset": listed}
     (tmp_path / "dataset.json").write_text(json.dumps(content))
     assert found_in(tmp_path) == []
     (tmp_path / "labelsTr/case_1.nii.gz").unlink()
     change(tmp_path / "labelsTr/case_2.nii.gz", undeclared)
-    assert found_in(tmp_path) == [("missing", "case_1", tmp_path / "labelsTr/case_1.nii.gz"),
-                                  ("undeclared", "case_2", tmp_path / "labelsTr/case_2.nii.gz")]
+    assert found_in(tmp_path) == [
+        ("missing", "case_1", tmp_path / "labelsTr/case_1.nii.gz"),
+        ("undeclared", "case_2", tmp_path / "labelsTr/case_2.nii.gz"),
+    ]
 
 
 def test_a_folder_that_is_no_dataset_is_an_error_in_the_report(tmp_path, command, capsys):
@@ -156,8 +171,7 @@ def test_pictures_are_verified(tmp_path):
     write_pictures(tmp_path)
     assert found_in(tmp_path) == []
     Image.fromarray(np.zeros((20, 31), np.uint8)).save(tmp_path / "masks/p1.png")
-    assert found_in(tmp_path) == [("shapes", "p1", tmp_path / "masks/p1.png"),
-                                  ("all_background", "p1", tmp_path / "masks/p1.png")]
+    assert found_in(tmp_path) == [("shapes", "p1", tmp_path / "masks/p1.png"), ("all_background", "p1", tmp_path / "masks/p1.png")]
 
 
 def test_faulty_pictures_are_told_one_by_one(tmp_path):
@@ -168,8 +182,11 @@ def test_faulty_pictures_are_told_one_by_one(tmp_path):
     for name in names[2:]:
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:60])
     assert sorted(found_in(tmp_path)) == [
-        ("missing", "p0", tmp_path / "masks/p0.png"), ("missing", "p3", tmp_path / "images/p3.png"),
-        ("unreadable", "p1", tmp_path / "masks/p1.png"), ("unreadable", "p4", tmp_path / "images/p4.png")]
+        ("missing", "p0", tmp_path / "masks/p0.png"),
+        ("missing", "p3", tmp_path / "images/p3.png"),
+        ("unreadable", "p1", tmp_path / "masks/p1.png"),
+        ("unreadable", "p4", tmp_path / "images/p4.png"),
+    ]
 
 
 def test_masks_with_a_value_too_many_are_named(tmp_path):

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from small_task import REAL_DATA, change, save, write_json, write_task
 
-from scnas_keras.data.cases import Case, Task
-from scnas_keras.data.tasks import find_task, load_task
+from scnas_keras.checks.across import header_comparisons
+from scnas_keras.checks.findings import ERROR, KINDS, WARNING, by_kind
+from scnas_keras.checks.grids import Grid
+from scnas_keras.checks.scan import Scan, read_voxels
+from scnas_keras.checks.voxels import Structure, structures, value_counts
 from scnas_keras.errors import ConfigError
-from scnas_keras.verification import dataset
-from scnas_keras.verification.across import header_comparisons
-from scnas_keras.verification.dataset import verify_task
-from scnas_keras.verification.findings import ERROR, KINDS, WARNING, by_kind
-from scnas_keras.verification.grids import Grid
-from scnas_keras.verification.scan import Scan, read_voxels
-from scnas_keras.verification.voxels import Structure, structures, value_counts
+from scnas_keras.tasks.cases import Case, Task
+from scnas_keras.tasks.loading import find_task, load_task
+from scnas_keras.verify import dataset
+from scnas_keras.verify.dataset import verify_task
 
 SHAPE = (12, 10, 8)
 EMPTY = Task("Empty", Path("nowhere"), ("T1",), {0: "background", 1: "left"}, ())
@@ -132,38 +132,40 @@ CASE_FAULTS = {
     "cut off": ("unreadable", cut_off, IMAGE, "cut off|damaged"),
     "channels in a label": ("unreadable", new_label(lambda array: np.stack([array] * 2, -1)), LABEL, "2 channels"),
     "shape": ("shapes", new_label(lambda array: array[:, :, :7]), LABEL, "12x10x7, not 12x10x8 like its image"),
-    "affine": ("affines", move(LABEL, [[1, 0, 0, 2.5], [0, 1, 0, 0], [0, 0, 1.5, 0], [0, 0, 0, 1]]), LABEL,
-               r"2\.5 mm off its image"),
+    "affine": ("affines", move(LABEL, [[1, 0, 0, 2.5], [0, 1, 0, 0], [0, 0, 1.5, 0], [0, 0, 0, 1]]), LABEL, r"2\.5 mm off its image"),
     "spacing": ("spacing", rows_of_affine(srow_z=0), LABEL, r"0\.0\) mm"),
-    "axes in one plane": ("spacing", rows_of_affine(srow_x=(1, 1, 0, 0), srow_y=(1, 1, 0, 0)), LABEL,
-                          "axes in one plane"),
+    "axes in one plane": ("spacing", rows_of_affine(srow_x=(1, 1, 0, 0), srow_y=(1, 1, 0, 0)), LABEL, "axes in one plane"),
     "origin": ("spacing", rows_of_affine(srow_z=(0, 0, 1.5, np.nan)), LABEL, "isn't finite"),
-    "NaN in a label": ("not_finite", new_label(lambda array: np.where(array == 1, np.nan, array)), LABEL,
-                       "^the label has 27 voxels"),
+    "NaN in a label": ("not_finite", new_label(lambda array: np.where(array == 1, np.nan, array)), LABEL, "^the label has 27 voxels"),
     "infinite label": ("not_finite", new_label(lambda array: np.where(array == 1, np.inf, array)), LABEL, "27 voxels"),
     "dust": ("fractional", new_label(lambda array: array * (1 + 1e-9)), LABEL, "farthest is 2e-09 from a whole"),
-    "channels as label": ("label_is_image", lambda folder: put(folder / LABEL, array_of(folder / IMAGE)), LABEL,
-                          "equal to its image in every voxel"),
+    "channels as label": (
+        "label_is_image",
+        lambda folder: put(folder / LABEL, array_of(folder / IMAGE)),
+        LABEL,
+        "equal to its image in every voxel",
+    ),
     "NaN": ("not_finite", edit_image(spoil), IMAGE, r"channel 1 \(T2\) has 1 voxels"),
     "constant": ("constant", edit_image(lambda array: array.fill(3)), IMAGE, r"T1\) is 3 everywhere; channel 1"),
-    "constant channel": ("constant_channel", edit_image(lambda array: array[..., 1].fill(3)), IMAGE,
-                         r"channel 1 \(T2\) is 3"),
+    "constant channel": ("constant_channel", edit_image(lambda array: array[..., 1].fill(3)), IMAGE, r"channel 1 \(T2\) is 3"),
     "undeclared": ("undeclared", edit_label(undeclared), LABEL, r"^7 \(3 voxels\); declared are 0, 1, 2$"),
     "negative": ("undeclared", new_label(lambda array: -(array == 1).astype(np.int16)), LABEL, r"^-1 \(27 voxels\)"),
     "background": ("all_background", edit_label(lambda array: array.fill(0)), LABEL, "every voxel is background"),
-    "fractions": ("fractional", new_label(lambda array: array.astype(np.float32) / 2), LABEL,
-                  r"^0\.5 \(27 voxels\); the farthest is 0\.5 from"),
+    "fractions": (
+        "fractional",
+        new_label(lambda array: array.astype(np.float32) / 2),
+        LABEL,
+        r"^0\.5 \(27 voxels\); the farthest is 0\.5 from",
+    ),
     "scan as label": ("label_is_image", scan_as_label, LABEL, "[0-9]+ different values"),
     "counts as label": ("label_is_image", counting(33), LABEL, "33 different values, .* 0 and 32; 3 are declared"),
     "HU as label": ("label_is_image", counting(4, -2), LABEL, "negative values down to -2, and 4 different ones"),
     "equal to its image": ("label_is_image", equal_to_label, LABEL, r"equal to channel 1 \(T2\)"),
     "duplicate": ("duplicate", copy_case_0, IMAGE, "case case_1 has the voxels of case case_0"),
     "orientation": ("orientation", both(np.diag([-1, -1, 1.5, 1])), IMAGE, "LPS; 4 cases are RAS"),
-    "spacing outlier": ("spacing_outlier", both(np.diag([1, 1, 5, 1])), IMAGE,
-                        "1 x 1 x 5 mm; the median is 1 x 1 x 1.5 mm"),
+    "spacing outlier": ("spacing_outlier", both(np.diag([1, 1, 5, 1])), IMAGE, "1 x 1 x 5 mm; the median is 1 x 1 x 1.5 mm"),
     "lost spacing": ("unit_spacing", both(np.eye(4)), IMAGE, "4 of 5 cases have another"),
-    "thin": ("small_structure", edit_label(thin), LABEL,
-             r"class 2 \(right\) measures 1\.5 mm along z \(target 1\.5 mm\)"),
+    "thin": ("small_structure", edit_label(thin), LABEL, r"class 2 \(right\) measures 1\.5 mm along z \(target 1\.5 mm\)"),
     "outside": ("foreground_outside", edit_label(outside), LABEL, r"25 of 79 labelled voxels \(31\.6%\)"),
 }
 
@@ -187,7 +189,8 @@ def test_channel_faults_are_told_by_case_and_for_the_dataset(tmp_path):
     found = {finding.key: finding for finding in verify(task).findings}
     assert {key: (finding.case, finding.file, finding.detail) for key, finding in found.items()} == {
         "channels": ("case_1", tmp_path / IMAGE, "3 in the file, 2 declared"),
-        "mixed_channels": ("case_1", tmp_path / IMAGE, "3; most cases have 2")}
+        "mixed_channels": ("case_1", tmp_path / IMAGE, "3; most cases have 2"),
+    }
 
 
 def split_channels(folder):
@@ -211,8 +214,10 @@ def test_channel_files_on_different_grids_are_found(tmp_path):
     other = tmp_path / "imagesTr/case_2_0001.nii.gz"
     put(other, array_of(other)[1:])
     found = [(finding.key, finding.case, finding.file, finding.detail) for finding in verify(task).findings]
-    assert found == [("channel_grids", "case_1", file, "0.7 mm off case_1_0000.nii.gz"),
-                     ("channel_grids", "case_2", other, "11x10x8, not 12x10x8 like case_2_0000.nii.gz")]
+    assert found == [
+        ("channel_grids", "case_1", file, "0.7 mm off case_1_0000.nii.gz"),
+        ("channel_grids", "case_2", other, "11x10x8, not 12x10x8 like case_2_0000.nii.gz"),
+    ]
 
 
 def test_a_missing_channel_file_is_found(tmp_path):
@@ -249,8 +254,11 @@ def test_a_case_that_memory_does_not_suffice_for_does_not_lose_the_report(tmp_pa
     change(tmp_path / "labelsTr/case_3.nii.gz", undeclared)
     monkeypatch.setattr(dataset, "read_voxels", read_or_fail)
     report = verify(task)
-    assert where(report.findings) == [("shapes", "case_1", tmp_path / LABEL), ("memory", "case_1", tmp_path / IMAGE),
-                                      ("undeclared", "case_3", tmp_path / "labelsTr/case_3.nii.gz")]
+    assert where(report.findings) == [
+        ("shapes", "case_1", tmp_path / LABEL),
+        ("memory", "case_1", tmp_path / IMAGE),
+        ("undeclared", "case_3", tmp_path / "labelsTr/case_3.nii.gz"),
+    ]
     assert report.findings[1].detail.startswith("memory ran out (no more)")
 
 
@@ -270,7 +278,8 @@ def test_rare_and_absent_classes_are_told_with_their_cases(tmp_path):
     write_json(tmp_path, [f"case_{index}" for index in range(5)], labels=labels)
     assert what(verify(load_task(tmp_path)).findings) == [
         ("rare_class", None, "class 2 (right) is in 1 of 5 cases (case_3)"),
-        ("absent_class", None, "class 3 (middle) is in none of 5 cases")]
+        ("absent_class", None, "class 3 (middle) is in none of 5 cases"),
+    ]
 
 
 def test_ct_at_one_millimetre_throughout_is_doubted(tmp_path):
@@ -289,8 +298,8 @@ def test_patients_with_several_cases_are_told(tmp_path):
     task = write(tmp_path)
     assert verify(task, group_pattern=r"\d").findings == ()
     assert what(verify(task, group_pattern="case").findings) == [
-        ("shared_patient", "case_0",
-         "case: 5 cases (case_0, case_1, case_2, case_3, case_4), by --group_pattern='case'")]
+        ("shared_patient", "case_0", "case: 5 cases (case_0, case_1, case_2, case_3, case_4), by --group_pattern='case'")
+    ]
     with pytest.raises(ConfigError, match="group_pattern"):
         verify(task, group_pattern="x(")
 
@@ -314,11 +323,9 @@ def test_another_number_of_cases_than_announced_is_told(tmp_path):
 
 def test_much_bigger_scans_are_told():
     sizes = {"a": (100, 100, 100), "b": (110, 100, 100), "c": (500, 500, 400)}
-    scans = [Scan(Case(name, (name,), None), (), Grid(shape, 1, (1.0, 1.0, 2.0), "RAS"))
-             for name, shape in sizes.items()]
+    scans = [Scan(Case(name, (name,), None), (), Grid(shape, 1, (1.0, 1.0, 2.0), "RAS")) for name, shape in sizes.items()]
     task = dataclasses.replace(EMPTY, cases=tuple(scan.case for scan in scans))
-    assert what(header_comparisons(scans, task)) == [
-        ("big_scan", "c", "500x500x400, 90.9 times the median; 0.4 GB as float32")]
+    assert what(header_comparisons(scans, task)) == [("big_scan", "c", "500x500x400, 90.9 times the median; 0.4 GB as float32")]
 
 
 def with_test_image(folder, array, affine=np.diag([1.0, 1.0, 1.5, 1.0])):
@@ -334,8 +341,7 @@ def random_image(low=10, high=100, channels=2):
 TEST_FAULTS = {
     "test_channels": (random_image(channels=3), (1, 1, 1.5), "^3; training images have 2$"),
     "test_spacing": (random_image(), (1, 1, 4.6), "1 x 1 x 4.6 mm; the training images have 1 x 1 x 1.5 mm to"),
-    "test_intensities": (random_image(1000, 2000), (1, 1, 1.5),
-                         r"channel 0 \(T1\) goes from 10\d\d to 1\d+; the training images' go from"),
+    "test_intensities": (random_image(1000, 2000), (1, 1, 1.5), r"channel 0 \(T1\) goes from 10\d\d to 1\d+; the training images' go from"),
     "not_finite": (np.where(np.arange(2), np.nan, random_image()), (1, 1, 1.5), "NaN"),
 }
 
@@ -411,8 +417,11 @@ def test_the_report_has_all_in_json_and_five_of_a_kind_in_text(tmp_path):
     change(task.cases[7].images[0], lambda array: array[..., 1].fill(3))
     report = verify(task)
     lines = report.text().splitlines()
-    assert lines[:3] == [f"Errors in {tmp_path}:", "  label values that aren't declared (7):",
-                         "    labelsTr/case_0.nii.gz: 7 (3 voxels); declared are 0, 1, 2"]
+    assert lines[:3] == [
+        f"Errors in {tmp_path}:",
+        "  label values that aren't declared (7):",
+        "    labelsTr/case_0.nii.gz: 7 (3 voxels); declared are 0, 1, 2",
+    ]
     assert lines[7] == "    and 2 more" and lines[8].startswith("    -> Declare")
     assert lines[9:11] == [f"Warnings in {tmp_path}:", "  channel is constant (1):"]
     assert lines[-1] == "8 cases: 1 kind of errors, 1 kind of warnings."
@@ -422,12 +431,12 @@ def test_the_report_has_all_in_json_and_five_of_a_kind_in_text(tmp_path):
     (error,), (warning,) = content["errors"], content["warnings"]
     assert (error["kind"], warning["kind"]) == ("undeclared", "constant_channel")
     assert [entry["case"] for entry in error["cases"]] == [f"case_{index}" for index in range(7)]
-    assert warning["cases"] == [{"case": "case_7", "file": str(tmp_path / "imagesTr/case_7.nii.gz"),
-                                 "detail": "channel 1 (T2) is 3 everywhere"}]
+    assert warning["cases"] == [
+        {"case": "case_7", "file": str(tmp_path / "imagesTr/case_7.nii.gz"), "detail": "channel 1 (T2) is 3 everywhere"}
+    ]
 
 
-REAL_WARNINGS = {"brain": {}, "hippocampus": {}, "lung": {"orientation": 4, "shared_patient": 9},
-                 "nuclei": {"foreground_outside": 1}}
+REAL_WARNINGS = {"brain": {}, "hippocampus": {}, "lung": {"orientation": 4, "shared_patient": 9}, "nuclei": {"foreground_outside": 1}}
 
 
 @pytest.mark.slow

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from small_task import AFFINE, change, save, write_json, write_task
 
-from scnas_keras.data.cases import Case
-from scnas_keras.data.tasks import load_task
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_label
-from scnas_keras.verification.dataset import verify_dataset
-from scnas_keras.verification.fix_header import fix_headers
-from scnas_keras.verification.fix_remap import remap_labels, remapping
-from scnas_keras.verification.mended_copy import check_mendable, mended_copy
+from scnas_keras.tasks.cases import Case
+from scnas_keras.tasks.loading import load_task
+from scnas_keras.verify.dataset import verify_dataset
+from scnas_keras.verify.fix_header import fix_headers
+from scnas_keras.verify.fix_remap import remap_labels, remapping
+from scnas_keras.verify.mended_copy import check_mendable, mended_copy
 
 LABEL = "labelsTr/case_1.nii.gz"
 
@@ -84,10 +84,11 @@ def test_headers_are_mended_in_other_axis_orders_too(tmp_path):
 
 
 UNSAFE_HEADERS = {
-    "shape": (lambda folder: save(folder / LABEL, np.ones((12, 10, 7), np.uint8)),
-              r"shape is \(12, 10, 7\), its image's \(12, 10, 8\)"),
-    "spacing": (lambda folder: move_label(folder, np.diag([1, 1, 1.6, 1])),
-                "spacing is 1 x 1 x 1.6 mm, its image's 1 x 1 x 1.5 mm, more than 1%"),
+    "shape": (lambda folder: save(folder / LABEL, np.ones((12, 10, 7), np.uint8)), r"shape is \(12, 10, 7\), its image's \(12, 10, 8\)"),
+    "spacing": (
+        lambda folder: move_label(folder, np.diag([1, 1, 1.6, 1])),
+        "spacing is 1 x 1 x 1.6 mm, its image's 1 x 1 x 1.5 mm, more than 1%",
+    ),
     "mirrored": (lambda folder: move_label(folder, np.diag([-1, 1, 1.5, 1])), "axes point LAS, its image's RAS"),
 }
 
@@ -193,14 +194,17 @@ def test_values_whose_class_cannot_be_told_are_refused(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
-@pytest.mark.parametrize("declared, found, expected", [
-    ([0, 1], [0, 255], {0: 0, 255: 1}),
-    ([0, 1, 2], [0, 1, 5], {0: 0, 1: 1, 5: 2}),
-    ([0, 2, 7], [0, 7], {0: 0, 2: 1, 7: 2}),
-    ([0, 1, 2], [0, 2, 5], None),  # 2 would become 1, though it's declared
-    ([0, 1, 2], [0, 5], None),
-    ([0, 1], [0, 1, 2], None),
-])
+@pytest.mark.parametrize(
+    "declared, found, expected",
+    [
+        ([0, 1], [0, 255], {0: 0, 255: 1}),
+        ([0, 1, 2], [0, 1, 5], {0: 0, 1: 1, 5: 2}),
+        ([0, 2, 7], [0, 7], {0: 0, 2: 1, 7: 2}),
+        ([0, 1, 2], [0, 2, 5], None),  # 2 would become 1, though it's declared
+        ([0, 1, 2], [0, 5], None),
+        ([0, 1], [0, 1, 2], None),
+    ],
+)
 def test_remapping_never_guesses(declared, found, expected):
     if expected is None:
         with pytest.raises(DataError, match="can't be told"):
@@ -209,8 +213,7 @@ def test_remapping_never_guesses(declared, found, expected):
         assert remapping(declared, found, "dataset.json") == expected
 
 
-@pytest.mark.parametrize("labels", [{"0": "background", "x": "left"}, {"background": 0, "whole": [1, 2]},
-                                    {"1": "left"}, None])
+@pytest.mark.parametrize("labels", [{"0": "background", "x": "left"}, {"background": 0, "whole": [1, 2]}, {"1": "left"}, None])
 def test_labels_that_cannot_be_renumbered_are_refused(tmp_path, labels):
     source = write_task(tmp_path / "data")
     write_json(source, ["case_0"], labels=labels)
@@ -238,8 +241,7 @@ def test_other_layouts_and_labels_elsewhere_are_refused(tmp_path):
         fix_headers(source, tmp_path / "fixed", processes=1)
 
 
-@pytest.mark.parametrize("place, message", [("data/fixed", "in one another"), (".", "something already"),
-                                            ("data", "something already")])
+@pytest.mark.parametrize("place, message", [("data/fixed", "in one another"), (".", "something already"), ("data", "something already")])
 def test_a_copy_has_a_place_of_its_own(tmp_path, place, message):
     source = write_task(tmp_path / "data")
     move_label(source, shifted())
@@ -280,8 +282,9 @@ def test_a_failed_mending_leaves_nothing(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
-@pytest.mark.parametrize("fix, plant", [("header", lambda folder: move_label(folder, shifted())),
-                                        ("remap", lambda folder: remap_values(folder, {2: 5}))])
+@pytest.mark.parametrize(
+    "fix, plant", [("header", lambda folder: move_label(folder, shifted())), ("remap", lambda folder: remap_values(folder, {2: 5}))]
+)
 def test_the_command_mends_a_copy_and_verifies_it(tmp_path, command, capsys, caplog, fix, plant):
     source = write_task(tmp_path / "data")
     plant(source)

@@ -56,14 +56,17 @@ def _series(path: Path) -> list[Path]:
         raise unreadable(path, "DICOM", reason(error)) from error
     if not any(series.values()):
         names = sorted(file.name for file in folder.iterdir()) if path.is_dir() else []
-        raise DataError(f"{path}: no DICOM series found (it holds: {', '.join(names[:5]) or 'nothing'}). "
-                        "Name the folder that directly holds the slices of one scan.")
+        raise DataError(
+            f"{path}: no DICOM series found (it holds: {', '.join(names[:5]) or 'nothing'}). "
+            "Name the folder that directly holds the slices of one scan."
+        )
     if len(series) > 1:
-        found = "".join(f"\n    {uid}: {len(files)} slices, for example {Path(files[0]).name}"
-                        for uid, files in series.items())
-        raise DataError(f"{path}: expected one DICOM series, found {len(series)}:{found}\n"
-                        "Name one slice file of the series that you mean, or move each series into a folder of its "
-                        "own.")
+        found = "".join(f"\n    {uid}: {len(files)} slices, for example {Path(files[0]).name}" for uid, files in series.items())
+        raise DataError(
+            f"{path}: expected one DICOM series, found {len(series)}:{found}\n"
+            "Name one slice file of the series that you mean, or move each series into a folder of its "
+            "own."
+        )
     return [Path(file) for file in next(iter(series.values()))]
 
 
@@ -93,13 +96,18 @@ def _stack(path: Path, files: Sequence[Path], readers: Sequence) -> tuple[tuple[
     width, height, _ = first.GetSize()
     for file, reader in zip(files, readers):
         other = np.reshape(reader.GetDirection(), (3, 3)) * reader.GetSpacing()
-        turned = affine_distance(make_affine(matrix[:, :2] @ np.eye(2, 3), np.zeros(3)),
-                                 make_affine(other[:, :2] @ np.eye(2, 3), np.zeros(3)), (width, height, 1))
+        turned = affine_distance(
+            make_affine(matrix[:, :2] @ np.eye(2, 3), np.zeros(3)),
+            make_affine(other[:, :2] @ np.eye(2, 3), np.zeros(3)),
+            (width, height, 1),
+        )
         if reader.GetSize() != (width, height, 1) or turned > 0.5 * min(first.GetSpacing()[:2]):
-            raise DataError(f"{path}: the slices of the series don't make one volume: {files[0].name} is "
-                            f"{width}x{height} pixels, {file.name} {'x'.join(map(str, reader.GetSize()))}, turned or "
-                            f"scaled by up to {turned:.3g} mm. Move slices that don't belong to the scan, such as "
-                            "localizers, out of the folder.")
+            raise DataError(
+                f"{path}: the slices of the series don't make one volume: {files[0].name} is "
+                f"{width}x{height} pixels, {file.name} {'x'.join(map(str, reader.GetSize()))}, turned or "
+                f"scaled by up to {turned:.3g} mm. Move slices that don't belong to the scan, such as "
+                "localizers, out of the folder."
+            )
     order = np.argsort(_heights(readers))
     positions = np.array([reader.GetOrigin() for reader in readers])[order]
     step = (positions[-1] - positions[0]) / (len(positions) - 1)
@@ -107,14 +115,18 @@ def _stack(path: Path, files: Sequence[Path], readers: Sequence) -> tuple[tuple[
     gaps = np.diff(np.sort(_heights(readers)))
     if gaps.min() < 1e-3:
         first_two = [files[order[i]].name for i in (gaps.argmin(), gaps.argmin() + 1)]
-        raise DataError(f"{path}: {first_two[0]} and {first_two[1]} lie at the same position. Several time points, "
-                        "echoes or copies in one series are not one scan; move each into a folder of its own.")
+        raise DataError(
+            f"{path}: {first_two[0]} and {first_two[1]} lie at the same position. Several time points, "
+            "echoes or copies in one series are not one scan; move each into a folder of its own."
+        )
     off = np.linalg.norm(positions - (positions[0] + np.arange(len(positions))[:, None] * step), axis=1).max()
     if off > EVENNESS * distance:
         widest = gaps.argmax()
-        raise DataError(f"{path}: the slices are not evenly spaced: {np.median(gaps):.4g} mm apart on the whole, but "
-                        f"{gaps[widest]:.4g} mm between {files[order[widest]].name} and "
-                        f"{files[order[widest + 1]].name}. A slice may be missing: copy the series again. If it was "
-                        "scanned so, resample it to even slices, for example with dcm2niix.")
+        raise DataError(
+            f"{path}: the slices are not evenly spaced: {np.median(gaps):.4g} mm apart on the whole, but "
+            f"{gaps[widest]:.4g} mm between {files[order[widest]].name} and "
+            f"{files[order[widest + 1]].name}. A slice may be missing: copy the series again. If it was "
+            "scanned so, resample it to even slices, for example with dcm2niix."
+        )
     matrix[:, 2] = step
     return (width, height, len(readers)), matrix, positions[0]

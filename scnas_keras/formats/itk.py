@@ -20,8 +20,10 @@ def simpleitk(path: Path) -> ModuleType:
     try:
         import SimpleITK
     except ImportError as error:
-        raise ConfigError(f"{path}: NRRD, MetaImage and DICOM files need SimpleITK, which is not installed. Run "
-                          "pip install 'scnas_keras[dicom]', or convert the file to .nii.gz.") from error
+        raise ConfigError(
+            f"{path}: NRRD, MetaImage and DICOM files need SimpleITK, which is not installed. Run "
+            "pip install 'scnas_keras[dicom]', or convert the file to .nii.gz."
+        ) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # it would write past the log; what matters is an error here
     return SimpleITK
 
@@ -49,8 +51,10 @@ def open_file(path: Path) -> Stored:
     if "complex" in kind or "label" in kind:
         raise DataError(f"{path}: expected plain numbers, found voxels of type {kind}. Convert it to plain channels.")
     if not 3 <= len(size) <= 4 or 0 in size or (len(size) == 4 and components > 1):
-        raise DataError(f"{path}: expected a 3D volume with one or several numbers per voxel, found shape {size} with "
-                        f"{components} per voxel. Export it as a 3D volume, or as a picture (.png, .tif) if it is one.")
+        raise DataError(
+            f"{path}: expected a 3D volume with one or several numbers per voxel, found shape {size} with "
+            f"{components} per voxel. Export it as a 3D volume, or as a picture (.png, .tif) if it is one."
+        )
     dimension, channels = len(size), size[3] if len(size) == 4 else components
     matrix = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
     affine = make_affine(matrix[:3, :3], reader.GetOrigin()[:3])

@@ -15,8 +15,16 @@ from scnas_keras.formats.stored import Stored, cut_off, unreadable
 _LONGEST_HEADER = 540  # bytes, that of NIfTI-2
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 20  # bytes
-_READ_ERRORS = (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError,
-                OSError, EOFError, ValueError, OverflowError, zlib.error)
+_READ_ERRORS = (
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+    nib.wrapstruct.WrapStructError,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    zlib.error,
+)
 
 
 def open_file(path: Path) -> Stored:
@@ -29,12 +37,13 @@ def open_file(path: Path) -> Stored:
     except _READ_ERRORS as error:
         raise unreadable(path, "NIfTI", error) from error
     if image.get_data_dtype().kind not in "biuf":
-        raise DataError(f"{path}: expected one number per voxel, found voxels of type {image.get_data_dtype()}. "
-                        "Convert colour or complex images to plain channels.")
+        raise DataError(
+            f"{path}: expected one number per voxel, found voxels of type {image.get_data_dtype()}. "
+            "Convert colour or complex images to plain channels."
+        )
     shape = image.shape[:3] + image.shape[4:] if image.shape[3:4] == (1,) else image.shape
     if not 3 <= len(shape) <= 4 or 0 in shape:
-        raise DataError(f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, "
-                        f"found shape {image.shape}.")
+        raise DataError(f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, found shape {image.shape}.")
     shape += (1,) * (4 - len(shape))
 
     def voxels() -> np.ndarray:
@@ -80,8 +89,11 @@ def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
     with path.open("rb") as stream:
         compressed = stream.read(len(_GZIP)) == _GZIP
     if compressed != path.name.lower().endswith(".gz"):
-        raise ValueError("its content is compressed; let the name end in .nii.gz" if compressed else
-                         "its content is not compressed; if it's NIfTI, let the name end in .nii")
+        raise ValueError(
+            "its content is compressed; let the name end in .nii.gz"
+            if compressed
+            else "its content is not compressed; if it's NIfTI, let the name end in .nii"
+        )
     with nib.openers.ImageOpener(path) as stream:
         start = stream.read(_LONGEST_HEADER)
     for image_type in (nib.Nifti1Image, nib.Nifti2Image):

@@ -18,8 +18,7 @@ from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 SPACING = (1.0, 1.0, 999.0)
 """mm; pictures have no size of their own. The third makes z the coarse axis, along which nothing is resampled."""
-_CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "LA": 1, "RGB": 3,
-             "RGBA": 3}
+_CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "LA": 1, "RGB": 3, "RGBA": 3}
 _ERRORS = (OSError, SyntaxError, TypeError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -32,13 +31,17 @@ def open_file(path: Path) -> Stored:
     except _ERRORS as error:
         raise unreadable(path, "picture", error) from error
     if pages > 1:
-        raise DataError(f"{path}: expected one picture, found {pages} pages. Save each page as a file of its own, or "
-                        "convert the stack to .nii.gz or .nrrd, which also store its spacing.")
+        raise DataError(
+            f"{path}: expected one picture, found {pages} pages. Save each page as a file of its own, or "
+            "convert the stack to .nii.gz or .nrrd, which also store its spacing."
+        )
     if mode not in _CHANNELS:
         raise DataError(f"{path}: pictures of the kind {mode} have no known channels. Save it as gray or RGB.")
     if re.search("(RGBA?|LA);16", stored_mode):
-        raise DataError(f"{path}: colour of 16 bits a channel can't be read in full. Save each channel as a gray "
-                        "picture of 16 bits (CASE_0000.png, CASE_0001.png, ...), or the picture with 8 bits.")
+        raise DataError(
+            f"{path}: colour of 16 bits a channel can't be read in full. Save each channel as a gray "
+            "picture of 16 bits (CASE_0000.png, CASE_0001.png, ...), or the picture with 8 bits."
+        )
 
     def voxels() -> np.ndarray:
         try:
@@ -57,11 +60,9 @@ def open_file(path: Path) -> Stored:
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
     """Writes a label [x, y, 1] as a gray picture of 8 or 16 bits."""
     if geometry.shape[2] != 1:
-        raise ConfigError(f"{path}: a volume of shape {geometry.shape} doesn't fit into a picture; let the name end in "
-                          ".nii.gz.")
+        raise ConfigError(f"{path}: a volume of shape {geometry.shape} doesn't fit into a picture; let the name end in .nii.gz.")
     if array.dtype.itemsize > 2:
-        raise ConfigError(f"{path}: a picture holds label values up to 65535, found {array.max()}; let the name end in "
-                          ".nii.gz.")
+        raise ConfigError(f"{path}: a picture holds label values up to 65535, found {array.max()}; let the name end in .nii.gz.")
     stream = io.BytesIO()
     kind, options = ("PNG", {}) if path.suffix.lower() == ".png" else ("TIFF", {"compression": "tiff_adobe_deflate"})
     Image.fromarray(np.ascontiguousarray(array[:, :, 0].T)).save(stream, kind, **options)
@@ -70,6 +71,8 @@ def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
 
 def _without_alpha(path: Path, array: np.ndarray) -> np.ndarray:
     if array[..., -1].min() != array[..., -1].max():
-        raise DataError(f"{path}: parts of the picture are transparent, so that its colours alone don't show what it "
-                        "looks like. Save it without an alpha channel.")
+        raise DataError(
+            f"{path}: parts of the picture are transparent, so that its colours alone don't show what it "
+            "looks like. Save it without an alpha channel."
+        )
     return array[..., :-1]

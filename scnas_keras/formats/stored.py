@@ -45,8 +45,10 @@ def unreadable(path: Path, kind: str, reason: Exception | str) -> DataError:
 
 def cut_off(path: Path, reason: Exception | str) -> DataError:
     """The error for a file whose header is fine and whose voxels aren't."""
-    return DataError(f"{path}: the header is fine, but the voxels can't be read ({_one_line(reason)}). The file, or "
-                     "the file of voxels that it points to, is cut off or damaged; download or export it again.")
+    return DataError(
+        f"{path}: the header is fine, but the voxels can't be read ({_one_line(reason)}). The file, or "
+        "the file of voxels that it points to, is cut off or damaged; download or export it again."
+    )
 
 
 def _one_line(reason: Exception | str) -> str:

@@ -14,7 +14,14 @@ import numpy as np
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, reader_of
 from scnas_keras.formats.geometry import (
-    AFFINE_TOLERANCE, CANONICAL, Geometry, Header, Volume, affine_distance, canonical_spacing, is_invertible,
+    AFFINE_TOLERANCE,
+    CANONICAL,
+    Geometry,
+    Header,
+    Volume,
+    affine_distance,
+    canonical_spacing,
+    is_invertible,
 )  # fmt: skip
 from scnas_keras.formats.stored import Stored
 
@@ -43,8 +50,7 @@ def read_image(paths: Paths) -> Volume:
     files = _open_all(paths)
     for file in files:
         if file.indexed:
-            raise DataError(f"{file.path}: its pixels are numbers of colours in a palette, not intensities. Save it as "
-                            "gray or RGB.")
+            raise DataError(f"{file.path}: its pixels are numbers of colours in a palette, not intensities. Save it as gray or RGB.")
     geometry = _geometry(files[0])
     shape = (*geometry.canonical_shape, sum(file.channels for file in files))
     array, channel = None, 0
@@ -101,11 +107,9 @@ def write_label(path: str | Path, array: np.ndarray, geometry: Geometry) -> None
     path = Path(path)
     ending = ending_of(path.name)
     if ending not in WRITABLE:
-        raise ConfigError(f"{path}: let the name of a segmentation end in .nii.gz, or another of "
-                          f"{', '.join(WRITABLE)}.")
+        raise ConfigError(f"{path}: let the name of a segmentation end in .nii.gz, or another of {', '.join(WRITABLE)}.")
     if array.shape != geometry.canonical_shape or array.dtype.kind not in "iu":
-        raise ValueError(f"write_label needs an integer array of shape {geometry.canonical_shape}, "
-                         f"got {array.dtype} {array.shape}")
+        raise ValueError(f"write_label needs an integer array of shape {geometry.canonical_shape}, got {array.dtype} {array.shape}")
     back = nib.orientations.ornt_transform(CANONICAL, geometry.orientation)
     stored = nib.apply_orientation(array, back).astype(np.min_scalar_type(int(array.max(initial=0))))
     _module(ENDINGS[ending].reader).write_file(path, stored, geometry)
@@ -121,23 +125,30 @@ def _open(path: str | Path) -> Stored:
         raise DataError(f"{path}: no such file. Check the path, or download the file again.")
     reader, ending = reader_of(path), ending_of(path.name)
     if path.is_dir() and ending and ENDINGS[ending].reader != "dicom":
-        raise DataError(f"{path}: a folder that is called like a file. Some programs unpack into such folders: put the "
-                        "file in it in its place.")
+        raise DataError(
+            f"{path}: a folder that is called like a file. Some programs unpack into such folders: put the file in it in its place."
+        )
     if reader is None:
-        raise DataError(f"{path}: expected a scan whose name ends in {', '.join(ENDINGS)}, or a folder of DICOM "
-                        "slices. Convert it to .nii.gz, or correct its name.")
+        raise DataError(
+            f"{path}: expected a scan whose name ends in {', '.join(ENDINGS)}, or a folder of DICOM "
+            "slices. Convert it to .nii.gz, or correct its name."
+        )
     return _module(reader).open_file(path)
 
 
 def _open_label(path: Path) -> Stored:
     ending = ending_of(path.name)
     if ending and not ENDINGS[ending].label:
-        raise DataError(f"{path}: {ending} files are compressed in a way that changes values, so no label can be "
-                        "stored in them. Export it again as .png.")
+        raise DataError(
+            f"{path}: {ending} files are compressed in a way that changes values, so no label can be "
+            "stored in them. Export it again as .png."
+        )
     file = _open(path)
     if file.channels > 1:
-        raise DataError(f"{path}: a label needs one number per voxel and three axes, but this file has {file.channels} "
-                        "channels. Store one class number per voxel, not one channel per class or colour.")
+        raise DataError(
+            f"{path}: a label needs one number per voxel and three axes, but this file has {file.channels} "
+            "channels. Store one class number per voxel, not one channel per class or colour."
+        )
     return file
 
 
@@ -146,23 +157,31 @@ def _open_all(paths: Paths) -> list[Stored]:
     first, *others = files
     for file in files if others else ():
         if file.channels != 1:
-            raise DataError(f"{file.path}: of a case with several image files each must have 1 channel, this one has "
-                            f"{file.channels}. Keep all channels in one file, or one in each.")
+            raise DataError(
+                f"{file.path}: of a case with several image files each must have 1 channel, this one has "
+                f"{file.channels}. Keep all channels in one file, or one in each."
+            )
         if file.shape != first.shape:
-            raise DataError(f"{file.path}: has shape {file.shape}, but {first.path.name} of the same case has "
-                            f"{first.shape}. Resample the channels of a case to one voxel grid.")
+            raise DataError(
+                f"{file.path}: has shape {file.shape}, but {first.path.name} of the same case has "
+                f"{first.shape}. Resample the channels of a case to one voxel grid."
+            )
         distance = affine_distance(first.affine, file.affine, first.shape)
         if distance > AFFINE_TOLERANCE:
-            raise DataError(f"{file.path}: lies {distance:.3g} mm off {first.path.name} of the same case. If they look "
-                            "aligned voxel by voxel, copy the affine; otherwise resample the channels to one voxel "
-                            "grid.")
+            raise DataError(
+                f"{file.path}: lies {distance:.3g} mm off {first.path.name} of the same case. If they look "
+                "aligned voxel by voxel, copy the affine; otherwise resample the channels to one voxel "
+                "grid."
+            )
     return files
 
 
 def _geometry(file: Stored) -> Geometry:
     if not is_invertible(file.affine):
-        raise DataError(f"{file.path}: the affine in the header gives no volume (a zero spacing or "
-                        f"NaN):\n{file.affine}\nMend the header, for example by converting the scan from DICOM again.")
+        raise DataError(
+            f"{file.path}: the affine in the header gives no volume (a zero spacing or "
+            f"NaN):\n{file.affine}\nMend the header, for example by converting the scan from DICOM again."
+        )
     return Geometry(file.path, file.affine, file.shape, nib.io_orientation(file.affine), file.header)
 
 
@@ -187,10 +206,11 @@ def _label_type(path: Path, voxels: np.ndarray, file: Stored) -> type:
                 continue
         low, high = min(low, int(values.min())), max(high, int(values.max()))
     if broken:
-        raise DataError(f"{path}: labels must be whole numbers, but {broken} voxels are not, for "
-                        f"example {example:g}. Was the label resampled with interpolation? "
-                        "Resample it with nearest-neighbour, or export it again.")
+        raise DataError(
+            f"{path}: labels must be whole numbers, but {broken} voxels are not, for "
+            f"example {example:g}. Was the label resampled with interpolation? "
+            "Resample it with nearest-neighbour, or export it again."
+        )
     if low < np.iinfo(np.int32).min or high > np.iinfo(np.int32).max:
-        raise DataError(f"{path}: holds values from {low} to {high}, which can't be class numbers. Export the label "
-                        "again.")
+        raise DataError(f"{path}: holds values from {low} to {high}, which can't be class numbers. Export the label again.")
     return np.uint8 if low >= 0 and high <= 255 else np.int32

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import tqdm
 
-from scnas_keras.planning.preprocessing_plan import PreprocessingPlan
-from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
-from scnas_keras.formats.volumes import Volume
 from scnas_keras.errors import DataError
 from scnas_keras.files import write_text
+from scnas_keras.formats.volumes import Volume
 from scnas_keras.inference.sliding_window import predict_volume
+from scnas_keras.preprocessing.plan import PreprocessingPlan
+from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
 
 MODEL, COMPANION = "model.keras", "model.json"
 

@@ -1,9 +1,8 @@
-"""Fixed networks: plain functional Keras models with dynamic spatial shape, `keras.ops` only."""
+"""Keras layers of fixed networks, and the network of a genotype: functional models with dynamic spatial shape, `keras.ops` only.
 
-from scnas_keras.networks.build import build_network
+Importing this registers every layer, so that `keras.saving.load_model` reads a saved network.
+"""
+
 from scnas_keras.networks.derived import from_genotype
-from scnas_keras.networks.nnunet import plain_unet, residual_encoder_unet
-from scnas_keras.networks.u_resnet import u_resnet
-from scnas_keras.networks.unet import unet
 
-__all__ = ["build_network", "from_genotype", "plain_unet", "residual_encoder_unet", "u_resnet", "unet"]
+__all__ = ["from_genotype"]

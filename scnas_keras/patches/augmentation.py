@@ -11,10 +11,16 @@ from scnas_keras.patches import intensity, spatial
 from scnas_keras.patches.transforms import Transform
 
 TRANSFORMS: dict[str, type[Transform]] = {
-    "elastic": spatial.Elastic, "rotation": spatial.Rotation, "scaling": spatial.Scaling,
-    "gaussian_noise": intensity.GaussianNoise, "gaussian_blur": intensity.GaussianBlur,
-    "brightness": intensity.Brightness, "contrast": intensity.Contrast, "low_resolution": intensity.LowResolution,
-    "gamma": intensity.Gamma, "mirror": spatial.Mirror,
+    "elastic": spatial.Elastic,
+    "rotation": spatial.Rotation,
+    "scaling": spatial.Scaling,
+    "gaussian_noise": intensity.GaussianNoise,
+    "gaussian_blur": intensity.GaussianBlur,
+    "brightness": intensity.Brightness,
+    "contrast": intensity.Contrast,
+    "low_resolution": intensity.LowResolution,
+    "gamma": intensity.Gamma,
+    "mirror": spatial.Mirror,
 }
 _ORDER = (spatial.SpatialTransform, intensity.IntensityTransform, spatial.Mirror)
 
@@ -37,16 +43,19 @@ class Augmentation:
     in_plane: bool = False
 
     def __post_init__(self):
-        stages = [next(stage for stage, kind in enumerate(_ORDER) if isinstance(transform, kind))
-                  for transform in self.transforms]
+        stages = [next(stage for stage, kind in enumerate(_ORDER) if isinstance(transform, kind)) for transform in self.transforms]
         unique = [type(transform) for transform, stage in zip(self.transforms, stages) if stage != 1]
         if stages != sorted(stages) or len(set(unique)) != len(unique):
-            raise DataError("The transforms of an augmentation are those of space (elastic, rotation, scaling), then "
-                            "those of intensities, then mirror, and but for intensities each once; found "
-                            f"{', '.join(map(_name, self.transforms))}. Reorder them in the plan.")
+            raise DataError(
+                "The transforms of an augmentation are those of space (elastic, rotation, scaling), then "
+                "those of intensities, then mirror, and but for intensities each once; found "
+                f"{', '.join(map(_name, self.transforms))}. Reorder them in the plan."
+            )
         if self.image_order not in (1, 3) or not isinstance(self.in_plane, bool):
-            raise DataError("An augmentation's image_order is 1 or 3 and in_plane true or false; found "
-                            f"{self.image_order!r} and {self.in_plane!r}. Mend them in the plan.")
+            raise DataError(
+                "An augmentation's image_order is 1 or 3 and in_plane true or false; found "
+                f"{self.image_order!r} and {self.in_plane!r}. Mend them in the plan."
+            )
 
     @property
     def mirror_axes(self) -> tuple[int, ...]:
@@ -74,27 +83,30 @@ class Augmentation:
 
     def to_dict(self) -> dict[str, Any]:
         """A document for JSON."""
-        return {"image_order": self.image_order, "in_plane": self.in_plane,
-                "transforms": [{"name": _name(item)} | dataclasses.asdict(item) for item in self.transforms]}
+        return {
+            "image_order": self.image_order,
+            "in_plane": self.in_plane,
+            "transforms": [{"name": _name(item)} | dataclasses.asdict(item) for item in self.transforms],
+        }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Reads what `to_dict` wrote, also after a way through JSON; raises DataError naming the key that is wrong."""
         if not isinstance(content, Mapping):
-            raise DataError(f"augmentation: expected an object with transforms, found {content!r}. "
-                            "Mend it in the plan.")
+            raise DataError(f"augmentation: expected an object with transforms, found {content!r}. Mend it in the plan.")
         _check_keys("augmentation", content, cls)
         if not isinstance(content["transforms"], list | tuple):
-            raise DataError(f"augmentation.transforms: expected a list, found {content['transforms']!r}. "
-                            "Mend it in the plan.")
+            raise DataError(f"augmentation.transforms: expected a list, found {content['transforms']!r}. Mend it in the plan.")
         return cls(tuple(map(_transform, content["transforms"])), content["image_order"], content["in_plane"])
 
 
 def _transform(content: Any) -> Transform:
     name = content.get("name") if isinstance(content, Mapping) else None
     if name not in TRANSFORMS:
-        raise DataError(f"augmentation.transforms: expected an object whose name is one of {', '.join(TRANSFORMS)}; "
-                        f"found {content if name is None else name!r}. Mend it in the plan.")
+        raise DataError(
+            f"augmentation.transforms: expected an object whose name is one of {', '.join(TRANSFORMS)}; "
+            f"found {content if name is None else name!r}. Mend it in the plan."
+        )
     values = {key: _frozen(value) for key, value in content.items() if key != "name"}
     _check_keys(f"augmentation.transforms.{name}", values, TRANSFORMS[name])
     return TRANSFORMS[name](**values)

@@ -58,7 +58,7 @@ def _cubic(planes: Sequence[np.ndarray], warp: Warp, centre: np.ndarray) -> np.n
     """
     rank, limits = len(centre), planes[0].shape
     planes = [np.pad(plane, (1, 2), "reflect") for plane in planes]  # neighbours for places at the box's border
-    steps = [math.prod(planes[0].shape[axis + 1:]) for axis in range(rank)]
+    steps = [math.prod(planes[0].shape[axis + 1 :]) for axis in range(rank)]
     flat, offsets = [plane.ravel() for plane in planes], warp.offsets.reshape(rank, -1)
     result = np.zeros((len(flat), offsets.shape[1]), np.float32)
     for first in range(0, offsets.shape[1], _CHUNK):

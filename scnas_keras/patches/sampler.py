@@ -70,9 +70,16 @@ class PatchSampler:
         ConfigError: no cases, a size below 1, or a share outside of 0 to 1.
     """
 
-    def __init__(self, cases: Sequence[PreparedCase], patch_size: Sequence[int], foreground_share: float = 0.5,
-                 seed: int = 0, augmentation: Augmentation = Augmentation(),
-                 spacing: Sequence[float | None] | None = None, mask_channels: Sequence[bool] = ()):
+    def __init__(
+        self,
+        cases: Sequence[PreparedCase],
+        patch_size: Sequence[int],
+        foreground_share: float = 0.5,
+        seed: int = 0,
+        augmentation: Augmentation = Augmentation(),
+        spacing: Sequence[float | None] | None = None,
+        mask_channels: Sequence[bool] = (),
+    ):
         if not cases:
             raise ConfigError("No case to draw patches from. Check the fold, or label more cases.")
         if len(patch_size) not in (2, 3) or min(patch_size) < 1:
@@ -126,8 +133,7 @@ class PatchSampler:
                 image[..., channel][outside] = 0
         image, label = np.flip(image, draw.mirrored), np.flip(label, draw.mirrored)
         channels = image.shape[3:]
-        return (np.ascontiguousarray(image).reshape(self.patch_size + channels),
-                label.astype(np.int32, "C").reshape(self.patch_size))
+        return (np.ascontiguousarray(image).reshape(self.patch_size + channels), label.astype(np.int32, "C").reshape(self.patch_size))
 
     def _open(self, case: int) -> tuple[np.ndarray, np.ndarray]:
         return self.cases[case].image(), self.cases[case].label()
@@ -146,11 +152,9 @@ class PatchSampler:
             window[axes] = self._window(warp, self._centre(start), case.shape[axes])
         box = tuple((max(first, 0), min(last, size)) for (first, last), size in zip(window, case.shape))
         mirrored = self.augmentation.draw_mirrors(self._random(index, _MIRROR))
-        return Draw(index, number, foreground, label, start, spatial, tuple(window), box, mirrored,
-                    (self.seed, index, _INTENSITY)), warp
+        return Draw(index, number, foreground, label, start, spatial, tuple(window), box, mirrored, (self.seed, index, _INTENSITY)), warp
 
-    def _place(self, case: PreparedCase, random: np.random.Generator,
-               foreground: bool) -> tuple[tuple[int, int, int], int | None]:
+    def _place(self, case: PreparedCase, random: np.random.Generator, foreground: bool) -> tuple[tuple[int, int, int], int | None]:
         """The patch's first voxel, negative along axes that need padding, and the class it's centred on."""
         room = [size - patch for size, patch in zip(case.shape, self._size)]
         start = [int(random.integers(max(space, 0) + 1)) for space in room]
@@ -159,8 +163,7 @@ class PatchSampler:
         if present:  # empty for a lesion that was lost in resampling; the uniform position stands
             label = int(random.choice(present))
             centre = case.foreground_voxel(label, int(random.integers(case.classes[label])))
-            start = [int(np.clip(voxel - patch // 2, 0, max(space, 0)))
-                     for voxel, patch, space in zip(centre, self._size, room)]
+            start = [int(np.clip(voxel - patch // 2, 0, max(space, 0))) for voxel, patch, space in zip(centre, self._size, room)]
         return tuple(-(-space // 2) if space < 0 else first for space, first in zip(room, start)), label
 
     def _window(self, warp: Warp, centre: np.ndarray, shape: Sequence[int]) -> list[tuple[int, int]]:
@@ -170,9 +173,10 @@ class PatchSampler:
         """
         margin = _MARGIN[self.augmentation.image_order]
         low, high = (centre + reach for reach in warp.reach)
-        return [(min(max(math.floor(first) - margin, -1 - margin), size - 1),
-                 max(min(math.floor(last) + 2 + margin, size + 1 + margin), 1))
-                for first, last, size in zip(low, high, shape)]
+        return [
+            (min(max(math.floor(first) - margin, -1 - margin), size - 1), max(min(math.floor(last) + 2 + margin, size + 1 + margin), 1))
+            for first, last, size in zip(low, high, shape)
+        ]
 
     def _centre(self, start: Sequence[int]) -> np.ndarray:
         """Middle of the patch along the warped axes, in voxels of the case."""

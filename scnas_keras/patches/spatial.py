@@ -51,12 +51,10 @@ class Elastic(SpatialTransform):
     def __post_init__(self):
         super().__post_init__()
         if self.sigma[0] < 1:
-            raise DataError(f"Elastic.sigma: expected two numbers of voxels, 1 or more, found {self.sigma}. "
-                            "Mend it in the plan.")
+            raise DataError(f"Elastic.sigma: expected two numbers of voxels, 1 or more, found {self.sigma}. Mend it in the plan.")
 
     def draw(self, random: np.random.Generator) -> dict[str, Any]:
-        return {"alpha": random.uniform(*self.alpha), "sigma": random.uniform(*self.sigma),
-                "noise_seed": int(random.integers(2**32))}
+        return {"alpha": random.uniform(*self.alpha), "sigma": random.uniform(*self.sigma), "noise_seed": int(random.integers(2**32))}
 
     def scaled(self, strength: float) -> Self:
         return dataclasses.replace(self, alpha=tuple(strength * value for value in self.alpha))
@@ -152,7 +150,7 @@ def make_warp(drawn: SpatialDraw, shape: Sequence[int], spacing: Sequence[float]
         spacing: mm along these axes. A rotation turns millimetres, so that it is one also when voxels aren't cubes.
     """
     rank, spacing = len(shape), np.asarray(spacing, float)
-    rotation = _rotation(drawn.degrees)[3 - rank:, 3 - rank:]
+    rotation = _rotation(drawn.degrees)[3 - rank :, 3 - rank :]
     matrix = drawn.factor * rotation * spacing / spacing[:, None]
     return Warp(tuple(shape), matrix, _displacement(shape, drawn) if drawn.alpha else None)
 

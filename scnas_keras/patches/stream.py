@@ -1,6 +1,6 @@
 """The stream of a sampler's patches as a `tf.data.Dataset`."""
 
-from scnas_keras.data.memory import usable_cpus
+from scnas_keras.machine.memory import usable_cpus
 from scnas_keras.patches.sampler import PatchSampler
 
 BATCHES_AHEAD = 2

@@ -33,15 +33,14 @@ class Transform:
             expected, fits = _EXPECTED[field.type]
             value = getattr(self, field.name)
             if not fits(value):
-                raise DataError(f"{type(self).__name__}.{field.name}: expected {expected}, found {value!r}. "
-                                "Mend it in the plan.")
+                raise DataError(f"{type(self).__name__}.{field.name}: expected {expected}, found {value!r}. Mend it in the plan.")
 
     def scaled(self, strength: float) -> Self:
         """The same transform with its ranges drawn towards no change: 1 is this one, 0 changes nothing."""
         ranges = [field.name for field in dataclasses.fields(self) if field.type in (Range, Degrees)]
-        return dataclasses.replace(self, **{
-            name: tuple(self.neutral + strength * (value - self.neutral) for value in getattr(self, name))
-            for name in ranges})
+        return dataclasses.replace(
+            self, **{name: tuple(self.neutral + strength * (value - self.neutral) for value in getattr(self, name)) for name in ranges}
+        )
 
 
 def happens(random: np.random.Generator, probability: float) -> bool:
@@ -73,9 +72,12 @@ def _are_numbers(value: Any, count: int) -> bool:
 _EXPECTED: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     float: ("a number from 0 to 1", lambda value: _is_number(value) and 0 <= value <= 1),
     bool: ("true or false", lambda value: isinstance(value, bool)),
-    Range: ("two numbers of 0 or more, the lower one first",
-            lambda value: _are_numbers(value, 2) and value[0] <= value[1]),
+    Range: ("two numbers of 0 or more, the lower one first", lambda value: _are_numbers(value, 2) and value[0] <= value[1]),
     Degrees: ("three numbers of degrees, 0 or more", lambda value: _are_numbers(value, 3)),
-    Axes: ("different axes out of 0, 1, 2", lambda value: isinstance(value, tuple) and len(set(value)) == len(value)
-           and all(type(axis) is int and 0 <= axis <= 2 for axis in value)),
+    Axes: (
+        "different axes out of 0, 1, 2",
+        lambda value: (
+            isinstance(value, tuple) and len(set(value)) == len(value) and all(type(axis) is int and 0 <= axis <= 2 for axis in value)
+        ),
+    ),
 }

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
-from scnas_keras.data.sides import mirror_axes
 from scnas_keras.errors import ConfigError
 from scnas_keras.patches.presets import preset
-from scnas_keras.planning.fingerprint import CANONICAL_AXES, Fingerprint
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.plans import Configuration, Plans
-from scnas_keras.planning.preprocessing_plan import Resampling, parse_spacing
 from scnas_keras.planning.rules import median_size, normalization_schemes, start_patch, target_spacing, transpose_forward
 from scnas_keras.planning.topology import Topology
+from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, Fingerprint
+from scnas_keras.preprocessing.plan import Resampling, parse_spacing
+from scnas_keras.tasks.sides import mirror_axes
 
 RULES = ("nnunet", "scnas")
 LOWRES_SHARE = 0.25  # a patch that sees less than this of the median scan asks for a low resolution
@@ -90,8 +90,10 @@ def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarra
         if low is not None:
             configurations["3d_cascade_fullres"] = dataclasses.replace(full, previous_stage="3d_lowres")
     if not configurations:
-        raise ConfigError(f"{fingerprint.name} holds 2D images, and a {network.name} network is for 3D scans. Those of nnU-Net (--network=nnunet of "
-                          "scnas_keras.plan) take both.")
+        raise ConfigError(
+            f"{fingerprint.name} holds 2D images, and a {network.name} network is for 3D scans. Those of nnU-Net (--network=nnunet of "
+            "scnas_keras.plan) take both."
+        )
     return draft.plans(configurations)
 
 
@@ -207,8 +209,10 @@ class _Draft:
             if trial[axis] > 0:
                 size[axis] -= self.network.topology(spacing, trial).divisors[axis]
                 return self.network.topology(spacing, size)
-        raise ConfigError(f"--memory_gb={self.memory_gb:g} is too little to train {self.network.name} on any patch of {self.fingerprint.name}. "
-                          "Give more memory, or choose a narrower network.")
+        raise ConfigError(
+            f"--memory_gb={self.memory_gb:g} is too little to train {self.network.name} on any patch of {self.fingerprint.name}. "
+            "Give more memory, or choose a narrower network."
+        )
 
 
 def _along(axes: Sequence[str], spacing: Sequence[float]) -> list[float]:

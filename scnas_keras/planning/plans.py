@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scnas_keras.documents import entry, read_document, typed, typed_fields
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.patches.augmentation import Augmentation
-from scnas_keras.planning.documents import entry, read_document, typed, typed_fields
-from scnas_keras.planning.fingerprint import Intensities
-from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan, Resampling
 from scnas_keras.planning.topology import Topology
+from scnas_keras.preprocessing.fingerprint import Intensities
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
 
 FORMAT, VERSION = "scnas_keras.plans", 1
 _REMEDY = "To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
@@ -73,10 +73,15 @@ class Configuration:
             raise DataError(f"foreground_share must be from 0 to 1, found {self.foreground_share}")
         unknown = sorted(set(self.normalization_schemes) - set(SCHEMES))
         if unknown or len(self.use_mask_for_norm) != len(self.normalization_schemes):
-            raise DataError(f"normalization_schemes and use_mask_for_norm need an entry a channel, of {', '.join(SCHEMES)}; found "
-                            f"{list(self.normalization_schemes)} and {list(self.use_mask_for_norm)}")
-        if not stages or not all(len(row) == rank for row in (*self.strides, *self.kernel_sizes)) or any(
-                len(rows) != stages for rows in (self.kernel_sizes, self.features_per_stage)):
+            raise DataError(
+                f"normalization_schemes and use_mask_for_norm need an entry a channel, of {', '.join(SCHEMES)}; found "
+                f"{list(self.normalization_schemes)} and {list(self.use_mask_for_norm)}"
+            )
+        if (
+            not stages
+            or not all(len(row) == rank for row in (*self.strides, *self.kernel_sizes))
+            or any(len(rows) != stages for rows in (self.kernel_sizes, self.features_per_stage))
+        ):
             raise DataError(f"strides, kernel_sizes and features_per_stage need an entry for each of {stages} stages, of {rank} numbers")
         if min(*sum(self.strides, ()), *sum(self.kernel_sizes, ()), *self.features_per_stage) < 1:
             raise DataError("strides, kernel_sizes and features_per_stage must be above 0")
@@ -204,7 +209,9 @@ def load_plans(path: str | Path) -> Plans:
 
 def _parse(content: Mapping[str, Any]) -> Plans:
     if content.get("format") != FORMAT or content.get("version") != VERSION:
-        raise DataError(f"format {content.get('format')!r}, version {content.get('version')!r}; this program reads {FORMAT}, version {VERSION}")
+        raise DataError(
+            f"format {content.get('format')!r}, version {content.get('version')!r}; this program reads {FORMAT}, version {VERSION}"
+        )
     entries = entry(content, "configurations", dict)
     plans = Plans(
         dataset=entry(content, "dataset", str),
@@ -232,8 +239,10 @@ def _check_whole(plans: Plans) -> None:
         raise DataError("configurations is empty")
     for name, configuration in plans.configurations.items():
         if len(configuration.normalization_schemes) != channels:
-            raise DataError(f"configuration {name}: normalization_schemes must have an entry for each of {channels} channel_names, found "
-                            f"{list(configuration.normalization_schemes)}")
+            raise DataError(
+                f"configuration {name}: normalization_schemes must have an entry for each of {channels} channel_names, found "
+                f"{list(configuration.normalization_schemes)}"
+            )
         if configuration.previous_stage not in (None, *plans.configurations):
             raise DataError(f"configuration {name}: previous_stage is {configuration.previous_stage}, which is no configuration")
 

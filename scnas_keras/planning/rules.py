@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scnas_keras.planning.fingerprint import Fingerprint
+from scnas_keras.preprocessing.fingerprint import Fingerprint
 
 ANISOTROPY = 3.0  # an axis this many times coarser (and shorter) than the others is treated on its own
 COARSE_PERCENTILE = 10
@@ -45,8 +45,10 @@ def transpose_forward(target: Sequence[float]) -> list[int]:
 
 def median_size(fingerprint: Fingerprint, target: np.ndarray) -> np.ndarray:
     """Median size [3] of the cropped scans at the target spacing, voxels along the fingerprint's axes."""
-    sizes = [[max(1, round(old / new * size)) for size, old, new in zip(shape, spacing, target)]
-             for shape, spacing in zip(fingerprint.shapes, fingerprint.spacings)]
+    sizes = [
+        [max(1, round(old / new * size)) for size, old, new in zip(shape, spacing, target)]
+        for shape, spacing in zip(fingerprint.shapes, fingerprint.spacings)
+    ]
     return np.median(sizes, axis=0)
 
 

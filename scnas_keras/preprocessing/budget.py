@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scnas_keras.data.cases import Case
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import Header, read_header
-from scnas_keras.planning.preprocessing_plan import PreprocessingPlan
 from scnas_keras.preprocessing.foreground import MIN_SHARE, MIN_VOXELS
+from scnas_keras.preprocessing.plan import PreprocessingPlan
+from scnas_keras.tasks.cases import Case
 
 DISK_RESERVE = 500_000_000
 _TEMPORARIES = 400_000_000
@@ -34,9 +34,11 @@ def check_disk(cases: Sequence[Case], plan: PreprocessingPlan, storage: str, fol
     """Raises DataError unless the disk that holds `folder` has room for these cases."""
     needed, free = disk_needed(cases, plan, storage), shutil.disk_usage(folder).free
     if needed > free - DISK_RESERVE:
-        raise DataError(f"{folder}: preparing {len(cases)} cases needs up to {needed / 1e9:.1f} GB here, beside "
-                        f"{DISK_RESERVE / 1e9:.1f} GB that stay free, but only {free / 1e9:.1f} GB are free. "
-                        f"{disk_advice(storage)}")
+        raise DataError(
+            f"{folder}: preparing {len(cases)} cases needs up to {needed / 1e9:.1f} GB here, beside "
+            f"{DISK_RESERVE / 1e9:.1f} GB that stay free, but only {free / 1e9:.1f} GB are free. "
+            f"{disk_advice(storage)}"
+        )
 
 
 def disk_advice(storage: str) -> str:

@@ -25,18 +25,18 @@ from pathlib import Path
 
 from absl import logging
 
-from scnas_keras.data.sources import source_digest
-from scnas_keras.data.cases import Case, Task
-from scnas_keras.data.tasks import load_label
-from scnas_keras.data.workers import map_cases
+from scnas_keras.checks.preparation import verify_voxels
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_image
-from scnas_keras.planning.preprocessing_plan import PreprocessingPlan
+from scnas_keras.machine.workers import map_cases
 from scnas_keras.preprocessing.budget import check_disk, disk_advice, memory_needed
+from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.prepared_case import OUTSIDE, STORAGES, PreparedCase, is_whole, write_case
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
-from scnas_keras.verification.checks import verify_voxels
+from scnas_keras.tasks.cases import Case, Task
+from scnas_keras.tasks.loading import load_label
+from scnas_keras.tasks.sources import source_digest
 
 __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 
@@ -46,8 +46,14 @@ _ABANDONED_AFTER = 24 * 3600.0
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
-def prepare(task: Task, plan: PreprocessingPlan, cache_dir: str | Path, processes: int | None = None,
-            progress: bool = True, storage: str = "float16") -> list[PreparedCase]:
+def prepare(
+    task: Task,
+    plan: PreprocessingPlan,
+    cache_dir: str | Path,
+    processes: int | None = None,
+    progress: bool = True,
+    storage: str = "float16",
+) -> list[PreparedCase]:
     """Preprocesses the cases of a task that the cache doesn't hold yet, or whose files have changed.
 
     Args:
@@ -75,29 +81,31 @@ def prepare(task: Task, plan: PreprocessingPlan, cache_dir: str | Path, processe
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder."
-                          ) from error
+        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
     _remove_abandoned(folder)
     prepared = [PreparedCase(case.name, _case_folder(folder, case)) for case in task.cases]
     todo = tuple(case for case, done in zip(task.cases, prepared) if not is_whole(done.folder))
     damaged = [done.name for done in prepared if done.folder.is_dir() and not is_whole(done.folder)]
     if damaged:
-        logging.warning("%s: %d cases are damaged and are prepared again: %s", folder, len(damaged),
-                        ", ".join(damaged[:5]))
+        logging.warning("%s: %d cases are damaged and are prepared again: %s", folder, len(damaged), ", ".join(damaged[:5]))
     if todo:
         if not os.access(folder, os.W_OK):
-            raise ConfigError(f"--cache_dir={cache_dir}: {len(todo)} cases have to be prepared, but {folder} can't be "
-                              "written. Choose another folder.")
+            raise ConfigError(
+                f"--cache_dir={cache_dir}: {len(todo)} cases have to be prepared, but {folder} can't be written. Choose another folder."
+            )
         check_disk(todo, plan, storage, folder)
         if not (folder / "plan.json").exists():
             write_text(folder / "plan.json", plan.to_json())
-        work = functools.partial(_prepare_case, task=dataclasses.replace(task, cases=(), test_cases=()), plan=plan,
-                                 folder=folder, storage=storage)
+        work = functools.partial(
+            _prepare_case, task=dataclasses.replace(task, cases=(), test_cases=()), plan=plan, folder=folder, storage=storage
+        )
         map_cases(work, todo, f"Preparing {task.name}", memory_needed(todo, plan), processes, progress)
     changed = [case.name for case in prepared if not is_whole(case.folder)]
     if changed:
-        raise DataError(f"{task.root}: the files of {', '.join(changed[:5])} ({len(changed)} cases) changed while they "
-                        "were read. Start again when nothing writes to the folder any more.")
+        raise DataError(
+            f"{task.root}: the files of {', '.join(changed[:5])} ({len(changed)} cases) changed while they "
+            "were read. Start again when nothing writes to the folder any more."
+        )
     return prepared
 
 
@@ -109,9 +117,11 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
     label = load_label(task, case)  # before the image, since reading it takes the most memory
     volume = read_image(case.images)
     if volume.array.shape[3] != len(task.channel_names) or volume.array.shape[:3] != label.shape:
-        raise DataError(f"{case.label}: the label has shape {label.shape}, its image {volume.array.shape}, and "
-                        f"dataset.json declares {len(task.channel_names)} channels. A label needs the voxel grid of "
-                        "its image, and the image the declared channels.")
+        raise DataError(
+            f"{case.label}: the label has shape {label.shape}, its image {volume.array.shape}, and "
+            f"dataset.json declares {len(task.channel_names)} channels. A label needs the voxel grid of "
+            "its image, and the image the declared channels."
+        )
     problems = verify_voxels(case, volume.array, label, task)
     if problems:
         raise DataError("\n    ".join(problems))
@@ -124,8 +134,10 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise DataError(f"{case.images[0]}: its prepared files can't be written to {folder} ({error.strerror}; "
-                        f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free). {disk_advice(storage)}") from error
+        raise DataError(
+            f"{case.images[0]}: its prepared files can't be written to {folder} ({error.strerror}; "
+            f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free). {disk_advice(storage)}"
+        ) from error
 
 
 def _remove(target: Path) -> None:
@@ -159,8 +171,10 @@ def _check_labels(task: Task, plan: PreprocessingPlan) -> None:
     beyond = [value for value in sorted(task.declared_values) if not 0 <= value <= largest]
     if beyond:
         mark = f" {OUTSIDE} marks what lies outside of the nonzero mask." if largest < OUTSIDE else ""
-        raise DataError(f"{task.root / 'dataset.json'}: prepared labels can hold the values 0 to {largest}, but it "
-                        f"declares {', '.join(map(str, beyond[:5]))}.{mark} Renumber the labels.")
+        raise DataError(
+            f"{task.root / 'dataset.json'}: prepared labels can hold the values 0 to {largest}, but it "
+            f"declares {', '.join(map(str, beyond[:5]))}.{mark} Renumber the labels."
+        )
 
 
 def _case_folder(folder: Path, case: Case) -> Path:

@@ -25,8 +25,7 @@ def foreground_index(label: np.ndarray, values: Sequence[int], name: str) -> tup
     counts = _counts(label)
     chosen = {value: _draw(counts[value], name, value) for value in values if counts[value]}
     voxels = [_find(label, value, ranks) for value, ranks in chosen.items()]
-    return (np.concatenate([np.empty((0, 3), np.int32), *voxels]),
-            {value: len(ranks) for value, ranks in chosen.items()})
+    return (np.concatenate([np.empty((0, 3), np.int32), *voxels]), {value: len(ranks) for value, ranks in chosen.items()})
 
 
 def _counts(label: np.ndarray) -> list[int]:
@@ -44,7 +43,7 @@ def _find(label: np.ndarray, value: int, ranks: np.ndarray) -> np.ndarray:
     found, before = [], 0
     for first, block in _slabs(label):
         places = np.flatnonzero(block == value)
-        mine = ranks[np.searchsorted(ranks, before):np.searchsorted(ranks, before + len(places))] - before
+        mine = ranks[np.searchsorted(ranks, before) : np.searchsorted(ranks, before + len(places))] - before
         within = np.stack(np.unravel_index(places[mine], block.shape), axis=1).astype(np.int32)
         found.append(within + np.int32([first, 0, 0]))
         before += len(places)
@@ -53,4 +52,4 @@ def _find(label: np.ndarray, value: int, ranks: np.ndarray) -> np.ndarray:
 
 def _slabs(label: np.ndarray) -> list[tuple[int, np.ndarray]]:
     thickness = max(1, _SLAB_VOXELS // (label.shape[1] * label.shape[2]))
-    return [(first, label[first:first + thickness]) for first in range(0, label.shape[0], thickness)]
+    return [(first, label[first : first + thickness]) for first in range(0, label.shape[0], thickness)]

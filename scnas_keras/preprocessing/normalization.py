@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from scnas_keras.errors import DataError
-from scnas_keras.planning.preprocessing_plan import Normalization
+from scnas_keras.preprocessing.plan import Normalization
 
 MIN_SCALE = 1e-8
 _SLAB_VOXELS = 2**20
@@ -36,9 +36,11 @@ def normalize(values: np.ndarray, channel: Normalization, inside: np.ndarray | N
         return _mapped(values, lambda block: (block - low) / max(high - low, MIN_SCALE))
     if channel.scheme == "rgb_to_0_1":
         if low < 0 or high > 255:
-            raise DataError(f"channel {channel.channel} holds values from {low:g} to {high:g}, but colours go from 0 "
-                            "to 255. Convert the picture to 8 bits a channel, or give the channel another name in "
-                            "dataset.json.")
+            raise DataError(
+                f"channel {channel.channel} holds values from {low:g} to {high:g}, but colours go from 0 "
+                "to 255. Convert the picture to 8 bits a channel, or give the channel another name in "
+                "dataset.json."
+            )
         return _mapped(values, lambda block: block / 255)
     return np.array(values, np.float32, order="C")
 
@@ -56,8 +58,7 @@ def _known(values: np.ndarray, inside: np.ndarray | None) -> Iterator[np.ndarray
         yield values[rows].astype(np.float64) if inside is None else values[rows][inside[rows]].astype(np.float64)
 
 
-def _mapped(values: np.ndarray, function: Callable[[np.ndarray], np.ndarray],
-            inside: np.ndarray | None = None) -> np.ndarray:
+def _mapped(values: np.ndarray, function: Callable[[np.ndarray], np.ndarray], inside: np.ndarray | None = None) -> np.ndarray:
     result = np.empty(values.shape, np.float32)
     for rows in _slabs(values.shape):
         result[rows] = function(values[rows].astype(np.float64))

@@ -19,10 +19,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from scnas_keras.data.cases import Case
 from scnas_keras.preprocessing.cropping import Crop
 from scnas_keras.preprocessing.foreground import foreground_index
 from scnas_keras.preprocessing.scans import Preprocessed
+from scnas_keras.tasks.cases import Case
 
 OUTSIDE = 255
 ARRAYS = ("image.npy", "label.npy", "foreground.npy")
@@ -75,8 +75,7 @@ class PreparedCase:
         return json.loads((self.folder / "meta.json").read_text(encoding="utf-8"))
 
 
-def write_case(folder: Path, case: Case, scan: Preprocessed, label: np.ndarray, classes: list[int],
-               storage: str) -> None:
+def write_case(folder: Path, case: Case, scan: Preprocessed, label: np.ndarray, classes: list[int], storage: str) -> None:
     """Writes a case's files to an empty folder, each on the disk for good when this returns.
 
     Args:
@@ -96,9 +95,15 @@ def write_case(folder: Path, case: Case, scan: Preprocessed, label: np.ndarray, 
     voxels, listed = foreground_index(label, classes, case.name)
     for name, array, dtype in zip(ARRAYS, (scan.image, label, voxels), (storage, label.dtype, voxels.dtype)):
         write_file(folder / name, functools.partial(_write_array, array=array, dtype=np.dtype(dtype)))
-    meta = {"name": case.name, "images": list(map(str, case.images)), "label": str(case.label), "shape": label.shape,
-            "foreground": listed, "crop": dataclasses.asdict(scan.crop),
-            "bytes": {name: (folder / name).stat().st_size for name in ARRAYS}}
+    meta = {
+        "name": case.name,
+        "images": list(map(str, case.images)),
+        "label": str(case.label),
+        "shape": label.shape,
+        "foreground": listed,
+        "crop": dataclasses.asdict(scan.crop),
+        "bytes": {name: (folder / name).stat().st_size for name in ARRAYS},
+    }
     write_file(folder / "meta.json", lambda file: file.write((json.dumps(meta, indent=2) + "\n").encode()))
 
 
@@ -125,7 +130,7 @@ def _write_array(file: BinaryIO, array: np.ndarray, dtype: np.dtype) -> None:
     np.lib.format.write_array_header_1_0(file, header)
     thickness = max(1, _SLAB_VOXELS // max(1, int(np.prod(array.shape[1:]))))
     for first in range(0, len(array), thickness):
-        block = array[first:first + thickness]
+        block = array[first : first + thickness]
         if dtype == np.float16:
             limit = np.finfo(np.float16).max
             block = block.clip(-limit, limit)

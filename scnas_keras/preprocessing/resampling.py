@@ -26,8 +26,10 @@ def resampled_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequ
 
     An axis whose target is None, or whose spacing is right already within a thousandth of a millimetre, keeps its size.
     """
-    return tuple(size if new is None or abs(old - new) < SPACING_TOLERANCE else max(1, round(size * old / new))
-                 for size, old, new in zip(shape, spacing, target))
+    return tuple(
+        size if new is None or abs(old - new) < SPACING_TOLERANCE else max(1, round(size * old / new))
+        for size, old, new in zip(shape, spacing, target)
+    )
 
 
 def coarse_axis(spacing: Sequence[float], target: Sequence[float | None], anisotropy: float) -> int | None:
@@ -92,8 +94,7 @@ def resize_argmax(probabilities: np.ndarray, shape: Sequence[int], orders: Seque
 
 def _slabs(old: Sequence[int], new: Sequence[int], orders: Sequence[int]) -> Iterator[tuple[slice, slice, _Matrices]]:
     """Divides the result along its first axis: rows of it, rows of the input that they depend on, their matrices."""
-    first_axis, *others = (None if size == wanted else _matrix(size, wanted, order)
-                           for size, wanted, order in zip(old, new, orders))
+    first_axis, *others = (None if size == wanted else _matrix(size, wanted, order) for size, wanted, order in zip(old, new, orders))
     thickness = max(1, _SLAB_VOXELS // max(old[1] * old[2], new[1] * new[2]))
     for first in range(0, new[0], thickness):
         rows = slice(first, min(first + thickness, new[0]))
@@ -153,8 +154,10 @@ def _matrix(old: int, new: int, order: int) -> scipy.sparse.csr_array:
         chosen = np.arange(new), _nearest(old, new)
         return scipy.sparse.csr_array((np.ones(new, np.float32), chosen), shape=(new, old))
     step = old / new
-    columns = [scipy.ndimage.affine_transform(unit, [step], offset=0.5 * step - 0.5, output_shape=(new,), order=order,
-                                              mode="nearest") for unit in np.eye(old)]
+    columns = [
+        scipy.ndimage.affine_transform(unit, [step], offset=0.5 * step - 0.5, output_shape=(new,), order=order, mode="nearest")
+        for unit in np.eye(old)
+    ]
     matrix = np.stack(columns, axis=1)
     matrix[abs(matrix) < 1e-7] = 0  # a spline's far tail, below float32's resolution
     return scipy.sparse.csr_array(matrix.astype(np.float32))

@@ -11,9 +11,9 @@ import numpy as np
 
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import Volume
-from scnas_keras.planning.preprocessing_plan import PreprocessingPlan
 from scnas_keras.preprocessing.cropping import Crop, crop_to_nonzero, nonzero_mask
 from scnas_keras.preprocessing.normalization import normalize
+from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.resampling import coarse_axis, resampled_shape, resize, resize_argmax, resize_label
 
 
@@ -109,8 +109,10 @@ def _check_channels(volume: Volume, plan: PreprocessingPlan) -> None:
     path, array = volume.geometry.path, volume.array
     names = [channel.channel for channel in plan.channels]
     if array.shape[3] != len(names):
-        raise DataError(f"{path}: expected {len(names)} channels ({', '.join(names)}), found {array.shape[3]}. "
-                        "Give the scan the channels of the task, in this order.")
+        raise DataError(
+            f"{path}: expected {len(names)} channels ({', '.join(names)}), found {array.shape[3]}. "
+            "Give the scan the channels of the task, in this order."
+        )
     broken = array.size - sum(np.count_nonzero(np.isfinite(array[..., index])) for index in range(len(names)))
     if broken:
         raise DataError(f"{path}: {broken} voxels are NaN or infinite. Replace them, for example by 0.")
@@ -118,8 +120,12 @@ def _check_channels(volume: Volume, plan: PreprocessingPlan) -> None:
 
 def _grids(crop: Crop, plan: PreprocessingPlan) -> _Grids:
     size, spacing = (tuple(values[axis] for axis in plan.transpose) for values in (crop.size, crop.spacing))
-    return _Grids(size, resampled_shape(size, spacing, plan.spacing),
-                  coarse_axis(spacing, plan.spacing, plan.resampling.anisotropy), plan.resampling.coarse_axis_order)
+    return _Grids(
+        size,
+        resampled_shape(size, spacing, plan.spacing),
+        coarse_axis(spacing, plan.spacing, plan.resampling.anisotropy),
+        plan.resampling.coarse_axis_order,
+    )
 
 
 def _resize_label(label: np.ndarray, grids: _Grids, plan: PreprocessingPlan) -> np.ndarray:

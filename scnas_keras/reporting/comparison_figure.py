@@ -52,8 +52,16 @@ def comparison_figure(networks: Mapping[str, Cases], classes: Sequence[str]) -> 
             lowest, colour = min(lowest, values.min()), COLOURS[column % len(COLOURS)]
             places = column + SPREAD * np.linspace(-1, 1, len(values))[np.argsort(np.random.default_rng(0).random(len(values)))]
             axes.scatter(places, values, s=7, color=colour, alpha=0.45, linewidths=0)
-            axes.boxplot(values, positions=[column], widths=0.5, showfliers=False, medianprops={"color": "black", "linewidth": 0.8},
-                         boxprops={"linewidth": 0.8}, whiskerprops={"linewidth": 0.8}, capprops={"linewidth": 0.8})
+            axes.boxplot(
+                values,
+                positions=[column],
+                widths=0.5,
+                showfliers=False,
+                medianprops={"color": "black", "linewidth": 0.8},
+                boxprops={"linewidth": 0.8},
+                whiskerprops={"linewidth": 0.8},
+                capprops={"linewidth": 0.8},
+            )
             axes.plot([column - 0.32, column + 0.32], [values.mean()] * 2, color=colour, linewidth=2.2)
             axes.annotate(f"{values.mean():.3f}", (column, 1.0), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=7)
         axes.set_xticks(range(len(networks)), list(networks), rotation=25, ha="right", fontsize=8)

@@ -102,8 +102,15 @@ def _draw_edge(axes: "Axes", kind: str, route: Route) -> None:
     colour = group_colours()[info.group]
     _draw_arrow(axes, [route.start, route.bend, route.end], colour, edge_width(route.edge.probability))
     axes.text(
-        *route.label, info.label, fontsize=FONT, ha="center", va="center_baseline", color=INK, zorder=4,
-        gid=f"{kind}-{route.edge.source}-{route.edge.target}", bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        *route.label,
+        info.label,
+        fontsize=FONT,
+        ha="center",
+        va="center_baseline",
+        color=INK,
+        zorder=4,
+        gid=f"{kind}-{route.edge.source}-{route.edge.target}",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )
 
 
@@ -130,9 +137,7 @@ def _draw_box(axes: "Axes", box: Box, text: str, face: str, rotation: int = 0) -
 
     style = "round,pad=0,rounding_size=0.05"
     axes.add_patch(
-        FancyBboxPatch(
-            (box.x, box.y), box.width, box.height, style, facecolor=face, edgecolor=INK, linewidth=0.8, zorder=3, clip_on=False
-        )
+        FancyBboxPatch((box.x, box.y), box.width, box.height, style, facecolor=face, edgecolor=INK, linewidth=0.8, zorder=3, clip_on=False)
     )
     centre = {"ha": "center", "va": "center", "rotation": rotation, "linespacing": 1.3}
     axes.text(box.x + box.width / 2, box.middle, text, fontsize=FONT, color=INK, zorder=4, **centre)
@@ -145,6 +150,4 @@ def _draw_legend(figure: "Figure", space: SearchSpace) -> None:
     lines = [(group, colour, 2) for group, colour in group_colours().items() if group in present]
     lines += [(f"probability {value}", GREY, edge_width(value)) for value in (0.2, 0.5, 1.0)]
     handles = [Line2D([], [], color=colour, linewidth=width, label=label) for label, colour, width in lines]
-    figure.legend(
-        handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=FONT, handlelength=2, columnspacing=1.6
-    )
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=FONT, handlelength=2, columnspacing=1.6)

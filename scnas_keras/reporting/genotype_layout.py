@@ -107,9 +107,7 @@ def _input_boxes(height: float) -> list[Box]:
 
 def _staircase(lefts: Sequence[float], counts: Sequence[int], top: float) -> list[Box]:
     before = [0, *itertools.accumulate(counts)]
-    return [
-        Box(left, top + ROW * before[i] + STEP * i, NODE_WIDTH, ROW * count) for i, (left, count) in enumerate(zip(lefts, counts))
-    ]
+    return [Box(left, top + ROW * before[i] + STEP * i, NODE_WIDTH, ROW * count) for i, (left, count) in enumerate(zip(lefts, counts))]
 
 
 def _route(edge: Edge, nodes: Sequence[Box], row: int, label_width: float) -> Route:

@@ -49,9 +49,7 @@ def _cell_block(kind: str, edges: Iterable[Edge]) -> list[str]:
 
 def _node_row(target: int, edges: list[Edge]) -> list[str]:
     items = [
-        f"{node_name(edge.source)}: {OPERATIONS[edge.operation].label} ({edge.probability:.2f})"
-        for edge in edges
-        if edge.operation != ZERO
+        f"{node_name(edge.source)}: {OPERATIONS[edge.operation].label} ({edge.probability:.2f})" for edge in edges if edge.operation != ZERO
     ]
     if zeros := len(edges) - len(items):
         items.append(f"{zeros} zero")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scnas_keras.errors import DataError
+from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.reporting.figure_files import COLOURS, check_suffix, save_figure
 
 if TYPE_CHECKING:
@@ -87,16 +88,6 @@ def overlay_figure(
         axes.set_title(name, fontsize=FONT)
     _draw_legend(figure, class_names, colours, columns=len(layers))
     return figure
-
-
-def dice_scores(label: np.ndarray, prediction: np.ndarray, num_classes: int) -> list[float]:
-    """Dice of every foreground class: 2 |A and B| / (|A| + |B|), NaN for a class that is in neither."""
-    scores = []
-    for index in range(1, num_classes):
-        actual, predicted = label == index, prediction == index
-        total = np.count_nonzero(actual) + np.count_nonzero(predicted)
-        scores.append(2 * np.count_nonzero(actual & predicted) / total if total else float("nan"))
-    return scores
 
 
 def _dice_line(scores: Sequence[float], names: Sequence[str]) -> str:

@@ -103,9 +103,7 @@ class CostTables:
         return chosen.sum(0) + sum(self.inputs[cell, i] for i in read if i < CELL_INPUTS)
 
 
-def cost_tables(
-    space: SearchSpace, stem_channels: int, patch_size: Sequence[int], channels: int, num_classes: int
-) -> CostTables:
+def cost_tables(space: SearchSpace, stem_channels: int, patch_size: Sequence[int], channels: int, num_classes: int) -> CostTables:
     """The tables of a space.
 
     Args:
@@ -149,7 +147,4 @@ def _kernel(group: str, rank: int, width: int) -> int:
 def _inputs(plan: CellPlan, width: int, stem_channels: int, voxels: Callable[[int], int]) -> list[list[int]]:
     """[2, 2] of a cell: a pointwise convolution at the coarser of the two resolutions (`networks.parts.Align`)."""
     kernels = [stem_channels * 2**level * width for level in plan.input_levels]
-    return [
-        [kernel + 2 * width, kernel * voxels(max(level, plan.input_level))]
-        for kernel, level in zip(kernels, plan.input_levels)
-    ]
+    return [[kernel + 2 * width, kernel * voxels(max(level, plan.input_level))] for kernel, level in zip(kernels, plan.input_levels)]

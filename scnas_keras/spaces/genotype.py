@@ -60,7 +60,7 @@ class Genotype:
         """
         if not isinstance(document, Mapping) or document.get("format") != FORMAT:
             found = document.get("format") if isinstance(document, Mapping) else type(document).__name__
-            raise GenotypeError(f"Not a genotype: top-level \"format\" is {found!r}, expected {FORMAT!r}.")
+            raise GenotypeError(f'Not a genotype: top-level "format" is {found!r}, expected {FORMAT!r}.')
         if document.get("version") != VERSION:
             raise GenotypeError(f"Genotype version {document.get('version')!r} can't be read; this release reads version {VERSION}.")
         space = _parse_space(document.get("space"))

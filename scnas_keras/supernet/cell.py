@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from scnas_keras.kernels.fused_norm import fuse
 from scnas_keras.networks.parts import Align
 from scnas_keras.spaces.space import CELL_INPUTS, CellPlan, SearchSpace
 from scnas_keras.supernet.fixed_parts import Pieces, SharedAlign
-from scnas_keras.supernet.fused_norm import fuse
 from scnas_keras.supernet.mixture import LOGITS, WEIGHTS, Mixture
 from scnas_keras.supernet.relaxation import Draw
 
@@ -94,7 +94,9 @@ class MixedCell(layers.Layer):
         rows = {stride: iter(tf.unstack(matrix)) for stride, matrix in zip(self.parameters, weights)}
         return [next(rows[stride]) for stride in self._strides]
 
-    def forward(self, inputs: Sequence[Sequence[Pieces]], draw: list[Draw], weights: Sequence[tf.Tensor], keep: bool) -> tuple[Pieces, Kept]:
+    def forward(
+        self, inputs: Sequence[Sequence[Pieces]], draw: list[Draw], weights: Sequence[tf.Tensor], keep: bool
+    ) -> tuple[Pieces, Kept]:
         """The cell's nodes [batch, *space, channels], and what `backward` needs of them.
 
         Args:

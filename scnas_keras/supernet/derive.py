@@ -65,15 +65,11 @@ def _cap(space: SearchSpace, kind: str, table: np.ndarray, chosen: np.ndarray, m
         others[identity] = -1
         chosen[e] = others.argmax()
         source, target = space.edges[e]
-        notes.append(
-            f"{kind}: {len(taken)} edges were identity, {most} may be; {source}->{target} became {space.operations[chosen[e]]}."
-        )
+        notes.append(f"{kind}: {len(taken)} edges were identity, {most} may be; {source}->{target} became {space.operations[chosen[e]]}.")
     return notes
 
 
-def _restore(
-    space: SearchSpace, table: np.ndarray, chosen: np.ndarray, incoming: list[int], max_identity_edges: int | None
-) -> int | None:
+def _restore(space: SearchSpace, table: np.ndarray, chosen: np.ndarray, incoming: list[int], max_identity_edges: int | None) -> int | None:
     """If all incoming edges are zero: changes `chosen` at the best one and returns it."""
     zero = space.operations.index(ZERO) if ZERO in space.operations else -1
     if any(chosen[e] != zero for e in incoming):

@@ -108,7 +108,9 @@ class Diagnostics:
         drawn = [f"{of}_{name}" for name in self.space.operations for of in ("drawn", "drawn_expected")]
         return (*spreads, "js", "js_max", "changes", "unchanged_epochs", *costs, *shares, *drawn, "draw_deviation")
 
-    def update(self, logits: np.ndarray, drawn: np.ndarray, drawn_expected: np.ndarray, draws: int, learning: bool = True) -> dict[str, float]:
+    def update(
+        self, logits: np.ndarray, drawn: np.ndarray, drawn_expected: np.ndarray, draws: int, learning: bool = True
+    ) -> dict[str, float]:
         """The quantities of the epoch that just ended.
 
         Args:

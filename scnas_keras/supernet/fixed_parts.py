@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 import tensorflow as tf
 from keras import ops
 
+from scnas_keras.kernels.fused_norm import gradient_from_output, normalize, normalize_gradient
 from scnas_keras.networks.operations import NEGATIVE_SLOPE, subsample
 from scnas_keras.networks.parts import Align, upsample
-from scnas_keras.supernet.fused_norm import gradient_from_output, normalize, normalize_gradient
 from scnas_keras.supernet.mixture import graph_function
 
 Pieces = list[tf.Tensor]
@@ -41,6 +41,7 @@ class SharedStem:
 
     def _backward(self, images: tf.Tensor, kernel: tf.Tensor, statistics: list[tf.Tensor], dpieces: Pieces) -> tf.Tensor:
         """Gradient of the kernel."""
+
         def gradients():
             for part, own, dpiece in zip(tf.split(kernel, self._pieces, axis=-1), statistics, dpieces):
                 with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -22,8 +22,10 @@ def inherit(supernet: Supernet, genotype: Genotype) -> keras.Model:
         ConfigError: the genotype is of another search space.
     """
     if genotype.space != supernet.space:
-        raise ConfigError(f"A genotype of the space {genotype.space.name!r} can't take weights from a supernet of "
-                          f"{supernet.space.name!r}: give one that was found in the same space.")
+        raise ConfigError(
+            f"A genotype of the space {genotype.space.name!r} can't take weights from a supernet of "
+            f"{supernet.space.name!r}: give one that was found in the same space."
+        )
     network = from_genotype(genotype, supernet.stem.kernel.shape[-2], supernet.num_classes, supernet.stem.channels)
     layers = {layer.name: layer for layer in network.layers}
     layers["stem"].kernel.assign(supernet.stem.kernel)

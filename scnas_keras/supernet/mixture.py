@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from scnas_keras.kernels.fast_operations import build_fast_operation
+from scnas_keras.kernels.fused_norm import fuse, normalize, normalize_gradient
 from scnas_keras.spaces.operations import ZERO
-from scnas_keras.supernet.fast_operations import build_fast_operation
-from scnas_keras.supernet.fused_norm import fuse, normalize, normalize_gradient
 from scnas_keras.supernet.relaxation import Draw
 
 WEIGHTS, LOGITS = "weights", "logits"
@@ -81,9 +81,7 @@ class Mixture:
         with self._kernels_from(operation, parameters[self.operation_slice(operation)]):
             return self.layers[operation](x)
 
-    def forward(
-        self, x: tf.Tensor, draw: Draw, parameters: tf.Tensor, keep: bool
-    ) -> tuple[list[tf.Tensor], list[list[tf.Tensor]]]:
+    def forward(self, x: tf.Tensor, draw: Draw, parameters: tf.Tensor, keep: bool) -> tuple[list[tf.Tensor], list[list[tf.Tensor]]]:
         """The drawn operations' weighted outputs, whose sum is the edge's, and what `backward` needs of them.
 
         Args:
@@ -140,7 +138,11 @@ class Mixture:
             layer, nothing = self.layers[i], tf.zeros([0] * x.shape.rank, x.dtype)
             none = tf.zeros((0, 0, 0), x.dtype if x.dtype == tf.float64 else tf.float32)
             if i == self._zero:
-                return _zeros([x.shape[0], *(size // self._stride for size in tf.unstack(tf.shape(x)[1:-1])), x.shape[-1]], weight), nothing, none
+                return (
+                    _zeros([x.shape[0], *(size // self._stride for size in tf.unstack(tf.shape(x)[1:-1])), x.shape[-1]], weight),
+                    nothing,
+                    none,
+                )
             if not hasattr(layer, "before_norm"):
                 return weight * layer(x), nothing, none
             with self._kernels_from(i, parameters[self.operation_slice(i)]):
@@ -203,8 +205,9 @@ class Mixture:
             dx = tape.gradient(y, x, dy)
             return weight * dx, dparameters, tf.reduce_sum(dx * x) if LOGITS in learn else nothing
         kernels = self._split(operation, parameters[own])
-        with tf.GradientTape(watch_accessed_variables=False) as tape, keras.StatelessScope(
-            state_mapping=list(zip(layer.trainable_variables, kernels))
+        with (
+            tf.GradientTape(watch_accessed_variables=False) as tape,
+            keras.StatelessScope(state_mapping=list(zip(layer.trainable_variables, kernels))),
         ):
             tape.watch([x, *kernels])
             y = layer.before_norm(x)  # computed where it is used only: not if it was kept

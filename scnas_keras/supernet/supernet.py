@@ -6,16 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from scnas_keras.kernels.fused_norm import fuse
+from scnas_keras.machine.precision import FLOAT16, apply_gradients, scaled, scaled_loss
+from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks.parts import OutCell, Stem
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.supernet import relaxation as relax
 from scnas_keras.supernet.cell import MixedCell
-from scnas_keras.supernet.fused_norm import fuse
 from scnas_keras.supernet.mixture import LOGITS, WEIGHTS, Mixture
 from scnas_keras.supernet.network import Network
 from scnas_keras.supernet.penalty import CostPenalty
-from scnas_keras.training.metrics import MeanDice
-from scnas_keras.training.precision import FLOAT16, apply_gradients, scaled, scaled_loss
 
 WARM_UP, SEARCH = "warm_up", "search"
 

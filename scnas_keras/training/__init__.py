@@ -1,1 +1,1 @@
-"""Losses, metrics, schedules and the folder that a run leaves."""
+"""How a network learns: losses, schedules, learner."""

@@ -3,10 +3,10 @@
 import keras
 import tensorflow as tf
 
-from scnas_keras.training.fast_forms import use_fast_forms
+from scnas_keras.kernels.fast_forms import use_fast_forms
+from scnas_keras.machine.precision import apply_gradients, regularize, scaled_loss
+from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.training.losses import DeepSupervision, DiceLoss, SegmentationLoss
-from scnas_keras.training.metrics import MeanDice
-from scnas_keras.training.precision import apply_gradients, regularize, scaled_loss
 
 
 class Learner(keras.Model):
@@ -34,12 +34,12 @@ class Learner(keras.Model):
     def compile(
         self, optimizer: keras.Optimizer, loss: SegmentationLoss, weight_decay: float = 0.0, clip_norm: float | None = None, **kwargs
     ):
-        """Sets what an update is made of. From here on, networks of this process use TensorFlow's faster kernels (`training.fast_forms`).
+        """Sets what an update is made of. From here on, networks of this process use TensorFlow's faster kernels (`kernels.fast_forms`).
 
         Args:
             optimizer: built here.
             loss: (labels, logits), of one output.
-            weight_decay, clip_norm: see `training.precision.regularize`.
+            weight_decay, clip_norm: see `machine.precision.regularize`.
             **kwargs: of `keras.Model.compile`.
         """
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)

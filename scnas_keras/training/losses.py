@@ -43,7 +43,9 @@ class SegmentationLoss(keras.losses.Loss):
         if self.class_weights is None:
             return ops.ones((classes,), dtype)
         if len(self.class_weights) != classes:
-            raise ConfigError(f"--class_weights needs a number for each of {classes} classes, background first; found {len(self.class_weights)}.")
+            raise ConfigError(
+                f"--class_weights needs a number for each of {classes} classes, background first; found {len(self.class_weights)}."
+            )
         return ops.convert_to_tensor([weight * classes / sum(self.class_weights) for weight in self.class_weights], dtype)
 
     def get_config(self):

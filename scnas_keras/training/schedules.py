@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from absl import logging
 
-from scnas_keras.training.horizon import Horizon
+from scnas_keras.runs.horizon import Horizon
 
 LEAST_RATE = 1e-7
 """Under this learning rate SCNAS ends a training."""

@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.rows import check_rows, print_result, run_rows
 
 from scnas_keras import console
-from scnas_keras.data.config import TaskConfig
 from scnas_keras.options import option
+from scnas_keras.runs.data_config import TaskConfig
 
 STREAMS = ("none", "2018", "v2")
 ROWS = (*(f"stream_{name}" for name in STREAMS), "training_step", "measure_scans", "prepare_scans", "measure_ct", "prepare_ct")
@@ -37,7 +37,9 @@ class Config(TaskConfig):
     threads: int | None = option(None, "Threads that make patches. Default: one a core.", "Patches")
     stem_channels: int = option(16, "Width of the supernet whose step is timed.", "Patches")
     ct_size: tuple[int, ...] = option((512, 512, 400), "Voxels of the made-up CT.", "Scans")
-    rows: str | None = option(None, f"Rows to run, of {', '.join(ROWS)}. Default: all, those of scans where --data_dir is given.", "Benchmark")
+    rows: str | None = option(
+        None, f"Rows to run, of {', '.join(ROWS)}. Default: all, those of scans where --data_dir is given.", "Benchmark"
+    )
     row: str | None = option(None, "For the program's own use: run this row here and print its result.", "Benchmark")
 
 
@@ -64,7 +66,12 @@ def stream(config: Config, preset_name: str) -> dict[str, float]:
     voxels = np.prod(config.patch_size)
     read = [np.prod([stop - start for start, stop in box]) / voxels for box in boxes]
     pages = [_pages(box, config.channels) * PAGE / (voxels * 2 * config.channels) for box in boxes]
-    return {"per_second": config.patches / seconds, "cpu_seconds": cpu / config.patches, "read_per_used": float(np.mean(read)), "pages_per_used": float(np.mean(pages))}
+    return {
+        "per_second": config.patches / seconds,
+        "cpu_seconds": cpu / config.patches,
+        "read_per_used": float(np.mean(read)),
+        "pages_per_used": float(np.mean(pages)),
+    }
 
 
 def training_step(config: Config) -> dict[str, float]:
@@ -84,7 +91,7 @@ def training_step(config: Config) -> dict[str, float]:
 
 def measure_scans(task, folder: pathlib.Path) -> float:
     """Seconds of measuring the cases of a task, in this process."""
-    from scnas_keras.planning.measure import measure_task
+    from scnas_keras.preprocessing.measure import measure_task
 
     start = time.perf_counter()
     measure_task(task, folder, processes=1, progress=False)
@@ -94,8 +101,8 @@ def measure_scans(task, folder: pathlib.Path) -> float:
 def prepare_scans(task, folder: pathlib.Path, spacing: tuple[float, ...] | None) -> float:
     """Seconds of preparing the cases of a task, by default at their median spacing, in this process."""
     from scnas_keras.formats.volumes import read_header
-    from scnas_keras.planning.preprocessing_plan import Normalization, PreprocessingPlan
     from scnas_keras.preprocessing.cache import prepare
+    from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 
     spacing = spacing or tuple(np.median([read_header(case.images).spacing for case in task.cases], axis=0).tolist())
     channels = tuple(
@@ -109,8 +116,8 @@ def prepare_scans(task, folder: pathlib.Path, spacing: tuple[float, ...] | None)
 
 def scans(config: Config, row: str) -> dict[str, float]:
     """Seconds a case of measuring or preparing scans, in one process, from nothing."""
-    from scnas_keras.data.folds import open_task
-    from scnas_keras.data.tasks import load_task
+    from scnas_keras.runs.folds import open_task
+    from scnas_keras.tasks.loading import load_task
 
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -148,11 +155,15 @@ def main(config: Config) -> None:
     for name in (row for row in rows if row.startswith("stream_")):
         row = results[name]
         share = f"{2 * row['cpu_seconds'] / (2 * row['cpu_seconds'] + step['cpu_seconds']):.1%}" if step else ""
-        print(f"{name:16}{row['per_second']:10.1f}{row['cpu_seconds']:13.3f}{share:>15}{row['read_per_used']:11.2f}{row['pages_per_used']:12.2f}"
-              f"{row['peak_bytes'] / 2**30:10.2f}")
+        print(
+            f"{name:16}{row['per_second']:10.1f}{row['cpu_seconds']:13.3f}{share:>15}{row['read_per_used']:11.2f}{row['pages_per_used']:12.2f}"
+            f"{row['peak_bytes'] / 2**30:10.2f}"
+        )
     if step:
-        print(f"share of step: CPU time of its two patches, of that and of a step of a supernet of stem {config.stem_channels} "
-              f"({step['seconds']:.2f} s, {step['cpu_seconds']:.2f} s of CPU)")
+        print(
+            f"share of step: CPU time of its two patches, of that and of a step of a supernet of stem {config.stem_channels} "
+            f"({step['seconds']:.2f} s, {step['cpu_seconds']:.2f} s of CPU)"
+        )
     print("read/used: voxels read a voxel of the patch; pages/used: the same in bytes of whole 4 KiB pages")
     for name in (row for row in rows if row.endswith(("_scans", "_ct"))):
         row = results[name]
@@ -161,10 +172,10 @@ def main(config: Config) -> None:
 
 def _made_up_case(folder: pathlib.Path, channels: int):
     """A prepared case of noise with a box of class 1."""
-    from scnas_keras.data.cases import Case
     from scnas_keras.preprocessing.cropping import Crop
     from scnas_keras.preprocessing.prepared_case import PreparedCase, write_case
     from scnas_keras.preprocessing.scans import Preprocessed
+    from scnas_keras.tasks.cases import Case
 
     image = np.random.default_rng(0).normal(size=(*SCAN, channels)).astype(np.float32)
     label = np.zeros(SCAN, np.uint8)

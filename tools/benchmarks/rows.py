@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.training.memory import peak_bytes
+from scnas_keras.machine.peak_memory import peak_bytes
 
 
 def run_rows(benchmark: str, rows: Sequence[str]) -> list[dict[str, Any]]:

@@ -60,13 +60,13 @@ def supernet_step(row: str, stem: int, size: int, config: Config):
     import numpy as np
     import tensorflow as tf
 
+    from scnas_keras.machine.precision import set_precision
     from scnas_keras.networks.operations import build_operation
     from scnas_keras.spaces.space import SCNAS
     from scnas_keras.supernet.mixture import Mixture
-    from scnas_keras.supernet.plain import plain_forward
+    from scnas_keras.supernet.reference import plain_forward
     from scnas_keras.supernet.supernet import Supernet
     from scnas_keras.training.losses import JaccardLoss
-    from scnas_keras.training.precision import set_precision
 
     class PortableMixture(Mixture):
         build_layer = staticmethod(lambda name, stride, dtype, low_memory: build_operation(name, stride, affine=False, dtype=dtype))
@@ -125,7 +125,12 @@ def kernel_seconds(step) -> dict[str, float]:
         names = {key: metadata.name for key, metadata in plane.event_metadata.items()}
         for event in (event for line in plane.lines for event in line.events):
             _, separator, kernel = names[event.metadata_id].rpartition(":")
-            if separator and "::" not in names[event.metadata_id] and kernel.isidentifier() and not kernel.endswith(("PartitionedCall", "PartitionedCallOp")):
+            if (
+                separator
+                and "::" not in names[event.metadata_id]
+                and kernel.isidentifier()
+                and not kernel.endswith(("PartitionedCall", "PartitionedCallOp"))
+            ):
                 kind = next((kind for kind, parts in KERNELS.items() if any(part in kernel for part in parts)), "other")
                 seconds[kind] += event.duration_ps / 1e12
     return dict(seconds)

@@ -22,13 +22,13 @@ from collections.abc import Sequence
 from benchmarks.rows import check_rows, print_result, run_rows
 
 from scnas_keras import console
-from scnas_keras.assessment.genotypes import random_genotype
-from scnas_keras.data.memory import usable_cpus
+from scnas_keras.architectures.names import DEFAULT_WIDTHS, GENOTYPE
+from scnas_keras.architectures.registry import footprint
+from scnas_keras.assess.genotypes import random_genotype
 from scnas_keras.errors import ConfigError
+from scnas_keras.machine.memory import usable_cpus
 from scnas_keras.options import option
 from scnas_keras.planning.footprints import Footprint
-from scnas_keras.planning.names import DEFAULT_WIDTHS, GENOTYPE
-from scnas_keras.planning.networks import footprint
 from scnas_keras.planning.topology import Topology, fixed_topology
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.space import SCNAS
@@ -64,7 +64,9 @@ first step: seconds with start, imports and tracing; peak: of the row's process;
 class Config:
     """What is measured."""
 
-    cases: str = option("64x1", "Patch and batch, one or several: 64x1 is one patch of 64^3, 40x56x40x9 are nine of 40 x 56 x 40.", "Training")
+    cases: str = option(
+        "64x1", "Patch and batch, one or several: 64x1 is one patch of 64^3, 40x56x40x9 are nine of 40 x 56 x 40.", "Training"
+    )
     channels: int = option(4, "Image channels.", "Training")
     classes: int = option(4, "Classes, background included.", "Training")
     preset: str = option(PRESET, "Loss and optimizer.", "Training", choices=("scnas", PRESET))
@@ -72,7 +74,9 @@ class Config:
     genotype: str | None = option(None, "A genotype.json. Default: a drawn one, always the same.", "Training")
     width: int = option(DEFAULT_WIDTHS[GENOTYPE], "Channels at full resolution of the genotype's network; the others have 32.", "Training")
     steps: int = option(5, "Steps to time; the median counts.", "Benchmark")
-    torch_python: str | None = option(None, "Python of an environment with torch, monai and nnunetv2, to time their networks beside it.", "Benchmark")
+    torch_python: str | None = option(
+        None, "Python of an environment with torch, monai and nnunetv2, to time their networks beside it.", "Benchmark"
+    )
     rows: str | None = option(None, f"Rows to run, of {', '.join([*ROWS, *TORCH_ROWS])}. Default: all.", "Benchmark")
     row: str | None = option(None, "For the program's own use: run this row here and print its result.", "Benchmark")
 
@@ -119,12 +123,12 @@ def measure(row: str, case: Case, config: Config) -> dict[str, float]:
     console.load_tensorflow()
     import tensorflow as tf
 
-    from scnas_keras.networks import build_network
+    from scnas_keras.architectures.build import build_network
+    from scnas_keras.machine.precision import NONE
     from scnas_keras.networks.cost import network_cost
+    from scnas_keras.retrain.recipes import PRESETS, make_optimizer
     from scnas_keras.training.learner import Learner
     from scnas_keras.training.losses import make_loss
-    from scnas_keras.training.precision import NONE
-    from scnas_keras.training.recipes import PRESETS, make_optimizer
 
     network, topology = plan(row, case.patch_size, config)
     model = build_network(network, topology, network.features(topology), config.channels, config.classes, config.deep_supervision)
@@ -211,7 +215,10 @@ def chosen(config: Config) -> tuple[list[str], dict[str, Case]]:
 def print_case(rows: Sequence[str], text: str, case: Case, config: Config) -> list[str]:
     """Runs the rows of a case and prints each as soon as it is there; returns those that failed."""
     print(f"\n{case}")
-    print(f"{'':17}{'parameters M':>13}{'G':>9}{'s/step':>10}{'ms/G':>9}{'x':>8}{'first step s':>14}{'peak GiB':>10}{'estimate GiB':>14}", flush=True)
+    print(
+        f"{'':17}{'parameters M':>13}{'G':>9}{'s/step':>10}{'ms/G':>9}{'x':>8}{'first step s':>14}{'peak GiB':>10}{'estimate GiB':>14}",
+        flush=True,
+    )
     results, failed = {}, []
     for row in rows:
         try:

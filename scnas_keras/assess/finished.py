@@ -1,0 +1,141 @@
+"""A finished search, read back from its folder."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from absl import flags, logging
+
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.options import parse
+from scnas_keras.runs.folds import Fold, open_fold
+from scnas_keras.runs.run_folder import FLAGS, SUMMARY
+from scnas_keras.search.config import SearchConfig
+from scnas_keras.search.runner import footprint
+from scnas_keras.spaces.genotype import Genotype
+
+_SEARCH_ONLY = ("--relaxation=", "--alpha_lr=")
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedSearch:
+    """What a search left.
+
+    Attributes:
+        path: its folder.
+        config: its flags.
+        genotype: what it found.
+        summary: summary.json.
+        history: rows of history.csv, numbers by column.
+    """
+
+    path: pathlib.Path
+    config: SearchConfig
+    genotype: Genotype
+    summary: dict[str, Any]
+    history: list[dict[str, float]]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.summary["result"]
+
+    def data_flags(self, data_dir: str | None, cache_dir: str | None, processes: int | None) -> dict[str, Any]:
+        """Settings under which any training sees this search's cases, split, preprocessing and patches.
+
+        The run's own plan and folds are used, which don't change with the program or with where the data lie; `None`
+        leaves to the run's flags where that is.
+        """
+        places = {"data_dir": data_dir, "cache_dir": cache_dir, "processes": processes}
+        path = self.path.absolute()
+        planned = {"plan": str(path / "plans.json"), "splits": str(path / "splits.json"), "spacing": None, "augmentation": None,
+                   "mirror_axes": "auto", "patch_size": None, "batch_size": None, "foreground_share": None}  # fmt: skip
+        return planned | {name: value for name, value in places.items() if value is not None}
+
+    def open_fold(self, data_dir: str | None = None, cache_dir: str | None = None, processes: int | None = None) -> Fold:
+        """The prepared cases that the search trained and validated on.
+
+        Raises:
+            ConfigError, DataError: they aren't found, or they are others than the search's.
+        """
+        config = dataclasses.replace(self.config, **self.data_flags(data_dir, cache_dir, processes))
+        try:
+            fold = open_fold(config, footprint(config), config.fold)
+        except (ConfigError, DataError) as error:
+            if data_dir:
+                raise
+            raise type(error)(f"{error}\nIf the data of {self.path} have moved, name their folder with --data_dir=DIR.") from error
+        found = {part: list(getattr(fold.split, part)) for part in self.result["cases"]}
+        if fold.task.name != self.result["task"] or found != self.result["cases"]:
+            raise DataError(
+                f"{fold.task.root}: task {fold.task.name} with {len(fold.cases)} cases is not what {self.path} was searched on (task "
+                f"{self.result['task']}), or its split differs. Give that dataset with --data_dir=DIR."
+            )
+        return fold
+
+
+def load_search(folder: str) -> FinishedSearch:
+    """Reads a search's folder.
+
+    Raises:
+        ConfigError: there is no such folder, or it is not that of a search that has finished.
+        GenotypeError, DataError: a file in it is damaged.
+    """
+    path = pathlib.Path(folder).expanduser()
+    if not (path / FLAGS).is_file():
+        state = "holds no flags.cfg" if path.is_dir() else "is no folder"
+        raise ConfigError(f"--workdir={folder}: {state}, so it is not what scnas_keras.search leaves. Name the --workdir of a search.")
+    text = (path / FLAGS).read_text(encoding="utf-8")
+    if not all(name in text for name in _SEARCH_ONLY):
+        raise ConfigError(f"--workdir={folder}: is the folder of another command than scnas_keras.search. Name the --workdir of a search.")
+    if not (path / SUMMARY).is_file():
+        raise ConfigError(
+            f"--workdir={folder}: the search has not finished. To go on with it: python -m scnas_keras.search --flagfile={path / FLAGS}"
+        )
+    try:
+        config = parse(SearchConfig, ["search", f"--flagfile={path / FLAGS}"])
+    except flags.Error as error:
+        raise ConfigError(
+            f"{path / FLAGS}: {error}. Was it written by another version of the program? Assess the run with that one."
+        ) from error
+    summary = _read_summary(path / SUMMARY)
+    return FinishedSearch(path, config, Genotype.load(path / "genotype.json"), summary, _read_history(path / "history.csv"))
+
+
+def warn_of_differences(searches: list[FinishedSearch]) -> None:
+    """Refuses searches on different tasks, and warns if they don't have the same validation cases.
+
+    Raises:
+        ConfigError: the tasks differ.
+    """
+    first = searches[0]
+    for other in searches[1:]:
+        if other.result["task"] != first.result["task"]:
+            raise ConfigError(
+                f"{other.path} was searched on {other.result['task']}, {first.path} on {first.result['task']}: runs are compared "
+                "on one task. Assess them one by one."
+            )
+        if other.result["cases"]["validation"] != first.result["cases"]["validation"]:
+            logging.warning("%s and %s have different validation cases: their Dice can't be compared", first.path, other.path)
+
+
+def _read_summary(file: pathlib.Path) -> dict[str, Any]:
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+        cases, _ = summary["result"]["cases"], summary["result"]["mean_edge_entropy"]
+        return summary if isinstance(cases, dict) else _fail(file, '"cases" is no object')
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _fail(file, f"{type(error).__name__}: {error}")
+
+
+def _read_history(file: pathlib.Path) -> list[dict[str, float]]:
+    try:
+        with open(file, newline="", encoding="utf-8") as stream:
+            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(stream)]
+    except (OSError, ValueError, TypeError) as error:
+        return _fail(file, f"{type(error).__name__}: {error}")
+
+
+def _fail(file: pathlib.Path, reason: str) -> Any:
+    raise DataError(f"{file}: damaged or not a search's ({reason}). Restore it, or search again.")

@@ -1,0 +1,156 @@
+"""What an assessment tells, as tables for people, JSON and CSV. Imports no framework."""
+
+import csv
+import dataclasses
+import io
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from scnas_keras.assess.comparison import Comparison
+from scnas_keras.assess.genotypes import Agreement
+from scnas_keras.assess.verdict import Evidence, verdict, verdict_of_runs
+from scnas_keras.reporting.text_table import table
+from scnas_keras.runs.horizon import clock
+
+FOUND, RANDOM, SAMPLED = "found", "random", "sampled"
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkRow:
+    """One network of an assessment; a sampled one has no genotype, hence no cost and no training."""
+
+    name: str
+    kind: str
+    shared_dice: float
+    shared_loss: float
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    retrained_dice: float | None = None
+    retrained_epochs: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """An assessed search.
+
+    Attributes:
+        run: its folder.
+        relaxation, seed, epochs, seconds, validation_dice, entropy: of the search.
+        patches: on which networks with shared weights were compared.
+        retrain_minutes: of each training, 0 without.
+        networks: the found one first.
+    """
+
+    run: str
+    relaxation: str
+    seed: int
+    epochs: int
+    seconds: float
+    validation_dice: float
+    entropy: float
+    patches: int
+    retrain_minutes: float
+    networks: tuple[NetworkRow, ...]
+
+    def of_kind(self, kind: str) -> list[NetworkRow]:
+        return [row for row in self.networks if row.kind == kind]
+
+    @property
+    def evidence(self) -> Evidence:
+        retrained = self.compare("retrained_dice") if self.retrain_minutes else None
+        sampled = tuple(row.shared_dice for row in self.of_kind(SAMPLED))
+        return Evidence(self.relaxation, self.epochs, self.entropy, sampled, self.compare("shared_dice"), retrained)
+
+    def compare(self, column: str) -> Comparison:
+        """The found network against the random ones in one column."""
+        (found,) = self.of_kind(FOUND)
+        return Comparison(getattr(found, column), tuple(getattr(row, column) for row in self.of_kind(RANDOM)))
+
+    @property
+    def gap(self) -> dict[str, float]:
+        """The discretisation gap in Dice and in loss; above zero, deriving made it worse."""
+        (found,), sampled = self.of_kind(FOUND), self.of_kind(SAMPLED)
+        dice, loss = [row.shared_dice for row in sampled], [row.shared_loss for row in sampled]
+        return {
+            "derived_dice": found.shared_dice, "sampled_dice": statistics.fmean(dice), "sampled_dice_deviation": statistics.stdev(dice),
+            "dice": statistics.fmean(dice) - found.shared_dice, "derived_loss": found.shared_loss, "sampled_loss": statistics.fmean(loss),
+            "sampled_loss_deviation": statistics.stdev(loss), "loss": found.shared_loss - statistics.fmean(loss),
+        }  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        evidence = self.evidence
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "networks"}
+        return own | {
+            "gap": self.gap,
+            "shared_weights": evidence.shared.to_json(),
+            "retrained": evidence.retrained and evidence.retrained.to_json(),
+            "networks": [dataclasses.asdict(row) for row in self.networks],
+            "verdict": verdict(evidence),
+        }
+
+
+def networks_csv(report: Report) -> str:
+    """Every network of an assessment, a row each; empty where there is no value."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [field.name for field in dataclasses.fields(NetworkRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(row) for row in report.networks)
+    return stream.getvalue()
+
+
+def report_text(report: Report) -> str:
+    """An assessed search as a table, its last line the verdict."""
+    evidence, gap = report.evidence, report.gap
+    rows = [("Dice", "found", "random", "best random", "rank", "improvement", "chance"), _comparison_row("shared weights", evidence.shared)]
+    if evidence.retrained:
+        rows.append(_comparison_row(f"trained {report.retrain_minutes:g} min", evidence.retrained))
+    columns = [("parameters", "M parameters", 1e6), ("multiply_adds", "G multiply-adds", 1e9)]
+    columns += [("retrained_epochs", "epochs trained", 1)] if evidence.retrained else []
+    costs = [("Cost", "found", "random"), *(_cost_row(report, *column) for column in columns)]
+    return "\n".join([
+        f"{report.run}: {report.relaxation}, seed {report.seed}, epochs {report.epochs} in {clock(report.seconds)}, validation Dice "
+        f"{report.validation_dice:.3f}, entropy {report.entropy:.3f}",
+        *table(rows),
+        "improvement: found over the mean of random, and the spread of random; chance: that one more random network does as well",
+        *table(costs),
+        f"Discretisation gap on {report.patches} patches: {gap['dice']:+.3f} Dice (derived {gap['derived_dice']:.3f}, sampled "
+        f"{gap['sampled_dice']:.3f} ± {gap['sampled_dice_deviation']:.3f}), {gap['loss']:+.3f} loss (derived {gap['derived_loss']:.3f}, sampled "
+        f"{gap['sampled_loss']:.3f} ± {gap['sampled_loss_deviation']:.3f})",
+        verdict(evidence),
+    ])  # fmt: skip
+
+
+def runs_text(reports: Sequence[Report], agreements: Sequence[tuple[str, str, Agreement]]) -> str:
+    """Several searches in one table, the agreement of every pair, and the verdict on that."""
+    rows = [("run", "relaxation", "seed", "epochs", "time", "Dice", "entropy", "gap", "improvement, shared", "improvement, trained")]
+    for report in reports:
+        evidence = report.evidence
+        rows.append((
+            report.run, report.relaxation, str(report.seed), str(report.epochs), clock(report.seconds), f"{report.validation_dice:.3f}",
+            f"{report.entropy:.3f}", f"{report.gap['dice']:+.3f}", _improvement(evidence.shared),
+            _improvement(evidence.retrained) if evidence.retrained else "",
+        ))  # fmt: skip
+    pairs = [("same on edges", "", "operation", "by chance", "group", "by chance")]
+    for first, second, pair in agreements:
+        shares = (pair.operations, pair.chance_operations, pair.groups, pair.chance_groups)
+        pairs.append((first, second, *(f"{share:.0%}" for share in shares)))
+    return "\n".join([*table(rows), *table(pairs), verdict_of_runs([pair for *_, pair in agreements])])
+
+
+def _comparison_row(title: str, comparison: Comparison) -> tuple[str, ...]:
+    return (
+        title, f"{comparison.found:.3f}", f"{comparison.mean:.3f} ± {comparison.deviation:.3f}", f"{max(comparison.random):.3f}",
+        f"{comparison.rank} of {len(comparison.random) + 1}", _improvement(comparison), f"{comparison.chance:.2f}",
+    )  # fmt: skip
+
+
+def _cost_row(report: Report, column: str, unit: str, scale: float) -> tuple[str, ...]:
+    (found,), random = report.of_kind(FOUND), [getattr(row, column) / scale for row in report.of_kind(RANDOM)]
+    return unit, f"{getattr(found, column) / scale:.3g}", f"{statistics.fmean(random):.3g} ± {statistics.stdev(random):.2g}"
+
+
+def _improvement(comparison: Comparison) -> str:
+    if comparison.improvement is None:
+        return "?"
+    return f"{comparison.improvement:+.1%} ± {comparison.improvement_deviation:.1%}"

@@ -1,0 +1,145 @@
+"""A whole assessment: searches read back, networks scored and trained, and what is left in the runs' folders."""
+
+import dataclasses
+import itertools
+import pathlib
+
+import keras
+import tqdm
+from absl import logging
+
+from scnas_keras.assess.config import AssessConfig
+from scnas_keras.assess.evaluation import SharedWeights, genotype_draw, sampled_draw
+from scnas_keras.assess.finished import FinishedSearch, load_search, warn_of_differences
+from scnas_keras.assess.genotypes import Agreement, agreement, random_genotype
+from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text
+from scnas_keras.assess.retraining import Trained, train_all
+from scnas_keras.assess.verdict import verdict_of_runs
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import readable_json, write_text
+from scnas_keras.patches.stream import patch_dataset
+from scnas_keras.runs.checkpoint import restore_model
+from scnas_keras.runs.checks import check_positive
+from scnas_keras.runs.folds import Fold
+from scnas_keras.search import guards
+from scnas_keras.search.runner import build
+from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.supernet.inherit import inherit
+
+FOLDER = "assessment"
+
+
+@dataclasses.dataclass(frozen=True)
+class AssessmentResult:
+    """The assessed searches, the agreement of each pair of them, and all of it as text."""
+
+    reports: tuple[Report, ...]
+    agreements: tuple[tuple[str, str, Agreement], ...]
+    text: str
+
+
+def run_assessment(config: AssessConfig) -> AssessmentResult:
+    """Assesses searches and writes RUN/assessment of each.
+
+    Raises:
+        ConfigError, DataError, GenotypeError: before any work, except for folders that hold other trainings.
+    """
+    searches = open_searches(config)
+    agreements = tuple(
+        (str(first.path), str(second.path), agreement(first.genotype, second.genotype))
+        for first, second in itertools.combinations(searches, 2)
+    )
+    reports = tuple(assess_search(config, search) for search in searches)
+    text = "\n\n".join(map(report_text, reports))
+    if agreements:
+        several = runs_text(reports, agreements)
+        text += f"\n\n{several}"
+        document = {
+            "runs": [report.to_json() | {"networks": None} for report in reports],
+            "agreements": [{"runs": [first, second], **dataclasses.asdict(pair), "probability": pair.probability}
+                           for first, second, pair in agreements],
+            "verdict": verdict_of_runs([pair for *_, pair in agreements]),
+        }  # fmt: skip
+        for search in searches:
+            write_text(search.path / FOLDER / "runs.txt", several + "\n")
+            write_text(search.path / FOLDER / "runs.json", readable_json(document))
+    return AssessmentResult(reports, agreements, text)
+
+
+def open_searches(config: AssessConfig) -> list[FinishedSearch]:
+    """The searches that flags name, checked."""
+    check_positive(config, "patches")
+    if config.random < 2:
+        raise ConfigError(f"--random={config.random}: at least 2 random networks are needed for their spread; 8 and more tell something.")
+    if config.retrain_minutes < 0 or not 0 <= config.seed < 2**31:
+        raise ConfigError(
+            f"--retrain_minutes={config.retrain_minutes:g} must not be negative, --seed={config.seed} be from 0 to 2147483647."
+        )
+    names = [name for name in (config.workdir or "").split(",") if name]
+    if not names:
+        raise ConfigError("Name the folder of a finished search with --workdir=RUN, or several as --workdir=RUN,RUN2.")
+    searches = [load_search(name) for name in names]
+    if len({search.path.resolve() for search in searches}) < len(searches):
+        raise ConfigError(f"--workdir={config.workdir} names a run twice.")
+    warn_of_differences(searches)
+    return searches
+
+
+def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
+    """Scores, and on request trains, the found and random networks of one search; writes its assessment/."""
+    logging.info("assessing %s", search.path)
+    folder = search.path / FOLDER
+    fold = search.open_fold(config.data_dir, config.cache_dir, config.processes)
+    genotypes = {FOUND: search.genotype}
+    for i in range(config.random):
+        genotypes[f"{RANDOM}_{config.seed}_{i}"] = random_genotype(search.genotype.space, config.seed, i, search.config.max_identity_edges)
+    rows, seconds = score_networks(config, search, fold, genotypes, folder)
+    trained = {}
+    if config.retrain_minutes:
+        data_flags = search.data_flags(config.data_dir, config.cache_dir, config.processes)
+        runs = folder.absolute() / f"trained_{config.retrain_minutes:g}_minutes_seed_{config.seed}"
+        trained = train_all(search, genotypes, config.retrain_minutes, config.seed, runs, data_flags)
+    last = search.history[-1]
+    report = Report(
+        str(search.path), search.config.relaxation, search.config.seed, len(search.history), seconds, last["val_dice"],
+        search.result["mean_edge_entropy"], config.patches, config.retrain_minutes, tuple(_with_training(row, trained) for row in rows),
+    )  # fmt: skip
+    write_text(folder / "assessment.txt", report_text(report) + "\n")
+    write_text(folder / "assessment.json", readable_json(report.to_json()))
+    write_text(folder / "networks.csv", networks_csv(report))
+    return report
+
+
+def score_networks(
+    config: AssessConfig, search: FinishedSearch, fold: Fold, genotypes: dict[str, Genotype], folder: pathlib.Path
+) -> tuple[list[NetworkRow], float]:
+    """Scores all genotypes and as many drawn networks as there are random ones, with the search's weights.
+
+    The found network with these weights is left as inherited.keras. Also returns how many seconds the search took, in all
+    the processes that worked on it.
+    """
+    tables = cost_tables(search.genotype.space, search.config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
+    supernet = build(search.config, fold, guards.cost_penalty(search.config, tables))  # the checkpoint has the penalty's multipliers
+    clock = restore_model(search.path, supernet)["horizon"]
+    validation = fold.sampler("validation", seed=config.seed, augmented=False)
+    shared = SharedWeights(supernet, patch_dataset(validation, 1, 0, config.patches))
+    draws = [(name, FOUND if name == FOUND else RANDOM, genotype_draw(genotype)) for name, genotype in genotypes.items()]
+    draws += [(f"{SAMPLED}_{i}", SAMPLED, sampled_draw(supernet, config.seed, i)) for i in range(config.random)]
+    rows = []
+    for name, kind, draw in tqdm.tqdm(draws, desc="networks", leave=False, disable=None):
+        score = shared.score(draw)
+        cost = tables.of_genotype(genotypes[name]) if name in genotypes else None
+        counts = (cost.parameters, cost.multiply_adds) if cost else (None, None)
+        rows.append(NetworkRow(name, kind, score.dice, score.loss, *counts))
+    folder.mkdir(exist_ok=True)
+    inherit(supernet, search.genotype).save(folder / "inherited.keras")
+    del supernet, shared
+    keras.backend.clear_session()  # a second search or a training shall not carry this one's graphs along
+    return rows, clock["seconds_before"] + clock["seconds_since"]
+
+
+def _with_training(row: NetworkRow, trained: dict[str, Trained]) -> NetworkRow:
+    if row.name not in trained:
+        return row
+    return dataclasses.replace(row, retrained_dice=trained[row.name].dice, retrained_epochs=trained[row.name].epochs)

@@ -1,0 +1,102 @@
+"""What the numbers mean, in one sentence. Imports no framework."""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+
+from scnas_keras.assess.comparison import Comparison
+from scnas_keras.assess.genotypes import Agreement
+
+UNTRAINED_DICE, SIGNIFICANT, UNDECIDED_ENTROPY, SMALL_GAP, SAME = 0.1, 0.05, 0.9, 0.05, 0.5
+"""Dice under which weights count as untrained; probability under which chance is ruled out; mean normalised entropy above
+which a search has not decided; Dice that deriving may lose without a word; share of equal edges above which genotypes count as the same."""
+_LONGER = "search longer or raise the logit learning rate (--alpha_lr)"
+_BASELINE = "under the uniform relaxation the architecture doesn't learn, it is the baseline for the others"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What is known of a finished search.
+
+    Attributes:
+        relaxation, epochs: of the search.
+        entropy: mean normalised entropy of its edges at the end, 0 to 1.
+        sampled: Dice of networks drawn as the search draws them, with the shared weights.
+        shared: the derived network against random ones, all with the shared weights.
+        retrained: the same after equal training of each, or None.
+    """
+
+    relaxation: str
+    epochs: int
+    entropy: float
+    sampled: tuple[float, ...]
+    shared: Comparison
+    retrained: Comparison | None = None
+
+    @property
+    def gap(self) -> float:
+        """Discretisation gap: mean Dice of sampled networks minus that of the derived one with inherited weights."""
+        return statistics.fmean(self.sampled) - self.shared.found
+
+
+def verdict(evidence: Evidence) -> str:
+    """One plain sentence about a search: better than random or not, by which figures, and what to do about it."""
+    comparison, nothing = evidence.retrained or evidence.shared, f"Nothing can be said {_after(evidence)}"
+    best = max(comparison.found, *comparison.random, *(() if evidence.retrained else evidence.sampled))
+    if best < UNTRAINED_DICE and evidence.retrained:
+        return f"{nothing}: trainings were too short (no network reaches a Dice of {UNTRAINED_DICE}); raise --retrain_minutes."
+    if best < UNTRAINED_DICE:
+        return f"{nothing}: the shared weights have hardly learned (no network reaches a Dice of {UNTRAINED_DICE}); search longer."
+    return f"{_against_random(evidence)}{_gap_clause(evidence)}."
+
+
+def verdict_of_runs(agreements: Sequence[Agreement]) -> str:
+    """One plain sentence about the agreement of several searches' genotypes, of every pair of them."""
+    mean = statistics.fmean(pair.operations for pair in agreements)
+    chance = statistics.fmean(pair.chance_operations for pair in agreements)
+    beyond = sum(pair.probability < SIGNIFICANT for pair in agreements)
+    runs = round((1 + math.sqrt(1 + 8 * len(agreements))) / 2)
+    share = f"The {runs} searches chose the same operation on {mean:.0%} of the edges, {chance:.0%} expected by chance"
+    if beyond == len(agreements) and mean >= SAME:
+        return f"{share}: they find much the same again."
+    if beyond == len(agreements):
+        return f"{share}: more than chance, yet the networks differ on most edges; {_LONGER}."
+    if not beyond:
+        return f"{share}: each found something of its own; {_LONGER}."
+    return f"{share}: more than chance in {beyond} of {len(agreements)} pairs."
+
+
+def _against_random(evidence: Evidence) -> str:
+    comparison = evidence.retrained or evidence.shared
+    how = "each trained alike" if evidence.retrained else "with shared weights"
+    figures = f"Dice {comparison.found:.3f} against {comparison.mean:.3f} ± {comparison.deviation:.3f} of {len(comparison.random)}, {how}"
+    uniform = evidence.relaxation == "uniform"
+    if comparison.chance < SIGNIFICANT:
+        caution = "" if evidence.retrained else "; shared weights favour what was drawn most, so confirm it with --retrain_minutes"
+        return f"Better than random {_after(evidence)}: {figures}{f'; by luck: {_BASELINE}' if uniform else caution}"
+    if comparison.chance > 1 - SIGNIFICANT:
+        return f"Worse than random {_after(evidence)}: {figures}; {_remedy(evidence)}"
+    return f"Not distinguishable from random {_after(evidence)}: {figures}, mean entropy {evidence.entropy:.2f} of maximum; {_remedy(evidence)}"
+
+
+def _after(evidence: Evidence) -> str:
+    return f"after {evidence.epochs} epoch{'s' * (evidence.epochs != 1)}"
+
+
+def _remedy(evidence: Evidence) -> str:
+    if evidence.relaxation == "uniform":
+        return _BASELINE
+    if evidence.entropy > UNDECIDED_ENTROPY:
+        return _LONGER
+    if evidence.retrained is None:
+        return "the search has decided, so compare trained networks with --retrain_minutes"
+    return "the search has decided, yet on nothing that pays: use the cheaper network, or search with other data or another seed"
+
+
+def _gap_clause(evidence: Evidence) -> str:
+    spread = statistics.stdev(evidence.sampled) if len(evidence.sampled) > 1 else 0.0
+    if evidence.relaxation == "uniform" or evidence.gap <= max(SMALL_GAP, 2 * spread):
+        return ""
+    return (f"; deriving loses {evidence.gap:.2f} Dice against the networks that the search drew: end at a lower temperature or "
+            "search longer")  # fmt: skip

@@ -1,0 +1,113 @@
+"""The voxel grids of a case by its files' headers, and what is wrong with them; no voxel is read."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from scnas_keras.checks.findings import Finding
+from scnas_keras.errors import DataError
+from scnas_keras.formats.geometry import AFFINE_TOLERANCE, Header, affine_distance, is_invertible
+from scnas_keras.formats.volumes import read_header
+from scnas_keras.tasks.cases import Case, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """An image's voxel grid.
+
+    Attributes:
+        shape: the three spatial sizes in the file's axis order.
+        channels: number of channels, all files of the case together.
+        spacing: mm along the canonical axes.
+        orientation: where the file's axes point, like "LPS".
+    """
+
+    shape: tuple[int, int, int]
+    channels: int
+    spacing: tuple[float, float, float]
+    orientation: str
+
+    @property
+    def voxels(self) -> int:
+        """Voxels of one channel."""
+        return int(np.prod(self.shape))
+
+
+def read_grid(case: Case, task: Task) -> tuple[Grid | None, list[Finding]]:
+    """Reads the headers of a case's images and, if it has one, its label.
+
+    Returns:
+        The image's grid, None if it can't be told, and what is wrong.
+    """
+    headers, findings = {}, []
+    for path in case.files:
+        try:
+            headers[path] = read_header(path)
+        except DataError as error:
+            findings.append(_unreadable(case, path, error))
+    flat = {path: problem for path, header in headers.items() if (problem := _no_volume(header))}
+    findings += [Finding("spacing", case.name, path, problem) for path, problem in flat.items()]
+    images = [headers[path] for path in case.images if path in headers and path not in flat]
+    if len(images) < len(case.images):
+        return None, findings
+    grid = Grid(images[0].shape, sum(image.channels for image in images), images[0].spacing, "".join(nib.aff2axcodes(images[0].affine)))
+    findings += _channel_problems(case, task, images, grid)
+    label = None if case.label in flat else headers.get(case.label)
+    return grid, findings + (_label_problems(case, images[0], label) if label else [])
+
+
+def times(shape: Sequence[int]) -> str:
+    """Sizes for people: 12x10x8."""
+    return "x".join(map(str, shape))
+
+
+def _unreadable(case: Case, path: Path, error: DataError) -> Finding:
+    if not path.exists():
+        return Finding("missing", case.name, path, "no such file")
+    return Finding("unreadable", case.name, path, without_path(error, path))
+
+
+def without_path(error: Exception, path: Path) -> str:
+    """An error's message without the path that it begins with."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+def _channel_problems(case: Case, task: Task, images: Sequence[Header], grid: Grid) -> list[Finding]:
+    findings, expected = [], len(task.channel_names)
+    if grid.channels != expected and case.label:
+        findings.append(Finding("channels", case.name, case.images[0], f"{grid.channels} in the file, {expected} declared"))
+    for path, image in zip(case.images[1:], images[1:]):
+        problem = _difference(images[0], image)
+        if problem:
+            findings.append(Finding("channel_grids", case.name, path, f"{problem[1]} {case.images[0].name}"))
+    return findings
+
+
+def _label_problems(case: Case, image: Header, label: Header) -> list[Finding]:
+    problem = _difference(image, label)
+    return [Finding(problem[0], case.name, case.label, f"{problem[1]} its image")] if problem else []
+
+
+def _difference(first: Header, second: Header) -> tuple[str, str] | None:
+    """How the second file's grid differs from the first's: the kind's key, and words that the first's name follows."""
+    if first.shape != second.shape:
+        return "shapes", f"{times(second.shape)}, not {times(first.shape)} like"
+    distance = affine_distance(first.affine, second.affine, first.shape)
+    return ("affines", f"{distance:.3g} mm off") if distance > AFFINE_TOLERANCE else None
+
+
+def _no_volume(header: Header) -> str | None:
+    """Why a header's affine gives no volume."""
+    if is_invertible(header.affine):
+        return None
+    sizes = np.array(header.spacing)
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        return f"{header.spacing} mm"
+    return (
+        f"the affine {header.affine.tolist()} isn't finite"
+        if not np.isfinite(header.affine).all()
+        else f"the affine {header.affine.tolist()} puts its axes in one plane"
+    )

@@ -1,0 +1,27 @@
+"""python -m scnas_keras.crossval --task=TASK --data_dir=DIR --genotype=RUN --networks=genotype,u_resnet,nnunet --workdir=CV
+
+Trains networks on every fold of a cross-validation (scnas_keras.retrain, a folder CV/NETWORK/fold_K each) and puts them into one table:
+Dice of every class over whole scans, spread over folds, cost, and a paired test of every two networks. Finished folds aren't repeated, and
+an interrupted one goes on. --folds=0,2 runs some of them, so that several machines can share the work: the same command merges what
+is there. CV then holds crossval.txt, crossval.json, crossval.png and cases.csv.
+
+Networks: genotype (of --genotype; {fold} in it stands for the fold's number), transfer (of --transfer_from), u_resnet, nnunet, resenc_m,
+resenc_l, resenc_xl, unet.
+"""
+
+from typing import Any
+
+from scnas_keras.crossval.config import CrossvalConfig
+
+
+def crossval(config: CrossvalConfig) -> Any:
+    """See `scnas_keras.crossval.runner.run_crossval`, which this calls: a framework is loaded only now."""
+    from scnas_keras.crossval.runner import run_crossval
+
+    return run_crossval(config)
+
+
+def main(config: CrossvalConfig) -> None:
+    result = crossval(config)
+    print(result.text)
+    print(f"Table, cases and figure are in {result.folder}")

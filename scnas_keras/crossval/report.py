@@ -1,0 +1,146 @@
+"""A cross-validation as text, JSON and CSV."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scnas_keras.crossval.published import PUBLISHED
+from scnas_keras.crossval.results import NetworkResult
+from scnas_keras.metrics.paired import PairedTest
+from scnas_keras.reporting.text_table import table
+
+COSTS = {
+    "parameters": ("params M", 1e6, "{:.2f}"),
+    "multiply_adds": ("mult-adds G", 1e9, "{:.1f}"),
+    "seconds_per_step": ("s/step", 1, "{:.2f}"),
+    "seconds_per_epoch": ("s/epoch", 1, "{:.1f}"),
+    "epochs": ("epochs", 1, "{:.0f}"),
+    "training_peak_bytes": ("peak GiB", 2**30, "{:.2f}"),
+}
+"""Of a training: column, unit, format. Multiply-adds are those of a forward pass of one patch."""
+FEWEST_UNITS = 6
+"""With fewer, no outcome of a Wilcoxon test is significant at 5 %."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossvalReport:
+    """All that a cross-validation says.
+
+    Attributes:
+        task: name of the task flag.
+        num_folds: folds in all.
+        classes: foreground classes.
+        networks: with their finished folds.
+        tests: of every two networks.
+        unit: what a test counts, "case" or "patient".
+    """
+
+    task: str
+    num_folds: int
+    classes: tuple[str, ...]
+    networks: tuple[NetworkResult, ...]
+    tests: tuple[PairedTest, ...]
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        finished = [network for network in self.networks if network.folds]
+        cases = {case for network in finished for case in network.dice}
+        lines = [f"{self.task}: Dice over {len(cases)} whole scans, mean of cases; ± is the deviation of the folds' averages", ""]
+        rows = [
+            ("", *self.classes, "average", "± folds", "folds"),
+            *(self._dice_row(network) for network in finished),
+            *self._published_rows(),
+        ]
+        costs = [("", *(title for title, *_ in COSTS.values())), *(self._cost_row(network) for network in finished)]
+        lines += [*table(rows), *self._sources(), "", *table(costs)]
+        if self.tests:
+            lines += ["", f"paired by {self.unit}, Wilcoxon signed-rank test, p corrected for {len(self.tests)} pairs (Holm):"]
+            lines += table([("", "difference", "better", "worse", "p", "")] + [self._test_row(test) for test in self.tests])
+        for network in self.networks:
+            if network.missing:
+                lines += [f"{network.name}: fold {', '.join(map(str, network.missing))} not there yet"]
+        lines += self._warnings(finished)
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "task": self.task,
+            "num_folds": self.num_folds,
+            "classes": self.classes,
+            "networks": {network.name: self._network_json(network) for network in self.networks},
+            "paired_tests": [dataclasses.asdict(test) for test in self.tests],
+            "unit": self.unit,
+        }  # fmt: skip
+
+    def cases_csv(self, patients: Mapping[str, str]) -> str:
+        """A line for each case of each network."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["network", "fold", "case", "patient", *self.classes])
+        for network in self.networks:
+            for fold in network.folds:
+                for case, dice in fold.dice.items():
+                    values = (f"{dice[name]:.6f}" if name in dice else "" for name in self.classes)
+                    writer.writerow([network.name, fold.fold, case, patients.get(case, case), *values])
+        return stream.getvalue()
+
+    def _network_json(self, network: NetworkResult) -> dict[str, Any]:
+        return {
+            "dice": {name: network.class_mean(name) for name in self.classes},
+            "average": network.average(self.classes),
+            "fold_averages": {fold.fold: NetworkResult(network.name, (fold,)).average(self.classes) for fold in network.folds},
+            "spread": network.spread(self.classes),
+            "missing_folds": network.missing,
+            "cost": {name: network.cost(name) for name in COSTS},
+        }  # fmt: skip
+
+    def _dice_row(self, network: NetworkResult) -> tuple[str, ...]:
+        means = [_text(network.class_mean(name)) for name in self.classes]
+        return (
+            network.name,
+            *means,
+            _text(network.average(self.classes)),
+            _text(network.spread(self.classes)),
+            f"{len(network.folds)} of {self.num_folds}",
+        )
+
+    def _cost_row(self, network: NetworkResult) -> tuple[str, ...]:
+        costs = [(network.cost(name), scale, form) for name, (_, scale, form) in COSTS.items()]
+        return network.name, *("-" if cost is None else form.format(cost / scale) for cost, scale, form in costs)
+
+    def _published_rows(self) -> list[tuple[str, ...]]:
+        rows = [row for row in PUBLISHED.get(self.task, ()) if len(row.dice) == len(self.classes)]
+        return [(f"published: {row.network}", *map(_text, row.dice), _text(row.average), "", "") for row in rows]
+
+    def _sources(self) -> list[str]:
+        rows = self._published_rows() and PUBLISHED[self.task]
+        return [f"published: {source}" for source in dict.fromkeys(row.source for row in rows or ())]
+
+    def _test_row(self, test: PairedTest) -> tuple[str, ...]:
+        verdict = "differ" if test.differs else "not distinguishable"
+        if test.units < FEWEST_UNITS:
+            verdict = f"too few to tell ({test.units} in common)"
+        return (
+            f"{test.first} - {test.second}",
+            f"{test.difference:+.4f}",
+            str(test.better),
+            str(test.worse),
+            f"{test.corrected:.2g}",
+            verdict,
+        )
+
+    def _warnings(self, finished: Sequence[NetworkResult]) -> list[str]:
+        """What stands against reading the averages side by side."""
+        folds = {network.name: tuple(fold.fold for fold in network.folds) for network in finished}
+        if len({*folds.values()}) > 1:
+            return ["Averages are over different folds: compare the paired differences, which are over the cases in common."]
+        return []
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,128 @@
+"""What the finished trainings of a cross-validation found, by network."""
+
+import csv
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scnas_keras.crossval.trainings import Training
+from scnas_keras.errors import ConfigError
+from scnas_keras.runs.run_folder import CASES
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldResult:
+    """A network on the validation cases of one fold.
+
+    Attributes:
+        fold: its number.
+        dice: case -> class -> Dice; a class that is in neither label nor segmentation is left out.
+        cost: what the run measured and counted: parameters, multiply_adds, seconds_per_epoch, training_peak_bytes, ...
+    """
+
+    fold: int
+    dice: Mapping[str, Mapping[str, float]]
+    cost: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkResult:
+    """A network on the folds that are finished.
+
+    Attributes:
+        name: the network's.
+        folds: finished ones.
+        missing: numbers of the others.
+    """
+
+    name: str
+    folds: tuple[FoldResult, ...]
+    missing: tuple[int, ...] = ()
+
+    @property
+    def dice(self) -> dict[str, Mapping[str, float]]:
+        """Case -> class -> Dice, of all finished folds."""
+        return {case: found for fold in self.folds for case, found in fold.dice.items()}
+
+    def class_mean(self, name: str) -> float | None:
+        """Mean Dice of a class over all cases that have it."""
+        return _mean([found[name] for found in self.dice.values() if name in found])
+
+    def average(self, classes: Sequence[str]) -> float | None:
+        """Mean of the classes' means, as in the paper's Table 1."""
+        return _mean([self.class_mean(name) for name in classes])
+
+    def fold_averages(self, classes: Sequence[str]) -> list[float]:
+        """The same, of each fold alone."""
+        averages = [NetworkResult(self.name, (fold,)).average(classes) for fold in self.folds]
+        return [average for average in averages if average is not None]
+
+    def spread(self, classes: Sequence[str]) -> float | None:
+        """Sample standard deviation of the folds' averages; None for fewer than two."""
+        averages = self.fold_averages(classes)
+        return statistics.stdev(averages) if len(averages) > 1 else None
+
+    def cost(self, name: str) -> float | None:
+        """Mean of a cost over the folds."""
+        return _mean([fold.cost.get(name) for fold in self.folds])
+
+
+def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[str]]:
+    """The results of all trainings that are finished, by network in their order, and the classes.
+
+    Raises:
+        ConfigError: a folder holds a training with other settings, or of another task.
+    """
+    found, classes, task = {}, None, None
+    for training in trainings:
+        folds, missing = found.setdefault(training.name, ([], []))
+        if not training.finished:
+            missing.append(training.fold)
+            continue
+        summary = training.summary()
+        result = summary["result"]
+        own = (result["task"], list(result["dice"]))
+        if classes is not None and own != (task, classes):
+            raise ConfigError(f"{training.folder}: was trained on {own[0]} with the classes {', '.join(own[1])}, the others on {task} with "
+                              f"{', '.join(classes)}. Name another --workdir.")  # fmt: skip
+        task, classes = own
+        folds.append(FoldResult(training.fold, _read_cases(training), result))
+    _check_documents([training for training in trainings if training.finished])
+    networks = [NetworkResult(name, tuple(folds), tuple(missing)) for name, (folds, missing) in found.items()]
+    return networks, classes or []
+
+
+def _check_documents(trainings: Sequence[Training]) -> None:
+    """Refuses results of different folds, and folds of one network with different plans or, where one is meant, architectures."""
+    firsts: dict[tuple[str, ...], Training] = {}
+    for training in trainings:
+        flag = training.config.genotype or training.config.transfer_from
+        own = [other for other in trainings if other.name == training.name]
+        one_genotype = len({other.config.genotype or other.config.transfer_from for other in own}) == 1
+        for key in (
+            ("splits.json",),
+            ("plans.json", training.name),
+            *([("genotype.json", training.name)] if flag and one_genotype else []),
+        ):
+            first = firsts.setdefault(key, training)
+            texts = [(one.folder / key[0]).read_bytes() if (one.folder / key[0]).is_file() else None for one in (first, training)]
+            if texts[0] != texts[1]:
+                raise ConfigError(f"{training.folder / key[0]}: isn't that of {first.folder}, so that their results can't be put together. Name another "
+                                  "--workdir for one of them.")  # fmt: skip
+
+
+def _read_cases(training: Training) -> dict[str, dict[str, float]]:
+    file = training.folder / CASES
+    try:
+        with open(file, newline="", encoding="utf-8") as stream:
+            rows = {row.pop("case"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file}: damaged ({type(error).__name__}: {error}). Delete {training.folder} to train again.") from error
+    return {case: {name: value for name, value in row.items() if not math.isnan(value)} for case, row in rows.items()}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None

@@ -1,0 +1,66 @@
+"""A whole cross-validation: trainings, table, figure."""
+
+import dataclasses
+import pathlib
+
+from absl import logging
+
+from scnas_keras.crossval.config import CrossvalConfig
+from scnas_keras.crossval.report import CrossvalReport
+from scnas_keras.crossval.results import collect
+from scnas_keras.crossval.trainings import all_trainings, run_training
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import readable_json, write_text
+from scnas_keras.metrics.paired import paired_tests
+from scnas_keras.reporting.comparison_figure import draw_comparison
+from scnas_keras.tasks.patients import group_by_patient
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossvalResult:
+    """What a cross-validation found, as data and as text, and its folder."""
+
+    report: CrossvalReport
+    text: str
+    folder: pathlib.Path
+
+
+def run_crossval(config: CrossvalConfig) -> CrossvalResult:
+    """Runs the trainings that are asked for and not finished, and writes the table of all that are.
+
+    Raises:
+        ConfigError, GenotypeError: before any training.
+        UserError: a training failed.
+        SystemExit: SIGTERM came and the training at work is saved.
+    """
+    trainings = all_trainings(config)
+    collect(trainings)  # results that don't belong together are refused before more are added
+    wanted = [training for training in trainings if config.folds is None or training.fold in config.folds]
+    for number, training in enumerate(wanted, start=1):
+        if training.finished:
+            logging.info("training %d of %d: %s on fold %d was finished before", number, len(wanted), training.name, training.fold)
+            continue
+        logging.info("training %d of %d: %s on fold %d, in %s", number, len(wanted), training.name, training.fold, training.folder)
+        run_training(training)
+        _write(config, trainings)
+    return _write(config, trainings)
+
+
+def _write(config: CrossvalConfig, trainings) -> CrossvalResult:
+    """Writes what is there so far."""
+    folder = pathlib.Path(config.workdir).expanduser()
+    networks, classes = collect(trainings)
+    if not any(network.folds for network in networks):
+        raise ConfigError(f"--workdir={folder}: no training is finished. Leave out --folds to run all.")
+    cases = {case for network in networks for case in network.dice}
+    groups = group_by_patient(sorted(cases), config.group_pattern)
+    patients = {case: patient for patient, members in groups.items() for case in members}
+    tests = paired_tests({network.name: network.dice for network in networks if network.folds}, patients)
+    folds = len({training.fold for training in trainings})
+    unit = "patient" if len(groups) < len(cases) else "case"
+    report = CrossvalReport(config.task, folds, tuple(classes), tuple(networks), tuple(tests), unit)
+    write_text(folder / "crossval.txt", report.text + "\n")
+    write_text(folder / "crossval.json", readable_json(report.to_json()))
+    write_text(folder / "cases.csv", report.cases_csv(patients))
+    draw_comparison({network.name: network.dice for network in networks if network.folds}, classes, folder / "crossval.png")
+    return CrossvalResult(report, report.text, folder)

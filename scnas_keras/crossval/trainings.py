@@ -1,0 +1,206 @@
+"""The trainings that a cross-validation is made of: which there are, with which settings, and running one."""
+
+import ctypes
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from scnas_keras.architectures.names import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE
+from scnas_keras.architectures.registry import footprint
+from scnas_keras.crossval.config import CrossvalConfig
+from scnas_keras.errors import ConfigError, UserError
+from scnas_keras.options import to_flagfile
+from scnas_keras.planning.planner import RULES
+from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.runs.interruption import EXIT_CODE, Interruption
+from scnas_keras.runs.run_folder import SUMMARY
+from scnas_keras.spaces.genotype import Genotype
+
+TRANSFER = "transfer"
+NAMES = (GENOTYPE, TRANSFER, *HANDMADE)
+_MAY_DIFFER = {"workdir", "data_dir", "cache_dir", "processes", "devices", "checkpoint_minutes"}
+"""Settings that don't change what is compared, or name places that differ between machines."""
+_FILES = {"genotype", "transfer_from", "splits", "plan"}
+"""Settings that name files, of which runs keep copies: these are compared (`results.collect`), not where the files are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One network on one fold, in a run folder of its own."""
+
+    name: str
+    fold: int
+    config: RetrainConfig
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return pathlib.Path(self.config.workdir)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its folder holds its result."""
+        return (self.folder / SUMMARY).is_file()
+
+    def summary(self) -> dict[str, Any]:
+        """What its run left.
+
+        Raises:
+            ConfigError: the folder holds a run with other settings, which are named; or the file is damaged.
+        """
+        file = self.folder / SUMMARY
+        try:
+            summary = json.loads(file.read_text(encoding="utf-8"))
+            flags = summary["flags"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{file}: damaged ({type(error).__name__}: {error}). Delete {self.folder} to train again.") from error
+        wanted = json.loads(json.dumps(dataclasses.asdict(self.config)))
+        differing = [name for name, value in wanted.items() if not _agree(name, flags.get(name), value)]
+        if differing:
+            changes = ", ".join(f"--{name}: {flags.get(name)} there, {wanted[name]} here" for name in differing)
+            raise ConfigError(f"{self.folder} holds a training with other settings ({changes}). Repeat the command with those, or name another "
+                              "--workdir. Nothing was changed.")  # fmt: skip
+        return summary
+
+
+def all_trainings(config: CrossvalConfig) -> list[Training]:
+    """Every network on every fold, fold by fold, so that a comparison grows evenly.
+
+    Raises:
+        ConfigError: no folder, unknown networks or folds, or an architecture is missing.
+        GenotypeError: one can't be read.
+    """
+    if not config.workdir:
+        raise ConfigError("Name the folder of the cross-validation with --workdir=DIR; it is made if absent.")
+    if os.environ.get("TF_CONFIG"):
+        raise ConfigError(
+            "TF_CONFIG is set, and a cross-validation runs on one host: unset it, and give different hosts different --folds."
+        )
+    names, folds = config.networks.split(","), range(_count(config))
+    unknown = [name for name in names if name not in NAMES]
+    if unknown or len({*names}) < len(names):
+        raise ConfigError(f"--networks={config.networks}: expected some of {', '.join(NAMES)}, once each, with commas between.")
+    beyond = [fold for fold in config.folds or () if fold not in folds]
+    if beyond:
+        raise ConfigError(f"--folds={','.join(map(str, config.folds))}: with {len(folds)} folds they are 0 to {len(folds) - 1}.")
+    if config.deep_supervision == "true" and "u_resnet" in names:
+        raise ConfigError("--deep_supervision=true: u_resnet adds up its levels and has no outputs for that. Leave out one of the two.")
+    if TRANSFER not in names and (config.transfer_from or config.init != "scratch"):
+        raise ConfigError(f"--transfer_from and --init are for the network {TRANSFER}, which --networks={config.networks} doesn't name.")
+    trainings = [Training(name, fold, _config(config, name, fold)) for fold in folds for name in names]
+    for training in trainings:
+        if training.fold in (config.folds or folds):
+            _check_architecture(training)
+    return trainings
+
+
+def run_training(training: Training) -> None:
+    """Runs one in a process of its own, whose peak memory is its own; it goes on if it was interrupted.
+
+    Raises:
+        UserError: it failed; its own messages say why.
+        SystemExit: SIGTERM came and the training is saved.
+    """
+    arguments = to_flagfile(training.config).splitlines()
+    ends_with_parent = functools.partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None
+    with Interruption() as interruption:
+        child = subprocess.Popen([sys.executable, "-m", "scnas_keras.retrain", *arguments], preexec_fn=ends_with_parent)
+        code = _wait(child, interruption)
+    if interruption.asked or code in (EXIT_CODE, -signal.SIGTERM):
+        raise SystemExit(EXIT_CODE)
+    if code:
+        killed = " (it was killed: often for lack of memory)" if code == -signal.SIGKILL else ""
+        raise UserError(f"the training of {training.name} on fold {training.fold} ended with code {code}{killed}; see above. Finished folds are kept: "
+                        "mend it and give the same command again.")  # fmt: skip
+
+
+def _wait(child: subprocess.Popen, interruption: Interruption) -> int:
+    """The child's exit code; SIGTERM is passed on to it."""
+    passed_on = False
+    try:
+        while True:
+            try:
+                return child.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                if interruption.asked and not passed_on:
+                    child.send_signal(signal.SIGTERM)
+                    passed_on = True
+    except KeyboardInterrupt:
+        child.wait()  # it has had the same signal
+        raise
+
+
+def _agree(name: str, there: Any, here: Any) -> bool:
+    """Whether a setting of a finished run is that of this command."""
+    if name in _FILES and there and here:
+        return there == here or not {there, here} & {*RULES}  # both are files
+    return name in _MAY_DIFFER or there == here
+
+
+def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
+    """The settings of `scnas_keras.retrain` for a network and a fold."""
+    own = {field.name for field in dataclasses.fields(RetrainConfig)}
+    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in own}
+    kind = {"network": name, "genotype": None, "transfer_from": None, "init": "scratch", "width": str(config.baseline_width)}
+    if name in (GENOTYPE, TRANSFER):
+        flag = "genotype" if name == GENOTYPE else "transfer_from"
+        kind |= {"network": GENOTYPE, flag: (getattr(config, flag) or "").replace("{fold}", str(fold)) or None}
+        kind |= {"width": _width(config)}
+        kind |= {"init": config.init} if name == TRANSFER else {}
+    folder = pathlib.Path(config.workdir).expanduser() / name / f"fold_{fold}"
+    return RetrainConfig(**shared | kind | {"fold": str(fold), "workdir": str(folder)})
+
+
+def _width(config: CrossvalConfig) -> str:
+    """Of searched networks; matched to hand-made ones as wide as they are here."""
+    width = config.width or str(DEFAULT_WIDTHS[GENOTYPE])
+    return f"{width}:{config.baseline_width}" if width.removeprefix(MATCH) in MATCHABLE else width
+
+
+def _check_architecture(training: Training) -> None:
+    """Finds out before the first training whether a later one can't be built."""
+    width = training.config.width
+    if training.config.network != GENOTYPE:
+        footprint(training.config.network, int(width))
+        return
+    flag = "genotype" if training.name == GENOTYPE else "transfer_from"
+    path = getattr(training.config, flag)
+    if not path:
+        raise ConfigError(
+            f"--networks names {training.name}: say which architecture with --{flag}=RUN, the folder of a search or a genotype.json."
+        )
+    file = pathlib.Path(path).expanduser()
+    genotype = Genotype.load(file / "genotype.json" if file.is_dir() else file)
+    if width.startswith(MATCH):
+        if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:
+            raise ConfigError(f"--width={width}: expected a number, or {MATCH} and one of {', '.join(MATCHABLE)}.")
+    elif not width.isdecimal():
+        raise ConfigError(f"--width={width} must be a whole number of channels.")
+    else:
+        footprint(GENOTYPE, int(width), genotype)
+    if training.config.init == "weights" and not ((file if file.is_dir() else file.parent) / "model.json").is_file():
+        raise ConfigError(
+            f"--transfer_from={path}: --init=weights needs the folder of scnas_keras.retrain, with model.keras and model.json."
+        )
+
+
+def _count(config: CrossvalConfig) -> int:
+    """Number of folds."""
+    if not config.splits:
+        return config.num_folds
+    try:
+        return len(json.loads(pathlib.Path(config.splits).expanduser().read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"--splits={config.splits}: can't be read ({error}).") from error
+
+
+def _end_with_parent(parent: int) -> None:
+    """Asks Linux to send this process SIGTERM when its parent dies, so that a cross-validation that is killed leaves no training behind."""
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:  # it died meanwhile
+        os.kill(os.getpid(), signal.SIGTERM)

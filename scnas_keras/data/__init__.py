@@ -1,1 +1,0 @@
-"""Which data: tasks, their cases, splits, phantoms."""

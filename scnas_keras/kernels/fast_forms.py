@@ -1,0 +1,76 @@
+"""Operations of fixed networks in forms that TensorFlow computes faster, for training: equal functions."""
+
+import functools
+
+import tensorflow as tf
+
+from scnas_keras.networks.operations import DilatedSeparableConv, InstanceNorm
+
+_FUSED = (tf.float32, tf.bfloat16, tf.float16)
+
+
+def use_fast_forms() -> None:
+    """From now on, networks of this process normalise and dilate by these kernels, where they can."""
+    InstanceNorm.fast_form = staticmethod(normalize)
+    DilatedSeparableConv.fast_form = staticmethod(
+        lambda x, kernel, rate: dilated_conv(x, kernel, rate) if direct_dilation(x.dtype) else None
+    )
+
+
+def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor | None:
+    """`InstanceNorm`'s function with learned scale and offset [channels]; None where it can't be computed in this way.
+
+    Batch normalisation in training mode over one item is instance normalisation, and TensorFlow has a kernel for it and for its
+    gradient. Items of a batch are normalised one by one.
+    """
+    if x.dtype not in _FUSED or x.shape[0] is None:
+        return None
+    scale, offset = (tf.cast(value, tf.float32) for value in (scale, offset))
+    none, items = tf.zeros((0,)), tf.split(x, x.shape[0]) if x.shape[0] > 1 else [x]
+    outputs = [
+        tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(item, (1, 1, -1, x.shape[-1])),
+            scale=scale,
+            offset=offset,
+            mean=none,
+            variance=none,
+            epsilon=epsilon,
+            is_training=True,
+        ).y
+        for item in items
+    ]
+    return tf.reshape(tf.concat(outputs, axis=0) if len(outputs) > 1 else outputs[0], tf.shape(x))
+
+
+def dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor:
+    """Convolution [batch, *space, in] -> [batch, *space, out] with a kernel [3, ..., in, out] whose taps are `rate` voxels apart."""
+    rank = x.shape.rank - 2
+    steps, rates = [1] * (rank + 2), [1, *[rate] * rank, 1]
+    conv = {2: tf.nn.conv2d, 3: tf.nn.conv3d}[rank]
+
+    @tf.custom_gradient
+    def convolved(x, kernel):
+        def gradient(dy):
+            mirrored = tf.reverse(kernel, list(range(rank)))
+            mirrored = tf.linalg.matrix_transpose(mirrored)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(kernel)
+                y = tf.nn.convolution(x, kernel, padding="SAME", dilations=[rate] * rank)
+            return conv(dy, mirrored, steps, "SAME", dilations=rates), tape.gradient(y, kernel, dy)
+
+        return conv(x, kernel, steps, "SAME", dilations=rates), gradient
+
+    return convolved(x, kernel)
+
+
+@functools.cache
+def direct_dilation(dtype: tf.DType = tf.float32) -> bool:
+    """Whether this TensorFlow has kernels for dilated 3D convolution of a type; CPUs have them through oneDNN."""
+    if dtype == tf.float64:
+        return False
+    with tf.init_scope():
+        try:
+            tf.nn.conv3d(tf.zeros((1, 4, 4, 4, 1), dtype), tf.zeros((3, 3, 3, 1, 1), dtype), [1] * 5, "SAME", dilations=[1, 2, 2, 2, 1])
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError):
+            return False
+    return True

@@ -1,0 +1,1 @@
+"""What the work runs on: cores and memory, worker processes, devices and hosts, precision, start-up."""

@@ -1,0 +1,85 @@
+"""Whether two networks differ on the same cases."""
+
+import dataclasses
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.05
+Cases = Mapping[str, Mapping[str, float]]
+"""Case -> class -> Dice; a class that is in neither label nor segmentation is left out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PairedTest:
+    """Two networks on the same units, which are patients, or cases where every case is a patient.
+
+    Attributes:
+        first, second: their names.
+        units: how many.
+        difference: mean of first - second, in Dice.
+        better, worse: units on which the first has the greater, the smaller Dice.
+        probability: two-sided, of so large differences or larger if none is to be expected (Wilcoxon signed-rank test).
+        corrected: the same, corrected for the number of pairs (Holm).
+    """
+
+    first: str
+    second: str
+    units: int
+    difference: float
+    better: int
+    worse: int
+    probability: float
+    corrected: float = 1.0
+
+    @property
+    def differs(self) -> bool:
+        """Whether chance is an unlikely explanation."""
+        return self.corrected < LEVEL
+
+
+def paired_tests(networks: Mapping[str, Cases], patients: Mapping[str, str]) -> list[PairedTest]:
+    """Every pair of networks on the units that both have results of.
+
+    A unit's Dice is the mean over its cases of the mean over the classes that are there.
+
+    Args:
+        networks: name -> what is known of each network.
+        patients: case -> patient, whose cases count as one unit: they aren't independent.
+    """
+    units = {name: _units(cases, patients) for name, cases in networks.items()}
+    tests = [_test(first, second, units) for first, second in itertools.combinations(units, 2)]
+    corrected = holm([test.probability for test in tests])
+    return [dataclasses.replace(test, corrected=value) for test, value in zip(tests, corrected)]
+
+
+def holm(probabilities: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: the chance of any false positive among all stays what each one's level says."""
+    order = np.argsort(probabilities)
+    scaled = [(len(order) - rank) * probabilities[index] for rank, index in enumerate(order)]
+    result = [1.0] * len(order)
+    for index, value in zip(order, np.maximum.accumulate(scaled) if scaled else ()):
+        result[index] = min(1.0, float(value))
+    return result
+
+
+def _units(cases: Cases, patients: Mapping[str, str]) -> dict[str, float]:
+    units: dict[str, list[float]] = {}
+    for case, dice in cases.items():
+        if dice:
+            units.setdefault(patients.get(case, case), []).append(statistics.fmean(dice.values()))
+    return {unit: statistics.fmean(values) for unit, values in units.items()}
+
+
+def _test(first: str, second: str, units: Mapping[str, Mapping[str, float]]) -> PairedTest:
+    common = sorted(units[first].keys() & units[second].keys())
+    differences = np.array([units[first][unit] - units[second][unit] for unit in common])
+    different = np.count_nonzero(differences)
+    probability = float(stats.wilcoxon(differences[differences != 0]).pvalue) if different else 1.0
+    return PairedTest(
+        first, second, len(common), float(differences.mean()) if common else 0.0, int((differences > 0).sum()), int((differences < 0).sum()),
+        probability,
+    )  # fmt: skip

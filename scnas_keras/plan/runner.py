@@ -1,0 +1,70 @@
+"""From flags to fingerprint.json and plans.json."""
+
+import os
+import pathlib
+
+from absl import logging
+
+from scnas_keras.architectures.names import GENOTYPE
+from scnas_keras.architectures.registry import footprint, warn_of_memory
+from scnas_keras.errors import ConfigError
+from scnas_keras.plan.config import PlanConfig
+from scnas_keras.planning.planner import Wishes, make_plans
+from scnas_keras.planning.plans import Plans
+from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, load_fingerprint
+from scnas_keras.preprocessing.measure import measure_task
+from scnas_keras.runs.folds import check_planning, open_task
+from scnas_keras.spaces.genotype import Genotype
+
+
+def run_plan(config: PlanConfig) -> Plans:
+    """Makes the plans and writes both files; returns the plans.
+
+    Raises:
+        ConfigError, DataError: before anything is written.
+    """
+
+    folder = _output_folder(config.output)
+    _check_network(config)
+    fingerprint = load_fingerprint(config.fingerprint) if config.fingerprint else None
+    check_planning(config, fingerprint.axes if fingerprint else CANONICAL_AXES)
+    network = footprint(config.network, config.width, Genotype.load(config.genotype) if config.genotype else None)
+    if fingerprint is None:
+        fingerprint = measure_task(open_task(config), config.cache_folder, config.processes)
+    wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
+    plans = make_plans(fingerprint, network, config.plan, wishes)
+    if config.plan == "scnas":
+        for configuration in plans.configurations.values():
+            warn_of_memory(configuration, network, plans, plans.memory_gb)
+    fingerprint.save(folder / "fingerprint.json")
+    _keep_edited(folder / "plans.json", plans.to_json())
+    plans.save(folder / "plans.json")
+    return plans
+
+
+def _output_folder(output: str | None) -> pathlib.Path:
+    if not output:
+        raise ConfigError("Name the folder for fingerprint.json and plans.json with --output=DIR.")
+    folder = pathlib.Path(output).expanduser()
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ConfigError(f"--output={output}: {existing} is no folder that can be written to; name another.")
+    return folder
+
+
+def _check_network(config: PlanConfig) -> None:
+    """Refuses flags that the others leave without effect."""
+    if config.fingerprint and config.data_dir:
+        raise ConfigError(
+            f"--fingerprint={config.fingerprint} plans without the data: leave out --data_dir, or leave out --fingerprint to measure them."
+        )
+    if config.genotype and config.network != GENOTYPE:
+        raise ConfigError(f"--genotype={config.genotype} is for --network={GENOTYPE}, found --network={config.network}.")
+
+
+def _keep_edited(file: pathlib.Path, new: str) -> None:
+    """Moves a plan that would be overwritten by another aside: it may have been edited."""
+    if file.is_file() and file.read_text(encoding="utf-8") != new:
+        previous = file.with_name("plans.previous.json")
+        os.replace(file, previous)
+        logging.warning("%s held another plan, which is kept as %s", file, previous.name)

@@ -1,0 +1,22 @@
+"""The options of `scnas_keras.predict`."""
+
+import dataclasses
+
+from scnas_keras.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """Settings of a prediction."""
+
+    model: str | None = option(None, "A trained run's folder, or its model.keras.", "Prediction")
+    image: str | None = option(
+        None, "A scan, a folder of DICOM slices, one file per channel with commas between them, or a folder of scans.",
+        "Prediction",
+    )  # fmt: skip
+    output: str | None = option(None, "The segmentation's file, or the folder for those of a folder.", "Prediction")
+    mirror: bool = option(
+        False, "Average over the flips that the network was trained with: up to eight times the work, often slightly better.", "Prediction"
+    )
+    overlay: bool = option(False, "Also draw each segmentation over its scan, as a PNG beside it.", "Prediction")
+    skip_existing: bool = option(False, "Leave out scans whose segmentation is already there.", "Prediction")

@@ -1,0 +1,155 @@
+"""What a prediction is asked to segment: scans found under --image, and where each one's segmentation goes."""
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
+from scnas_keras.formats.volumes import Volume, read_image
+from scnas_keras.tasks.dataset_json import some
+from scnas_keras.tasks.layout_nnunet import group_channels
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """A scan: its name, its files (one, one per channel, or a folder of DICOM slices), and its segmentation's file."""
+
+    name: str
+    files: tuple[Path, ...]
+    output: Path
+
+    @property
+    def overlay(self) -> Path:
+        """The picture that shows the segmentation over the scan."""
+        picture = self.output.with_name(f"{strip_ending(self.output.name)}.png")
+        return picture if picture != self.output else picture.with_name(f"{picture.stem}_overlay.png")
+
+
+def find_images(image: str) -> list[Path]:
+    """What --image names: a file, a folder, or several files with commas between them, one per channel of a scan.
+
+    Raises ConfigError if something isn't there.
+    """
+    whole = Path(image).expanduser()
+    paths = [whole] if whole.exists() else [Path(part.strip()).expanduser() for part in image.split(",")]
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise ConfigError(f"--image={image}: {some(missing)} is neither a file nor a folder.")
+    folders = [str(path) for path in paths if path.is_dir()]
+    if folders and len(paths) > 1:
+        raise ConfigError(f"--image={image}: the files of a scan's channels are wanted between commas, but {folders[0]} is a folder.")
+    return paths
+
+
+def collect_scans(image: str, output: str, channels: int) -> list[Scan]:
+    """The scans under --image with their places under --output.
+
+    A folder of DICOM slices is one scan. In any other folder each file is one, and each folder of DICOM slices in it;
+    if the model has several channels, CASE_0000, CASE_0001, ... are one.
+
+    Args:
+        image: see `find_images`.
+        output: the segmentation's file; for a folder of scans, the folder for them.
+        channels: of the model.
+
+    Raises:
+        ConfigError: there are no scans, or segmentations can't be written under these names.
+    """
+    paths, target = find_images(image), Path(output).expanduser()
+    if paths[0].is_dir() and not holds_dicom(paths[0]):
+        scans = _folder_scans(paths[0], target, channels)
+    else:
+        volumes = _volume_files(paths[0]) if paths[0].is_dir() else []
+        if volumes:
+            raise ConfigError(
+                f"--image={image}: holds both DICOM slices and other scans "
+                f"({some([path.name for path in volumes])}). Name the scan that you mean, or move the "
+                "slices into a folder of their own."
+            )
+        scans = [_single_scan(tuple(paths), target)]
+    repeated = [str(path) for path, count in Counter(scan.output for scan in scans).items() if count > 1]
+    if repeated:
+        raise ConfigError(f"--image={image}: several scans would be written to {some(repeated)}. Rename them, or segment them one by one.")
+    return scans
+
+
+def check_targets(scans: Iterable[Scan], overlay: bool) -> None:
+    """Raises ConfigError if a segmentation, or its overlay, would overwrite a scan."""
+    scans = list(scans)
+    sources = {(stat.st_dev, stat.st_ino) for scan in scans for stat in (file.stat() for file in scan.files)}
+    for target in (path for scan in scans for path in ((scan.output, scan.overlay) if overlay else (scan.output,))):
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in sources:
+            raise ConfigError(f"--output would overwrite the scan {target}; name another place. Nothing was changed.")
+
+
+def read_scan(scan: Scan, channels: int) -> Volume:
+    """Reads a scan; DataError if it can't be read or lacks files for some of the model's channels."""
+    if len(scan.files) not in (1, channels):
+        raise DataError(
+            f"{scan.name}: the model needs {channels} channels, found files for {len(scan.files)}: "
+            f"{some([file.name for file in scan.files])}. Give one file per channel, in order, or one file "
+            "with all."
+        )
+    return read_image(scan.files)
+
+
+def _single_scan(files: tuple[Path, ...], target: Path) -> Scan:
+    name = next(iter(group_channels([_name(files[0])])[0]), _name(files[0])) if len(files) > 1 else _name(files[0])
+    if target.is_dir():
+        target = target / f"{name}{_output_ending(files[0])}"
+    ending = ending_of(target.name)
+    if ending not in WRITABLE or (is_picture(target) and not is_picture(files[0])):
+        fitting = [ending for ending in WRITABLE if ENDINGS[ending].reader != "pictures" or is_picture(files[0])]
+        raise ConfigError(
+            f"--output={target}: let the name end in .nii.gz, or another of {', '.join(fitting)}; or name an existing folder."
+        )
+    return Scan(name, files, target)
+
+
+def _folder_scans(folder: Path, target: Path, channels: int) -> list[Scan]:
+    if target.is_file():
+        raise ConfigError(f"--output={target}: --image is a folder of scans, so --output must be a folder as well, not a file.")
+    found = {}
+    by_ending = defaultdict(dict)
+    for path in _volume_files(folder):
+        by_ending[ending_of(path.name)][strip_ending(path.name)] = path
+    for files in by_ending.values():
+        found |= {paths: name for name, paths in _by_case(files, channels).items()}
+    found |= {(path,): path.name for path in sorted(folder.iterdir()) if path.is_dir() and holds_dicom(path)}
+    if not found:
+        raise ConfigError(f"--image={folder}: found neither files that end in {', '.join(ENDINGS)}, nor DICOM slices, nor folders of them.")
+    scans = [Scan(name, files, target / f"{name}{_output_ending(files[0])}") for files, name in found.items()]
+    return sorted(scans, key=lambda scan: scan.name)
+
+
+def _volume_files(folder: Path) -> list[Path]:
+    """Files in a folder that are a scan each, or a channel of one."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not path.name.startswith(".") and reader_of(path) not in (None, "dicom")
+    ]
+
+
+def _by_case(files: dict[str, Path], channels: int) -> dict[str, tuple[Path, ...]]:
+    """Case name to files; numbers at the ends of names are those of channels only if the model can have them all."""
+    groups, others = group_channels(files) if channels > 1 else ({}, list(files))
+    cases = {name: (files[name],) for name in others}
+    for case, numbered in groups.items():
+        if len(numbered) > 1 and 0 in numbered and max(numbered) < channels:
+            cases[case] = tuple(files[numbered[number]] for number in sorted(numbered))
+        else:
+            cases |= {name: (files[name],) for name in numbered.values()}
+    return cases
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name if path.is_dir() else strip_ending(path.name)
+
+
+def _output_ending(path: Path) -> str:
+    """The ending of a scan's segmentation where only a folder is named for it."""
+    reader = reader_of(path)
+    return {"dicom": ".nii.gz", "pictures": ".png"}.get(reader, ending_of(path.name) or ".nii.gz")

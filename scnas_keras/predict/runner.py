@@ -1,0 +1,69 @@
+"""Segments scans one after the other."""
+
+import pathlib
+from typing import Any
+
+from absl import logging
+
+from scnas_keras.console import load_tensorflow
+from scnas_keras.errors import ConfigError, DataError, UserError
+from scnas_keras.predict.config import PredictConfig
+from scnas_keras.predict.inputs import Scan, check_targets, collect_scans, find_images, read_scan
+
+
+def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
+    """Segments the scans; returns the files written.
+
+    A scan that can't be segmented doesn't keep the others from it.
+
+    Raises:
+        ConfigError: a flag is missing, the images can't be found, or an output can't be written under its name.
+        DataError: the model can't be read, or, after all others are done, some scans can't be segmented.
+    """
+    for name in ("model", "image", "output"):
+        if not getattr(config, name):
+            raise ConfigError(f"--{name} is missing; see --help.")
+    find_images(config.image)  # a misspelt name is told before TensorFlow is loaded
+    load_tensorflow()
+    from scnas_keras.inference.model_folder import SegmentationModel
+
+    model = SegmentationModel.load(config.model)
+    if config.mirror and not model.mirror_axes:
+        logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
+    scans = collect_scans(config.image, config.output, len(model.plan.channels))
+    check_targets(scans, config.overlay)
+    written, failures = [], {}
+    for number, scan in enumerate(scans, start=1):
+        source = scan.files[0] if len(scan.files) == 1 else scan.name
+        if config.skip_existing and scan.output.exists():
+            logging.info("%d/%d  %s: %s is there already", number, len(scans), source, scan.output)
+            continue
+        try:
+            _segment(scan, model, config)
+        except UserError as error:
+            if len(scans) == 1:
+                raise
+            failures[scan.name] = str(error)
+            logging.error("%d/%d  %s: %s", number, len(scans), source, error)
+        else:
+            written.append(scan.output)
+            logging.info("%d/%d  %s -> %s", number, len(scans), source, scan.output)
+    if failures:
+        listed = "".join(f"\n  {name}: {error}" for name, error in failures.items())
+        raise DataError(
+            f"{len(failures)} of {len(scans)} scans could not be segmented; {len(written)} were written to "
+            f"{config.output}. Mend these and run the same command with --skip_existing:{listed}"
+        )
+    return written
+
+
+def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
+    from scnas_keras.formats.volumes import write_label
+    from scnas_keras.reporting.overlay import draw_overlay
+
+    volume = read_scan(scan, len(model.plan.channels))
+    segmentation = model.segment(volume, config.mirror)
+    write_label(scan.output, segmentation, volume.geometry)
+    if config.overlay:
+        names = tuple(model.plan.labels.values())
+        draw_overlay(volume.array[..., 0], None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)

@@ -1,0 +1,147 @@
+"""Measures the fingerprint of a task: one pass over its voxels, kept per case so that only changed cases are read again."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.files import write_text
+from scnas_keras.formats.volumes import read_header, read_image
+from scnas_keras.machine.workers import map_cases
+from scnas_keras.preprocessing.cropping import crop_to_nonzero
+from scnas_keras.preprocessing.fingerprint import Fingerprint, Intensities
+from scnas_keras.preprocessing.sketch import Sketch, merge, sketch
+from scnas_keras.tasks.cases import Case, Task
+from scnas_keras.tasks.loading import load_label
+from scnas_keras.tasks.sources import source_digest
+
+FORMAT = 1
+_BYTES_PER_VALUE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class CaseMeasure:
+    """One case: spacing in mm and size in voxels after cropping, along x, y, z; cropped part of the volume; intensities per channel."""
+
+    spacing: tuple[float, ...]
+    shape: tuple[int, ...]
+    relative_size: float
+    intensities: tuple[Sketch | None, ...]
+
+
+def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None, progress: bool = True) -> Fingerprint:
+    """The fingerprint of a task, from all of its labelled cases.
+
+    Args:
+        task: a task that passed `verify_headers`.
+        cache_dir: where the measures of cases are kept.
+        processes: number of workers; by default as many as CPU and free memory allow.
+        progress: whether to show a progress bar on stderr while there is something to do.
+
+    Raises:
+        ConfigError: the cache can't be written.
+        DataError: a case can't be read, or no case has a labelled voxel.
+    """
+    folder = Path(cache_dir) / "fingerprints"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+    files = [_file(folder, case, task) for case in task.cases]
+    todo = [case for case, file in zip(task.cases, files) if not file.is_file()]
+    if todo:
+        work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder)
+        map_cases(work, todo, f"Measuring {task.name}", _memory(todo), processes, progress)
+    spacings, shapes, relative_sizes = [], [], []
+    totals: list[Sketch | None] = [None] * len(task.channel_names)
+    for file in files:  # one case's sketches at a time, so that memory doesn't grow with the cases
+        measure = _load(file)
+        spacings.append(measure.spacing)
+        shapes.append(measure.shape)
+        relative_sizes.append(measure.relative_size)
+        totals = [merge([found for found in pair if found]) if any(pair) else None for pair in zip(totals, measure.intensities)]
+    return Fingerprint(
+        name=task.name,
+        channel_names=task.channel_names,
+        labels=_labels(task),
+        num_training=len(task.cases),
+        spacings=tuple(spacings),
+        shapes=tuple(shapes),
+        relative_size=float(np.median(relative_sizes)),
+        intensities=tuple(_summary(task, name, total) for name, total in zip(task.channel_names, totals)),
+        cases=tuple(case.name for case in task.cases),
+    )
+
+
+def measure_case(case: Case, task: Task) -> CaseMeasure:
+    """Reads and measures one case; DataError if image and label don't belong together."""
+    volume, label = read_image(case.images), load_label(task, case)
+    if volume.array.shape[:3] != label.shape or volume.array.shape[3] != len(task.channel_names):
+        raise DataError(
+            f"{case.label}: has shape {label.shape}, its image {volume.array.shape}, and {len(task.channel_names)} channels are "
+            "declared. A label needs the voxel grid of its image, and the image the declared channels."
+        )
+    crop = crop_to_nonzero(volume.array, volume.spacing)
+    if 0 in crop.size:
+        raise DataError(f"{case.images[0]}: every voxel is 0. Export the scan again.")
+    labelled = label > 0
+    if task.ignore_label is not None:
+        labelled &= label != task.ignore_label
+    channels = [volume.array[..., channel][labelled] for channel in range(volume.array.shape[3])]
+    sketches = tuple(sketch(values[np.isfinite(values)]) for values in channels)
+    return CaseMeasure(volume.spacing, crop.size, float(np.prod(crop.size) / np.prod(crop.shape)), sketches)
+
+
+def _measure_to_file(case: Case, task: Task, folder: Path) -> None:
+    file = _file(folder, case, task)  # before reading: a file that changes meanwhile is measured again
+    measure = dataclasses.asdict(measure_case(case, task))
+    for found in filter(None, measure["intensities"]):
+        found["bins"] = sorted(found["bins"].items())
+    write_text(file, json.dumps(measure) + "\n")
+
+
+def _file(folder: Path, case: Case, task: Task) -> Path:
+    """Where a case's measure is kept; it depends on which labels count as well."""
+    ignored = "" if task.ignore_label is None else f"-ignore{task.ignore_label}"
+    return folder / f"{source_digest(case)}-{FORMAT}{ignored}.json"
+
+
+def _load(file: Path) -> CaseMeasure:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        sketches = [found and Sketch(**(found | {"bins": dict(map(tuple, found["bins"]))})) for found in content["intensities"]]
+        return CaseMeasure(tuple(content["spacing"]), tuple(content["shape"]), content["relative_size"], tuple(sketches))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{file}: damaged or gone ({error!r}). Delete it and start again; or its case changed while it was read."
+        ) from error
+
+
+def _summary(task: Task, channel: str, total: Sketch | None) -> Intensities:
+    if total is None:
+        raise DataError(
+            f"{task.root}: no case has a labelled voxel with a finite value in channel {channel}. "
+            "Check images and labels with: python -m scnas_keras.verify"
+        )
+    low, median, high = total.quantiles((0.005, 0.5, 0.995))
+    return Intensities(total.high, total.mean, median, total.low, low, high, total.std)
+
+
+def _labels(task: Task) -> dict[str, int | tuple[int, ...]]:
+    """Class names to values, in the terms of nnU-Net's dataset.json."""
+    if task.regions:
+        named = {task.labels[0]: 0, **task.regions}
+    else:
+        names = list(task.labels.values())
+        named = {name if names.count(name) == 1 else f"{name} ({value})": value for value, name in task.labels.items()}
+    return named if task.ignore_label is None else named | {"ignore": task.ignore_label}
+
+
+def _memory(cases: Sequence[Case]) -> int:
+    """Bytes at the peak of measuring the largest of these cases."""
+    headers = [read_header(case.images) for case in cases]
+    return max(int(np.prod(header.shape)) * (header.channels + 1) * _BYTES_PER_VALUE for header in headers)

@@ -1,0 +1,26 @@
+"""python -m scnas_keras.retrain --task=TASK --data_dir=DIR --genotype=RUN/genotype.json --workdir=RUN2
+python -m scnas_keras.retrain --task=TASK --data_dir=DIR --network=nnunet --preset=nnunet --workdir=RUN3
+
+Trains a network from scratch: the one that a search found (--network=genotype, the default), or a hand-made one to compare it with.
+Then segments the fold's validation scans whole and scores them (Dice on the original voxel grid). The folder then holds the trained
+model.keras with model.json, for scnas_keras.predict. All folds, and several networks in one table: scnas_keras.crossval.
+"""
+
+from typing import Any
+
+from scnas_keras.console import load_tensorflow
+from scnas_keras.retrain.config import RetrainConfig
+
+
+def retrain(config: RetrainConfig) -> Any:
+    """See `scnas_keras.retrain.runner.run_training`, which this calls: a framework is loaded only now."""
+    from scnas_keras.retrain.runner import run_training
+
+    return run_training(config)
+
+
+def main(config: RetrainConfig) -> None:
+    load_tensorflow()
+    result = retrain(config)
+    print(result.table)
+    print(f"The run is in {result.folder}")

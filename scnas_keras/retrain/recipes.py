@@ -1,0 +1,93 @@
+"""Presets of a training: loss, optimizer, schedule, length. A flag that is given wins over its preset."""
+
+import dataclasses
+import math
+from typing import Any
+
+import keras
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.machine.precision import scaled
+from scnas_keras.retrain.config import TrainingConfig
+
+ADAM, SGD = "adam", "sgd"
+PLATEAU, POLY = "plateau", "poly"
+BUDGET_STEPS = 50
+"""Steps an epoch at most where a run ends by wall time, so that what is shown and saved isn't rare."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        loss: one of `training.losses.LOSSES`.
+        optimizer: "adam", or "sgd" with Nesterov momentum.
+        learning_rate: at the start.
+        schedule: "plateau" or "poly".
+        epochs: of a run without a time budget.
+        steps_per_epoch: None for one patch of each training case.
+        deep_supervision: where the network has outputs for it.
+        weight_decay: times the weights, is added to their gradients (L2).
+        clip_norm: the most that all gradients together may measure; None for no limit.
+    """
+
+    loss: str
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    epochs: int
+    steps_per_epoch: int | None
+    deep_supervision: bool
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
+
+
+PRESETS = {
+    "scnas": Recipe("jaccard", ADAM, 3e-4, PLATEAU, epochs=500, steps_per_epoch=None, deep_supervision=False),
+    "nnunet": Recipe("dice_ce", SGD, 0.01, POLY, 1000, 250, deep_supervision=True, weight_decay=3e-5, clip_norm=12.0),
+}
+"""SCNAS section 3 (retraining), and nnU-Net's version 2."""
+_RATES = {ADAM: 3e-4, SGD: 0.01}
+MOMENTUM = 0.99
+
+
+def recipe(config: TrainingConfig) -> Recipe:
+    """The preset with what the flags say instead.
+
+    Another optimizer than the preset's takes its own usual rate unless one is given.
+
+    Raises:
+        ConfigError: numbers out of range.
+    """
+    preset = PRESETS[config.preset]
+    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(Recipe)}
+    given["deep_supervision"] = {"auto": None, "true": True, "false": False}[config.deep_supervision]
+    if config.clip_norm == 0:
+        preset, given["clip_norm"] = dataclasses.replace(preset, clip_norm=None), None
+    found = dataclasses.replace(preset, **{name: value for name, value in given.items() if value is not None})
+    if config.learning_rate is None and found.optimizer != preset.optimizer:
+        found = dataclasses.replace(found, learning_rate=_RATES[found.optimizer])
+    if found.weight_decay < 0:
+        raise ConfigError(f"--weight_decay={found.weight_decay} must be 0 or more.")
+    if found.clip_norm is not None and found.clip_norm < 0:
+        raise ConfigError(f"--clip_norm={found.clip_norm} must be 0 (no limit) or more.")
+    if not 0 <= config.ema < 1:
+        raise ConfigError(f"--ema={config.ema} must be from 0 (none) to below 1, for example 0.99.")
+    return found
+
+
+def make_optimizer(found: Recipe, ema: float, precision: str) -> keras.Optimizer:
+    """A recipe's optimizer; `ema` is the momentum of a moving average of the weights, 0 for none."""
+    average: dict[str, Any] = {"use_ema": True, "ema_momentum": ema} if ema else {}
+    if found.optimizer == ADAM:
+        return scaled(keras.optimizers.Adam(found.learning_rate, **average), precision)
+    return scaled(keras.optimizers.SGD(found.learning_rate, MOMENTUM, nesterov=True, **average), precision)
+
+
+def steps_per_epoch(found: Recipe, cases: int, batch_size: int, budget_minutes: float | None, given: int | None) -> int:
+    """Steps an epoch: what is given, or the recipe's, or a patch a case; at most `BUDGET_STEPS` where wall time counts."""
+    if given:
+        return given
+    steps = found.steps_per_epoch or math.ceil(cases / batch_size)
+    return min(steps, BUDGET_STEPS) if budget_minutes else steps

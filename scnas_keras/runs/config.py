@@ -1,0 +1,39 @@
+"""The options that every command that trains shares."""
+
+import dataclasses
+
+from scnas_keras.options import option
+from scnas_keras.runs.data_config import DataConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(DataConfig):
+    """Where a run leaves its results, how long it takes, how often it is saved, and what computes it."""
+
+    workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
+    budget_minutes: float | None = option(
+        None, "Wall time once the scans are prepared; replaces --epochs, and the schedules stretch to fit.", "Run"
+    )
+    steps_per_epoch: int | None = option(
+        None,
+        "Steps an epoch. Default: a patch of each training case; by the preset nnunet 250; in a training with a time budget at most 50.",
+        "Run",
+    )
+    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
+    checkpoint_minutes: float = option(
+        10.0,
+        "Time between savings of an unfinished run, after any step: what a crash can cost. The same command goes on from there.",
+        "Run",
+    )
+    deterministic: str = option(
+        "auto", "Whether equal runs end bit for bit equal, interrupted or not. auto: on CPUs, not on GPUs, where it costs time.", "Run",
+        choices=("auto", "true", "false"),
+    )  # fmt: skip
+    devices: str = option(
+        "auto", "What computes: auto (all GPUs, or the CPU), a number of GPUs, or names like gpu:0,gpu:2 or cpu. Several share each batch. "
+        "For several hosts set TF_CONFIG.", "Run",
+    )  # fmt: skip
+    mixed_precision: str = option(
+        "none", "Compute in half precision, with weights, loss and architecture in float32; for GPUs made for it.", "Run",
+        choices=("none", "bfloat16", "float16"),
+    )  # fmt: skip

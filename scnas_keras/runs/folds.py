@@ -1,0 +1,257 @@
+"""From a task's name to prepared cases in their parts of a fold: what every command that trains does first."""
+
+import dataclasses
+import hashlib
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from absl import logging
+
+from scnas_keras.architectures.names import DEFAULT_WIDTHS
+from scnas_keras.architectures.registry import check_patch, warn_of_memory
+from scnas_keras.checks.headers import verify_headers
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.patches.presets import preset
+from scnas_keras.patches.sampler import PatchSampler
+from scnas_keras.patches.stream import patch_dataset
+from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.planner import RULES, Wishes, make_plans
+from scnas_keras.planning.plans import Configuration, Plans, load_plans
+from scnas_keras.preprocessing.cache import prepare
+from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES
+from scnas_keras.preprocessing.measure import measure_task
+from scnas_keras.preprocessing.plan import PreprocessingPlan, parse_spacing
+from scnas_keras.preprocessing.prepared_case import PreparedCase
+from scnas_keras.runs.data_config import DataConfig, PlanningConfig, TaskConfig
+from scnas_keras.tasks.cases import Task
+from scnas_keras.tasks.loading import find_task, load_task
+from scnas_keras.tasks.phantoms import write_phantoms
+from scnas_keras.tasks.sides import mirror_axes
+from scnas_keras.tasks.split_files import FoldNames, write_splits
+from scnas_keras.tasks.splits import Split, find_folds, split_fold
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Prepared cases of one fold, and how they are cut into patches. Patches have the plan's axes.
+
+    Attributes:
+        task: what the dataset says of itself.
+        plans: all that was planned.
+        name: of the plans' configuration that is used.
+        configuration: the same, with what the flags changed.
+        plan: how scans are preprocessed.
+        folds: all folds of the cross-validation.
+        split: names of the cases in each part of this one.
+        cases: all prepared cases by name.
+    """
+
+    task: Task
+    plans: Plans
+    name: str
+    configuration: Configuration
+    plan: PreprocessingPlan
+    folds: tuple[FoldNames, ...]
+    split: Split
+    cases: dict[str, PreparedCase]
+
+    @property
+    def patch_size(self) -> tuple[int, ...]:
+        """Voxels of a patch along the plan's axes."""
+        return self.configuration.patch_size
+
+    @property
+    def digest(self) -> str:
+        """Tells whether two runs have the same data, split, preprocessing and patches."""
+        content = [self.split, self.plan, self.configuration, {name: case.folder.name for name, case in self.cases.items()}]
+        return hashlib.sha256(repr(content).encode()).hexdigest()
+
+    def part(self, *names: str) -> list[PreparedCase]:
+        """Cases of some parts ("weights", "logits", "validation"), in order."""
+        return [self.cases[case] for name in names for case in getattr(self.split, name)]
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes plans.json and splits.json into a run's folder; either may be given to another run.
+
+        Raises:
+            DataError: the folder holds another plan, by which the run was begun.
+        """
+        configurations = {**self.plans.configurations, self.name: self.configuration}
+        plans, file = dataclasses.replace(self.plans, configurations=configurations), folder / "plans.json"
+        if file.is_file() and load_plans(file) != plans:
+            raise DataError(
+                f"{file}: this run was begun with another plan than flags and scans give now, or the file was edited. Name "
+                f"another --workdir; a plan of your own is given with --plan=FILE. Nothing was changed."
+            )
+        plans.save(file)
+        write_splits(folder / "splits.json", self.folds)
+
+    def sampler(self, *parts: str, seed: int, augmented: bool) -> PatchSampler:
+        """Patches of some parts; those to validate on aren't augmented."""
+        configuration = self.configuration
+        augmentation = configuration.augmentation if augmented else preset("none", configuration.patch_size, ())
+        return PatchSampler(
+            self.part(*parts), configuration.patch_size, configuration.foreground_share, seed, augmentation=augmentation,
+            spacing=self.plan.spacing, mask_channels=self.plan.mask_channels,
+        )  # fmt: skip
+
+    def dataset(self, *parts: str, batches: int, first: int = 0, seed: int = 0, augmented: bool = False):
+        """A `tf.data.Dataset` of patches of some parts, for `fit`.
+
+        Args:
+            parts: "weights", "logits", "validation"; a fixed network trains on the first two.
+            batches: how many, each of the configuration's size.
+            first: number of batches to skip: patch n is a function of the seed and n.
+            seed: of the patches.
+            augmented: whether patches are changed at random, as the configuration says.
+
+        Returns:
+            image float32 [batch, *patch_size, channels], label int32 [batch, *patch_size].
+        """
+        return patch_dataset(self.sampler(*parts, seed=seed, augmented=augmented), self.configuration.batch_size, first, batches)
+
+
+def open_fold(config: DataConfig, network: Footprint, fold: int | str = 0) -> Fold:
+    """Finds, checks, splits, plans and prepares a task's cases. All that can be found wrong is found here.
+
+    Args:
+        config: what the user asks for.
+        network: what is going to be trained; it decides which patches are possible, and how large.
+        fold: whose cases are validated on; "all" for none: every case is trained on.
+
+    Raises:
+        ConfigError, DataError: with file and remedy.
+    """
+    check_planning(config)
+    plans = None if config.plan in RULES else load_plans(config.plan)
+    unused = [
+        f"--{field.name}"
+        for field in dataclasses.fields(PlanningConfig)
+        if field.name in ("spacing", "augmentation", "mirror_axes") and getattr(config, field.name) != field.default
+    ]
+    if plans and unused:
+        logging.warning("%s decides what %s would: the flags are not used. Edit it there.", config.plan, ", ".join(unused))
+    if config.patch_size is not None:
+        check_patch(config.patch_size, network)
+    task = open_task(config)
+    if plans:
+        _check_plans(plans, task, config)
+    if task.regions:
+        raise ConfigError(
+            f"{task.root}: training with regions isn't possible yet; plan and verify take them. Give each voxel one class in dataset.json."
+        )
+    names = [case.name for case in task.cases]
+    folds, groups = find_folds(names, config.num_folds, config.split_seed, config.split, config.group_pattern, config.splits)
+    split = split_fold(folds, fold, config.split_seed, groups)
+    if plans is None:
+        fingerprint = measure_task(task, config.cache_folder, config.processes)
+        wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
+        plans = make_plans(fingerprint, network, config.plan, wishes)
+    configuration = configure(config, plans, network)
+    warn_of_memory(configuration, network, plans, config.memory_gb or plans.memory_gb)
+    plan = plans.preprocessing(config.configuration, task.labels)
+    cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
+    logging.info(
+        "%s: %d cases, channels %s, classes %s; fold %s: %d cases for weights, %d for logits, %d for validation",
+        task.name, len(task.cases), ", ".join(task.channel_names), ", ".join(task.labels.values()), fold, len(split.weights),
+        len(split.logits), len(split.validation),
+    )  # fmt: skip
+    logging.info(
+        "%s: spacing %s mm, patch %s voxels along %s, batch %d", config.configuration, _times(configuration.spacing),
+        _times(configuration.patch_size), ",".join(plans.axes[-len(configuration.spacing):]), configuration.batch_size,
+    )  # fmt: skip
+    return Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, {case.name: case for case in cases})
+
+
+def open_task(config: TaskConfig) -> Task:
+    """Finds and loads the task that flags name, and checks its headers.
+
+    Raises:
+        ConfigError, DataError: with file and remedy.
+    """
+    task = load_task(_task_folder(config))
+    verify_headers(task)
+    return task
+
+
+def check_planning(config: PlanningConfig, axes: Sequence[str] = CANONICAL_AXES) -> None:
+    """Raises ConfigError for flags that no plan could follow; `axes` are the fingerprint's."""
+    if config.memory_gb is not None and not 0 < config.memory_gb < math.inf:
+        raise ConfigError(f"--memory_gb={config.memory_gb:g} must be a number above 0.")
+    if config.spacing is not None:
+        parse_spacing(config.spacing)
+    mirror_axes((), axes, config.mirror_axes)
+
+
+def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configuration:
+    """The configuration of a plan with what flags say instead.
+
+    Raises:
+        ConfigError: there is none of that name, or the network can't take its patches.
+    """
+    found = plans.configuration(config.configuration)
+    if len(found.spacing) not in network.ranks or found.previous_stage:
+        raise ConfigError(
+            f"--configuration={config.configuration} can't be trained with a {network.name} network, which takes "
+            f"{' or '.join(f'{rank}D' for rank in network.ranks)} patches of one scan. The plan has {', '.join(plans.configurations)}."
+        )
+    changes: dict[str, Any] = {}
+    if config.patch_size is not None:
+        axes = plans.transpose_forward[-len(found.spacing) :]
+        if len(config.patch_size) != len(axes):
+            raise ConfigError(
+                f"--patch_size={','.join(map(str, config.patch_size))}: a patch of --configuration={config.configuration} has {len(axes)} sizes."
+            )
+        changes["patch_size"] = tuple(config.patch_size[sorted(axes).index(axis)] for axis in axes)
+    for name in ("batch_size", "foreground_share"):
+        if getattr(config, name) is not None:
+            changes[name] = getattr(config, name)
+    if config.plan not in RULES:
+        for name, value in changes.items():
+            if value != getattr(found, name):
+                logging.warning("%s: %s is %s, but by --%s, %s is used. --%s=auto leaves it to the plan.",
+                                config.plan, name, getattr(found, name), name, value, name)  # fmt: skip
+    patch_size = changes.get("patch_size", found.patch_size)
+    topology = network.topology(found.spacing, patch_size)
+    own = network.stages_of_plan and plans.network == network.name  # the plan was made for it, and may have been edited
+    if own and patch_size == found.patch_size:
+        topology = found.topology
+    if topology.patch_size != patch_size:
+        raise ConfigError(
+            f"{config.plan}: patch_size {list(patch_size)} doesn't suit a {network.name} network; make it "
+            f"{list(topology.patch_size)}, or plan with --network={network.name}."
+        )
+    if not own or topology != found.topology or network.width != DEFAULT_WIDTHS[network.name]:
+        changes["features_per_stage"] = network.features(topology)
+    changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes}
+    return dataclasses.replace(found, **changes)
+
+
+def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:
+    """Raises ConfigError for a plan that isn't of these scans."""
+    axes = tuple(CANONICAL_AXES[axis] for axis in plans.transpose_forward)
+    if plans.axes != axes:
+        raise ConfigError(
+            f"--plan={config.plan}: was made for the axes {', '.join(plans.axes)} of a fingerprint that doesn't say how a patient "
+            f"lies in them (nnU-Net's), or axes and transpose_forward disagree. Expected axes {', '.join(axes)}: plan from the scans "
+            "with scnas_keras.plan --data_dir."
+        )
+    if plans.channel_names != task.channel_names:
+        raise ConfigError(
+            f"--plan={config.plan}: is for the channels {', '.join(plans.channel_names)}, and {task.root} has "
+            f"{', '.join(task.channel_names)}. Give the plan that belongs to this task, or mend channel_names there."
+        )
+
+
+def _task_folder(config: TaskConfig) -> pathlib.Path:
+    if config.task is None:
+        raise ConfigError("Name a task with --task, for example --task=phantom to try the program without any data; see --help.")
+    if config.task == "phantom" and not config.data_dir:
+        return write_phantoms(config.cache_folder / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
+    return find_task(config.task, config.data_dir)
+
+
+def _times(sizes: tuple[float, ...]) -> str:
+    return "x".join(f"{size:g}" for size in sizes)

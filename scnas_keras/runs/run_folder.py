@@ -1,0 +1,165 @@
+"""The folder that a run leaves (`--workdir`), and what may not happen to it."""
+
+import dataclasses
+import datetime
+import fcntl
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shlex
+import socket
+import sys
+import time
+from typing import Any, TextIO
+
+from absl import logging
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import write_text
+from scnas_keras.machine.peak_memory import peak_bytes
+from scnas_keras.options import to_flagfile
+
+FLAGS, SUMMARY, LOCK = "flags.cfg", "summary.json", "run.lock"
+CASES = "validation.csv"
+_PACKAGES = ("scnas_keras", "keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
+
+
+class RunFolder:
+    """A run's folder; `folder / name` by indexing.
+
+    Attributes:
+        path: the folder.
+        command: that this process runs.
+        started: when, in seconds since 1970.
+    """
+
+    def __init__(self, path: pathlib.Path, command: str, started: float):
+        self.path, self.command, self.started = path, command, started
+        self._lock: TextIO | None = None
+
+    def __getitem__(self, name: str) -> pathlib.Path:
+        return self.path / name
+
+    def lock(self) -> None:
+        """Keeps other processes out until this one ends, however it ends, or forgets the folder.
+
+        Raises:
+            ConfigError: another process runs in the folder.
+        """
+        if self._lock is not None:
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        stream = open(self[LOCK], "a+", encoding="utf-8")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.seek(0)
+            raise ConfigError(f"--workdir={self.path}: {stream.read().strip() or 'another process'} is running there. Wait for it, stop it, or "
+                              "name another folder. Nothing was changed.") from error  # fmt: skip
+        except OSError as error:
+            logging.warning("%s: can't be locked (%s); see to it that no other process uses this folder", self.path, error)
+        stream.truncate(0)
+        stream.write(f"process {os.getpid()} on {socket.gethostname()}")
+        stream.flush()
+        self._lock = stream  # closing it, as the end of the process does, unlocks
+
+    def begin(self, config: Any) -> None:
+        """Claims the folder: writes flags.cfg, a flagfile that repeats the run. Called once everything is checked.
+
+        Raises:
+            ConfigError: another process runs in the folder, or has begun another run there or finished this one since
+                the folder was opened.
+        """
+        self.lock()
+        if self[FLAGS].is_file():
+            _check_same(self.path, self[FLAGS].read_text(encoding="utf-8"), to_flagfile(config))
+        write_text(self[FLAGS], to_flagfile(config))
+
+    def write_summary(self, config: Any, result: dict[str, Any]) -> None:
+        """Writes summary.json: what was run, on what, how long it took, and the result. It marks the run as finished."""
+        summary = {
+            "command": self.command,
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self.started, 1),
+            "peak_bytes": peak_bytes(),
+            "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+            "versions": {name: _version(name) for name in _PACKAGES},
+            "flags": dataclasses.asdict(config),
+            "result": result,
+        }
+        write_text(self[SUMMARY], json.dumps(summary, indent=1) + "\n")
+        if self._lock is not None:
+            self[LOCK].unlink(missing_ok=True)  # a finished run is refused without it
+            self._lock.close()
+            self._lock = None
+
+
+def open_run(workdir: str | None, config: Any) -> RunFolder:
+    """Finds out whether a folder can be a run's; writes nothing (`RunFolder.begin` does).
+
+    An absent or empty folder is free, and one with nothing but what a process left that was killed as it began. A folder
+    that holds a run of the same flags which did not finish is taken again, and locked.
+
+    Raises:
+        ConfigError: no folder named; or it holds a finished run, a run with other flags (they are named), a run that
+            another process is at, or files that are not a run's.
+    """
+    if not workdir:
+        raise ConfigError("Name the run's folder with --workdir=DIR; it is made if absent.")
+    path = pathlib.Path(workdir).expanduser()
+    run = RunFolder(path, command_line(), time.time())
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--workdir={path} is a file; name a folder.")
+    if (path / FLAGS).is_file():
+        _check_same(path, (path / FLAGS).read_text(encoding="utf-8"), to_flagfile(config))
+    elif path.is_dir() and not all(file.name == LOCK or file.name.startswith(f".{FLAGS}.") for file in path.iterdir()):
+        raise ConfigError(f"--workdir={path} holds files that are not a run's; name a new or empty folder. Nothing was changed.")
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"--workdir={path}: {existing} can't be written to; name another folder.")
+    if (path / FLAGS).is_file():
+        run.lock()
+    return run
+
+
+def follow_run(workdir: str | None) -> RunFolder:
+    """The folder as one of several hosts sees it that the first of them checks and writes.
+
+    Raises:
+        ConfigError: no folder named.
+    """
+    if not workdir:
+        raise ConfigError("Name the run's folder with --workdir=DIR, the same on storage that all hosts share.")
+    return RunFolder(pathlib.Path(workdir).expanduser(), "", time.time())
+
+
+def command_line() -> str:
+    """What started this process, as a person would type it again."""
+    program = pathlib.Path(sys.argv[0])
+    words = ["python", "-m", f"scnas_keras.{program.parent.name}"] if program.name == "__main__.py" else [sys.argv[0]]
+    return shlex.join([*words, *sys.argv[1:]])
+
+
+def _check_same(path: pathlib.Path, before: str, now: str) -> None:
+    old, new = (dict(line.lstrip("-").partition("=")[::2] for line in text.splitlines()) for text in (before, now))
+    differing = [name for name in {**old, **new} if name != "workdir" and old.get(name) != new.get(name)]
+    if differing:
+        changes = ", ".join(f"--{name}: {old.get(name, 'unset')} there, {new.get(name, 'unset')} here" for name in differing)
+        raise ConfigError(
+            f"--workdir={path} holds another run ({changes}). Name another folder, or repeat that run with "
+            f"--flagfile={path / FLAGS}. Nothing was changed."
+        )
+    if (path / SUMMARY).is_file():
+        raise ConfigError(
+            f"--workdir={path} holds this very run, finished: see {path / SUMMARY}. "
+            "Name another folder to run it again. Nothing was changed."
+        )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

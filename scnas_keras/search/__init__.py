@@ -1,0 +1,25 @@
+"""python -m scnas_keras.search --task=TASK --data_dir=DIR --workdir=RUN
+
+Searches a segmentation network for your labelled 3D scans (SCNAS, arXiv 1906.05956). DIR is a folder in the layout of
+the Medical Segmentation Decathlon, or the folder around it. RUN then holds genotype.json (the found architecture),
+its drawing and table, model.keras (the network, not yet trained), history and summary. Next: scnas_keras.retrain.
+"""
+
+from typing import Any
+
+from scnas_keras.console import load_tensorflow
+from scnas_keras.search.config import SearchConfig
+
+
+def search(config: SearchConfig) -> Any:
+    """See `scnas_keras.search.runner.run_search`, which this calls: a framework is loaded only now."""
+    from scnas_keras.search.runner import run_search
+
+    return run_search(config)
+
+
+def main(config: SearchConfig) -> None:
+    load_tensorflow()
+    result = search(config)
+    print(result.table)
+    print(f"The run is in {result.folder}")

@@ -1,0 +1,65 @@
+"""What a search is going to cost, and how it uses memory."""
+
+import dataclasses
+import json
+
+from absl import logging
+
+from scnas_keras.architectures.searched import SupernetNetwork
+from scnas_keras.files import readable_json, write_text
+from scnas_keras.machine.distribution import Cluster
+from scnas_keras.runs.folds import Fold
+from scnas_keras.runs.preflight import batch_in_memory, check_memory, estimate, free_gibibytes
+from scnas_keras.runs.run_folder import RunFolder
+from scnas_keras.search.config import SearchConfig
+from scnas_keras.spaces.cost import cost_tables
+
+AUTO, FAST, LOW_MEMORY = "auto", "fast", "low_memory"
+COST = "cost.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchCost:
+    """What a search costs: parameters of the supernet, multiply-adds of a forward pass, GiB of memory in each mode; the mode taken."""
+
+    parameters: int
+    multiply_adds: int
+    gibibytes: dict[str, float]
+    memory_mode: str
+
+    def save(self, run: RunFolder) -> None:
+        """Writes cost.json."""
+        write_text(run[COST], readable_json(dataclasses.asdict(self)))
+
+
+def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run: RunFolder, cluster: Cluster) -> SearchCost:
+    """Tells what a search costs, and decides how it uses memory, "fast" or "low_memory"; hosts decide together.
+
+    A resumed search keeps to what cost.json says that it began with, whatever else the machine does now: both modes round
+    differently.
+
+    Raises:
+        ConfigError: the memory isn't there.
+    """
+    batch = batch_in_memory(fold, cluster)
+    channels, classes = len(fold.task.channel_names), fold.task.num_classes
+    tables = cost_tables(network.space, network.width, fold.patch_size, channels, classes)
+    share = network.drawn / len(network.space.operations)
+    edges, others = tables.edges.sum(axis=(0, 1, 2)), tables.fixed + tables.inputs.sum(axis=(0, 1))
+    parameters, multiply_adds = edges[0] + others[0], (edges[1] * share + others[1]) * batch
+    if config.hessian_every:
+        network = dataclasses.replace(network, drawn=len(network.space.operations))  # the eigenvalue takes all of them
+    modes = {mode: dataclasses.replace(network, low_memory=mode == LOW_MEMORY) for mode in (FAST, LOW_MEMORY)}
+    needs, free = {mode: estimate(modes[mode], fold, batch) for mode in modes}, free_gibibytes(cluster)
+    mode, resumed = config.memory_mode, run[COST].is_file()
+    if resumed:
+        mode = json.loads(run[COST].read_text(encoding="utf-8"))["memory_mode"]
+    elif mode == AUTO:
+        mode = FAST if free is None or needs[FAST] <= free else LOW_MEMORY
+    mode = LOW_MEMORY if cluster.total([mode == LOW_MEMORY])[0] else FAST
+    logging.info(
+        "supernet: %.2f M parameters, %.1f G multiply-adds in a forward pass; about %.1f GiB of memory at its peak (%s%s)",
+        parameters / 1e6, multiply_adds / 1e9, needs[mode], mode, "" if free is None else f"; {free:.1f} GiB free",
+    )  # fmt: skip
+    check_memory(modes[mode], fold, batch, cluster, free, resumed)
+    return SearchCost(int(parameters), int(multiply_adds), needs, mode)

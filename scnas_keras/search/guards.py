@@ -1,0 +1,115 @@
+"""Guard rails of a search: each is off unless its flag is given, and docs/search.md says what it is against."""
+
+from collections.abc import Mapping, Sequence
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.search.config import SearchConfig
+from scnas_keras.spaces.cost import CostTables
+from scnas_keras.supernet.diagnostics import Diagnostics
+from scnas_keras.supernet.penalty import CostPenalty
+from scnas_keras.supernet.relaxation import UNIFORM
+from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
+
+UNDECIDED = 0.95
+"""Mean entropy over its maximum above which a genotype says little: most edges' operations are nearly equally probable."""
+
+
+def check_guards(config: SearchConfig) -> None:
+    """Refuses settings that can't work.
+
+    Raises:
+        ConfigError: a value out of range, or logits asked to learn something while they don't learn.
+    """
+    for name in ("warm_up", "parameter_free_dropout"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to below 1.")
+    for name, least in (("max_identity_edges", 0), ("stop_after_stable", 1), ("hessian_every", 1)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name}={value} must be at least {least}.")
+    for name in ("target_gmacs", "target_mparams"):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name}={value} must be above 0.")
+    if config.hessian_every is not None and config.mixed_precision != "none":
+        raise ConfigError(
+            f"--hessian_every takes differences of gradients, for which --mixed_precision={config.mixed_precision} is too coarse; leave "
+            "one of them out."
+        )
+    if config.budget_minutes is None and config.warm_up * config.epochs > config.epochs - 1:
+        raise ConfigError(
+            f"--warm_up={config.warm_up} of --epochs={config.epochs} leaves no whole epoch in which the architecture learns; lower it."
+        )
+    idle = [name for name in ("target_gmacs", "target_mparams", "stop_after_stable") if getattr(config, name) is not None]
+    if config.relaxation == UNIFORM and idle:
+        raise ConfigError(f"--relaxation={UNIFORM} learns no logits, so that --{idle[0]} has no effect; leave one of them out.")
+
+
+def cost_penalty(config: SearchConfig, tables: CostTables) -> CostPenalty | None:
+    """The penalty that the flags ask for.
+
+    Raises:
+        ConfigError: no network of the space is as cheap as the target.
+    """
+    asked = {"parameters": (config.target_mparams, 1e6, "target_mparams"), "multiply_adds": (config.target_gmacs, 1e9, "target_gmacs")}
+    targets, least = {}, tables.least()
+    for name, (value, unit, flag) in asked.items():
+        if value is None:
+            continue
+        if value * unit < getattr(least, name):
+            raise ConfigError(
+                f"--{flag}={value}: no network is that small at --width={config.width}; the least is "
+                f"{getattr(least, name) / unit:.3g}. Raise the target or lower the width."
+            )
+        targets[name] = value * unit
+    return CostPenalty(tables, targets, max_identity_edges=config.max_identity_edges) if targets else None
+
+
+def search_fraction(fraction: float, warm_up: float) -> float:
+    """Of a finished fraction of the run, what lies behind the warm-up, as a fraction of the rest: for the temperature."""
+    return max(0.0, (fraction - warm_up) / (1 - warm_up))
+
+
+def steer(config: SearchConfig, supernet: Supernet, fraction: float) -> None:
+    """Sets what the next epoch trains, and how, when a fraction (0 to 1) of the run is done."""
+    supernet.phase = WARM_UP if fraction < config.warm_up else SEARCH
+    supernet.drop_rate.assign(config.parameter_free_dropout * (1 - fraction))
+
+
+def stop_reason(config: SearchConfig, diagnostics: Diagnostics) -> str | None:
+    """Why the search should end now, in a sentence, or None."""
+    if config.stop_after_stable is None or diagnostics.unchanged < config.stop_after_stable:
+        return None
+    return (
+        f"stopped: the genotype has not changed for {diagnostics.unchanged} epochs (--stop_after_stable={config.stop_after_stable}), "
+        f"at a mean entropy of {diagnostics.edges['entropy'].mean():.2f} of the maximum."
+    )
+
+
+def warnings(logs: Mapping[str, float], kinds: Sequence[str], fraction: float) -> dict[str, str]:
+    """What is wrong with the genotype that would be derived now: a name for each finding -> what to tell the user.
+
+    A half of a kind's edges being identity or zero is told once the logits say anything; that they don't, in the second
+    half of the time in which they learn.
+
+    Args:
+        logs: of an epoch in which the logits learned.
+        kinds: of cells.
+        fraction: finished share of the run without its warm-up.
+    """
+    found = {}
+    if logs["entropy"] > UNDECIDED:
+        if fraction >= 0.5:
+            found["undecided"] = (
+                f"not distinguishable from random so far: mean entropy {logs['entropy']:.2f} of the maximum after "
+                f"{fraction:.0%} of the search. Search longer, or raise --alpha_lr."
+            )
+        return found
+    for kind in kinds:
+        for group, advice in (("identity", "--max_identity_edges or --parameter_free_dropout"), ("zero", "--warm_up")):
+            share = logs[f"share_{kind}_{group}"]
+            if share >= 0.5:
+                found[f"{group} {kind}"] = (
+                    f"{share:.0%} of the {kind} cell's edges are {group}, which often means a collapse: consider {advice}."
+                )
+    return found

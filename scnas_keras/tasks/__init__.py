@@ -1,0 +1,1 @@
+"""Which cases there are: dataset.json, layouts of folders, patients, splits, phantoms."""

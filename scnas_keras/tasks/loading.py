@@ -1,0 +1,150 @@
+"""A dataset's folder, in any layout: found, and read into a `Task`."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scnas_keras.errors import DataError
+from scnas_keras.formats.volumes import read_label
+from scnas_keras.tasks.cases import Case, Task
+from scnas_keras.tasks.dataset_json import channel_names, read_json, some
+from scnas_keras.tasks.layout_decathlon import load_decathlon
+from scnas_keras.tasks.layout_nnunet import load_nnunet
+from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures
+
+DATA_DIR_VARIABLE = "SCNAS_DATA_DIR"
+MSD_NUMBERS = {
+    "brain": 1,
+    "heart": 2,
+    "liver": 3,
+    "hippocampus": 4,
+    "prostate": 5,
+    "lung": 6,
+    "pancreas": 7,
+    "vessel": 8,
+    "spleen": 9,
+    "colon": 10,
+}
+LAYOUTS = """\
+  Medical Segmentation Decathlon:
+    Task01_BrainTumour/
+        dataset.json                    "modality", "labels", and "training": a list of images with their labels
+        imagesTr/BRATS_001.nii.gz       one image a case; several channels as the fourth axis
+        labelsTr/BRATS_001.nii.gz       its labels: 0 background, 1, 2, ...
+  nnU-Net:
+    Dataset001_BrainTumour/
+        dataset.json                    "channel_names", "labels", "file_ending"
+        imagesTr/BRATS_001_0000.nii.gz  one file per channel: _0000, _0001, ...
+        labelsTr/BRATS_001.nii.gz       its labels
+  2D pictures (dataset.json with "channel_names" and "labels" only if classes need names):
+    Nuclei/
+        images/a.png                    gray or RGB; also .tif, .bmp, .jpg
+        masks/a.png                     its labels: 0 background, 1, 2, ...; or 0 and 255"""
+
+
+def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
+    """Finds the folder of a task.
+
+    Args:
+        folder_hint: a part of the folder's name, whatever the case of its letters ("hippocampus" finds
+            "Task04_Hippocampus"), or else the organ that stands for its MSD number ("vessel" is 8). "custom" takes the
+            only task there is.
+        data_dir: the task's folder itself (it has one of the layouts) or the folder around it. Default: the environment
+            variable SCNAS_DATA_DIR.
+
+    Raises:
+        DataError: no such folder, no match, or several.
+    """
+    data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    if not data_dir:
+        raise DataError(
+            f"No data folder given. Set --data_dir or the environment variable {DATA_DIR_VARIABLE}. "
+            "The tasks can be downloaded from http://medicaldecathlon.com; unpacked, they look like the "
+            f"first of these layouts:\n{LAYOUTS}"
+        )
+    root = Path(data_dir).expanduser()
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder. Give --data_dir the task's folder or the one around it.")
+    if _is_task(root):
+        return root
+    tasks = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and _is_task(folder)]
+    matching = tasks if folder_hint == "custom" else _matching(tasks, folder_hint)
+    if len(matching) == 1:
+        return matching[0]
+    found = ", ".join(task.name for task in matching or tasks) or f"none; the folder holds {_contents(root)}"
+    wanted = "exactly one task folder" if folder_hint == "custom" else f'one task folder for "{folder_hint}"'
+    raise DataError(
+        f"{root}: expected {wanted}, found {'several' if matching else 'no match'} "
+        f"(task folders: {found}). Give --data_dir the task's folder itself. It must have one of these "
+        f"layouts:\n{LAYOUTS}"
+    )
+
+
+def load_task(path: str | Path) -> Task:
+    """Reads a task folder of any layout and checks that all its files are there.
+
+    Raises:
+        DataError: the folder has none of the layouts, dataset.json is broken, or files are missing.
+    """
+    root = Path(path)
+    file = root / "dataset.json"
+    if not file.is_file() and not is_pictures_layout(root):
+        raise DataError(
+            f"{file}: not found, and no folders images/ and masks/ either; {root} holds {_contents(root)}. "
+            f"A task folder has one of these layouts:\n{LAYOUTS}"
+        )
+    content = read_json(file) if file.is_file() else None
+    if content is None:
+        return load_pictures(root, None)
+    channel_names(file, content)  # whatever the layout
+    if "training" in content:
+        return load_decathlon(root, content)
+    if "dataset" in content or "file_ending" in content:
+        return load_nnunet(root, content)
+    if is_pictures_layout(root):
+        return load_pictures(root, content)
+    raise DataError(
+        f'{file}: it has neither "training" nor "file_ending", and there are no folders images/ and masks/ '
+        f"beside it (keys: {', '.join(content)}; {root} holds {_contents(root)}). A task folder has "
+        f"one of these layouts:\n{LAYOUTS}"
+    )
+
+
+def load_label(task: Task, case: Case) -> np.ndarray:
+    """The label of a case, integers [x, y, z] in canonical axes, in the task's label values.
+
+    Raises DataError for the reasons of `read_label`. Values that the task doesn't declare stay as they are:
+    verification reports them.
+    """
+    stored, _ = read_label(case.label)
+    if not task.label_map:
+        return stored
+    label = stored.copy()
+    for value, replacement in task.label_map.items():
+        label[stored == value] = replacement
+    return label
+
+
+def _is_task(folder: Path) -> bool:
+    return (folder / "dataset.json").is_file() or is_pictures_layout(folder)
+
+
+def _contents(folder: Path) -> str:
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return some([path.name + "/" * path.is_dir() for path in entries if not path.name.startswith(".")]) or "nothing"
+
+
+def _matching(folders: Sequence[Path], hint: str) -> list[Path]:
+    """Folders that bear the hint in their name; only if none does, the one with its MSD number."""
+    word = _letters(hint)
+    by_name = [folder for folder in folders if word in _letters(folder.name)]
+    number = MSD_NUMBERS.get(word)
+    numbered = re.compile(rf"(?i)(task|dataset)0*{number}(?!\d)")
+    return by_name or [folder for folder in folders if number and numbered.match(folder.name)]
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,172 @@
+"""Which cases train the weights, which the architecture, and which are only ever looked at to validate."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from absl import logging
+
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.tasks.patients import group_by_patient, guess_pattern, some_of
+from scnas_keras.tasks.split_files import FoldNames, Groups, read_splits, warn_of_divided_patients
+
+METHODS = ("by_patient", "nnunet")
+_NNUNET_SEED = 12345
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The case names of one fold: for the network's weights, for the architecture's logits, and for validation."""
+
+    weights: tuple[str, ...]
+    logits: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+def find_folds(names: Sequence[str], num_folds: int = 5, seed: int = 0, method: str = "by_patient", pattern: str | None = None,
+               file: str | os.PathLike | None = None) -> tuple[list[FoldNames], Groups]:  # fmt: skip
+    """All folds, of `make_splits` or of a file, and the cases of each patient.
+
+    The result depends on nothing but the arguments, not on the names' order either.
+
+    Args:
+        pattern: tells the patient by a case's name (`group_by_patient`). Without it, names that look as if patients
+            owned several cases cause a warning.
+        file: splits to read (`read_splits`); then `num_folds` and `method` don't count.
+
+    Raises:
+        ConfigError: flags that don't go together or with the names.
+        DataError: too few cases or patients, a file that doesn't fit.
+    """
+    groups = group_by_patient(names, pattern)
+    if pattern is None:
+        _warn_of_likely_patients(names)
+    folds = read_splits(file, names, groups) if file else make_splits(names, num_folds, seed, groups, method)
+    return folds, groups
+
+
+def make_splits(names: Sequence[str], num_folds: int = 5, seed: int = 0, groups: Groups | None = None,
+                method: str = "by_patient") -> list[FoldNames]:  # fmt: skip
+    """Folds for cross-validation; every case is validated in exactly one.
+
+    Args:
+        groups: patient -> names of their cases, of all cases. Default: every case is a patient of its own.
+        method: "by_patient" keeps a patient's cases in one fold, and folds within one patient's cases of each other's
+            size. "nnunet" repeats nnU-Net's folds, scikit-learn's KFold(num_folds, shuffle=True, random_state=12345)
+            over the sorted names. That knows no patients: a warning names those that it divides.
+
+    Raises:
+        ConfigError: an unknown method, `num_folds` under 2.
+        DataError: too few cases or patients.
+    """
+    groups = groups or group_by_patient(names)
+    if method not in METHODS:
+        raise ConfigError(f"--split={method}: unknown. Choose one of {', '.join(METHODS)}.")
+    if num_folds < 2:
+        raise ConfigError(f"--num_folds={num_folds}: cross-validation needs at least 2 folds.")
+    _check_count(len(names), num_folds, "labelled cases", "Label more cases.")
+    if method == "by_patient":
+        _check_count(len(groups), num_folds, f"patients ({len(names)} labelled cases by --group_pattern)",
+                     "Label more patients, or mend --group_pattern if they are more.")  # fmt: skip
+        parts = _parts_by_patient(names, num_folds, seed, groups)
+    else:
+        parts = _parts_of_nnunet(names, num_folds)
+    folds = [FoldNames(tuple(sorted(set(names) - set(part))), tuple(sorted(part))) for part in parts]
+    warn_of_divided_patients(folds, groups, f"--split={method}")
+    return folds
+
+
+ALL = "all"
+"""Instead of a fold's number: every case is trained on."""
+
+
+def parse_fold(text: str) -> int | str:
+    """A fold's number, or `ALL`; ConfigError for anything else."""
+    if text == ALL:
+        return ALL
+    if not text.isdecimal():
+        raise ConfigError(f"--fold={text}: expected a fold's number, from 0, or {ALL}.")
+    return int(text)
+
+
+def split_fold(folds: Sequence[FoldNames], fold: int | str, seed: int = 0, groups: Groups | None = None) -> Split:
+    """Divides a fold's training cases 4:1 for weights and logits as SCNAS does, patients as a whole.
+
+    Of `ALL`, every case is for the weights.
+
+    Raises:
+        ConfigError: there is no such fold.
+        DataError: the training cases belong to one patient, so that they can't be divided.
+    """
+    if fold == ALL:
+        return Split(tuple(sorted({name for one in folds for name in one.training + one.validation})), (), ())
+    if not 0 <= fold < len(folds):
+        raise ConfigError(f"--fold={fold}: with {len(folds)} fold{'s' * (len(folds) > 1)} the folds are 0 to "
+                          f"{len(folds) - 1}. Choose one of these.")  # fmt: skip
+    training, validation = folds[fold].training, folds[fold].validation
+    groups, set_aside = groups or group_by_patient(training + validation), set(validation)
+    shuffled = [name for name in _shuffled(training + validation, seed) if name not in set_aside]
+    patients = _patients_in_order(shuffled, groups)
+    if len(patients) < 2:
+        remedy = f"Use --num_folds={len(groups)}" if len(groups) > 2 else "Label more patients"
+        raise DataError(
+            f"--fold={fold} of {len(folds)}: the cases to train on are all of one patient: "
+            f"{some_of(training)}. Weights and architecture need one each. {remedy}, or have the "
+            "--splits file train on more."
+        )
+    logits, wanted = [], max(1, round(len(training) / 5))
+    for cases in patients:
+        if len(logits) + len(cases) <= wanted:
+            logits += cases
+    logits = logits or min(patients, key=len)
+    return Split(tuple(sorted(set(training) - set(logits))), tuple(sorted(logits)), tuple(sorted(validation)))
+
+
+def _check_count(count: int, num_folds: int, what: str, remedy: str) -> None:
+    if count < 3:
+        raise DataError(
+            f"Found {count} {what}; at least 3 are needed: one each for the weights, the architecture and the validation. {remedy}"
+        )
+    if count < num_folds:
+        raise DataError(f"--num_folds={num_folds} needs at least as many, found {count} {what}. Use --num_folds={count} or fewer.")
+
+
+def _shuffled(names: Sequence[str], seed: int) -> list[str]:
+    return np.random.Generator(np.random.PCG64(seed)).permutation(sorted(names)).tolist()
+
+
+def _patients_in_order(names: Sequence[str], groups: Groups) -> list[list[str]]:
+    """The names gathered by patient, in the order in which the patients come first."""
+    owner = {name: patient for patient, cases in groups.items() for name in cases}
+    patients: dict[str, list[str]] = {}
+    for name in names:
+        patients.setdefault(owner[name], []).append(name)
+    return list(patients.values())
+
+
+def _parts_by_patient(names: Sequence[str], num_folds: int, seed: int, groups: Groups) -> list[list[str]]:
+    shuffled = _shuffled(names, seed)
+    patients = _patients_in_order(shuffled, groups)
+    if len(patients) == len(names):  # dealing them out would balance as well, but these are the folds of earlier runs
+        return [part.tolist() for part in np.array_split(shuffled, num_folds)]
+    parts: list[list[str]] = [[] for _ in range(num_folds)]
+    for cases in sorted(patients, key=len, reverse=True):
+        min(parts, key=len).extend(cases)
+    return parts
+
+
+def _parts_of_nnunet(names: Sequence[str], num_folds: int) -> list[list[str]]:
+    order = np.arange(len(names))
+    np.random.RandomState(_NNUNET_SEED).shuffle(order)
+    return [np.array(sorted(names))[part].tolist() for part in np.array_split(order, num_folds)]
+
+
+def _warn_of_likely_patients(names: Sequence[str]) -> None:
+    pattern = guess_pattern(names)
+    if pattern:
+        logging.warning(
+            "By their names the %d cases seem to come from %d patients. If so, keep each in one fold with "
+            "--group_pattern='%s', or else scores are too good. If not, --group_pattern='.+' ends this warning",
+            len(names), len(group_by_patient(names, pattern)), pattern,
+        )  # fmt: skip

@@ -1,1 +1,0 @@
-"""Checks that find a broken dataset before hours of computation do."""

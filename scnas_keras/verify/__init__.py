@@ -1,0 +1,30 @@
+"""python -m scnas_keras.verify --data_dir=DIR
+
+Checks a dataset before hours of computation do: every header and every voxel of it. Prints what is wrong (errors) and
+what is doubtful (warnings) with what to do about it. Exit code: 0 without errors, 1 with errors, 2 if flags are
+wrong or no dataset is found. All findings are also in verification.json. --fix writes a mended copy and leaves the dataset as it is.
+The commands that train check headers by themselves, and voxels as they prepare scans.
+"""
+
+import sys
+from typing import Any
+
+from scnas_keras.verify.config import VerifyConfig
+
+
+def verify(config: VerifyConfig) -> Any:
+    """See `scnas_keras.verify.runner.run_verification`, which this calls."""
+    from scnas_keras.verify.runner import run_verification
+
+    return run_verification(config)
+
+
+def main(config: VerifyConfig) -> None:
+    from scnas_keras.verify.runner import report_file
+
+    report = verify(config)
+    if report.findings:
+        print(f"All findings are in {report_file(config)}")
+    print(report.text())
+    if report.has_errors:
+        sys.exit(1)

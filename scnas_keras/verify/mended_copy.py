@@ -1,0 +1,74 @@
+"""A mended copy of a dataset: a folder of its own that holds all files, the source's bytes untouched."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.tasks.cases import Case
+
+
+@contextlib.contextmanager
+def mended_copy(source: Path, target: Path) -> Iterator[Path]:
+    """Copies a dataset's folder; gives the folder in which files can be replaced, which then becomes `target`.
+
+    Files are hard links where the file system allows, so replace them (as `scnas_keras.files` does) and never write
+    into one. `target` appears only if the block ends without an error.
+
+    Raises:
+        ConfigError: `target` exists and isn't empty, or one folder lies in the other.
+        DataError: copying failed.
+    """
+    source, target = source.resolve(), target.resolve()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"--fixed_dir={target}: there is something already. Name a folder that doesn't exist.")
+    if target.is_relative_to(source) or source.is_relative_to(target):
+        raise ConfigError(f"--fixed_dir={target}: the dataset {source} and its copy can't lie in one another. Name another folder.")
+    partial = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _copy(source, partial)
+        yield partial
+        partial.chmod(0o755)
+        partial.rename(target)
+    except DataError as error:  # about a file of the dataset, that the user knows under its own folder
+        raise DataError(str(error).replace(str(partial), str(source))) from error
+    except OSError as error:
+        raise DataError(
+            f"{target}: the copy couldn't be written ({error}). Give --fixed_dir a place that you may write to, with enough room."
+        ) from error
+    finally:
+        if partial:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_mendable(root: Path, cases: Sequence[Case]) -> None:
+    """Raises DataError unless the dataset has a dataset.json, and NIfTI labels in its own folder."""
+    if not (root / "dataset.json").is_file():
+        raise DataError(
+            f"{root}: --fix mends datasets that have a dataset.json (layouts of the Decathlon and of "
+            "nnU-Net); this one has none. Convert it first."
+        )
+    for case in cases:
+        if not case.label.name.endswith((".nii", ".nii.gz")):
+            raise DataError(f"{case.label}: --fix mends labels in NIfTI files (.nii, .nii.gz) only. Convert them first.")
+        if not case.label.is_relative_to(root) or ".." in case.label.relative_to(root).parts:
+            raise DataError(f"{case.label}: lies outside of the dataset's folder {root}, which --fix copies. Move it in there.")
+
+
+def _copy(source: Path, target: Path) -> None:
+    for folder, _, names in os.walk(source, followlinks=True):
+        place = target / Path(folder).relative_to(source)
+        place.mkdir(exist_ok=True)
+        for name in names:
+            path = Path(folder, name).resolve()
+            if not path.is_file():
+                continue  # a link to nowhere
+            try:
+                os.link(path, place / name)
+            except OSError:  # another file system, or one without hard links
+                shutil.copy2(path, place / name)

@@ -1,0 +1,115 @@
+"""Loads what is there of a dataset, so that one missing file doesn't keep the others from being verified."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from scnas_keras.checks.findings import Finding
+from scnas_keras.formats.endings import ENDINGS, ending_of, strip_ending
+from scnas_keras.tasks.cases import Task
+from scnas_keras.tasks.dataset_json import channel_names, read_json
+from scnas_keras.tasks.layout_decathlon import load_decathlon
+from scnas_keras.tasks.layout_nnunet import group_channels, listed_cases, load_nnunet
+from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures, unpaired
+from scnas_keras.tasks.loading import load_task
+
+
+def load_present(root: Path) -> tuple[Task, list[Finding]]:
+    """The task of those labelled cases that have all their files, and what is missing or belongs to no case.
+
+    Raises:
+        DataError: as `load_task`, but for missing files only if no case is complete.
+    """
+    file = root / "dataset.json"
+    content = read_json(file) if file.is_file() else {}
+    if isinstance(content.get("training"), list):
+        return _decathlon(root, content)
+    if isinstance(content.get("dataset"), dict):
+        return _listed(root, content)
+    if content.get("file_ending") in ENDINGS:
+        return _nnunet(root, content)
+    if is_pictures_layout(root) and not {"training", "dataset", "file_ending"} & content.keys():
+        return _pictures(root, content or None)
+    return load_task(root), []
+
+
+def _decathlon(root: Path, content: dict) -> tuple[Task, list[Finding]]:
+    channels, findings, present, listed = len(channel_names(root / "dataset.json", content)), [], [], set()
+    for item in content["training"]:
+        files = _files_of(root, item, channels)
+        listed.update(files)
+        missing = [path for path in files if not path.exists()]
+        findings += [Finding("missing", strip_ending(files[-1].name), path, "dataset.json lists it") for path in missing]
+        if not missing:
+            present.append(item)
+    task = load_decathlon(root, content | {"training": present}) if present else load_task(root)
+    listed.update(path for case in task.test_cases for path in case.files)
+    findings += [
+        Finding("unlisted", None, path, "dataset.json doesn't list it")
+        for name in ("imagesTr", "labelsTr")
+        for path in _scans(root / name)
+        if path not in listed
+    ]
+    return task, findings
+
+
+def _files_of(root: Path, item: object, channels: int) -> Sequence[Path]:
+    """A training entry's images and, last, its label; none if it isn't written as expected, which loading it tells."""
+    if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("image", "label")):
+        return ()
+    image, label = root / item["image"], root / item["label"]
+    if image.name.startswith("._"):
+        return ()
+    name, ending = strip_ending(image.name), ending_of(image.name) or ""
+    parts = [image.with_name(f"{name}_{channel:04d}{ending}") for channel in range(channels)]
+    return (image, label) if image.exists() or not parts[0].exists() else (*parts, label)
+
+
+def _nnunet(root: Path, content: dict) -> tuple[Task, list[Finding]]:
+    ending, channels = content["file_ending"], channel_names(root / "dataset.json", content)
+    images, unnumbered = group_channels(_names(root / "imagesTr", ending))
+    labels = _names(root / "labelsTr", ending)
+    if unnumbered or not labels:
+        return load_task(root), []
+    if ENDINGS[ending].reader == "pictures" and all(list(found) == [0] for found in images.values()):
+        channels = channels[:1]
+    findings, present = [], {}
+    for name in sorted({*images, *labels}):
+        found = images.get(name, {})
+        if max(found, default=0) >= len(channels):
+            return load_task(root), []  # which tells that there are too many channels
+        missing = [root / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(len(channels)) if channel not in found]
+        missing += [] if name in labels else [root / "labelsTr" / f"{name}{ending}"]
+        findings += [Finding("missing", name, path, f"case {name} needs it") for path in missing]
+        if not missing:
+            present[name] = {
+                "images": [f"imagesTr/{found[channel]}{ending}" for channel in sorted(found)],
+                "label": f"labelsTr/{name}{ending}",
+            }
+    return (load_nnunet(root, content | {"dataset": present}) if findings and present else load_task(root)), findings
+
+
+def _listed(root: Path, content: dict) -> tuple[Task, list[Finding]]:
+    findings, present = [], {}
+    for case in listed_cases(root / "dataset.json", content["dataset"]):
+        missing = [path for path in case.files if not path.exists()]
+        findings += [Finding("missing", case.name, path, "dataset.json lists it") for path in missing]
+        if not missing:
+            present[case.name] = content["dataset"][case.name]
+    return (load_nnunet(root, content | {"dataset": present}) if findings and present else load_task(root)), findings
+
+
+def _pictures(root: Path, content: dict | None) -> tuple[Task, list[Finding]]:
+    images, masks = unpaired(root)
+    findings = [Finding("missing", strip_ending(path.name), path, "it has no mask of the same name") for path in images]
+    findings += [Finding("missing", strip_ending(path.name), path, "it has no image of the same name") for path in masks]
+    return load_pictures(root, content, tolerant=True), findings
+
+
+def _names(folder: Path, ending: str) -> list[str]:
+    return [path.name[: -len(ending)] for path in _scans(folder) if path.name.lower().endswith(ending)]
+
+
+def _scans(folder: Path) -> list[Path]:
+    """Files in a folder that may be scans or labels."""
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in paths if ending_of(path.name) and not path.name.startswith(".")]

@@ -1,0 +1,45 @@
+"""From flags to the report on a dataset, and to a mended copy of it."""
+
+import pathlib
+
+from absl import logging
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import write_text
+from scnas_keras.tasks.loading import find_task
+from scnas_keras.verify.config import VerifyConfig
+from scnas_keras.verify.dataset import verify_dataset
+from scnas_keras.verify.fix_header import fix_headers
+from scnas_keras.verify.fix_remap import remap_labels
+from scnas_keras.verify.report import Report
+
+
+def run_verification(config: VerifyConfig) -> Report:
+    """Verifies a dataset, after mending a copy of it if `fix` is set; returns the report.
+
+    Raises:
+        ConfigError: flags that don't go together.
+        DataError: there's no dataset, or it can't be mended safely; nothing is written then.
+    """
+    if bool(config.fix) != bool(config.fixed_dir):
+        raise ConfigError("--fix and --fixed_dir go together: what to mend, and the folder for the mended copy.")
+    if config.spacing is not None and (len(config.spacing) != 3 or min(config.spacing) <= 0):
+        given = ",".join(map(str, config.spacing))
+        raise ConfigError(f"--spacing={given}: expected three positive sizes in mm, like 1,1,2.5.")
+
+    root = find_task(config.task, config.data_dir)
+    if config.fix:
+        fix, source = {"header": fix_headers, "remap": remap_labels}[config.fix], root
+        root = pathlib.Path(config.fixed_dir).expanduser()
+        logging.info("%s", fix(source, root, config.processes))
+    report = verify_dataset(root, config.spacing, config.group_pattern, config.processes)
+    file = report_file(config)
+    try:
+        write_text(file, report.json())
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be written ({error.strerror}). Name another folder with --output.") from error
+    return report
+
+
+def report_file(config: VerifyConfig) -> pathlib.Path:
+    return pathlib.Path(config.output).expanduser() / "verification.json"
