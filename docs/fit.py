@@ -14,7 +14,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # TensorFlow leaves it off 
 
 import keras
 
-from scnas_keras.architectures.build import build_network
 from scnas_keras.architectures.registry import footprint
 from scnas_keras.formats.volumes import read_image, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
@@ -32,14 +31,15 @@ EPOCHS, STEPS = 2, 10
 keras.utils.set_random_seed(0)
 
 # %% [markdown]
-# A fold's cases: verified, split, planned for the network, prepared, by one process (more need a script with `if __name__ == "__main__"`). `footprint("genotype", genotype=Genotype.load(FILE))` would be the
-# network that a search found; `"u_resnet"` and `"unet"` are others.
+# A fold's cases: verified, split, planned for the network, prepared, by one process (more need a script with
+# `if __name__ == "__main__"`). `footprint("genotype", genotype=Genotype.load(FILE))` would be the network that a search found;
+# `"u_resnet"` and `"unet"` are others.
 
 # %%
 network = footprint("nnunet", width=8)
 fold = open_fold(DataConfig(task="phantom", num_phantoms=8, patch_size=(16, 16, 16), batch_size=2, processes=1), network, fold=0)
 channels, classes = len(fold.task.channel_names), fold.task.num_classes
-training = fold.dataset("weights", "logits", batches=EPOCHS * STEPS, augmented=True)  # tf.data: image [2, 16, 16, 16, channels], label
+training = fold.dataset("train", "held_out", batches=EPOCHS * STEPS, augmented=True)  # tf.data: image [2, 16, 16, 16, channels], label
 validation = fold.dataset("validation", batches=4)
 
 # %% [markdown]
@@ -48,7 +48,7 @@ validation = fold.dataset("validation", batches=4)
 
 # %%
 stages = fold.configuration.topology, fold.configuration.features_per_stage
-model = build_network(network, *stages, channels, classes)
+model = network.build(*stages, channels, classes)
 model.compile(keras.optimizers.Adam(1e-3), JaccardLoss(), metrics=[MeanDice(classes)])
 horizon = Horizon(EPOCHS)
 callbacks = [Pace(horizon, STEPS, shown=False), Poly(horizon, 1e-3)]
@@ -61,7 +61,7 @@ print("plain:", {name: round(values[-1], 3) for name, values in history.history.
 # optimizers keep a moving average of the weights, and put it in the weights' place when `fit` ends.
 
 # %%
-supervised = build_network(network, *stages, channels, classes, deep_supervision=True)
+supervised = network.build(*stages, channels, classes, deep_supervision=True)
 learner = Learner(supervised, classes)
 optimizer = keras.optimizers.SGD(0.01, 0.99, nesterov=True, use_ema=True, ema_momentum=0.9)
 learner.compile(optimizer, DiceCrossEntropyLoss(batch_dice=fold.configuration.batch_dice), weight_decay=3e-5, clip_norm=12.0)

@@ -4,6 +4,7 @@ Importing this module is cheap: `--help` answers before any framework is loaded.
 """
 
 import dataclasses
+import os
 import pathlib
 import sys
 import textwrap
@@ -20,7 +21,14 @@ from scnas_keras.errors import ConfigError, UserError
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
 
-def option(default: Any, help: str, group: str, choices: Sequence[str] | None = None, of_task: bool = False) -> Any:
+def option(
+    default: Any,
+    help: str,
+    group: str,
+    choices: Sequence[str] | None = None,
+    of_task: bool = False,
+    formerly: Any = dataclasses.MISSING,
+) -> Any:
     """A config dataclass' field that is also a flag.
 
     Args:
@@ -29,8 +37,11 @@ def option(default: Any, help: str, group: str, choices: Sequence[str] | None = 
         group: heading under which --help lists it.
         choices: allowed values, if they can be listed.
         of_task: it describes the task rather than the command, so that every command takes it from the task's flagfile.
+        formerly: its value in runs that were begun before there was this flag; today's default if left out. Not for text that may
+            be None, which flagfiles leave out.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "group": group, "choices": choices, "of_task": of_task})
+    metadata = {"help": help, "group": group, "choices": choices, "of_task": of_task}
+    return dataclasses.field(default=default, metadata=metadata | {"formerly": default if formerly is dataclasses.MISSING else formerly})
 
 
 def tasks() -> dict[str, pathlib.Path]:
@@ -64,17 +75,27 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
         ConfigError: an unknown task, an argument that is no flag, a flag without a value that needs one.
         flags.Error: an unknown flag or a value of the wrong type.
     """
-    values = flags.FlagValues()
-    names = {field.name: _define(values, field) for field in dataclasses.fields(config_class)}
-    flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), "flagfile", "", ""), values)
+    values = _define_all(config_class)
     arguments = _expand(values, list(argv[1:]))
     task = _last_value(arguments, "task")
-    if task is not None and "task" in names:
+    if task is not None and "task" in values:
         arguments = _of_command(config_class, _expand(values, [f"--flagfile={_task_file(task)}"])) + arguments
     rest = values([argv[0], *arguments])[1:]
     if rest:
         raise ConfigError(f"Not a flag: {' '.join(rest)}. Flags are written --name=value; see --help.")
-    return config_class(**{name: _value(values[name].value) for name in names})
+    return config_class(**{field.name: _value(values[field.name].value) for field in dataclasses.fields(config_class)})
+
+
+def read_flagfile(config_class: type, flagfile: str | os.PathLike) -> dict[str, Any]:
+    """What a flagfile says, without defaults and without a task's flagfile; of flags that the command doesn't have, the text.
+
+    Raises:
+        flags.Error: a value of the wrong type, or the file can't be read.
+    """
+    values = _define_all(config_class)
+    rest = values(["", *_expand(values, [f"--flagfile={flagfile}"])], known_only=True)[1:]
+    known = {field.name: _value(values[field.name].value) for field in dataclasses.fields(config_class) if values[field.name].present}
+    return known | dict(argument.lstrip("-").partition("=")[::2] for argument in rest)
 
 
 def to_flagfile(config: Any) -> str:
@@ -82,9 +103,23 @@ def to_flagfile(config: Any) -> str:
     lines = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if value is not None or _plain_type(field.type) is not str:
-            lines.append(f"--{field.name}={_text(value)}")
+        if value is not None or plain_type(field.type) is not str:
+            lines.append(f"--{field.name}={flag_text(value)}")
     return "\n".join(lines) + "\n"
+
+
+def flag_text(value: Any) -> str:
+    """A value as it is written in a flag; auto for None."""
+    if value is None:
+        return "auto"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def plain_type(annotation: Any) -> Any:
+    """The type of a flag's values but None."""
+    if isinstance(annotation, types.UnionType):
+        return next(kind for kind in typing.get_args(annotation) if kind is not types.NoneType)
+    return annotation
 
 
 def help_text(config_class: type, doc: str) -> str:
@@ -94,7 +129,7 @@ def help_text(config_class: type, doc: str) -> str:
         if field.metadata["group"] != group:
             group = field.metadata["group"]
             lines.append(f"\n{group}:")
-        default = "" if field.default is None else f" [{_text(field.default)}]"
+        default = "" if field.default is None else f" [{flag_text(field.default)}]"
         choices = field.metadata["choices"] or (list(tasks()) if field.name == "task" else None)
         text = field.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "") + default
         lines.append(textwrap.fill(text, 100, initial_indent=f"  --{field.name:22} ", subsequent_indent=" " * 27))
@@ -110,8 +145,16 @@ def _group_order(config_class: type) -> Callable[[dataclasses.Field], int]:
     return lambda field: groups.index(field.metadata["group"])
 
 
+def _define_all(config_class: type) -> flags.FlagValues:
+    values = flags.FlagValues()
+    for field in dataclasses.fields(config_class):
+        _define(values, field)
+    flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), "flagfile", "", ""), values)
+    return values
+
+
 def _define(values: flags.FlagValues, field: dataclasses.Field) -> None:
-    kind, shared = _plain_type(field.type), {"flag_values": values}
+    kind, shared = plain_type(field.type), {"flag_values": values}
     default, help = field.default, field.metadata["help"]
     if field.metadata["choices"]:
         flags.DEFINE_enum(field.name, default, list(field.metadata["choices"]), help, **shared)
@@ -122,12 +165,6 @@ def _define(values: flags.FlagValues, field: dataclasses.Field) -> None:
     else:
         parser = {int: flags.IntegerParser, float: flags.FloatParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
         flags.DEFINE(_AutoParser(parser) if default is None else parser, field.name, default, help, serializer=None, **shared)
-
-
-def _plain_type(annotation: Any) -> Any:
-    if isinstance(annotation, types.UnionType):
-        return next(kind for kind in typing.get_args(annotation) if kind is not types.NoneType)
-    return annotation
 
 
 class _AutoParser(flags.ArgumentParser):
@@ -195,9 +232,3 @@ def _of_command(config_class: type, arguments: list[str]) -> list[str]:
 
 def _value(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "auto"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,16 +1,88 @@
-"""What several test files use."""
+"""What several test files use, and how tests are run: several at a time, `serial` ones alone, `nightly` ones only when asked for."""
 
+import collections
 import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from absl import logging
-
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `console.load_tensorflow` has it
+from turns import once, turn
 
 ROOT = Path(__file__).parents[1]
+WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that run tests, as tools/test starts them
+ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"} if WORKER else {}
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `console.load_tensorflow` has it
+os.environ.update(ONE_THREAD)  # workers share the cores
+
+
+def pytest_addoption(parser):
+    parser.addoption("--nightly", action="store_true", help="run the long measurements too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What runs alone comes last; what is for the night is skipped, and counted with its reason."""
+    items.sort(key=lambda item: item.get_closest_marker("serial") is not None)
+    for item in items:
+        if item.get_closest_marker("nightly") and not config.getoption("nightly"):
+            item.add_marker(pytest.mark.skip(reason="a long measurement, run by tools/test --nightly"))
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """A folder that the workers of one run of tests share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if WORKER else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_devices(shared_folder):
+    """The folder that two_devices.py has filled."""
+
+    def compute(folder):
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "TF_CPP_MIN_LOG_LEVEL": "2"}
+        done = subprocess.run(
+            [sys.executable, ROOT / "tests" / "two_devices.py", folder],
+            env=environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    return once(shared_folder / "two_devices", compute)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """Only one worker runs a test while it is a `serial` one, whose processes have the machine's threads."""
+    if not WORKER:
+        return (yield)
+    alone = item.get_closest_marker("serial") is not None
+    with turn(Path(item.config.getoption("basetemp")).parent, alone):
+        if not alone:
+            return (yield)
+        for name in ONE_THREAD:
+            del os.environ[name]
+        try:
+            return (yield)
+        finally:
+            os.environ.update(ONE_THREAD)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    """The last line but the closing one: how many were skipped, by reason."""
+    yield
+    reasons = collections.Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", ()))
+    if reasons:
+        terminalreporter.write_line("Skipped: " + "; ".join(f"{count} ({reason})" for reason, count in reasons.most_common()))
 
 
 @pytest.fixture

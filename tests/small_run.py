@@ -15,24 +15,22 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from some_spaces import TINY
 
 from scnas_keras import options, search
 from scnas_keras.console import set_up_logging
 from scnas_keras.errors import UserError
 from scnas_keras.machine.distribution import Cluster, open_cluster
 from scnas_keras.machine.precision import scaled, set_precision
-from scnas_keras.runs.callbacks import FOREVER, History, Pace
-from scnas_keras.runs.checkpoint import CHECKPOINT, Checkpoint, Position
+from scnas_keras.runs.assembly import Run, assemble
+from scnas_keras.runs.callbacks import FOREVER
 from scnas_keras.runs.horizon import Horizon
-from scnas_keras.runs.loop import Batches, Loop
+from scnas_keras.runs.loop import Batches
 from scnas_keras.search import runner
-from scnas_keras.spaces.operations import OPERATIONS
-from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.schedules import Plateau
 
-SMALL = SearchSpace("small", 3, tuple(OPERATIONS), 2, (REDUCTION, ENCODER, EXPANSION, DECODER))
 STEPS, BATCH = 3, 4
 COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate")
 
@@ -59,33 +57,41 @@ def small_network():
 
 
 class SmallRun:
-    """A run of some epochs in a folder; `loop.run()` goes on from the folder's checkpoint."""
+    """A run of some epochs in a folder; `loop.run()` goes on from the folder's checkpoint. `callbacks` come before the plateau's."""
 
     def __init__(
         self, folder, epochs, cluster=None, callbacks=(), minutes=0.0, horizon=None, digest="digest", optimizer=None, batch_size=BATCH
     ):
-        self.cluster = cluster = cluster or Cluster(tf.distribute.get_strategy())
+        cluster = cluster or Cluster(tf.distribute.get_strategy())
         with cluster.strategy.scope():
             self.model = Learner(small_network(), 2)
             self.model.compile(optimizer() if optimizer else keras.optimizers.Adam(0.05), JaccardLoss())
-        self.horizon, self.position = horizon or Horizon(epochs), Position()
-        self.history, self.plateau = (
-            History(folder / "history.csv" if cluster.chief else None, COLUMNS),
-            Plateau(self.horizon, 0.1, factor=0.5),
-        )
-        self.horizon.begin()
-        parts = {"position": self.position, "horizon": self.horizon, "history": self.history, "plateau": self.plateau}
-        self.checkpoint = Checkpoint(folder / CHECKPOINT, self.model, [self.model.optimizer], parts, digest, batch_size, minutes, cluster)
-        self.resumed = self.checkpoint.restore()
+        horizon = horizon or Horizon(epochs)
+        self.plateau = Plateau(horizon, 0.1, factor=0.5)
         batches = Batches(
             lambda first: cluster.distribute(lambda: items(cluster, first, FOREVER)),
             cluster.distribute(lambda: items(cluster, 1000, 2).cache()),
             STEPS,
         )
-        pace = Pace(self.horizon, STEPS, self._describe, shown=False)
-        self.loop = Loop(
-            self.model, batches, self.horizon, self.position, self.checkpoint, [*callbacks, pace, self.plateau, self.history], cluster
+        assembly = assemble(
+            Run(
+                model=self.model,
+                optimizers=[self.model.optimizer],
+                batches=batches,
+                batch_size=batch_size,
+                horizon=horizon,
+                columns=COLUMNS,
+                describe=self._describe,
+                callbacks=[*callbacks, self.plateau],
+                parts={"plateau": self.plateau},
+                digest=digest,
+                checkpoint_minutes=minutes,
+            ),
+            folder,
+            cluster,
         )
+        self.loop, self.checkpoint, self.position = assembly.loop, assembly.checkpoint, assembly.position
+        self.history, self.resumed = assembly.history, assembly.resumed
 
     def _describe(self, logs):
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
@@ -109,9 +115,8 @@ class Slow(keras.callbacks.Callback):
         time.sleep(self.seconds)
 
 
-def train_learner(folder, devices, precision, seconds):
+def train_learner(folder, cluster, precision, seconds):
     """Trains the small learner with SGD, whose steps are as exact as its gradients."""
-    cluster = open_cluster(devices)
     set_precision(precision)
     run = SmallRun(Path(folder), 3, cluster, [Slow(float(seconds))], optimizer=lambda: scaled(keras.optimizers.SGD(0.5), precision))
     run.loop.run()
@@ -121,11 +126,12 @@ def main():
     if sys.argv[1] == "learner":
         set_up_logging()
         try:
-            train_learner(*sys.argv[2:])
+            _, _, folder, devices, precision, seconds = sys.argv
+            train_learner(folder, open_cluster(devices), precision, seconds)
         except UserError as error:
             sys.exit(f"error: {error}")
     else:
-        runner.SCNAS = SMALL
+        runner.find_space = lambda name, rank: TINY
         options.run(search.SearchConfig, search.main, __doc__)
 
 

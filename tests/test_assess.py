@@ -8,22 +8,22 @@ import statistics
 
 import numpy as np
 import pytest
-from test_supernet_search import SMALL
+from some_spaces import OPERATIONS, SCNAS, SMALL, U, genotype_of, pairs
 
 from scnas_keras.assess import AssessConfig
 from scnas_keras.assess.comparison import Comparison
 from scnas_keras.assess.finished import load_search
-from scnas_keras.assess.genotypes import Agreement, agreement, random_genotype
+from scnas_keras.assess.genotypes import Agreement, agreement
 from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text, table
 from scnas_keras.assess.runner import open_searches
 from scnas_keras.assess.verdict import Evidence, verdict, verdict_of_runs
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.options import to_flagfile
 from scnas_keras.retrain import RetrainConfig
+from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
 from scnas_keras.search import SearchConfig
-from scnas_keras.spaces.genotype import Edge, Genotype
-from scnas_keras.spaces.operations import OPERATIONS
-from scnas_keras.spaces.space import SCNAS
+from scnas_keras.spaces.random_genotypes import random_genotype
+from scnas_keras.spaces.u_shape import u_shaped
 
 CLOSE = Comparison(0.51, (0.4, 0.5, 0.6))
 AHEAD, BEHIND = (Comparison(found, (0.49, 0.5, 0.51)) for found in (0.9, 0.1))
@@ -32,22 +32,22 @@ EVIDENCE = Evidence("gumbel_pair", epochs=20, entropy=0.97, sampled=(0.5, 0.52, 
 
 def genotype(*operations, space=SMALL):
     """A genotype whose edges carry these operations, in all kinds, over and over."""
-    cells = {kind: tuple(Edge(*edge, operations[i % len(operations)], 0.5) for i, edge in enumerate(space.edges)) for kind in space.kinds}
-    return Genotype(space, cells)
+    names = {pair: operations[i % len(operations)] for i, pair in enumerate(pairs(space))}
+    return genotype_of(space, lambda kind, *pair: None if names[pair] == "zero" else names[pair])
 
 
 def test_random_genotypes_are_uniform_and_a_function_of_seed_and_index():
     first = random_genotype(SCNAS, 3, 0)
     assert first == random_genotype(SCNAS, 3, 0)
     assert first not in (random_genotype(SCNAS, 3, 1), random_genotype(SCNAS, 4, 0))
-    drawn = [edge.operation for i in range(100) for edges in random_genotype(SCNAS, 0, i).cells.values() for edge in edges]
+    drawn = [edge.operation or "zero" for i in range(100) for edges in random_genotype(SCNAS, 0, i).cells.values() for edge in edges]
     counts = np.array([drawn.count(name) for name in OPERATIONS])
     assert np.abs(counts / len(drawn) - 1 / 8).max() < 0.02  # 5600 draws: 4.5 standard deviations
     assert {edge.probability for edge in first.cells["reduction"]} == {0.125}
 
 
 def test_a_random_genotype_has_no_dead_node():
-    space = dataclasses.replace(SMALL, operations=("conv_3", "zero"))
+    space = u_shaped("sparse", 3, ("conv_3", "zero"), 2, U)
     drawn = [random_genotype(space, 0, i) for i in range(30)]
     assert any(one.notes for one in drawn)  # some were restored, else Genotype would have refused them
 
@@ -101,23 +101,48 @@ def test_chance_is_students_prediction_of_one_more():
     assert [Comparison(found, (0.37, 0.37, 0.37)).chance for found in (0.3, 0.37, 0.4)] == [1, 0.5, 0]  # whose mean is not 0.37
 
 
-@pytest.mark.parametrize("changes, start, parts", [
-    ({}, "Not distinguishable from random after 20 epochs",
-     ["0.510 against 0.500 ± 0.100 of 3", "with shared weights", "mean entropy 0.97 of maximum", "search longer or raise the logit learning rate"]),
-    ({"entropy": 0.5}, "Not distinguishable from random", ["has decided", "--retrain_minutes"]),
-    ({"entropy": 0.5, "retrained": CLOSE}, "Not distinguishable from random", ["each trained alike", "cheaper"]),
-    ({"shared": AHEAD, "sampled": (0.9, 0.9)}, "Better than random", ["0.900 against 0.500", "confirm it with --retrain_minutes"]),
-    ({"shared": BEHIND, "sampled": (0.1, 0.1)}, "Worse than random", ["search longer"]),
-    ({"retrained": AHEAD}, "Better than random", ["0.900", "each trained alike"]),
-    ({"shared": AHEAD, "retrained": CLOSE}, "Not distinguishable", ["0.510", "each trained alike"]),
-    ({"shared": AHEAD, "retrained": BEHIND}, "Worse than random", ["0.100"]),
-    ({"sampled": (0.01,), "shared": Comparison(0.05, (0.0, 0.09))}, "Nothing can be said", ["hardly learned", "search longer"]),
-    ({"retrained": Comparison(0.05, (0.0, 0.09))}, "Nothing can be said after 20 epochs", ["too short", "raise --retrain_minutes"]),
-    ({"relaxation": "uniform", "entropy": 1.0}, "Not distinguishable from random", ["doesn't learn", "baseline"]),
-    ({"relaxation": "uniform", "shared": AHEAD, "sampled": (0.99, 0.99)}, "Better than random", ["by luck", "baseline"]),
-    ({"epochs": 1}, "Not distinguishable from random after 1 epoch:", []),
-], ids=["undecided", "decided", "decided-trained", "better", "worse", "trained-better", "trained-refutes", "trained-worse", "untrained",
-        "trained-too-short", "uniform", "uniform-luck", "one-epoch"])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, start, parts",
+    [
+        (
+            {},
+            "Not distinguishable from random after 20 epochs",
+            [
+                "0.510 against 0.500 ± 0.100 of 3",
+                "with shared weights",
+                "entropy 0.97 of maximum",
+                "search longer or raise the learning rate of alpha",
+            ],
+        ),
+        ({"entropy": 0.5}, "Not distinguishable from random", ["has decided", "--retrain_minutes"]),
+        ({"entropy": 0.5, "retrained": CLOSE}, "Not distinguishable from random", ["each trained alike", "cheaper"]),
+        ({"shared": AHEAD, "sampled": (0.9, 0.9)}, "Better than random", ["0.900 against 0.500", "confirm it with --retrain_minutes"]),
+        ({"shared": BEHIND, "sampled": (0.1, 0.1)}, "Worse than random", ["search longer"]),
+        ({"retrained": AHEAD}, "Better than random", ["0.900", "each trained alike"]),
+        ({"shared": AHEAD, "retrained": CLOSE}, "Not distinguishable", ["0.510", "each trained alike"]),
+        ({"shared": AHEAD, "retrained": BEHIND}, "Worse than random", ["0.100"]),
+        ({"sampled": (0.01,), "shared": Comparison(0.05, (0.0, 0.09))}, "Nothing can be said", ["hardly learned", "search longer"]),
+        ({"retrained": Comparison(0.05, (0.0, 0.09))}, "Nothing can be said after 20 epochs", ["too short", "raise --retrain_minutes"]),
+        ({"relaxation": "uniform", "entropy": 1.0}, "Not distinguishable from random", ["doesn't learn", "baseline"]),
+        ({"relaxation": "uniform", "shared": AHEAD, "sampled": (0.99, 0.99)}, "Better than random", ["by luck", "baseline"]),
+        ({"epochs": 1}, "Not distinguishable from random after 1 epoch:", []),
+    ],
+    ids=[
+        "undecided",
+        "decided",
+        "decided-trained",
+        "better",
+        "worse",
+        "trained-better",
+        "trained-refutes",
+        "trained-worse",
+        "untrained",
+        "trained-too-short",
+        "uniform",
+        "uniform-luck",
+        "one-epoch",
+    ],
+)
 def test_verdict(changes, start, parts):
     sentence = verdict(dataclasses.replace(EVIDENCE, **changes))
     assert sentence.startswith(start) and not [part for part in parts if part not in sentence], sentence
@@ -240,6 +265,10 @@ def test_folders_that_cannot_be_assessed_are_told_apart(tmp_path):
     (older / "flags.cfg").write_text((older / "flags.cfg").read_text() + "--forgotten=1\n")
     with pytest.raises(ConfigError, match="flags.cfg.*forgotten.*another version"):
         load_search(str(older))
+    before = write_run(tmp_path / "before")
+    CheckpointFolder(before / "checkpoint").write(LAST, 7, {"step": 7}, {})
+    with pytest.raises(DataError, match=f"last-000000007.ckpt.*can't be assessed.*scnas_keras.retrain --genotype={before}"):
+        load_search(str(before))
     damaged = write_run(tmp_path / "damaged")
     (damaged / "summary.json").write_text('{"result": {')
     with pytest.raises(DataError, match="summary.json: damaged"):

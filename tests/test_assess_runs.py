@@ -7,17 +7,17 @@ import json
 import keras
 import pytest
 from small_task import write_json, write_task
-from test_supernet_search import SMALL
+from some_spaces import TINY
 
 from scnas_keras.assess import AssessConfig, retraining
 from scnas_keras.assess.finished import load_search
-from scnas_keras.assess.genotypes import random_genotype
 from scnas_keras.assess.retraining import train_all, training_config
 from scnas_keras.assess.runner import run_assessment
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.search import SearchConfig
 from scnas_keras.search import runner as search_runner
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.random_genotypes import random_genotype
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,12 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     write_task(folder / "data", num_cases=5, shape=(16, 12, 12))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_runner, "SCNAS", SMALL)
-        search_runner.run_search(SearchConfig(
-            task="custom", data_dir=str(folder / "data"), cache_dir=str(folder / "cache"), workdir=str(folder / "run"), patch_size=(8, 8, 8),
-            stem_channels=4, width=4, epochs=2, steps_per_epoch=2, validation_steps=1, batch_size=1, processes=1,
-            target_mparams=1.0,
-        ))  # fmt: skip
+        patch.setattr(search_runner, "find_space", lambda name, rank: TINY)
+        places = {"data_dir": folder / "data", "cache_dir": folder / "cache", "workdir": folder / "run"}
+        sizes = {"patch_size": (8, 8, 8), "batch_size": 1, "stem_channels": 4, "width": 4, "target_mparams": 1.0}
+        length = {"epochs": 2, "steps_per_epoch": 2, "validation_steps": 1, "processes": 1}
+        places = {name: str(path) for name, path in places.items()}
+        search_runner.run_search(SearchConfig(task="custom", **places, **sizes, **length))
         (folder / "data").rename(folder / "moved")
         yield folder / "run"
 
@@ -41,7 +41,6 @@ def config(run):
     return AssessConfig(workdir=str(run), random=2, patches=2, data_dir=str(run.parent / "moved"))
 
 
-@pytest.mark.slow
 def test_a_search_is_assessed(run, config):
     report = run_assessment(config).reports[0]
     folder = run / "assessment"
@@ -55,13 +54,11 @@ def test_a_search_is_assessed(run, config):
     assert run_assessment(config).reports[0] == report  # the same command says the same
 
 
-@pytest.mark.slow
 def test_data_that_moved_have_to_be_named(config):
     with pytest.raises((ConfigError, DataError), match="(?s)data.*have moved.*--data_dir"):
         run_assessment(dataclasses.replace(config, data_dir=None))
 
 
-@pytest.mark.slow
 def test_other_data_are_refused(run, tmp_path):
     search = load_search(str(run))
     fewer = write_task(tmp_path / "fewer", num_cases=4, shape=(16, 12, 12))
@@ -73,7 +70,6 @@ def test_other_data_are_refused(run, tmp_path):
         search.open_fold(str(other))
 
 
-@pytest.mark.slow
 def test_networks_are_trained_with_the_searchs_patches_and_not_twice(run, config, monkeypatch, tmp_path):
     search, trained = load_search(str(run)), []
 
@@ -85,7 +81,7 @@ def test_networks_are_trained_with_the_searchs_patches_and_not_twice(run, config
         (folder / "summary.json").write_text(json.dumps({"flags": dataclasses.asdict(config), "result": result}))
 
     monkeypatch.setattr(retraining, "run_training", pretend)
-    genotypes = {"found": search.genotype, "random_0_0": random_genotype(SMALL, 0, 0)}
+    genotypes = {"found": search.genotype, "random_0_0": random_genotype(TINY, 0, 0)}
     arguments = (search, genotypes, 3.0, 1, tmp_path / "trained", search.data_flags("elsewhere", None, None))
     (tmp_path / "trained").mkdir()
     results = train_all(*arguments)
@@ -101,10 +97,9 @@ def test_networks_are_trained_with_the_searchs_patches_and_not_twice(run, config
     with pytest.raises(ConfigError, match="budget_minutes.*delete"):
         train_all(*arguments[:2], 4.0, *arguments[3:])
     with pytest.raises(ConfigError, match="another network"):
-        train_all(search, {"found": random_genotype(SMALL, 5, 0)}, *arguments[2:])
+        train_all(search, {"found": random_genotype(TINY, 5, 0)}, *arguments[2:])
 
 
-@pytest.mark.slow
 def test_the_saved_plan_is_the_searchs_own(run):
     search = load_search(str(run))
     config = training_config(search, run / "x", 1.0, 0, search.data_flags(None, None, None))

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_supernet_search import SMALL, batch, small_supernet
+from some_spaces import SCNAS, SMALL, alpha_shape, kinds, tables
+from test_supernet_search import batch, small_supernet
 
 from scnas_keras.assess.evaluation import SharedWeights, genotype_draw, sampled_draw
-from scnas_keras.assess.genotypes import random_genotype
 from scnas_keras.errors import ConfigError
 from scnas_keras.metrics.mean_dice import MeanDice
-from scnas_keras.spaces.space import SCNAS
-from scnas_keras.supernet.derive import derive
+from scnas_keras.spaces.derive import derive
+from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.supernet.inherit import inherit
 from scnas_keras.training.losses import JaccardLoss
 
@@ -20,9 +20,9 @@ PATCHES = [batch(seed) for seed in range(3)]
 
 @pytest.fixture(scope="module")
 def supernet():
-    """A small supernet with logits that prefer something."""
+    """A small supernet with an alpha that prefers something."""
     supernet = small_supernet()
-    supernet.logits.assign(np.random.default_rng(5).normal(size=supernet.logits.shape))
+    supernet.set_alpha(tables(SMALL, np.random.default_rng(5).normal(size=alpha_shape(SMALL))))
     supernet.temperature.assign(0.5)
     return supernet
 
@@ -34,7 +34,7 @@ def shared(supernet):
 
 def test_derived_network_with_the_supernets_weights_gives_its_output(supernet):
     """The supernet under its strongest operations is the derived network, cell for cell."""
-    derived = inherit(supernet, derive(SMALL, np.array(supernet.logits)))
+    derived = inherit(supernet, derive(SMALL, supernet.alpha_tables()))
     images, _ = batch(7)
     np.testing.assert_allclose(supernet.predict_on_batch(images.numpy()), derived(images), rtol=1e-3, atol=1e-4)
 
@@ -61,28 +61,28 @@ def test_scores_are_those_of_the_inherited_network(supernet, shared):
         for images, labels in PATCHES:
             dice.update_state(labels, network(images))
             losses.append(float(JaccardLoss()(labels, network(images))))
-        score = shared.score(genotype_draw(genotype))
+        score = shared.score(genotype_draw(supernet, genotype))
         assert score.loss == pytest.approx(np.mean(losses), rel=1e-4) and score.dice == pytest.approx(float(dice.result()), rel=1e-3)
 
 
 def test_scores_do_not_depend_on_what_was_scored_before(supernet, shared):
-    draws = [genotype_draw(random_genotype(SMALL, 2, i)) for i in range(2)] + [sampled_draw(supernet, 0, 0)]
+    draws = [genotype_draw(supernet, random_genotype(SMALL, 2, i)) for i in range(2)] + [sampled_draw(supernet, 0, 0)]
     forwards = [shared.score(draw) for draw in draws]
     assert [shared.score(draw) for draw in reversed(draws)] == forwards[::-1] and len(set(forwards)) == 3
 
 
 def test_sampled_draws_follow_the_search_without_advancing_it(supernet):
     before = int(supernet.draws)
-    first, again, other = (sampled_draw(supernet, 4, index) for index in (0, 0, 1))
+    (first,), (again,), (other,) = (sampled_draw(supernet, 4, index) for index in (0, 0, 1))
     np.testing.assert_array_equal(first.operations, again.operations)
     assert np.any(first.operations != other.operations) and int(supernet.draws) == before
-    assert first.operations.shape == (4, len(SMALL.edges), 2)
+    assert first.operations.shape == (SMALL.num_edges, 2) == (20, 2)
     np.testing.assert_allclose(tf.reduce_sum(first.weights, -1), 1, atol=1e-6)
 
 
-def test_a_genotypes_draw_names_its_operations():
+def test_a_genotypes_draw_names_its_operations(supernet):
     genotype = random_genotype(SMALL, 0, 3)
-    draw = genotype_draw(genotype)
-    names = [[SMALL.operations[i] for i in row] for row in draw.operations[..., 0].numpy()]
-    assert names == [[edge.operation for edge in genotype.cells[kind]] for kind in SMALL.kinds]
+    (draw,) = genotype_draw(supernet, genotype)
+    names = [SMALL.operations[i] for i in draw.operations[:, 0].numpy()]
+    assert names == [edge.operation or "zero" for kind in kinds(SMALL) for edge in genotype.cells[kind]]
     assert np.all(draw.weights == 1)

@@ -3,21 +3,22 @@ import sys
 
 import pytest
 from conftest import ROOT
+from some_spaces import SCNAS
 
 from scnas_keras.architectures.registry import footprint
-from scnas_keras.assess.genotypes import random_genotype
 from scnas_keras.planning.topology import fixed_topology
 from scnas_keras.spaces.cost import cost_tables
-from scnas_keras.spaces.space import SCNAS
+from scnas_keras.spaces.random_genotypes import random_genotype
 
 PRINTED = 2e-3  # four digits
 ROWS = ("nnunet", "genotype")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
+@pytest.mark.serial
 def test_the_figures_of_a_row_agree_with_each_other_and_with_the_tables():
     command = [sys.executable, "tools/benchmark", "train", "--cases=16x2", "--width=4", "--steps=1", f"--rows={','.join(ROWS)}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", errors="replace")
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 110
     cells = [line.split() for line in done.stdout.splitlines() if line.startswith(ROWS)]
@@ -36,15 +37,18 @@ def test_the_figures_of_a_row_agree_with_each_other_and_with_the_tables():
     assert estimate == pytest.approx(network.measured(3).gigabytes_for(network.elements(topology, 4, 4), 2), abs=5e-3)
 
 
-@pytest.mark.parametrize("flags, message", [
-    ({"cases": "64"}, "'64' must be a size and a batch"),
-    ({"cases": "64x64x1"}, "or three sizes and a batch"),
-    ({"cases": "64x0"}, "'64x0' must be"),
-    ({"cases": "20x1", "rows": "unet"}, "unet can't halve a patch of 20x20x20; the next that it can is 24x24x24"),
-    ({"rows": "dynunet"}, "unknown dynunet"),
-    ({"torch_python": "python", "preset": "scnas"}, "trained as --preset=nnunet"),
-    ({"torch_python": "python", "deep_supervision": "true"}, "have no coarser outputs; leave them out by --rows"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"cases": "64"}, "'64' must be a size and a batch"),
+        ({"cases": "64x64x1"}, "or three sizes and a batch"),
+        ({"cases": "64x0"}, "'64x0' must be"),
+        ({"cases": "20x1", "rows": "unet"}, "unet can't halve a patch of 20x20x20; the next that it can is 24x24x24"),
+        ({"rows": "dynunet"}, "unknown dynunet"),
+        ({"torch_python": "python", "preset": "scnas"}, "trained as --preset=nnunet"),
+        ({"torch_python": "python", "deep_supervision": "true"}, "have no coarser outputs; leave them out by --rows"),
+    ],
+)
 def test_what_cannot_be_measured_is_told_before_anything_runs(flags, message, command, capsys):
     with pytest.raises(SystemExit) as end:
         command("tools/benchmark", "train", **flags)

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from absl import flags
 from small_task import change, write_json, write_task
+from some_spaces import SCNAS
 
 from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import parse, tasks, to_flagfile
 from scnas_keras.predict import PredictConfig
 from scnas_keras.retrain import RetrainConfig
+from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.search import SearchConfig
-from scnas_keras.spaces.space import SCNAS
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,7 +45,9 @@ assert not heavy, heavy
 
 @pytest.mark.parametrize("name", HELP)
 def test_help_is_quick_and_complete(name):
-    done = subprocess.run([sys.executable, "-c", HELP_SCRIPT, name], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", HELP_SCRIPT, name], capture_output=True, text=True, encoding="utf-8", errors="replace", cwd=ROOT
+    )
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert not [word for word in HELP[name] if word not in done.stdout]
 
@@ -101,12 +104,16 @@ def test_values_have_their_types():
     assert parse(SearchConfig, words()) == SearchConfig()
 
 
-@pytest.mark.parametrize("config_class, changes", [
-    (SearchConfig, {}),
-    (SearchConfig, {"spacing": (1.0, 0.7, 2.5), "patch_size": (8, 16, 24), "memory_mode": "low_memory", "workdir": "a b/c"}),
-    (SearchConfig, {"alpha_lr": 1e-5, "weights_lr": 1 / 3, "relaxation": "softmax", "epochs": 1, "budget_minutes": 0.5}),
-    (RetrainConfig, {"genotype": "runs/a=b", "data_dir": "~/x,y"}),
-], ids=["task", "tuples", "numbers", "retrain"])  # fmt: skip
+@pytest.mark.parametrize(
+    "config_class, changes",
+    [
+        (SearchConfig, {}),
+        (SearchConfig, {"spacing": (1.0, 0.7, 2.5), "patch_size": (8, 16, 24), "memory_mode": "low_memory", "workdir": "a b/c"}),
+        (SearchConfig, {"alpha_lr": 1e-5, "weights_lr": 1 / 3, "relaxation": "softmax", "epochs": 1, "budget_minutes": 0.5}),
+        (RetrainConfig, {"genotype": "runs/a=b", "data_dir": "~/x,y"}),
+    ],
+    ids=["task", "tuples", "numbers", "retrain"],
+)
 @pytest.mark.parametrize("task", ["hippocampus", "custom"])
 def test_a_run_can_be_repeated_from_its_flagfile(task, config_class, changes, tmp_path):
     config = dataclasses.replace(parse(config_class, words(f"--task={task}")), **changes)
@@ -120,15 +127,18 @@ def test_a_config_without_task_survives_its_flagfile(tmp_path):
         assert parse(type(config), words(f"--flagfile={tmp_path}/flags.cfg")) == config
 
 
-@pytest.mark.parametrize("argument, error, named", [
-    ("--task=spine", ConfigError, ("spine", "phantom", "hippocampus", "custom")),
-    ("--epoch=3", flags.Error, ("epoch",)),
-    ("--epochs=many", flags.Error, ("epochs", "many")),
-    ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "40,56,40")),
-    ("--relaxation=hard", flags.Error, ("relaxation", "hard", "softmax")),
-    ("--flagfile=absent.cfg", flags.Error, ("absent.cfg",)),
-    ("epochs=3", ConfigError, ("epochs=3", "--name=value")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "argument, error, named",
+    [
+        ("--task=spine", ConfigError, ("spine", "phantom", "hippocampus", "custom")),
+        ("--epoch=3", flags.Error, ("epoch",)),
+        ("--epochs=many", flags.Error, ("epochs", "many")),
+        ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "40,56,40")),
+        ("--relaxation=hard", flags.Error, ("relaxation", "hard", "softmax")),
+        ("--flagfile=absent.cfg", flags.Error, ("absent.cfg",)),
+        ("epochs=3", ConfigError, ("epochs=3", "--name=value")),
+    ],
+)
 def test_flags_that_cannot_be_understood_are_named(argument, error, named):
     with pytest.raises(error) as caught:
         parse(SearchConfig, words(argument))
@@ -179,6 +189,7 @@ BAD_FLAGS = {
     "betas": ({"alpha_betas": "0.9"}, ("--alpha_betas", "two numbers", "0.9")),
     "patch": ({"patch_size": "8,12,8"}, ("--patch_size=8,12,8", "multiple of 8", "instead of 12 use 8 or 16")),
     "flag": ({"epohcs": 3}, ("epohcs",)),
+    "space": ({"space": "nonsense"}, ("--space=nonsense", "value should be one of", "scnas")),
     "fold": ({"fold": 3}, ("--fold=3", "0 to 2")),
     "folds": ({"num_folds": 5}, ("--num_folds=5", "found 3", "--num_folds=3")),
     "spacing": ({"spacing": "1,1"}, ("--spacing", "three positive numbers")),
@@ -258,6 +269,18 @@ def test_another_runs_folder_is_left_alone(search, tmp_path):
     assert not files(tmp_path / "cache")
 
 
+def test_a_search_that_the_version_before_began_is_refused_before_any_work(search, task, tmp_path):
+    run, others = tmp_path / "run", ("--num_folds=3", "--processes=1", "--patch_size=8,8,8", "--stem_channels=4", "--epochs=1")
+    places = (f"--data_dir={task}", f"--cache_dir={tmp_path / 'cache'}", f"--workdir={run}")
+    config = parse(SearchConfig, words("--task=custom", *places, *others))
+    run.mkdir()
+    (run / "flags.cfg").write_text(to_flagfile(config))
+    file = CheckpointFolder(run / "checkpoint").write(LAST, 7, {"step": 7, "at": "1 epochs"}, {})
+    message = search()
+    assert not [word for word in (str(file), "older version", "the version before", "another --workdir") if word not in message], message
+    assert files(run) == ["checkpoint", "flags.cfg", file.name, "run.lock"] and not files(tmp_path / "cache")
+
+
 @pytest.mark.parametrize("damage", [all_background, not_a_number, no_dataset])
 def test_the_same_command_goes_on_once_the_data_are_mended(damage, search, task, tmp_path):
     damage(task)
@@ -267,26 +290,30 @@ def test_the_same_command_goes_on_once_the_data_are_mended(damage, search, task,
     config = SearchConfig(task="custom", data_dir=str(task), cache_dir=str(tmp_path / "cache"), num_folds=3)
     fold = open_fold(config, SupernetNetwork(SCNAS, 16))
     assert sorted(fold.cases) == ["case_0", "case_1", "case_2"]
-    assert [len(part) for part in (fold.split.weights, fold.split.logits, fold.split.validation)] == [1, 1, 1]
+    assert [len(part) for part in (fold.split.train, fold.split.held_out, fold.split.validation)] == [1, 1, 1]
 
 
 def test_retrain_needs_a_genotype(command, task, tmp_path, capsys):
     settings = {"task": "custom", "data_dir": task, "workdir": tmp_path / "run"}
-    for genotype, message in ((None, "--genotype=FILE"), (task / "dataset.json", "Not a genotype"), (task, "genotype.json: can't be read")):
+    found = (task / "dataset.json", 'format: found null, expected "scnas_keras.genotype"'), (task, "genotype.json: can't be read")
+    for genotype, message in ((None, "--genotype=FILE"), *found):
         with pytest.raises(SystemExit) as caught:
             command("scnas_keras.retrain", **settings, **({"genotype": genotype} if genotype else {}))
         assert caught.value.code == 2 and message in capsys.readouterr().err
     assert not files(tmp_path / "run")
 
 
-@pytest.mark.parametrize("name, flags_, message", [
-    ("tools/derive", {"channels": 2}, "Missing: --genotype, --classes, --output"),
-    ("tools/derive", {"genotype": "g.json", "channels": 2, "classes": 3, "output": "model.h5"}, "end in .keras"),
-    ("tools/cost", {"network": "model.h5"}, "--network=model.h5"),
-    ("tools/cost", {"network": "absent.json"}, "absent.json: can't be read"),
-    ("tools/draw", {"output": "x.svg"}, "--genotype=FILE"),
-    ("tools/export", {"model": "absent.keras"}, "--output=DIR"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, flags_, message",
+    [
+        ("tools/derive", {"channels": 2}, "Missing: --genotype, --classes, --output"),
+        ("tools/derive", {"genotype": "g.json", "channels": 2, "classes": 3, "output": "model.h5"}, "end in .keras"),
+        ("tools/cost", {"network": "model.h5"}, "--network=model.h5"),
+        ("tools/cost", {"network": "absent.json"}, "absent.json: can't be read"),
+        ("tools/draw", {"output": "x.svg"}, "--genotype=FILE"),
+        ("tools/export", {"model": "absent.keras"}, "--output=DIR"),
+    ],
+)
 def test_tools_say_what_is_missing(name, flags_, message, command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:

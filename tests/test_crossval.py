@@ -9,15 +9,16 @@ import statistics
 import numpy as np
 import pytest
 from scipy import stats
-from test_spaces_genotype import uniform_genotype
+from some_spaces import uniform_genotype
 
-from scnas_keras.architectures.names import TRAINABLE
+from scnas_keras.architectures.registry import TRAINABLE
 from scnas_keras.crossval import CrossvalConfig, runner
+from scnas_keras.crossval.config import NAMES
 from scnas_keras.crossval.published import PUBLISHED
 from scnas_keras.crossval.report import CrossvalReport
 from scnas_keras.crossval.results import FoldResult, NetworkResult, collect
-from scnas_keras.crossval.trainings import NAMES, all_trainings
-from scnas_keras.errors import ConfigError, GenotypeError
+from scnas_keras.crossval.trainings import all_trainings
+from scnas_keras.errors import ConfigError, DataError, GenotypeError
 from scnas_keras.metrics.paired import holm, paired_tests
 from scnas_keras.options import parse, to_flagfile
 from scnas_keras.reporting.comparison_figure import comparison_figure
@@ -99,21 +100,28 @@ def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_p
     assert {(c.network, c.genotype, c.transfer_from, c.width) for c in other} == {("genotype", None, config.genotype, "68")}
 
 
-@pytest.mark.parametrize("changes, error, message", [
-    ({"workdir": None}, ConfigError, "--workdir=DIR"),
-    ({"networks": "genotype,vnet"}, ConfigError, "--networks=genotype,vnet: expected some of"),
-    ({"networks": "nnunet,nnunet"}, ConfigError, "once each"),
-    ({"folds": (0, 3)}, ConfigError, "--folds=0,3: with 3 folds they are 0 to 2"),
-    ({"networks": "transfer"}, ConfigError, "--transfer_from=RUN"),
-    ({"genotype": "absent.json"}, GenotypeError, "absent.json: can't be read"),
-    ({"networks": "u_resnet", "deep_supervision": "true"}, ConfigError, "u_resnet"),
-    ({"splits": "absent.json"}, ConfigError, "--splits=absent.json"),
-    ({"baseline_width": 33}, ConfigError, "width 33 can't be built"),
-    ({"width": "66"}, ConfigError, "64 or 68"),
-    ({"width": "match:vnet"}, ConfigError, "--width=match:vnet"),
-    ({"init": "weights"}, ConfigError, "are for the network transfer"),
-    ({"networks": "transfer", "transfer_from": "genotype.json", "init": "weights"}, ConfigError, "needs the folder of scnas_keras.retrain"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes, error, message",
+    [
+        ({"workdir": None}, ConfigError, "--workdir=DIR"),
+        ({"networks": "genotype,vnet"}, ConfigError, "--networks=genotype,vnet: expected some of"),
+        ({"networks": "nnunet,nnunet"}, ConfigError, "once each"),
+        ({"folds": (0, 3)}, ConfigError, "--folds=0,3: with 3 folds they are 0 to 2"),
+        ({"networks": "transfer"}, ConfigError, "--transfer_from=RUN"),
+        ({"genotype": "absent.json"}, GenotypeError, "absent.json: can't be read"),
+        ({"networks": "u_resnet", "deep_supervision": "true"}, ConfigError, "u_resnet"),
+        ({"splits": "absent.json"}, DataError, "absent.json: can't be read"),
+        ({"baseline_width": 33}, ConfigError, "width 33 can't be built"),
+        ({"width": "66"}, ConfigError, "64 or 68"),
+        ({"width": "match:vnet"}, ConfigError, "--width=match:vnet"),
+        ({"init": "weights"}, ConfigError, "are for the network transfer"),
+        (
+            {"networks": "transfer", "transfer_from": "genotype.json", "init": "weights"},
+            ConfigError,
+            "needs the folder of scnas_keras.retrain",
+        ),
+    ],
+)
 def test_what_would_fail_hours_later_is_refused_at_once(config, changes, error, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
@@ -141,10 +149,13 @@ def test_results_are_merged_and_what_is_missing_is_named(config):
     assert genotype.cost("seconds_per_step") == 0.5
 
 
-@pytest.mark.parametrize("flags, task, message", [
-    ({"epochs": 7}, "phantom", "other settings .--epochs: 7 there, 2 here"),
-    ({}, "spleen", "was trained on spleen"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, task, message",
+    [
+        ({"epochs": 7}, "phantom", "other settings .--epochs: 7 there, 2 here"),
+        ({}, "spleen", "was trained on spleen"),
+    ],
+)
 def test_results_of_another_training_are_refused(config, flags, task, message):
     trainings = all_trainings(config)
     finish(trainings[0], {"a": (0.5, 0.5)})

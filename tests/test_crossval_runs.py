@@ -1,13 +1,7 @@
 """Trainings, folds and transfers as a person runs them, on generated scans."""
 
 import csv
-import fcntl
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 import types
 from pathlib import Path
 
@@ -16,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from small_task import change, write_json, write_task
-from test_networks_derived import random_genotype
-from test_spaces_genotype import uniform_genotype
+from small_training import FLAGS, retrain
+from some_spaces import FLAT, U, sparse_genotype, uniform_genotype
 
 from scnas_keras.architectures.registry import footprint
 from scnas_keras.inference.model_folder import load_network
@@ -26,107 +20,24 @@ from scnas_keras.retrain.validation import validate
 from scnas_keras.runs.data_config import DataConfig
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.runs.run_folder import RunFolder
+from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
 from scnas_keras.tasks.loading import load_label
 
-REPOSITORY = Path(__file__).parents[1]
-SMALL = ("--task=phantom", "--num_phantoms=5", "--num_folds=5", "--patch_size=16,16,16", "--batch_size=1", "--steps_per_epoch=2",
-         "--validation_steps=1", "--processes=1")  # fmt: skip
+NAMES = ("conv_3", "max_pool_3", "identity", "zero")
+ONE_NODE = u_shaped("one node", 3, NAMES, 1, (REDUCTION, ENCODER) * 3 + (EXPANSION, DECODER) * 3)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     uniform_genotype("conv_3").save(folder / "conv.json")
-    random_genotype(5).save(folder / "found.json")
+    uniform_genotype("conv_3", FLAT).save(folder / "flat.json")
+    uniform_genotype("conv_3", u_shaped("small", 3, NAMES, 2, U)).save(folder / "narrow.json")
+    sparse_genotype(5, ONE_NODE).save(folder / "found.json")
     return folder
 
 
-def words(folder, command, *flags):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SCNAS_CACHE_DIR": str(folder / "cache")}
-    return {"args": [sys.executable, "-m", f"scnas_keras.{command}", *SMALL, *flags], "env": environment, "cwd": folder, "text": True}
-
-
-def run(folder, command, *flags, code=0):
-    done = subprocess.run(**words(folder, command, *flags), capture_output=True)
-    assert done.returncode == code, done.stderr[-3000:]
-    return done
-
-
-def wait_for(file, process):
-    """Until a process has made a file."""
-    deadline = time.monotonic() + 300
-    while not file.exists():
-        assert process.poll() is None and time.monotonic() < deadline, file
-        time.sleep(0.05)
-
-
-def wait_until_free(lock):
-    """Until no process is at a run: the training of a cross-validation that was killed ends when it has noticed."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        time.sleep(0.5)
-        try:
-            with open(lock, encoding="utf-8") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            pass
-    raise AssertionError("the training goes on without its parent")
-
-
-CROSSVAL = (
-    "--networks=nnunet,u_resnet",
-    "--baseline_width=4",
-    "--epochs=3",
-    "--steps_per_epoch=30",
-    "--preset=nnunet",
-    "--workdir=cv",
-    "--folds=0",
-)
-
-
-@pytest.mark.slow
-def test_folds_resume_after_being_stopped_and_killed_and_merge(folder):
-    nnunet, u_resnet = (folder / "cv" / name / "fold_0" for name in ("nnunet", "u_resnet"))
-    child = subprocess.Popen(**words(folder, "crossval", *CROSSVAL), stderr=subprocess.PIPE)
-    wait_for(nnunet / "history.csv", child)
-    child.send_signal(signal.SIGTERM)
-    child.communicate()
-    assert child.returncode == 143 and not (nnunet / "summary.json").exists() and list((nnunet / "checkpoint").glob("last-*"))
-    child = subprocess.Popen(**words(folder, "crossval", *CROSSVAL), stderr=subprocess.PIPE)
-    wait_for(u_resnet / "run.lock", child)
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    wait_until_free(u_resnet / "run.lock")
-    first = (nnunet / "summary.json").read_bytes()
-    done = run(folder, "crossval", *CROSSVAL)
-    assert "nnunet on fold 0 was finished before" in done.stderr and "u_resnet: fold 1, 2, 3, 4 not there yet" in done.stdout
-    assert (nnunet / "summary.json").read_bytes() == first
-    assert "nnunet - u_resnet" in done.stdout and (folder / "cv" / "crossval.png").stat().st_size > 5000
-    done = run(folder, "crossval", *CROSSVAL, "--epochs=4", code=2)
-    assert "--epochs: 3 there, 4 here" in done.stderr
-
-
-@pytest.mark.slow
-def test_a_training_that_was_stopped_ends_bit_for_bit_like_the_whole_one(folder):
-    """With all that nnU-Net's recipe adds: momentum, decay, clipping, polynomial rate, deep supervision; and a moving average."""
-    flags = ("--network=nnunet", "--width=4", "--preset=nnunet", "--ema=0.9", "--epochs=4", "--steps_per_epoch=20")
-    run(folder, "retrain", *flags, "--workdir=whole")
-    child = subprocess.Popen(**words(folder, "retrain", *flags, "--workdir=parts"), stderr=subprocess.PIPE)
-    wait_for(folder / "parts" / "history.csv", child)
-    child.send_signal(signal.SIGTERM)
-    child.communicate()
-    assert child.returncode == 143
-    done = run(folder, "retrain", *flags, "--workdir=parts")
-    assert "resuming after" in done.stderr
-    assert (folder / "parts" / "history.csv").read_bytes() == (folder / "whole" / "history.csv").read_bytes()
-    whole, parts = (load_network(folder / name / "model.keras").get_weights() for name in ("whole", "parts"))
-    for expected, found in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.slow
-def test_a_network_that_finds_nothing_starts_again_with_a_tenth_of_the_rate(folder):
+def test_a_network_that_finds_nothing_starts_again_with_a_tenth_of_the_rate(folder, caplog):
     """Background that counts a million times as much as a structure makes a network of background."""
     flags = (
         "--network=nnunet",
@@ -137,8 +48,8 @@ def test_a_network_that_finds_nothing_starts_again_with_a_tenth_of_the_rate(fold
         "--epochs=10",
         "--ema=0.9",
     )
-    done = run(folder, "retrain", *flags, "--steps_per_epoch=10", "--on_collapse=restart", "--workdir=nothing")
-    assert done.stderr.count("The network finds no foreground") == 2 and done.stderr.count("starting again with other start values") == 1
+    retrain(folder, *flags, "--steps_per_epoch=10", "--on_collapse=restart", "--workdir=nothing")
+    assert caplog.text.count("The network finds no foreground") == 2 and caplog.text.count("starting again with other start values") == 1
     with open(folder / "nothing" / "history.csv", encoding="utf-8") as stream:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(stream)]
     starts = [rate / (1 - epoch / 10) ** 0.9 for epoch, rate in enumerate(rates)]
@@ -148,32 +59,36 @@ def test_a_network_that_finds_nothing_starts_again_with_a_tenth_of_the_rate(fold
     assert np.all([np.isfinite(weight).all() for weight in load_network(folder / "nothing" / "model.keras").get_weights()])
 
 
-@pytest.mark.slow
-def test_transfer_with_weights_says_what_it_did_not_take(folder):
-    run(folder, "retrain", "--genotype=found.json", "--width=4", "--epochs=1", "--workdir=source")
+@pytest.fixture(scope="module")
+def source(folder):
+    """A trained network to transfer."""
+    return retrain(folder, "--genotype=found.json", "--width=4", "--epochs=1", "--workdir=source")
+
+
+def test_transfer_with_weights_says_what_it_did_not_take(folder, source, caplog):
     flags = ("--transfer_from=source", "--init=weights", "--width=4", "--epochs=1", "--learning_rate=1e-9", "--preset=nnunet", "--ema=0.5")
-    done = run(folder, "retrain", *flags, "--workdir=target")
-    assert "weights taken from source/model.keras; new ones for 2:" in done.stderr and "logits_1, kernel" in done.stderr
+    retrain(folder, *flags, "--workdir=target")
+    assert "weights taken from source/model.keras; new ones for 2:" in caplog.text and "logits_1, kernel" in caplog.text
     left = json.loads((folder / "target" / "transfer.json").read_text())
-    assert left["taken"] > 100 and [line.split(",")[0] for line in left["not_taken"]] == ["logits_1", "logits_1"]
-    source, target = (load_network(folder / name / "model.keras") for name in ("source", "target"))
-    for before, after in zip(source.get_weights(), target.get_weights(), strict=True):
+    assert left["taken"] == len(source.model.network.weights) and [line.split(",")[0] for line in left["not_taken"]] == [
+        "logits_1",
+        "logits_1",
+    ]
+    trained, target = source.model.network, load_network(folder / "target" / "model.keras")
+    for before, after in zip(trained.get_weights(), target.get_weights(), strict=True):
         np.testing.assert_allclose(after, before, atol=1e-4)  # a rate of nearly 0 leaves them as they were
     assert (folder / "target" / "genotype.json").read_bytes() == (folder / "source" / "genotype.json").read_bytes()
 
 
-@pytest.mark.slow
-def test_transfer_to_another_task_leaves_out_stem_and_output(folder):
+def test_transfer_to_another_task_leaves_out_stem_and_output(folder, source):
     """From two channels and three classes to one and two, whose unannotated voxels don't count."""
     task = write_task(folder / "other", 5, channels=("T1",))
     for index in range(5):
         change(task / "labelsTr" / f"case_{index}.nii.gz", lambda label: label.__setitem__(label == 2, 1))
         change(task / "labelsTr" / f"case_{index}.nii.gz", lambda label: label.__setitem__(slice(0, 2), 2))
     write_json(task, [f"case_{index}" for index in range(5)], ("T1",), labels={"0": "background", "1": "organ", "2": "ignore"})
-    if not (folder / "source" / "summary.json").exists():
-        run(folder, "retrain", "--genotype=found.json", "--width=4", "--epochs=1", "--workdir=source")
     other = ("--task=custom", "--data_dir=other", "--patch_size=8,8,8", "--epochs=1", "--width=4")
-    run(folder, "retrain", *other, "--transfer_from=source", "--init=weights", "--workdir=moved")
+    retrain(folder, *other, "--transfer_from=source", "--init=weights", "--workdir=moved")
     left = json.loads((folder / "moved" / "transfer.json").read_text())["not_taken"]
     assert [line.partition(":")[0] for line in left] == ["stem, kernel", "logits, kernel", "logits, bias"]
     assert "3x3x3x1x4 here, 3x3x3x2x4 there" in left[0] and "4x2 here, 4x3 there" in left[1]
@@ -194,30 +109,24 @@ def test_voxels_that_nobody_annotated_count_in_no_dice(tmp_path):
     assert validate(fold, wrong_where_ignored, RunFolder(tmp_path, "", 0.0)) == {name: [1.0, 1.0]}
 
 
-@pytest.mark.slow
-def test_all_cases_can_be_trained_on_with_the_width_that_costs_as_much_as_u_resnet(folder):
-    flags = ("--genotype=conv.json", "--width=match:u_resnet", "--epochs=1", "--fold=all", "--patch_size=8,8,8", "--workdir=everything")
-    done = run(folder, "retrain", *flags)
-    assert "Trained on all 5 cases" in done.stdout and "--width=match:u_resnet:" in done.stderr
+def test_all_cases_can_be_trained_on_with_the_width_that_costs_as_much_as_u_resnet(folder, caplog):
+    flags = ("--genotype=narrow.json", "--width=match:u_resnet:8", "--epochs=1", "--fold=all", "--patch_size=8,8,8", "--workdir=everything")
+    trained = retrain(folder, *flags)
+    assert "Trained on all 5 cases" in trained.table and "--width=match:u_resnet:8:" in caplog.text
     result = json.loads((folder / "everything" / "summary.json").read_text())["result"]
     model = keras.saving.load_model(folder / "everything" / "model.keras")
-    assert result["parameters"] == model.count_params() and result["width"] % 4 == 0 and result["dice"] == {}
+    assert result["parameters"] == model.count_params() and result["width"] % 2 == 0 and result["dice"] == {}
 
 
-@pytest.mark.slow
-def test_slices_train_segment_and_export(folder):
+def test_slices_train_segment_and_export(folder, command):
     """nnU-Net's configuration 2d: slices of 3D scans, and a network whose axes are halved twice, by 4."""
+    write_task(folder / "thin", 5)
     flags = ("--network=nnunet", "--configuration=2d", "--patch_size=16,16", "--width=4", "--epochs=1", "--mirror", "--workdir=slices")
-    done = run(folder, "retrain", *flags)
-    assert "mean" in done.stdout
+    trained = retrain(folder, "--task=custom", "--data_dir=thin", *flags)
+    assert "mean" in trained.table
     network = load_network(folder / "slices" / "model.keras")
     assert len(network.input_shape) == 4 and divisors(network) == (4, 4)
-    exported = subprocess.run(
-        [sys.executable, REPOSITORY / "tools" / "export", "--model=slices/model.keras", "--output=served"],
-        **{name: value for name, value in words(folder, "x").items() if name != "args"},
-        capture_output=True,
-    )
-    assert exported.returncode == 0, exported.stderr[-2000:]
+    command("tools/export", model=folder / "slices" / "model.keras", output=folder / "served")
     image = np.random.default_rng(0).normal(size=(1, 10, 21, 2)).astype(np.float32)  # padded to 12 x 24, and cut again
     served = tf.saved_model.load(folder / "served")
     assert served.serve(image).shape == (1, 10, 21, 3)
@@ -226,24 +135,30 @@ def test_slices_train_segment_and_export(folder):
     np.testing.assert_allclose(served.serve(image), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("flags, message", [
-    (("--network=nnunet", "--genotype=conv.json"), "--genotype=conv.json names an architecture"),
-    (("--network=nnunet", "--transfer_from=conv.json"), "take its weights with --init=weights"),
-    (("--genotype=conv.json", "--transfer_from=conv.json"), "both name an architecture"),
-    (("--genotype=conv.json", "--init=weights"), "--transfer_from=RUN"),
-    (("--transfer_from=conv.json", "--init=weights"), "a trained network, isn't there"),
-    (("--genotype=conv.json", "--width=match:vnet"), "--width=match:vnet: expected match: and one of u_resnet, unet"),
-    (("--network=u_resnet", "--width=match:unet"), "match: is for --network=genotype"),
-    (("--genotype=conv.json", "--width=10"), "8 or 12"),
-    (("--network=nnunet", "--fold=first"), "--fold=first: expected a fold's number, from 0, or all"),
-    (("--network=u_resnet", "--width=4", "--deep_supervision=true"), "has no outputs at coarser levels"),
-    (("--network=nnunet", "--width=4", "--class_weights=1,2"), "expected 3 numbers"),
-    (("--network=nnunet", "--ema=1"), "--ema=1.0 must be from 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--network=nnunet", "--genotype=conv.json"), "--genotype=conv.json names an architecture"),
+        (("--network=nnunet", "--transfer_from=conv.json"), "take its weights with --init=weights"),
+        (("--genotype=conv.json", "--transfer_from=conv.json"), "both name an architecture"),
+        (("--genotype=conv.json", "--init=weights"), "--transfer_from=RUN"),
+        (("--transfer_from=conv.json", "--init=weights"), "a trained network, isn't there"),
+        (("--genotype=conv.json", "--width=match:vnet"), "--width=match:vnet: expected match: and one of u_resnet, unet"),
+        (("--network=u_resnet", "--width=match:unet"), "match: is for --network=genotype"),
+        (("--genotype=conv.json", "--width=10"), "8 or 12"),
+        (("--genotype=flat.json",), "--configuration=3d_fullres has 3D patches, and this genotype network takes 2D ones."),
+        (("--genotype=conv.json", "--configuration=2d"), "--configuration=2d has 2D patches, and this genotype network takes 3D ones."),
+        (("--network=nnunet", "--fold=first"), "--fold=first: expected a fold's number, from 0, or all"),
+        (("--network=u_resnet", "--width=4", "--deep_supervision=true"), "has no outputs at coarser levels"),
+        (("--network=nnunet", "--width=4", "--class_weights=1,2"), "expected 3 numbers"),
+        (("--network=nnunet", "--ema=1"), "--ema=1.0 must be from 0"),
+    ],
+)
 def test_flags_that_do_not_go_together_are_refused(flags, message, folder, command, capsys, monkeypatch):
     monkeypatch.setenv("SCNAS_CACHE_DIR", str(folder / "cache"))
-    Path("conv.json").write_text((folder / "conv.json").read_text())
-    settings = dict(flag.lstrip("-").split("=", 1) for flag in (*SMALL, *flags))
+    for name in ("conv.json", "flat.json"):
+        Path(name).write_text((folder / name).read_text())
+    settings = dict(flag.lstrip("-").split("=", 1) for flag in (*FLAGS, *flags))
     with pytest.raises(SystemExit) as caught:
         command("scnas_keras.retrain", **settings, workdir="refused")
     assert caught.value.code == 2 and message in capsys.readouterr().err and not Path("refused").exists()

@@ -44,23 +44,32 @@ def test_two_folders_of_pictures_are_a_task(tmp_path, masks, suffix, monkeypatch
     assert "0, 255" in said[0] and "1 foreground" in said[0]
 
 
-@pytest.mark.parametrize("values, kind, labels, label_map", [
-    ([(0, 1)], np.uint8, {0: "background", 1: "foreground"}, {}),
-    ([(0, 7), (0,)], np.uint8, {0: "background", 1: "foreground"}, {7: 1}),
-    ([(0, 65535)], np.uint16, {0: "background", 1: "foreground"}, {65535: 1}),
-    ([(0, 1), (0, 2)], np.uint8, {0: "background", 1: "class 1", 2: "class 2"}, {}),
-    ([(0, 3), (0, 1, 2)], np.uint8, {0: "background", 1: "class 1", 2: "class 2", 3: "class 3"}, {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "values, kind, labels, label_map",
+    [
+        ([(0, 1)], np.uint8, {0: "background", 1: "foreground"}, {}),
+        ([(0, 7), (0,)], np.uint8, {0: "background", 1: "foreground"}, {7: 1}),
+        ([(0, 65535)], np.uint16, {0: "background", 1: "foreground"}, {65535: 1}),
+        ([(0, 1), (0, 2)], np.uint8, {0: "background", 1: "class 1", 2: "class 2"}, {}),
+        ([(0, 3), (0, 1, 2)], np.uint8, {0: "background", 1: "class 1", 2: "class 2", 3: "class 3"}, {}),
+    ],
+)
 def test_classes_are_the_values_of_the_masks(tmp_path, values, kind, labels, label_map):
     task = load_task(write_pictures(tmp_path, values, kind=kind, colours=()))
     assert (task.channel_names, task.labels, task.label_map) == (("gray",), labels, label_map)
     assert set(np.unique(load_label(task, task.cases[0]))) <= set(task.declared_values)
 
 
-@pytest.mark.parametrize("values, message", [
-    ([(0, 1, 3)], r"hold the values 0, 1, 3, but.*dataset\.json"), ([(0, 1), (0, 255)], "values 0, 1, 255"), ([(1, 2)], "values 1, 2"),
-    ([(0,), (0,)], "no foreground"), ([range(33)], "more than 32 classes.*one per object"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ([(0, 1, 3)], r"hold the values 0, 1, 3, but.*dataset\.json"),
+        ([(0, 1), (0, 255)], "values 0, 1, 255"),
+        ([(1, 2)], "values 1, 2"),
+        ([(0,), (0,)], "no foreground"),
+        ([range(33)], "more than 32 classes.*one per object"),
+    ],
+)
 def test_values_that_make_no_classes_are_refused_with_a_remedy(tmp_path, values, message):
     with pytest.raises(DataError, match=f"(?s){tmp_path}.*{message}.*"):
         load_task(write_pictures(tmp_path, values))

@@ -35,8 +35,9 @@ def real_names(folder: str) -> list[str]:
     return [path.name.split(".")[0] for path in files]
 
 
-@pytest.mark.parametrize("pattern, patient", [(r"(patient\d+)_", "patient001"), (r"\d+", "001"), ("frame(..)", "01"),
-                                              (r"(?:patient|sub)(\d)(\d)", "0")])  # fmt: skip
+@pytest.mark.parametrize(
+    "pattern, patient", [(r"(patient\d+)_", "patient001"), (r"\d+", "001"), ("frame(..)", "01"), (r"(?:patient|sub)(\d)(\d)", "0")]
+)
 def test_the_patient_is_the_first_group_or_the_whole_match(pattern, patient):
     assert patient_of("patient001_frame01", pattern) == patient
 
@@ -53,8 +54,11 @@ def test_patients_in_both_lists_are_found():
     assert shared_patients(groups, ["a_1", "b_1"], ["b_2", "c_1", "c_2"]) == ["b"]
 
 
-@pytest.mark.parametrize("pattern", [r"patient(\d+)", r"patient(\d*)", r"case_\d+|patient(\d+)"],
-                         ids=["no match", "empty key", "group without part in the match"])  # fmt: skip
+@pytest.mark.parametrize(
+    "pattern",
+    [r"patient(\d+)", r"patient(\d*)", r"case_\d+|patient(\d+)"],
+    ids=["no match", "empty key", "group without part in the match"],
+)
 def test_cases_without_a_patient_are_named(pattern):
     names = [f"case_{index}" for index in range(7)] + ["patient1_a", "patient"]
     expected = r"in 8 of 9 case names: case_0, case_1, case_2, case_3, case_4 and 3 more"
@@ -90,8 +94,7 @@ def test_real_lung_names_tell_the_patient():
     assert 1 < max(map(len, groups.values())) and len(groups) < len(names)
 
 
-@pytest.mark.parametrize("folder", ["Task01_BrainTumour/labelsTr", "Task04_Hippocampus/labelsTr",
-                                    "Nuclei_DSB2018/images"])  # fmt: skip
+@pytest.mark.parametrize("folder", ["Task01_BrainTumour/labelsTr", "Task04_Hippocampus/labelsTr", "Nuclei_DSB2018/images"])
 def test_real_names_without_patients_are_left_alone(folder):
     assert guess_pattern(real_names(folder)) is None
 

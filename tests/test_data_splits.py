@@ -41,10 +41,10 @@ def test_parts_are_disjoint_and_every_case_is_validated_once(num_cases, num_fold
     validated = []
     for fold in range(num_folds):
         split = split_cases(names, fold, num_folds, seed=3)
-        parts = split.weights + split.logits + split.validation
+        parts = split.train + split.held_out + split.validation
         assert sorted(parts) == sorted(names)  # disjoint, and nothing is lost
-        assert split.weights and split.logits and split.validation
-        assert abs(len(split.logits) - (num_cases - len(split.validation)) / 5) < 1
+        assert split.train and split.held_out and split.validation
+        assert abs(len(split.held_out) - (num_cases - len(split.validation)) / 5) < 1
         validated += split.validation
     assert sorted(validated) == sorted(names)
 
@@ -57,7 +57,7 @@ def test_the_order_of_the_names_does_not_matter_but_the_seed_does():
 
 def test_the_split_is_the_same_on_every_platform():
     split = split_cases(list("abcdefgh"), fold=0, num_folds=4, seed=0)
-    assert (split.weights, split.logits, split.validation) == GOLDEN
+    assert (split.train, split.held_out, split.validation) == GOLDEN
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -72,10 +72,10 @@ def test_patients_stay_whole_and_folds_are_balanced(seed):
         assert max(sizes) - min(sizes) <= largest
         for index, fold in enumerate(folds):
             split = split_fold(folds, index, seed, groups)
-            parts = (split.weights, split.logits, split.validation)
+            parts = (split.train, split.held_out, split.validation)
             assert sorted(sum(parts, ())) == sorted(names)
             assert all(sum(not set(cases).isdisjoint(part) for part in parts) == 1 for cases in groups.values())
-            assert abs(len(split.logits) - len(fold.training) / 5) <= largest
+            assert abs(len(split.held_out) - len(fold.training) / 5) <= largest
 
 
 def test_large_patients_are_dealt_first():
@@ -87,15 +87,14 @@ def test_large_patients_are_dealt_first():
         assert held_out in ({frozenset("ab"), frozenset("dc")}, {frozenset("ac"), frozenset("db")})
 
 
-@pytest.mark.parametrize("sizes, expected", [([5, 5, 1, 3, 1], {2, 3}), ([9, 1, 10], {1}), ([4, 6, 3], {3}),
-                                             ([8, 7], {7})])  # fmt: skip
+@pytest.mark.parametrize("sizes, expected", [([5, 5, 1, 3, 1], {2, 3}), ([9, 1, 10], {1}), ([4, 6, 3], {3}), ([8, 7], {7})])
 def test_the_logits_take_patients_up_to_a_fifth_or_else_the_smallest(sizes, expected):
     # a fifth of the training cases is 3 of 15 (3 or 1 and 1 fit), 4 of 20, 3 of 13 (rounded), 3 of 15 (none fits)
     training = [f"p{patient}_{case}" for patient, size in enumerate(sizes) for case in range(size)]
     groups = group_by_patient([*training, "p99_0"], OF_PATIENT)
     for seed in range(6):
         split = split_fold([FoldNames(tuple(training), ("p99_0",))], 0, seed, groups)
-        assert len(split.logits) in expected
+        assert len(split.held_out) in expected
 
 
 def test_nnunet_folds_equal_scikit_learn():
@@ -116,19 +115,34 @@ def test_nnunet_folds_warn_of_divided_patients(warnings):
     assert len(warnings()) == 1
 
 
-@pytest.mark.parametrize("num_cases, fold, num_folds, error, message", [
-    (10, 5, 5, ConfigError, "0 to 4"), (10, -1, 5, ConfigError, "0 to 4"), (10, 0, 1, ConfigError, "at least 2 folds"),
-    (4, 0, 5, DataError, "--num_folds=4"), (3, 0, 2, DataError, "--num_folds=3"), (2, 0, 2, DataError, "at least 3"),
-    (1, 0, 2, DataError, "at least 3"), (0, 0, 5, DataError, "Found 0")])  # fmt: skip
+@pytest.mark.parametrize(
+    "num_cases, fold, num_folds, error, message",
+    [
+        (10, 5, 5, ConfigError, "0 to 4"),
+        (10, -1, 5, ConfigError, "0 to 4"),
+        (10, 0, 1, ConfigError, "at least 2 folds"),
+        (4, 0, 5, DataError, "--num_folds=4"),
+        (3, 0, 2, DataError, "--num_folds=3"),
+        (2, 0, 2, DataError, "at least 3"),
+        (1, 0, 2, DataError, "at least 3"),
+        (0, 0, 5, DataError, "Found 0"),
+    ],
+)
 @pytest.mark.parametrize("method", ["by_patient", "nnunet"])
 def test_impossible_splits_are_refused_with_a_remedy(num_cases, fold, num_folds, error, message, method):
     with pytest.raises(error, match=message):
         split_cases([f"case_{index}" for index in range(num_cases)], fold, num_folds, seed=0, method=method)
 
 
-@pytest.mark.parametrize("num_patients, num_folds, message", [
-    (4, 5, "found 4 patients.*Use --num_folds=4"), (2, 2, "Found 2 patients.*at least 3"),
-    (1, 2, "mend --group_pattern"), (3, 2, "all of one patient.*Use --num_folds=3")])  # fmt: skip
+@pytest.mark.parametrize(
+    "num_patients, num_folds, message",
+    [
+        (4, 5, "found 4 patients.*Use --num_folds=4"),
+        (2, 2, "Found 2 patients.*at least 3"),
+        (1, 2, "mend --group_pattern"),
+        (3, 2, "all of one patient.*Use --num_folds=3"),
+    ],
+)
 def test_too_few_patients_are_refused_with_a_remedy(num_patients, num_folds, message):
     names = [f"p{patient}_{case}" for patient in range(num_patients) for case in range(6)]
     with pytest.raises(DataError, match=message):
@@ -154,8 +168,7 @@ def test_a_file_of_splits_gives_the_folds_that_were_written(tmp_path, method):
 
 
 def test_a_file_of_nnunet_is_read_as_it_is(tmp_path, warnings):
-    (tmp_path / "splits_final.json").write_text('[\n {"train": ["c", "a"],\n  "val": ["b"]}, {"val": ["a"],'
-                                                ' "train": ["b", "c"]}\n]')  # fmt: skip
+    (tmp_path / "splits_final.json").write_text('[\n {"train": ["c", "a"],\n  "val": ["b"]}, {"val": ["a"], "train": ["b", "c"]}\n]')
     folds = read_splits(tmp_path / "splits_final.json", list("abc"))
     assert folds == [FoldNames(("a", "c"), ("b",)), FoldNames(("b", "c"), ("a",))]
     (warning,) = warnings()
@@ -168,21 +181,33 @@ TRAIN = ["case_0", "case_1", "case_2"]
 BROKEN = {
     "JSON": ('[{"train": ["a"],\n "val" ["b"]}]', "line 2, column 8"),
     "not UTF-8": (b"\x80\x04\x95", "UTF-8"),
-    "no list": ({"train": TRAIN, "val": ["case_3"]}, "list of folds"),
-    "no fold": ([], "list of folds"),
-    "no val": ([{"train": TRAIN, "validation": ["case_3"]}], 'fold 0: .*"val", found the keys train, validation'),
-    "fold is a list": ([[TRAIN, ["case_3"]]], "fold 0: .*found .*case_0"),
-    "names are numbers": ([{"train": [0, 1], "val": [3]}], "lists of case names"),
-    "overlap": ([{"train": TRAIN, "val": ["case_3"]}, {"train": TRAIN, "val": ["case_1"]}],
-                "fold 1: 1 cases .* 1 of them in both train and val: case_1"),
-    "repeated": ([{"train": [*TRAIN, "case_0"], "val": ["case_3"]}], "more than once, 0 of them in both.*: case_0"),
-    "one to train": ([{"train": ["case_0"], "val": ["case_3"]}], "1 cases to train"),
+    "no list": ({"train": TRAIN, "val": ["case_3"]}, r'found {"train": .*, expected a list\. The format is'),
+    "no fold": ([], r"found \[\], expected a list of length >= 1"),
+    "no val": ([{"train": TRAIN, "validation": ["case_3"]}], r'\[0\]: found the keys "train", "validation", expected the key "val"'),
+    "fold is a list": ([[TRAIN, ["case_3"]]], r'\[0\]: found \[\["case_0", .*, expected an object'),
+    "names are numbers": ([{"train": [0, 1], "val": [3]}], r"\[0\].train\[0\]: found 0, expected a word in quotes"),
+    "overlap": (
+        [{"train": TRAIN, "val": ["case_3"]}, {"train": TRAIN, "val": ["case_1"]}],
+        r"\[1\]: found 1 cases more than once, 1 of them in both train and val: case_1; expected each once",
+    ),
+    "a name is empty": ([{"train": ["", "case_1"], "val": ["case_3"]}], r'\[0\].train\[0\]: found "", expected a word in quotes'),
+    "a line in a name": ([{"train": ["a\n", "case_1"], "val": ["case_3"]}], r'\[0\].train\[0\]: found "a\\n", expected a word'),
+    "no list of names": ([{"train": TRAIN, "val": "case_3"}], r'\[0\].val: found "case_3", expected a list'),
+    "empty": ("", "found an empty file"),
+    "cut off": ('[{"train": ["case_0", ', "the file ends here: was it cut off"),
+    "twice": ('[{"train": ["a"], "train": ["b"], "val": ["c"]}]', r"\[0\].train: found this key more than once"),
+    "repeated": ([{"train": [*TRAIN, "case_0"], "val": ["case_3"]}], r"\[0\]: found 1 cases more than once, 0 of them in both.*: case_0"),
+    "one to train": ([{"train": ["case_0"], "val": ["case_3"]}], r"\[0\]: found 1 cases to train and 1 to validate, expected at least 2"),
     "none to validate": ([{"train": TRAIN, "val": []}], "0 to validate"),
-    "file ending": ([{"train": TRAIN, "val": ["case_3.nii.gz"]}],
-                    "1 of its 4 cases aren't .* 6 labelled cases: case_3.nii.gz. case_3.nii.gz is like case_3. "),
-    "other task": ([{"train": [f"liver{index}" for index in range(7)], "val": ["case_1"]}],
-                   "7 of its 8 cases aren't .*: liver0, liver1, liver2, liver3, liver4 and 2 more. A case's name"),
-}  # fmt: skip
+    "file ending": (
+        [{"train": TRAIN, "val": ["case_3.nii.gz"]}],
+        "found 1 of its 4 cases, case_3.nii.gz, that aren't .* 6 labelled cases. case_3.nii.gz is like case_3. ",
+    ),
+    "other task": (
+        [{"train": [f"liver{index}" for index in range(7)], "val": ["case_1"]}],
+        "found 7 of its 8 cases, liver0, liver1, liver2, liver3, liver4 and 2 more, that aren't .* A case's name",
+    ),
+}
 
 
 @pytest.mark.parametrize("content, message", BROKEN.values(), ids=BROKEN)
@@ -190,12 +215,13 @@ def test_a_broken_file_of_splits_is_refused_with_the_place(tmp_path, content, me
     file = tmp_path / "splits.json"
     text = content if isinstance(content, (str, bytes)) else json.dumps(content)
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(DataError, match=f"{re.escape(str(file))}.*{message}"):
+    with pytest.raises(DataError, match=f"{re.escape(str(file))}.*{message}") as caught:
         read_splits(file, [f"case_{index}" for index in range(6)])
+    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_of_splits_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="gone.json.*No such file"):
+    with pytest.raises(DataError, match="gone.json.*No such file"):
         read_splits(tmp_path / "gone.json", ["a"])
 
 
@@ -228,7 +254,7 @@ def test_no_real_lung_patient_is_in_two_parts():
     validated = []
     for fold in range(5):
         split = split_cases(names, fold, pattern=pattern)
-        parts = (split.weights, split.logits, split.validation)
+        parts = (split.train, split.held_out, split.validation)
         patients = [{name[: len("LIDC-IDRI-0000")] for name in part} for part in parts]
         assert sum(map(len, patients)) == len(set.union(*patients)) == len({name[:14] for name in names})
         validated += split.validation

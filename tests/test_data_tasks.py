@@ -5,6 +5,7 @@ import pytest
 from small_task import REAL_DATA, save, write_json, write_task
 
 from scnas_keras.errors import DataError
+from scnas_keras.tasks.dataset_json import channel_names, parse_labels, read_dataset
 from scnas_keras.tasks.loading import DATA_DIR_VARIABLE, find_task, load_task
 
 
@@ -92,7 +93,7 @@ def test_regions_are_read_in_painting_order(tmp_path, labels, order, regions, na
     assert task.declared_values == tuple(range(len(names) + (ignore is not None)))
 
 
-@pytest.mark.parametrize("order", [None, [1, 2], [1, 2, 2], [3, 2, 1], "123"])
+@pytest.mark.parametrize("order", [None, [1, 2], [1, 2, 2], [3, 2, 1]])
 def test_an_order_of_regions_that_does_not_fit_is_refused(tmp_path, order):
     write_task(tmp_path, num_cases=1)
     edit_json(tmp_path, labels=REGION_CASES[0][0], regions_class_order=order)
@@ -107,7 +108,7 @@ def test_an_order_of_regions_that_does_not_fit_is_refused(tmp_path, order):
 def test_the_ignore_label_is_the_highest(tmp_path, labels):
     write_task(tmp_path, num_cases=1)
     edit_json(tmp_path, labels=labels)
-    with pytest.raises(DataError, match='"ignore" must have the highest value, here 2|gap'):
+    with pytest.raises(DataError, match="labels.ignore: found [13], expected the highest value, here 2|gap"):
         load_task(tmp_path)
     edit_json(tmp_path, labels={"background": 0, "left": 1, "ignore": 2})
     task = load_task(tmp_path)
@@ -131,14 +132,30 @@ BROKEN_CONTENT = [
     ({"labels": {"0": "background", "2": "tumour"}}, "gap"),
     ({"labels": {"0": "background", "edema": "1"}}, "gap"),
     ({"labels": {"background": 0, "whole": [1, 2]}}, "regions_class_order"),
-    ({"labels": ["background", "left"]}, "gap"),
-    ({"modality": {"1": "MRI"}}, "modality"),
-    ({"modality": "MRI"}, "modality"),
-    ({"test": None}, '"test" must list image files'),
-    ({"test": [{"label": "a"}]}, '"test" must list image files'),
-    ({"training": []}, "no labelled case"),
-    ({"training": {}}, "no labelled case"),
-    ({"training": ["a.nii.gz"]}, "must name an image and a label"),
+    ({"labels": ["background", "left"]}, r'labels: found \["background", "left"\], expected an object \{...\}\.'),
+    ({"labels": {"background": 0, "left": 1.5}}, "labels.left: found 1.5, expected a whole number or a word in quotes or a list"),
+    ({"labels": {"background": 0, "left": True}}, "labels.left: found true, expected a whole number or a word in quotes or a list"),
+    ({"labels": {"background": 0, "left": ["1"]}}, r'labels.left\[0\]: found "1", expected a whole number'),
+    ({"labels": {"background": 0, "left": -1}}, 'labels: found {"background": 0, "left": -1}, expected names for the values 0'),
+    (
+        {"labels": {"background": 0, "whole": [1, 2]}, "regions_class_order": "12"},
+        'regions_class_order: found "12", expected a list or null',
+    ),
+    ({"modality": {"1": "MRI"}}, 'modality: found {"1": "MRI"}, expected indices 0, 1, 2'),
+    ({"modality": "MRI"}, 'modality: found "MRI", expected an object'),
+    ({"modality": {"MRI": "0"}}, 'modality.MRI: found the key "MRI", expected a whole number as key'),
+    ({"modality": {"0": 1}}, "modality.0: found 1, expected a word in quotes"),
+    ({"test": None}, "test: found null, expected a list"),
+    ({"test": [{"label": "a"}]}, r'test\[0\]: found the keys "label", expected the key "image"'),
+    ({"test": [1]}, r"test\[0\]: found 1, expected a word in quotes or an object"),
+    ({"training": []}, 'found no entry for "training", expected for example'),
+    ({"training": {}}, "training: found {}, expected a list"),
+    ({"training": ["a.nii.gz"]}, r'training\[0\]: found "a.nii.gz", expected an object'),
+    ({"training": [{"image": "a.nii.gz", "lable": "b"}]}, r'training\[0\]: found .* expected the key "label" \(is it "lable"\?\)'),
+    ({"training": [{"image": "", "label": "b.nii.gz"}]}, r'training\[0\].image: found "", expected a word in quotes of length >= 1'),
+    ({"training": None, "dataset": {"a": {"images": [], "label": "b"}}}, r"dataset.a.images: found \[\], expected a list of length >= 1"),
+    ({"training": None, "dataset": {}}, "dataset: found no case"),
+    ({"training": None, "file_ending": ".nii.gzip"}, 'file_ending: found ".nii.gzip", expected one of'),
     ({"training": [{"image": "a.nii.gz", "label": "b.nii.gz"}] * 2}, "more than once: b"),
     ({"training": [{"image": "imagesTr/gone.nii.gz", "label": "labelsTr/case_0.nii.gz"}]}, "gone.nii.gz"),
 ]
@@ -158,6 +175,20 @@ def test_contents_that_make_no_task_are_refused(tmp_path, changes, message):
     write_json(tmp_path, ["case_0"], **changes)
     with pytest.raises(DataError, match=rf"dataset\.json.*{message}"):
         load_task(tmp_path)
+
+
+def test_other_keys_of_other_programs_are_passed_over(tmp_path):
+    write_task(tmp_path, num_cases=1)
+    before = load_task(tmp_path)
+    edit_json(tmp_path, licence={"a": [1]}, tensorImageSize="3D", relase="1.0")
+    assert load_task(tmp_path) == before
+
+
+@pytest.mark.parametrize("file", sorted(REAL_DATA.glob("*/dataset.json")), ids=lambda file: file.parent.name)
+def test_the_documents_of_real_datasets_are_read(file):
+    content = read_dataset(file)
+    channels, labels = channel_names(file, content), parse_labels(file, content)
+    assert channels and list(labels.names) == list(range(len(content.labels)))
 
 
 @pytest.mark.parametrize("key, example", [("labels", "background"), ("training", "imagesTr"), ("modality", "FLAIR")])
@@ -228,7 +259,7 @@ def test_a_folder_without_a_layout_is_described(tmp_path):
         with pytest.raises(DataError, match=r"(?s)holds notes\.txt, scans/.*Decathlon.*imagesTr.*nnU-Net.*_0000.*images/a\.png"):
             read(tmp_path)
     (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "CT"}, "labels": {"background": 0, "a": 1}}')
-    with pytest.raises(DataError, match=r'(?s)neither "training" nor "file_ending".*keys: channel_names, labels.*scans/.*nnU-Net'):
+    with pytest.raises(DataError, match=r'(?s)neither "training" nor "file_ending".*scans/.*nnU-Net'):
         load_task(tmp_path)
 
 

@@ -89,6 +89,7 @@ def test_one_process_is_this_one(processes):
 
 @POSIX
 @pytest.mark.parametrize("victims", [("case_1",), ("case_0", "case_1", "case_2", "case_3", "case_4")])
+@pytest.mark.serial
 def test_a_case_whose_worker_was_killed_is_tried_again_alone(tmp_path, victims):
     work = functools.partial(die_at, folder=tmp_path, victims=victims, times=1)
     assert map_cases(work, CASES, "Dying", 1, 2, progress=False) == [case.name for case in CASES]
@@ -101,6 +102,7 @@ def test_a_case_whose_worker_was_killed_is_tried_again_alone(tmp_path, victims):
 
 
 @POSIX
+@pytest.mark.serial
 def test_a_case_that_always_kills_its_worker_is_named_and_the_others_are_done(tmp_path, capsys):
     work = functools.partial(die_at, folder=tmp_path, victims=("case_1", "case_3"), times=99)
     with pytest.raises(
@@ -164,7 +166,9 @@ def test_a_script_without_the_main_guard_is_told_so(tmp_path):
         "test.map_cases(test.name_of, test.CASES, 'Naming', 1, 2, progress=False)\n"
     )
     here = Path(__file__).parent
-    done = subprocess.run([sys.executable, script, here, here.parent], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, script, here, here.parent], capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=120
+    )
     assert done.returncode == 1
     assert ConfigError.__name__ in done.stderr and 'if __name__ == "__main__"' in done.stderr
 
@@ -174,6 +178,7 @@ def _heed_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job, in which the tests may run, ignores them
 
 
+@pytest.mark.serial
 def test_an_interrupt_ends_the_workers_and_lets_them_tidy_up(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -185,7 +190,13 @@ def test_an_interrupt_ends_the_workers_and_lets_them_tidy_up(tmp_path):
     )
     here = Path(__file__).parent
     process = subprocess.Popen(
-        [sys.executable, script, here, here.parent], start_new_session=True, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
+        [sys.executable, script, here, here.parent],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        preexec_fn=_heed_interrupts,
     )
     for _ in range(600):
         if len(list(tmp_path.glob("started-*"))) == 2:

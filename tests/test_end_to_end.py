@@ -1,43 +1,35 @@
 """The commands in a row on generated scans, as the demo runs them: search, retrain, predict."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from some_spaces import SCNAS, TINY
 
+from scnas_keras.search import runner
 from scnas_keras.spaces.genotype import Genotype
 
-REPOSITORY = Path(__file__).parents[1]
+TASK = {
+    "task": "phantom",
+    "num_phantoms": 5,
+    "patch_size": "16,16,16",
+    "epochs": 2,
+    "steps_per_epoch": 2,
+    "validation_steps": 1,
+    "processes": 1,
+}
+SEARCH = {**TASK, "stem_channels": 4, "width": 4, "workdir": "search", "alpha_lr": 0.1}
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SCNAS_CACHE_DIR": str(folder / "cache")}
-
-    def run(module, *arguments):
-        words = [sys.executable, "-m", f"scnas_keras.{module}", *map(str, arguments)]
-        return subprocess.run(words, env=environment, cwd=folder, capture_output=True, text=True)
-
-    return run, folder
-
-
-SMALL = ("--task=phantom", "--num_phantoms=5", "--patch_size=16,16,16", "--epochs=2", "--steps_per_epoch=2", "--validation_steps=1")
-SEARCH = (*SMALL, "--stem_channels=4", "--width=4", "--workdir=search", "--alpha_lr=0.1")
-
-
-@pytest.mark.slow
-def test_search_retrain_predict(command):
-    run, folder = command
-    done = run("search", *SEARCH)
-    assert done.returncode == 0, done.stderr
-    assert "Reduction cell" in done.stdout and "epoch 2/2" in done.stderr
-    left = {path.name for path in (folder / "search").iterdir()}
+@pytest.mark.parametrize("space", [TINY, pytest.param(SCNAS, marks=pytest.mark.nightly)], ids=lambda space: space.name)
+def test_search_retrain_predict(space, command, monkeypatch, tmp_path, capsys, caplog):
+    monkeypatch.setattr(runner, "find_space", lambda name, rank: space)
+    monkeypatch.setenv("SCNAS_CACHE_DIR", str(tmp_path / "cache"))
+    command("scnas_keras.search", **SEARCH)
+    assert "Reduction cell" in capsys.readouterr().out and "epoch 2/2" in caplog.text
+    left = {path.name for path in Path("search").iterdir()}
     assert left >= {
         "genotype.json",
         "genotype.txt",
@@ -52,24 +44,23 @@ def test_search_retrain_predict(command):
         "checkpoint",
     }
     assert "run.lock" not in left
-    assert Genotype.load(folder / "search" / "genotype.json").space.name == "scnas"
-    summary = json.loads((folder / "search" / "summary.json").read_text())
+    assert Genotype.load("search/genotype.json").space == space
+    summary = json.loads(Path("search/summary.json").read_text())
     assert summary["result"]["epochs"] == 2 and 0 < summary["result"]["mean_edge_entropy"] < 1
     parts = summary["result"]["cases"]
     assert sorted(sum(parts.values(), [])) == [f"phantom_{i:03d}" for i in range(5)]
 
-    again = run("search", *SEARCH)
-    assert again.returncode == 2 and "finished" in again.stderr
+    with pytest.raises(SystemExit) as refused:
+        command("scnas_keras.search", **SEARCH)
+    assert refused.value.code == 2 and "finished" in capsys.readouterr().err
 
-    done = run("retrain", *SMALL, "--width=4", "--genotype=search", "--workdir=trained", "--num_folds=5")
-    assert done.returncode == 0, done.stderr
-    assert "whole validation scans" in done.stdout and (folder / "trained" / "overlay.png").stat().st_size > 10_000
-    held_out = json.loads((folder / "trained" / "summary.json").read_text())["result"]["validation_images"]
+    command("scnas_keras.retrain", **TASK, width=4, genotype="search", workdir="trained", num_folds=5)
+    assert "whole validation scans" in capsys.readouterr().out and Path("trained/overlay.png").stat().st_size > 10_000
+    held_out = json.loads(Path("trained/summary.json").read_text())["result"]["validation_images"]
     assert [Path(path).name.removesuffix(".nii.gz") for path in held_out] == parts["validation"]
 
-    done = run("predict", "--model=trained", f"--image={held_out[0]}", "--output=segmentation.nii.gz")
-    assert done.returncode == 0, done.stderr
-    scan, segmentation = nib.load(held_out[0]), nib.load(folder / "segmentation.nii.gz")
+    command("scnas_keras.predict", model="trained", image=held_out[0], output="segmentation.nii.gz")
+    scan, segmentation = nib.load(held_out[0]), nib.load("segmentation.nii.gz")
     np.testing.assert_array_equal(segmentation.affine, scan.affine)
-    validated = nib.load(folder / "trained" / "validation" / Path(held_out[0]).name)
+    validated = nib.load(Path("trained/validation") / Path(held_out[0]).name)
     np.testing.assert_array_equal(segmentation.get_fdata(), validated.get_fdata())

@@ -154,11 +154,15 @@ def cut_off(path):
 
 
 @pytest.mark.parametrize("ending", [".nrrd", ".mha"])
-@pytest.mark.parametrize("make, words", [
-    (lambda path: path.write_text("not an image"), "can't be read as one.*again"),
-    (lambda path: path.write_bytes(b""), "but it is empty"),
-    (cut_off, "voxels can't be read.*again"), (flat, "expected a 3D volume.*picture"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda path: path.write_text("not an image"), "can't be read as one.*again"),
+        (lambda path: path.write_bytes(b""), "but it is empty"),
+        (cut_off, "voxels can't be read.*again"),
+        (flat, "expected a 3D volume.*picture"),
+    ],
+)
 def test_unusable_files_are_named(make, words, ending, tmp_path):
     path = tmp_path / f"scan{ending}"
     make(path)

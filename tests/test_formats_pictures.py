@@ -133,11 +133,16 @@ def cut_off(path):
     path.write_bytes(path.read_bytes()[:-2000])
 
 
-@pytest.mark.parametrize("name, make, words", [
-    ("a.tif", pages, r"2 pages.*\.nii\.gz"), ("a.png", lambda path: path.write_text("text"), "picture.*again"),
-    ("a.png", lambda path: path.write_bytes(b""), "picture.*again"), ("a.png", cut_off, "voxels can't be read.*again"),
-    ("a.jpg", lambda path: Image.new("CMYK", (4, 4)).save(path), "CMYK.*gray or RGB"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, make, words",
+    [
+        ("a.tif", pages, r"2 pages.*\.nii\.gz"),
+        ("a.png", lambda path: path.write_text("text"), "picture.*again"),
+        ("a.png", lambda path: path.write_bytes(b""), "picture.*again"),
+        ("a.png", cut_off, "voxels can't be read.*again"),
+        ("a.jpg", lambda path: Image.new("CMYK", (4, 4)).save(path), "CMYK.*gray or RGB"),
+    ],
+)
 def test_unusable_pictures_are_named(name, make, words, tmp_path):
     make(tmp_path / name)
     with pytest.raises(DataError, match=f"{name}.*{words}"):

@@ -1,6 +1,8 @@
 """From patches to whole scans, model folders, the predict command and SavedModels."""
 
+import dataclasses
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -10,12 +12,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 from small_task import write_task
-from test_networks_derived import SMALL, chain_genotype, random_genotype
+from some_spaces import SMALL, sparse_genotype
+from test_networks_derived import chain_genotype
 
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.inference.export import export_saved_model
-from scnas_keras.inference.model_folder import SegmentationModel, load_network
+from scnas_keras.inference.model_folder import SegmentationModel, load_network, read_companion
 from scnas_keras.inference.sliding_window import predict_volume, tile_starts, tile_weight
 from scnas_keras.networks import from_genotype
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
@@ -166,11 +169,17 @@ def test_a_model_file_may_be_named_itself(model_folder):
     assert SegmentationModel.load(model_folder / "model.keras").patch_size == (16, 16, 16)
 
 
-@pytest.mark.parametrize("name, content, words", [
-    ("model.json", None, "no such file"), ("model.keras", None, "no such file"), ("model.json", b"{", "damaged"),
-    ("model.json", b'{"patch_size": [8, 8, 8]}', "damaged"), ("model.keras", b"PK\x03\x04 cut off", "can't be read as a Keras model"),
-    ("model.keras", b"", "can't be read as a Keras model"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("model.json", None, "no such file"),
+        ("model.keras", None, "no such file"),
+        ("model.json", b"{", "found broken JSON"),
+        ("model.json", b'{"patch_size": [8, 8, 8]}', 'expected the key "mirror_axes"'),
+        ("model.keras", b"PK\x03\x04 cut off", "can't be read as a Keras model"),
+        ("model.keras", b"", "can't be read as a Keras model"),
+    ],
+)
 def test_damaged_models_are_named(name, content, words, tmp_path):
     pointwise_model().save(tmp_path)
     (tmp_path / name).unlink()
@@ -179,6 +188,74 @@ def test_damaged_models_are_named(name, content, words, tmp_path):
     with pytest.raises(DataError, match=words) as caught:
         SegmentationModel.load(tmp_path)
     assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_models_document_is_written_as_it_was_read(tmp_path):
+    model = pointwise_model()
+    model.save(tmp_path)
+    text = (tmp_path / "model.json").read_text()
+    found = read_companion(tmp_path / "model.json")
+    assert (found.patch_size, found.mirror_axes, found.plan) == (model.patch_size, model.mirror_axes, model.plan)
+    assert json.dumps(dataclasses.asdict(found), indent=1) + "\n" == text
+
+
+def in_plan(**changes):
+    return lambda content: content["plan"].update(changes)
+
+
+def in_channel(**changes):
+    return lambda content: content["plan"]["channels"][1].update(changes)
+
+
+CT = {"scheme": "ct", "low": -100, "high": 300, "mean": 50, "std": 80}
+
+
+@pytest.mark.parametrize(
+    "edit, message",
+    [
+        (lambda content: content.update(patch_size=[]), "patch_size: found [], expected a list of length >= 2."),
+        (lambda content: content.update(patch_size=[8, 8, 0]), "patch_size[2]: found 0, expected a whole number >= 1."),
+        (lambda content: content.update(patch_size=[8, 8, 10**9]), "patch_size[2]: found 1000000000, expected a whole number <= 10000."),
+        (lambda content: content.update(patch_size=["8", 8, 8]), 'patch_size[0]: found "8", expected a whole number.'),
+        (lambda content: content.update(mirror_axes=[7]), "mirror_axes[0]: found 7, expected a whole number <= 2."),
+        (lambda content: content.update(mirror_axes=[-1]), "mirror_axes[0]: found -1, expected a whole number >= 0."),
+        (lambda content: content.update(mirror_axes=[0, 0]), "mirror_axes: found [0, 0], expected each only once."),
+        (
+            lambda content: content.update(patch_size=[8, 8], mirror_axes=[2]),
+            "mirror_axes[0]: found 2, expected an axis of the patch, 0 to 1.",
+        ),
+        (lambda content: content.update(mirror_axis=[0]), "mirror_axis: found this key, expected one of patch_size, mirror_axes, plan."),
+        (lambda content: content.update(plan=[1]), "plan: found [1], expected an object {...}."),
+        (in_plan(version=1), "plan: version 1 can't be read; this release reads version 2. Use the program that trained the model"),
+        (in_plan(spacing=[0, 1, 1]), "plan.spacing[0]: found 0, expected a number >= 1e-06."),
+        (in_plan(spacing=[1, None, 1]), "plan.spacing[1]: found null, expected a number."),
+        (in_plan(spacing=[1, 1]), "plan.spacing: found [1, 1], expected a list of length 3."),
+        (in_plan(spacing=[None, 1, 1]), "patch_size: found [16, 16, 16], expected 2 numbers, as plan.spacing keeps the slices"),
+        (in_plan(transpose=[0, 1, 3]), "plan.transpose: found [0, 1, 3], expected 0, 1 and 2 in some order."),
+        (in_plan(labels={"0": "a", "2": "b"}), 'plan.labels: found {"0": "a", "2": "b"}, expected at least 2 labels, with the'),
+        (in_plan(labels={"0": "a", "x": "b"}), 'plan.labels.x: found the key "x", expected a whole number as key.'),
+        (in_plan(channels=[]), "plan.channels: found [], expected a list of length >= 1."),
+        (in_channel(scheme="pet"), 'plan.channels[1].scheme: found "pet", expected one of "ct", "none", '),
+        (in_channel(scheme="ct"), 'plan.channels[1].low: found null, expected a number, as the scheme is "ct".'),
+        (in_channel(**CT | {"std": 0}), 'plan.channels[1].std: found 0.0, expected a number above 0, as the scheme "ct" divides by it.'),
+        (in_channel(**CT | {"high": -200}), "plan.channels[1].high: found -200.0, expected a number of at least low, -100."),
+        (
+            in_channel(masked=True),
+            "plan.channels[1].masked: found this key, expected one of channel, scheme, use_mask, low, high, mean, std.",
+        ),
+        (in_plan(resampling={"image_order": 2}), "plan.resampling.image_order: found 2, expected one of 0, 1, 3."),
+        (in_plan(resampling={"anisotropy": 1}), "plan.resampling.anisotropy: found 1, expected a number > 1.0."),
+    ],
+)
+def test_nonsense_in_a_models_document_is_refused_with_its_place(edit, message, tmp_path):
+    pointwise_model().save(tmp_path)
+    file = tmp_path / "model.json"
+    content = json.loads(file.read_text())
+    edit(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError) as caught:
+        SegmentationModel.load(tmp_path)
+    assert str(caught.value).startswith(f"{file}: {message}") and "\n" not in str(caught.value)
 
 
 def test_a_model_file_that_holds_code_is_refused(tmp_path):
@@ -221,10 +298,15 @@ def test_predict_never_overwrites_a_scan(image, output, command, phantoms, model
     assert scan.read_bytes() == content and sorted(tmp_path.iterdir()) == files
 
 
-@pytest.mark.parametrize("flags, words", [
-    ({"output": None}, "--output is missing"), ({"image": "absent.nii.gz"}, "neither a file nor a folder"),
-    ({"output": "segmentation.png"}, "end in .nii.gz"), ({"model": "absent"}, "no such file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ({"output": None}, "--output is missing"),
+        ({"image": "absent.nii.gz"}, "neither a file nor a folder"),
+        ({"output": "segmentation.png"}, "end in .nii.gz"),
+        ({"model": "absent"}, "no such file"),
+    ],
+)
 def test_predict_says_what_is_wrong(flags, words, command, phantoms, model_folder, tmp_path, capsys):
     settings = {"model": model_folder, "image": phantoms / "phantom_000.nii.gz", "output": tmp_path / "s.nii.gz"} | flags
     with pytest.raises(SystemExit) as caught:
@@ -249,13 +331,21 @@ assert "image" in served.signatures["serving_default"].structured_input_signatur
 
 
 def test_a_saved_model_serves_without_this_package(tmp_path):
-    network = from_genotype(random_genotype(6, SMALL), 2, 3, stem_channels=8)
+    network = from_genotype(sparse_genotype(6, SMALL), 2, 3, stem_channels=8)
     export_saved_model(network, tmp_path / "export")
     images = [noise(2, 8, 16, 8, 2), noise(1, 9, 14, 5, 2, seed=1)]
     np.savez(tmp_path / "inputs.npz", *images)
     arguments = [tmp_path / name for name in ("export", "inputs.npz", "outputs.npz")]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run([sys.executable, "-c", SERVE, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     with np.load(tmp_path / "outputs.npz") as outputs:
         first, second = (outputs[name] for name in outputs.files)

@@ -6,12 +6,19 @@ import keras
 import numpy as np
 import pytest
 from scipy import ndimage
+from some_spaces import OPERATIONS
 
-from scnas_keras.networks.operations import DilatedSeparableConv, Identity, InstanceNorm, Pool, build_operation, subsample
 from scnas_keras.networks.parts import Align, OutCell, Stem, upsample
-from scnas_keras.spaces.operations import OPERATIONS
+from scnas_keras.operations.base import InstanceNorm, subsample
+from scnas_keras.operations.build import build_operation
+from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
+from scnas_keras.operations.facts import HALVING, ORDINARY
+from scnas_keras.operations.identity.layer import Identity
+from scnas_keras.operations.pool.layer import Pool
+from scnas_keras.operations.registry import operation as facts_of
 
 CHANNELS = 3
+ROLES = {1: ORDINARY, 2: HALVING}
 SLOPE_ERROR = 1e-7  # TensorFlow keeps the slope of a leaky ReLU in single precision
 
 
@@ -91,7 +98,7 @@ def test_composed_convolution_is_depthwise_then_pointwise(rank, stride, rate):
 @pytest.mark.parametrize("rank, stride", itertools.product((2, 3), (1, 2)))
 def test_dense_convolution_is_a_sum_of_correlations(rank, stride):
     x = normal(2, *(10, 8, 12)[:rank], CHANNELS)
-    layer = build_operation("conv_3", stride, dtype="float64")
+    layer = build_operation("conv_3", ROLES[stride], dtype="float64")
     layer.build(x.shape)
     kernel = np.asarray(layer.kernel)
     expected = np.zeros_like(x)
@@ -119,7 +126,7 @@ def test_pooling_is_scipys_in_both_precisions(rank, stride, mode):
 def test_strided_operations_are_centred_alike():
     """A strided identity picks the very voxels on which the convolution with a kernel of one centre tap is centred."""
     x = normal(1, 6, 8, 4, CHANNELS)
-    conv = build_operation("conv_3", 2, dtype="float64")
+    conv = build_operation("conv_3", HALVING, dtype="float64")
     conv.build(x.shape)
     centre = np.zeros(conv.kernel.shape)
     centre[1, 1, 1] = np.eye(CHANNELS)
@@ -131,7 +138,7 @@ def test_strided_operations_are_centred_alike():
 @pytest.mark.parametrize("rank, stride, operation", itertools.product((2, 3), (1, 2), OPERATIONS))
 def test_operations_keep_channels_and_divide_space(rank, stride, operation):
     shape = (2, *(8, 4, 6)[:rank], CHANNELS)
-    layer = build_operation(operation, stride)
+    layer = build_operation(operation, ROLES[stride])
     y = layer(normal(*shape).astype("float32"))
     assert tuple(y.shape) == (2, *(n // stride for n in shape[1:-1]), CHANNELS)
     assert tuple(layer.compute_output_shape(shape)) == tuple(y.shape)
@@ -147,7 +154,7 @@ def test_without_affine_only_convolutions_have_weights(operation):
         layer = build_operation(operation, affine=affine)
         layer.build((1, 4, 4, 4, CHANNELS))
         names = [weight.name for weight in layer.trainable_weights]
-        kernels = {"conv": ["kernel"], "dilated": ["depthwise", "pointwise"]}.get(OPERATIONS[operation].group, [])
+        kernels = {"conv": ["kernel"], "dilated": ["depthwise", "pointwise"]}.get(facts_of(operation).group, [])
         assert sorted(names) == sorted(kernels + (["scale", "offset"] if affine and kernels else []))
 
 

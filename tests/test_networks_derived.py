@@ -11,38 +11,25 @@ import sys
 import keras
 import numpy as np
 import pytest
-from test_spaces_genotype import uniform_genotype
+from some_spaces import FLAT, OPERATIONS, SCNAS, SMALL, genotype_of, sparse_genotype, uniform_genotype
 
+from scnas_keras.errors import ConfigError
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
-from scnas_keras.networks.operations import Operation
 from scnas_keras.networks.parts import Align
-from scnas_keras.spaces.genotype import Edge, Genotype
-from scnas_keras.spaces.operations import OPERATIONS, ZERO
-from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SCNAS, SearchSpace
+from scnas_keras.operations.base import Operation
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.u_shape import DECODER, EXPANSION, REDUCTION, u_shaped
 from scnas_keras.training.losses import JaccardLoss
 
 ROOT = pathlib.Path(__file__).parents[1]
-SMALL = SearchSpace("small", 3, tuple(OPERATIONS), 2, (REDUCTION, ENCODER, EXPANSION, DECODER))
-FLAT = SearchSpace("flat", 2, tuple(OPERATIONS), 2, (REDUCTION, ENCODER, EXPANSION, DECODER))
-
-
-def random_genotype(seed, space=SCNAS):
-    """Any operation on any edge, about half of them zero, but no node without input."""
-    rng = np.random.default_rng(seed)
-
-    def operation(i, j):
-        alive = i == j - 1
-        return str(rng.choice(space.operations[:-1])) if alive or rng.random() < 0.5 else ZERO
-
-    return Genotype(space, {kind: tuple(Edge(i, j, operation(i, j), 0.5) for i, j in space.edges) for kind in space.kinds})
+DATA = ROOT / "tests" / "data" / "format_1"
+"""A genotype of format 1, its network as it was saved then, an image and what the network gave for it."""
 
 
 def chain_genotype(space=SMALL, source=1):
     """Each node reads the one before it, the first of them one of the cell's inputs; the other input is unused."""
-    kept = {(source, 2), *((j - 1, j) for j in range(3, 2 + space.nodes))}
-    edges = tuple(Edge(i, j, "conv_3" if (i, j) in kept else ZERO, 0.5) for i, j in space.edges)
-    return Genotype(space, dict.fromkeys(space.kinds, edges))
+    return genotype_of(space, lambda kind, i, j: "conv_3" if i == (j - 1 if j > 2 else source) else None)
 
 
 def images(*space, channels=2, seed=0):
@@ -51,11 +38,11 @@ def images(*space, channels=2, seed=0):
 
 GENOTYPES = {
     "all conv": lambda: uniform_genotype("conv_3"),
-    "random 0": lambda: random_genotype(0),
-    "random 1": lambda: random_genotype(1),
+    "random 0": lambda: sparse_genotype(0),
+    "random 1": lambda: sparse_genotype(1),
     "chains from the previous cell": lambda: chain_genotype(SCNAS),
     "chains from two cells back": lambda: chain_genotype(SCNAS, source=0),
-    "two axes": lambda: random_genotype(2, FLAT),
+    "two axes": lambda: sparse_genotype(2, FLAT),
 }
 
 
@@ -70,18 +57,25 @@ def test_one_model_takes_any_size(name):
         assert keras.backend.standardize_dtype(logits.dtype) == "float32" and np.isfinite(logits).all()
 
 
+def test_inputs_of_two_levels_are_described_and_not_built():
+    """The expansion cell would read the reduction's output with the stem's, which is twice as fine."""
+    space = u_shaped("short", 3, OPERATIONS, 2, (REDUCTION, EXPANSION))
+    with pytest.raises(ConfigError, match=r"'short' .*can't be built yet: cell_02_expansion: an input that joins the levels \[1, 0\]"):
+        from_genotype(uniform_genotype("conv_3", space), 2, 3, stem_channels=4)
+
+
 @pytest.mark.parametrize("name", GENOTYPES)
 def test_only_what_is_used_is_built(name):
     genotype = GENOTYPES[name]()
     model = from_genotype(genotype, 2, 3, stem_channels=4)
-    expected, aligned, read = set(), set(), {len(genotype.space.layout)}
-    for number, plan in reversed(list(enumerate(genotype.space.cells(), start=1))):
-        if number in read:  # else no later cell wants it
-            kept = [edge for edge in genotype.cells[plan.kind] if edge.operation != ZERO]
+    expected, aligned, read = set(), set(), set(genotype.space.head.sources)
+    for cell in reversed(genotype.space.placed):
+        if cell.number in read:  # else no later cell wants it
+            kept = genotype.present(cell.kind)
             inputs = {edge.source for edge in kept if edge.source < 2}
-            expected |= {f"{plan.name}_{edge.operation}_from_{edge.source}" for edge in kept}
-            aligned |= {f"{plan.name}_input_{i}" for i in inputs}
-            read |= {plan.inputs[i] for i in inputs} | ({plan.skip} if 1 in inputs else set())
+            expected |= {f"{cell.name}_{edge.operation}_from_{edge.source}" for edge in kept}
+            aligned |= {f"{cell.name}_input_{i}" for i in inputs}
+            read |= {source for i in inputs for source in cell.inputs[i].sources}
     assert {layer.name for layer in model.layers if isinstance(layer, Operation)} == expected
     assert {layer.name for layer in model.layers if isinstance(layer, Align)} == aligned
 
@@ -116,7 +110,7 @@ def test_half_precision_networks_still_give_float32_logits():
 
 @pytest.mark.parametrize(
     "genotype",
-    [uniform_genotype("conv_3", SMALL), uniform_genotype("dilated_conv_3_rate_2", SMALL), random_genotype(3, SMALL)],
+    [uniform_genotype("conv_3", SMALL), uniform_genotype("dilated_conv_3_rate_2", SMALL), sparse_genotype(3, SMALL)],
     ids=["conv", "dilated", "random"],
 )
 def test_gradient_reaches_every_weight(genotype):
@@ -163,19 +157,53 @@ print(keras.backend.backend(), "tensorflow" in sys.modules)
 """
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_a_saved_model_gives_the_same_in_a_fresh_process(backend, tmp_path):
+def reload(backend, model, folder):
+    """Runs a saved model on the folder's inputs.npz in a process of its own, which writes outputs.npz."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} isn't installed")
-    model = from_genotype(random_genotype(4, SMALL), 2, 3, stem_channels=8)
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    arguments = [model, folder / "inputs.npz", folder / "outputs.npz"]
+    done = subprocess.run(
+        [sys.executable, "-c", RELOAD, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[-2:] == [backend, str(backend == "tensorflow")]
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("name", ["scnas", "small"])
+def test_a_network_of_format_1_gives_what_it_gave(name, backend, tmp_path):
+    """In a process that imports nothing but `scnas_keras.networks`."""
+    with np.load(DATA / f"{name}.npz") as pinned:
+        np.savez(tmp_path / "inputs.npz", pinned["image"])
+        reload(backend, DATA / f"{name}.keras", tmp_path)
+        with np.load(tmp_path / "outputs.npz") as outputs:
+            np.testing.assert_allclose(outputs["arr_0"], pinned["logits"], rtol=1e-4, atol=1e-3 if backend == "jax" else 1e-4)
+
+
+@pytest.mark.parametrize("name, channels, width", [("scnas", 2, 4), ("small", 1, 8)])
+def test_a_genotype_of_format_1_is_the_network_that_it_was(name, channels, width):
+    saved = keras.models.load_model(DATA / f"{name}.keras", safe_mode=True)
+    model = from_genotype(Genotype.load(DATA / f"{name}.json"), channels, 3, stem_channels=width)
+    assert [layer.name for layer in model.layers] == [layer.name for layer in saved.layers]
+    model.set_weights(saved.get_weights())
+    with np.load(DATA / f"{name}.npz") as pinned:
+        np.testing.assert_allclose(model(pinned["image"]), pinned["logits"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_a_saved_model_gives_the_same_in_a_fresh_process(backend, tmp_path):
+    model = from_genotype(sparse_genotype(4, SMALL), 2, 3, stem_channels=8)
     model.save(tmp_path / "model.keras")
     inputs = [images(8, 8, 8), images(6, 8, 10, seed=1)]
     np.savez(tmp_path / "inputs.npz", *inputs)
-    arguments = [tmp_path / name for name in ("model.keras", "inputs.npz", "outputs.npz")]
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-    done = subprocess.run([sys.executable, "-c", RELOAD, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split()[-2:] == [backend, str(backend == "tensorflow")]
+    reload(backend, tmp_path / "model.keras", tmp_path)
     with np.load(tmp_path / "outputs.npz") as outputs:
         for x, name in zip(inputs, outputs.files, strict=True):
             np.testing.assert_allclose(outputs[name], model(x), rtol=1e-4, atol=1e-4 if backend == "jax" else 1e-5)
@@ -210,9 +238,8 @@ def test_cost_by_hand(tmp_path):
 
 def test_a_separable_convolution_counts_as_its_two_parts():
     def cost(operation):
-        edges = tuple(Edge(i, j, operation if (i, j) == (1, 2) else "identity", 0.5) for i, j in SMALL.edges)
-        cells = {kind: edges if kind == DECODER else uniform_genotype("identity", SMALL).cells[kind] for kind in SMALL.kinds}
-        return network_cost(from_genotype(Genotype(SMALL, cells), 2, 3, stem_channels=8), (8, 8, 8))
+        genotype = genotype_of(SMALL, lambda kind, *edge: operation if (kind, *edge) == (DECODER, 1, 2) else "identity")
+        return network_cost(from_genotype(genotype, 2, 3, stem_channels=8), (8, 8, 8))
 
     plain = cost("identity")
     for operation, weights in (("conv_3", 27 * 4 * 4), ("dilated_conv_3_rate_3", 27 * 4 + 4 * 4), ("max_pool_3", 0)):

@@ -12,22 +12,22 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_spaces_genotype import uniform_genotype
+from some_spaces import OPERATIONS, uniform_genotype
 
-from scnas_keras.architectures.build import build_network
-from scnas_keras.architectures.handmade import UNet, UResNet
+from scnas_keras.architectures.nnunet import NNUNet
+from scnas_keras.architectures.resenc import ResidualEncoderUNet
 from scnas_keras.architectures.searched import DerivedNetwork
+from scnas_keras.architectures.u_resnet import UResNet
+from scnas_keras.architectures.unet import UNet
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.heads import at_full_resolution
-from scnas_keras.planning.footprints import NNUNet, ResidualEncoderUNet
 from scnas_keras.planning.topology import Topology, fixed_topology, unet_topology
-from scnas_keras.spaces.operations import OPERATIONS
-from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
+from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
 
 ROOT = pathlib.Path(__file__).parents[1]
 CHANNELS, CLASSES = 2, 3
 SEARCHED = {  # SCNAS with two nodes a cell
-    rank: SearchSpace("small", rank, tuple(OPERATIONS), 2, (REDUCTION, ENCODER) * 3 + (EXPANSION, DECODER) * 3) for rank in (2, 3)
+    rank: u_shaped("small", rank, OPERATIONS, 2, (REDUCTION, ENCODER) * 3 + (EXPANSION, DECODER) * 3) for rank in (2, 3)
 }
 # Strides and kernels of nnU-Net for patches of 16^rank and for 8 x 32 x 32 at a spacing of 3, 1, 1.
 EQUAL = {rank: Topology((16,) * rank, ((1,) * rank, (2,) * rank, (2,) * rank), ((3,) * rank,) * 3) for rank in (2, 3)}
@@ -57,7 +57,7 @@ def built(name, deep_supervision=False):
     """The network of a case; tests share it, so they don't change it."""
     keras.utils.set_random_seed(0)
     network, topology = CASES[name]
-    return build_network(network, topology, network.features(topology), CHANNELS, CLASSES, deep_supervision)
+    return network.build(topology, network.features(topology), CHANNELS, CLASSES, deep_supervision)
 
 
 def images(*space, batch=1, channels=CHANNELS, seed=0):
@@ -110,7 +110,15 @@ def test_saved_models_give_the_same_in_a_fresh_process(backend, tmp_path):
         model.save(tmp_path / f"{name}.keras")
         np.save(tmp_path / f"{name}.npy", inputs[name])
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-    done = subprocess.run([sys.executable, "-c", RELOAD, tmp_path], env=environment, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", RELOAD, tmp_path],
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0 and done.stdout.split()[-1] == backend, done.stderr[-2000:]
     for name, model in models.items():
         expected = as_list(model(inputs[name]))
@@ -196,7 +204,7 @@ def test_parameters_by_formula(name, deep_supervision):
 
 def test_the_unet_has_the_published_size():
     """Çiçek et al. have 19069955 parameters for three channels and classes: our kernels, and a bias for each convolution's channel."""
-    model = build_network(UNet(32), EIGHTHS[3], (), 3, 3)
+    model = UNet(32).build(EIGHTHS[3], (), 3, 3)
     kernels = [layer.kernel.shape for layer in model.layers if hasattr(layer, "kernel")]
     biases = sum(layer.filters for layer in model.layers if type(layer) is keras.layers.Conv3D)
     assert sum(map(math.prod, kernels)) + biases == 19069955

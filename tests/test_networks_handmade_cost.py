@@ -1,84 +1,47 @@
-"""What the networks cost: by hand, by footprint, by a trace of the graph, by the paper; and that they are nnU-Net's of a plan."""
+"""What the networks cost: by hand, searched ones by footprint and trace, by the paper; and that they are nnU-Net's of a plan."""
 
 import json
-import math
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from small_task import REAL_DATA
-from test_networks_derived import random_genotype
+from some_spaces import sparse_genotype
 from test_networks_handmade import CASES, CHANNELS, CLASSES, SEARCHED, THICK, built
+from traced_cost import traced_cost
 
-from scnas_keras.architectures.build import build_network
+from scnas_keras.architectures.nnunet import NNUNet
 from scnas_keras.architectures.registry import footprint
+from scnas_keras.architectures.resenc import ResidualEncoderUNet
 from scnas_keras.architectures.searched import DerivedNetwork
 from scnas_keras.networks import blocks
 from scnas_keras.networks.cost import network_cost
-from scnas_keras.planning.footprints import NNUNet, ResidualEncoderUNet
 from scnas_keras.planning.planner import make_plans
 from scnas_keras.planning.topology import Topology, fixed_topology
 from scnas_keras.preprocessing.fingerprint import load_fingerprint
 
 GOLDEN = sorted((REAL_DATA.parent / "reference" / "nnunet_plans").glob("Dataset00[45]_*.json"))
+DERIVED = [name for name in CASES if "derived" in name]  # the hand-made ones: test_architectures
 
 
-def graph_multiply_adds(model, patch):
-    """Those of the convolutions and matrix products in the graph that TensorFlow traces, from the static shapes of its operations."""
-    traced = tf.function(lambda x: model(x)).get_concrete_function(tf.TensorSpec((1, *patch, model.input_shape[-1])))
-    functions = {function.name.decode(): function.graph for function in traced.graph._functions.values()}
-
-    def counted(graph):
-        total = 0
-        for operation in graph.get_operations():
-            total += _COUNTED.get(operation.type, lambda operation: 0)(operation)
-            assert operation.type in _COUNTED or "Conv" not in operation.type and "MatMul" not in operation.type, operation.type
-            if "Call" in operation.type:
-                total += counted(functions[operation.get_attr("f").name])
-        return total
-
-    return counted(traced.graph)
-
-
-def _convolution(operation):
-    """Every kernel weight at every output voxel."""
-    return math.prod(operation.outputs[0].shape[1:-1]) * math.prod(operation.inputs[1].shape)
-
-
-def _transposed(operation):
-    """Every kernel weight at every input voxel."""
-    return math.prod(operation.inputs[2].shape[1:-1]) * math.prod(operation.inputs[1].shape)
-
-
-def _product(operation):
-    return math.prod(operation.outputs[0].shape) * operation.inputs[0].shape[-1]
-
-
-_COUNTED = {
-    "Conv2D": _convolution, "Conv3D": _convolution, "Conv2DBackpropInput": _transposed, "Conv3DBackpropInputV2": _transposed,
-    "MatMul": _product, "BatchMatMulV2": _product,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", DERIVED)
 def test_multiply_adds_are_those_of_the_traced_graph(name):
     model, divisors = built(name, deep_supervision=True), CASES[name][1].divisors
     patch = [divisor * factor for divisor, factor in zip(divisors, (2, 3, 1))]
-    assert network_cost(model, patch).multiply_adds == graph_multiply_adds(model, patch)
+    assert network_cost(model, patch).multiply_adds == traced_cost(model, patch).multiply_adds
 
 
 def test_multiply_adds_of_a_small_unet_by_hand():
     """Widths 4 and 8 on 8^3 and 4^3 voxels; the transposed convolution applies its kernel at each of the 4^3."""
     topology = Topology((8, 8, 8), ((1, 1, 1), (2, 2, 2)), ((3, 3, 3), (3, 3, 3)))
-    model = build_network(NNUNet(4), topology, (4, 8), channels=2, num_classes=3)
+    model = NNUNet(4).build(topology, (4, 8), channels=2, num_classes=3)
     encoder = 512 * 27 * (2 * 4 + 4 * 4) + 64 * 27 * (4 * 8 + 8 * 8)
     decoder = 64 * 8 * (8 * 4) + 512 * 27 * (8 * 4 + 4 * 4)
     assert network_cost(model, (8, 8, 8)).multiply_adds == encoder + decoder + 512 * 4 * 3
     assert network_cost(model, (8, 16, 24)).multiply_adds == 6 * (encoder + decoder + 512 * 4 * 3)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", DERIVED)
 def test_elements_are_those_of_the_footprint(name):
     network, topology = CASES[name]
     assert network_cost(built(name), topology.patch_size).elements == network.elements(topology, CHANNELS, CLASSES)
@@ -86,9 +49,9 @@ def test_elements_are_those_of_the_footprint(name):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_elements_of_a_searched_network_are_those_of_its_footprint(seed):
-    genotype = random_genotype(seed, SEARCHED[3])
+    genotype = sparse_genotype(seed, SEARCHED[3])
     network, topology = DerivedNetwork(SEARCHED[3], 8, genotype), fixed_topology((16, 8, 24), 3)
-    model = build_network(network, topology, (), CHANNELS, CLASSES)
+    model = network.build(topology, (), CHANNELS, CLASSES)
     expected = network.elements(topology, CHANNELS, CLASSES)
     assert network_cost(model, topology.patch_size).elements == expected
 
@@ -96,7 +59,7 @@ def test_elements_of_a_searched_network_are_those_of_its_footprint(seed):
 def test_the_u_resnet_costs_what_the_paper_says():
     """419.59 G multiply-adds for a patch of 128^3 with four channels; those of its reading here agree within 3.5 %."""
     network, topology = footprint("u_resnet"), fixed_topology((128,) * 3, 3)
-    cost = network_cost(build_network(network, topology, network.features(topology), 4, 4), topology.patch_size)
+    cost = network_cost(network.build(topology, network.features(topology), 4, 4), topology.patch_size)
     assert 405e9 < cost.multiply_adds < 425e9
 
 
@@ -117,7 +80,7 @@ def test_networks_of_real_datasets_are_those_of_nnunet(file, key, network, monke
         if "strides" not in golden:
             continue
         configuration = plans.configuration(name)
-        model = build_network(network, configuration.topology, configuration.features_per_stage, channels, classes, deep_supervision=True)
+        model = network.build(configuration.topology, configuration.features_per_stage, channels, classes, deep_supervision=True)
         size, stages = np.array(golden["patch_size"]), []
         for stage, (width, strides, kernel) in enumerate(
             zip(golden["features_per_stage"], golden["strides"], golden["kernel_sizes"], strict=True)
@@ -135,6 +98,6 @@ def test_networks_of_real_datasets_are_those_of_nnunet(file, key, network, monke
 
 def test_a_thick_slice_is_halved_later_in_every_part():
     """Upsampling mirrors the strides: 1, 2, 2 leads back over the axes that were halved, and no other."""
-    model = build_network(NNUNet(4), THICK, NNUNet(4).features(THICK), CHANNELS, CLASSES)
+    model = NNUNet(4).build(THICK, NNUNet(4).features(THICK), CHANNELS, CLASSES)
     ups = [model.get_layer(f"decoder_{stage}_up") for stage in range(3)]
     assert [(layer.kernel_size, layer.strides) for layer in ups] == [(strides, strides) for strides in THICK.strides[1:]]

@@ -46,17 +46,20 @@ def test_from_a_file_of_nnunets_shape(command, tmp_path):
     assert plans["configurations"]["3d_fullres"]["patch_size"] == expected and plans["axes"] == ["0", "1", "2"]
 
 
-@pytest.mark.parametrize("flags, message", [
-    ({"output": None}, "--output=DIR"),
-    ({"output": "file/plan"}, "--output=.*file is no folder"),
-    ({"memory_gb": float("nan")}, "--memory_gb=nan must be a number above 0"),
-    ({"spacing": (1.0, 1.0)}, "three positive numbers"),
-    ({"mirror_axes": "1,2"}, "--mirror_axes=1,2: expected auto, none, or some of x, y, z"),
-    ({"fingerprint": "fingerprint.json"}, "leave out --data_dir"),
-    ({"genotype": "genotype.json"}, "--genotype=genotype.json is for --network=genotype"),
-    ({"width": 15}, "width 15 can't be built"),
-    ({"network": "supernet", "width": 0}, "channels"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"output": None}, "--output=DIR"),
+        ({"output": "file/plan"}, "--output=.*file is no folder"),
+        ({"memory_gb": float("nan")}, "--memory_gb=nan must be a number above 0"),
+        ({"spacing": (1.0, 1.0)}, "three positive numbers"),
+        ({"mirror_axes": "1,2"}, "--mirror_axes=1,2: expected auto, none, or some of x, y, z"),
+        ({"fingerprint": "fingerprint.json"}, "leave out --data_dir"),
+        ({"genotype": "genotype.json"}, "--genotype=genotype.json is for --network=genotype"),
+        ({"width": 15}, "width 15 can't be built"),
+        ({"network": "supernet", "width": 0}, "channels"),
+    ],
+)
 def test_flags_without_effect_and_impossible_ones_are_refused_before_a_scan_is_read(task, tmp_path, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")

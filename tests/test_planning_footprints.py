@@ -1,20 +1,18 @@
 import numpy as np
 import pytest
+from some_spaces import SCNAS, genotype_of
 
+from scnas_keras.architectures.nnunet import NNUNet
+from scnas_keras.architectures.resenc import ResidualEncoderUNet
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
-from scnas_keras.planning.footprints import NNUNet, ResidualEncoderUNet
 from scnas_keras.planning.topology import Topology, fixed_topology, unet_topology
-from scnas_keras.spaces.genotype import Edge, Genotype
-from scnas_keras.spaces.space import SCNAS
 
 
 def random_genotype(seed):
     random = np.random.default_rng(seed)
-    return Genotype(
-        SCNAS, {kind: tuple(Edge(*edge, str(random.choice(SCNAS.operations[:-1])), 0.5) for edge in SCNAS.edges) for kind in SCNAS.kinds}
-    )
+    return genotype_of(SCNAS, lambda *edge: str(random.choice(SCNAS.operations[:-1])))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -42,15 +40,18 @@ def test_a_unets_elements_by_hand():
     assert ResidualEncoderUNet("m").elements(topology, 1, 5) == 3 * 32 * 64 + 7 * 64 * 16 + 2 * 32 * 64 + 5 * 64
 
 
-@pytest.mark.parametrize("spacing, patch, strides, kernels, rounded", [
-    # Isotropic: halved while both axes have 8 voxels, or one alone 12.
-    ((1, 1), (16, 16), ((1, 1), (2, 2), (2, 2)), ((3, 3),) * 3, (16, 16)),
-    ((1, 1), (10, 9), ((1, 1), (2, 2)), ((3, 3),) * 2, (10, 10)),
-    ((1, 1), (7, 11), ((1, 1),), ((3, 3),), (7, 11)),
-    ((1, 1), (7, 12), ((1, 1), (1, 2)), ((3, 3),) * 2, (7, 12)),
-    # Four times coarser: left alone, with kernel 1, until the others are within a factor of two.
-    ((4, 1, 1), (16, 64, 64), ((1, 1, 1), (1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)), ((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)), (16, 64, 64)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spacing, patch, strides, kernels, rounded",
+    [
+        # Isotropic: halved while both axes have 8 voxels, or one alone 12.
+        ((1, 1), (16, 16), ((1, 1), (2, 2), (2, 2)), ((3, 3),) * 3, (16, 16)),
+        ((1, 1), (10, 9), ((1, 1), (2, 2)), ((3, 3),) * 2, (10, 10)),
+        ((1, 1), (7, 11), ((1, 1),), ((3, 3),), (7, 11)),
+        ((1, 1), (7, 12), ((1, 1), (1, 2)), ((3, 3),) * 2, (7, 12)),
+        # Four times coarser: left alone, with kernel 1, until the others are within a factor of two.
+        ((4, 1, 1), (16, 64, 64), ((1, 1, 1), *((1, 2, 2),) * 2, *((2, 2, 2),) * 2), (*((1, 3, 3),) * 2, *((3, 3, 3),) * 3), (16, 64, 64)),
+    ],
+)
 def test_topologies_by_hand(spacing, patch, strides, kernels, rounded):
     assert unet_topology(spacing, patch) == Topology(rounded, strides, kernels)
     assert unet_topology(spacing, patch).stage_sizes()[0] == rounded

@@ -16,10 +16,16 @@ def weighted_quantiles(parts, shares):
     return values[order][np.minimum(np.searchsorted(reached, np.array(shares) * reached[-1]), values.size - 1)]
 
 
-@pytest.mark.parametrize("draw", [
-    lambda random, n: random.normal(-200, 400, n).round(), lambda random, n: random.lognormal(8, 3, n),
-    lambda random, n: random.uniform(0, 1e-4, n), lambda random, n: np.full(n, 7.0), lambda random, n: random.integers(-3, 4, n),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda random, n: random.normal(-200, 400, n).round(),
+        lambda random, n: random.lognormal(8, 3, n),
+        lambda random, n: random.uniform(0, 1e-4, n),
+        lambda random, n: np.full(n, 7.0),
+        lambda random, n: random.integers(-3, 4, n),
+    ],
+)
 def test_sketches_of_cases_add_up_to_the_statistics_of_all_values(draw):
     random = np.random.default_rng(0)
     parts = [draw(random, n).astype(np.float32) for n in (20_000, 500, 3)]

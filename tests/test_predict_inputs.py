@@ -90,13 +90,21 @@ def test_files_of_channels_are_given_with_commas(tmp_path):
     assert collect_scans(str(odd), str(tmp_path / "x.nii"), 2)[0].files == (odd,)
 
 
-@pytest.mark.parametrize("image, output, message", [
-    ("a.nii.gz,gone.nii.gz", "x.nii.gz", "gone.nii.gz is neither a file nor a folder"), ("gone", "x.nii.gz", "neither a file nor"),
-    ("a.nii.gz,empty", "x.nii.gz", "empty is a folder"), ("empty", "out", "found neither files"),
-    ("a.nii.gz", "x.txt", "end in .nii.gz"), ("a.nii.gz", "x.png", r"end in .nii.gz, or another of (?!.*png)"),
-    ("a.nii.gz", "gone/dir", "end in .nii.gz"), ("p.png", "x.jpg", "end in .nii.gz.*png"), ("twice", "out", "several scans.*out/a.png"),
-    ("twice", "a.nii.gz", "must be a folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "image, output, message",
+    [
+        ("a.nii.gz,gone.nii.gz", "x.nii.gz", "gone.nii.gz is neither a file nor a folder"),
+        ("gone", "x.nii.gz", "neither a file nor"),
+        ("a.nii.gz,empty", "x.nii.gz", "empty is a folder"),
+        ("empty", "out", "found neither files"),
+        ("a.nii.gz", "x.txt", "end in .nii.gz"),
+        ("a.nii.gz", "x.png", r"end in .nii.gz, or another of (?!.*png)"),
+        ("a.nii.gz", "gone/dir", "end in .nii.gz"),
+        ("p.png", "x.jpg", "end in .nii.gz.*png"),
+        ("twice", "out", "several scans.*out/a.png"),
+        ("twice", "a.nii.gz", "must be a folder"),
+    ],
+)
 def test_what_cannot_be_done_is_said(image, output, message, tmp_path):
     scan(tmp_path / "a.nii.gz")
     (tmp_path / "empty").mkdir()
@@ -199,10 +207,16 @@ def test_dicom_in_nrrd_out(threshold, tmp_path):
     np.testing.assert_array_equal(sitk.GetArrayFromImage(written).transpose(2, 1, 0), ARRAY > 0)
 
 
-@pytest.mark.parametrize("image, output, flags", [
-    ("in", "in", {}), ("in/a.nii.gz", "in", {}), ("in/a.nii.gz", "in/link.nii.gz", {}), ("pictures/a.png", "pictures", {}),
-    ("pictures/a.png", "pictures/a.nii.gz", {"overlay": True}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "image, output, flags",
+    [
+        ("in", "in", {}),
+        ("in/a.nii.gz", "in", {}),
+        ("in/a.nii.gz", "in/link.nii.gz", {}),
+        ("pictures/a.png", "pictures", {}),
+        ("pictures/a.png", "pictures/a.nii.gz", {"overlay": True}),
+    ],
+)
 def test_scans_are_never_overwritten(image, output, flags, threshold, tmp_path):
     source = scan(tmp_path / "in" / "a.nii.gz")
     (tmp_path / "in" / "link.nii.gz").symlink_to(source)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from small_task import REAL_DATA, change, save, write_task
 
+from scnas_keras.documents import load
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.preprocessing import cache, foreground
@@ -217,7 +218,7 @@ def test_another_plan_has_a_folder_of_its_own(tmp_path, task):
     second = prepare(task, dataclasses.replace(PLAN, spacing=(2.0, 2.0, 2.0)), tmp_path / "cache", processes=1)
     assert first[0].folder.parent != second[0].folder.parent
     assert first[0].shape != second[0].shape
-    assert PreprocessingPlan.from_json((second[0].folder.parent / "plan.json").read_text()).spacing == (2.0, 2.0, 2.0)
+    assert load(second[0].folder.parent / "plan.json", PreprocessingPlan).spacing == (2.0, 2.0, 2.0)
 
 
 def test_a_run_beside_this_one_may_finish_a_case_first(tmp_path, task, monkeypatch):
@@ -249,7 +250,7 @@ def test_two_runs_at_once_both_end_well(tmp_path):
     )
     here = Path(__file__).parent
     arguments = [sys.executable, script, here, here.parent, tmp_path / "task", tmp_path / "cache"]
-    runs = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    runs = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace") for _ in range(2)]
     assert [run.communicate(timeout=120)[0] for run in runs] == ["12\n", "12\n"]
     (folder,) = (tmp_path / "cache").iterdir()
     assert len(list(folder.glob("case_*"))) == 12 and not list(folder.glob(".partial-*"))

@@ -90,6 +90,7 @@ def test_a_cache_that_may_only_be_read_serves_what_it_holds(tmp_path, task, monk
 
 
 @POSIX
+@pytest.mark.serial
 def test_workers_killed_in_the_middle_cost_nothing(tmp_path):
     """SIGKILL to every worker as soon as one of them is seen writing: their cases are done again, alone."""
     task = load_task(write_task(tmp_path / "task", num_cases=4, shape=(64, 64, 48)))
@@ -135,7 +136,9 @@ def test_a_disk_that_fills_up_names_the_case_and_leaves_no_half_file(tmp_path, p
         "    test.prepare(task, test.PLAN, sys.argv[4], int(sys.argv[5]), progress=False)\n"
     )
     arguments = [HERE, HERE.parent, tmp_path / "task", tmp_path / "cache", str(processes)]
-    run = subprocess.run([sys.executable, script, *arguments], stderr=subprocess.PIPE, text=True, timeout=120)
+    run = subprocess.run(
+        [sys.executable, script, *arguments], stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", timeout=120
+    )
     last = run.stderr[run.stderr.index("DataError") :]
     assert run.returncode == 1 and "1 of 3 cases failed" in last and "case_1: " in last and "--cache_dir" in last
     assert "case_0" not in last and "case_2" not in last

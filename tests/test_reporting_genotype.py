@@ -12,35 +12,36 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from matplotlib.patches import FancyBboxPatch, PathPatch
+from some_spaces import SCNAS, U, genotype_of, kinds, pairs
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.operations.registry import operation
 from scnas_keras.reporting.figure_files import DPI
 from scnas_keras.reporting.genotype_figure import draw_genotype, genotype_figure, group_colours
 from scnas_keras.reporting.genotype_table import WIDTH, genotype_table
 from scnas_keras.spaces.genotype import Edge, Genotype
-from scnas_keras.spaces.operations import OPERATIONS, ZERO
-from scnas_keras.spaces.space import SCNAS, SearchSpace
+from scnas_keras.spaces.space import SearchSpace
+from scnas_keras.spaces.u_shape import u_shaped
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-ONE_NODE = SearchSpace("one_node", 3, SCNAS.operations, 1, ("reduction", "encoder_normal", "expansion", "decoder_normal"))
+ONE_NODE = u_shaped("one_node", 3, SCNAS.operations, 1, U)
 
 
 def random_genotype(zero_share: float, seed: int = 0, space: SearchSpace = SCNAS, notes: tuple[str, ...] = ()) -> Genotype:
     """A genotype with about this share of zero edges; the edge from the node before is kept to keep each node alive."""
     generator = np.random.default_rng(seed)
-    others = [name for name in space.operations if name != ZERO]
+    others = [name for name in space.operations if name != "zero"]
 
     def choose(source: int, target: int) -> Edge:
         is_zero = source != target - 1 and generator.random() < zero_share
-        return Edge(source, target, ZERO if is_zero else str(generator.choice(others)), float(generator.uniform(0.13, 1)))
+        return Edge(source, target, None if is_zero else str(generator.choice(others)), float(generator.uniform(0.13, 1)))
 
-    return Genotype(space, {kind: tuple(choose(*edge) for edge in space.edges) for kind in space.kinds}, notes)
+    return Genotype(space, {kind: tuple(choose(*pair) for pair in pairs(space)) for kind in kinds(space)}, notes)
 
 
 def longest_label_genotype(space: SearchSpace = SCNAS) -> Genotype:
     """The hardest to draw: no zero edge, every label as long and every edge as wide as possible."""
-    edges = tuple(Edge(source, target, "dilated_conv_3_rate_2", 1.0) for source, target in space.edges)
-    return Genotype(space, dict.fromkeys(space.kinds, edges))
+    return genotype_of(space, lambda *edge: "dilated_conv_3_rate_2", 1.0)
 
 
 GENOTYPES = {
@@ -49,9 +50,7 @@ GENOTYPES = {
     "half zero": random_genotype(0.5),
     "chain": random_genotype(1),
     "one node": random_genotype(0, space=ONE_NODE),
-    "seven nodes": longest_label_genotype(
-        SearchSpace("seven", 3, SCNAS.operations, 7, ("reduction", "encoder_normal", "expansion", "decoder_normal"))
-    ),
+    "seven nodes": longest_label_genotype(u_shaped("seven", 3, SCNAS.operations, 7, U)),
 }
 each_genotype = pytest.mark.parametrize("genotype", GENOTYPES.values(), ids=GENOTYPES)
 
@@ -67,10 +66,10 @@ def svg_labels(path):
 def test_svg_names_every_edge_that_is_there_and_no_other(genotype, tmp_path):
     draw_genotype(genotype, tmp_path / "cells.svg")
     expected = {
-        f"{kind}-{edge.source}-{edge.target}": OPERATIONS[edge.operation].label
+        f"{kind}-{edge.source}-{edge.target}": operation(edge.operation).label
         for kind, edges in genotype.cells.items()
         for edge in edges
-        if edge.operation != ZERO
+        if edge.operation is not None
     }
     assert svg_labels(tmp_path / "cells.svg") == expected
     assert ">zero<" not in (tmp_path / "cells.svg").read_text(encoding="utf-8")
@@ -144,8 +143,10 @@ def test_a_path_that_cannot_be_written_is_refused(name, message, tmp_path):
 def test_table_lists_what_the_genotype_holds(genotype):
     table = genotype_table(genotype)
     assert max(map(len, table.splitlines())) <= WIDTH
-    edges = [edge for kind in genotype.space.kinds for edge in genotype.cells[kind]]
-    listed = collections.Counter(f"{OPERATIONS[edge.operation].label} ({edge.probability:.2f})" for edge in edges if edge.operation != ZERO)
+    edges = [edge for kind in kinds(genotype.space) for edge in genotype.cells[kind]]
+    listed = collections.Counter(
+        f"{operation(edge.operation).label} ({edge.probability:.2f})" for edge in edges if edge.operation is not None
+    )
     for text, count in listed.items():
         assert table.count(f": {text}") == count
     assert table.count(": ") == listed.total()
@@ -154,13 +155,13 @@ def test_table_lists_what_the_genotype_holds(genotype):
 
 
 def test_table_reads_as_written_here():
-    two_nodes = SearchSpace("two_nodes", 3, SCNAS.operations, 2, ("reduction", "encoder_normal", "expansion", "decoder_normal"))
-    choices = {"reduction": ("zero", "conv_3", "identity", "zero", "max_pool_3"), "expansion": ("dilated_conv_3_rate_4",) * 5}
+    two_nodes = u_shaped("two_nodes", 3, SCNAS.operations, 2, U)
+    choices = {"reduction": (None, "conv_3", "identity", None, "max_pool_3"), "expansion": ("dilated_conv_3_rate_4",) * 5}
     choices = {**choices, "encoder_normal": ("conv_3",) * 5, "decoder_normal": ("identity",) * 5}
-    choices = {kind: choices[kind] for kind in two_nodes.kinds}
-    cells = {kind: tuple(Edge(*edge, name, 0.5) for edge, name in zip(two_nodes.edges, names)) for kind, names in choices.items()}
+    names = {(kind, *pair): name for kind, names in choices.items() for pair, name in zip(pairs(two_nodes), names)}
+    found = genotype_of(two_nodes, lambda *edge: names[edge], notes=("An edge was restored.",))
     assert (
-        genotype_table(Genotype(two_nodes, cells, ("An edge was restored.",)))
+        genotype_table(found)
         == """\
 Search space two_nodes, cells 4, nodes a cell 2, edges a cell 5
 
@@ -205,7 +206,7 @@ def draw_tool():
     def run(*arguments):
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
         command = [sys.executable, str(REPOSITORY / "tools" / "draw"), *map(str, arguments)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
 
     return run
 
@@ -221,5 +222,5 @@ def test_tool_draws_a_genotype_file(draw_tool, tmp_path):
 def test_tool_refuses_a_damaged_genotype_without_a_traceback(draw_tool, tmp_path):
     (tmp_path / "genotype.json").write_text('{"format": ')
     done = draw_tool(f"--genotype={tmp_path / 'genotype.json'}", f"--output={tmp_path / 'cells.svg'}")
-    assert done.returncode == 2 and "genotype.json: not a JSON document" in done.stderr
+    assert done.returncode == 2 and "genotype.json: line 1, column 12: found broken JSON" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "cells.svg").exists()

@@ -93,3 +93,11 @@ def test_what_cannot_be_drawn_is_refused(volumes, tmp_path):
         overlay_figure(image, label, prediction, NAMES[:2], SPACING, "")
     with pytest.raises(ConfigError, match=".png, found the suffix '.svg'"):
         draw_overlay(image, label, prediction, tmp_path / "a.svg", NAMES, SPACING, "")
+
+
+def test_a_picture_is_drawn_in_its_own_plane_only():
+    image = np.random.default_rng(0).normal(size=(12, 9, 1))
+    figure = overlay_figure(image, None, (image > 1).astype(int), ("background", "nucleus"), (1, 1, 1), "picture")
+    panels = [axes for axes in figure.axes if axes.images]
+    assert len(panels) == 2 and all(not text.get_text().strip() for axes in panels for text in axes.texts)
+    np.testing.assert_array_equal(np.asarray(panels[0].images[0].get_array()), image[::-1, ::-1, 0].T)

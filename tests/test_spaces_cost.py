@@ -5,34 +5,37 @@ import itertools
 
 import numpy as np
 import pytest
+from some_spaces import OPERATIONS, SCNAS, SMALL, U, genotype_of, kinds, pairs, tables
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.spaces.cost import cost_tables
-from scnas_keras.spaces.genotype import Edge, Genotype
-from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SCNAS, SearchSpace
+from scnas_keras.spaces.derive import derive
+from scnas_keras.spaces.presence import derived_shares
+from scnas_keras.spaces.random_genotypes import random_genotype
+from scnas_keras.spaces.space import STRONGEST_TWO
+from scnas_keras.spaces.u_shape import u_shaped
 
 PATCH = (16, 24, 8)
-TWO_NODES = SearchSpace("two_nodes", 3, SCNAS.operations, 2, (REDUCTION, ENCODER, EXPANSION, DECODER))
-TINY = SearchSpace("tiny", 2, ("conv_3", "identity", "zero"), 1, (REDUCTION, ENCODER, EXPANSION, DECODER))
+TINY = u_shaped("tiny", 2, ("conv_3", "identity", "zero"), 1, U)
+DECIDED = 1e3
+"""Of logits: the most probable candidate has a probability of 1, the others of 0."""
 
 
 def genotype(space, choose):
-    """Operations by `choose(kind, edge)`; where a node would be left without input, its last edge becomes a convolution."""
-    cells = {}
-    for kind in space.kinds:
-        names = {edge: choose(kind, edge) for edge in space.edges}
-        for node in {target for _, target in space.edges}:
-            if all(names[edge] == "zero" for edge in names if edge[1] == node):
-                names[node - 1, node] = "conv_3"
-        cells[kind] = tuple(Edge(*edge, name, 1.0) for edge, name in names.items())
-    return Genotype(space, cells)
+    """Operations by `choose(kind, i, j)`; where a node would be left without input, its last edge becomes a convolution."""
+    names = {(kind, *pair): choose(kind, *pair) for kind in kinds(space) for pair in pairs(space, kind)}
+    for kind, _, node in list(names):
+        if all(name is None for (own, _, target), name in names.items() if (own, target) == (kind, node)):
+            names[kind, node - 1, node] = "conv_3"
+    return genotype_of(space, lambda *edge: names[edge], 1.0)
 
 
-def random_genotype(space, seed, zeros=0.3):
+def some_genotype(space, seed, absent=0.3):
     rng = np.random.default_rng(seed)
-    return genotype(space, lambda *_: "zero" if rng.random() < zeros else str(rng.choice(space.operations)))
+    there = [name for name in space.operations if name != "zero"]
+    return genotype(space, lambda *_: None if rng.random() < absent else str(rng.choice(there)))
 
 
 def built_cost(found, stem_channels, patch_size, channels, classes):
@@ -40,25 +43,24 @@ def built_cost(found, stem_channels, patch_size, channels, classes):
     return cost.parameters, cost.multiply_adds
 
 
-@pytest.mark.parametrize("seed, zeros", [(0, 0.0), (1, 0.3), (2, 0.7)])
-def test_random_networks_cost_what_they_cost_when_built(seed, zeros):
-    found = random_genotype(SCNAS, seed, zeros)
-    tables = cost_tables(SCNAS, 12, PATCH, 3, 4)
-    assert dataclasses.astuple(tables.of_genotype(found)) == built_cost(found, 12, PATCH, 3, 4)
+@pytest.mark.parametrize("seed, absent", [(0, 0.0), (1, 0.3), (2, 0.7)])
+def test_random_networks_cost_what_they_cost_when_built(seed, absent):
+    found = some_genotype(SCNAS, seed, absent)
+    assert dataclasses.astuple(cost_tables(SCNAS, 12, PATCH, 3, 4).of_genotype(found)) == built_cost(found, 12, PATCH, 3, 4)
 
 
 def test_a_cell_that_no_other_reads_costs_nothing():
     """Every cell reads only what is two back, or its own nodes: the next to last cell and others are never built."""
-    found = genotype(TWO_NODES, lambda kind, edge: "zero" if edge[0] == 1 else "dilated_conv_3_rate_2")
-    tables = cost_tables(TWO_NODES, 8, (8, 8, 8), 1, 2)
-    cost = tables.of_genotype(found)
+    found = genotype(SMALL, lambda kind, i, j: None if i == 1 else "dilated_conv_3_rate_2")
+    costs = cost_tables(SMALL, 8, (8, 8, 8), 1, 2)
+    cost = costs.of_genotype(found)
     assert dataclasses.astuple(cost) == built_cost(found, 8, (8, 8, 8), 1, 2)
-    assert cost.parameters < tables.expected(one_hot(found)).parameters
+    assert cost.parameters < costs.expected(decided(found)).parameters
 
 
 def test_hand_computed():
     """Four cells of one convolution each, in a row: 2D, 4 stem channels, 8 x 8."""
-    found = genotype(TINY, lambda kind, edge: "conv_3" if edge[0] == 1 else "zero")
+    found = genotype(TINY, lambda kind, i, j: "conv_3" if i == 1 else None)
     cost = cost_tables(TINY, 4, (8, 8), 1, 2).of_genotype(found)
     stem, out = 9 * 4, 4 * 2
     inputs = {"reduction": 4 * 8, "encoder": 8 * 8, "expansion": 8 * 4, "decoder": 4 * 4}
@@ -71,34 +73,100 @@ def test_hand_computed():
     assert cost.multiply_adds == 64 * fine + 16 * coarse
 
 
-def one_hot(found):
-    space = found.space
-    rows = [[[float(edge.operation == name) for name in space.operations] for edge in found.cells[kind]] for kind in space.kinds]
-    return np.array(rows)
+def decided(found):
+    """Logits that leave no doubt of a genotype."""
+    rows = [
+        [[(edge.operation or "zero") == name for name in found.space.operations] for edge in found.cells[kind]]
+        for kind in kinds(found.space)
+    ]
+    return tables(found.space, DECIDED * np.array(rows))
 
 
 def test_expectation_of_a_certain_choice_is_its_cost():
-    found = random_genotype(SCNAS, 5)
-    tables = cost_tables(SCNAS, 12, PATCH, 3, 4)
-    assert tables.expected(one_hot(found)) == tables.of_genotype(found)
+    found = some_genotype(SCNAS, 5)
+    costs = cost_tables(SCNAS, 12, PATCH, 3, 4)
+    assert costs.expected(decided(found)) == costs.of_genotype(found) == costs.of_shares(derived_shares(SCNAS, decided(found)))
 
 
 def test_expectation_is_the_mean_over_all_networks():
     """All 6561 choices for two edges of four kinds, weighted by their probability."""
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), size=(4, 2))
-    tables = cost_tables(TINY, 4, (8, 8), 1, 2)
+    costs = cost_tables(TINY, 4, (8, 8), 1, 2)
     mean = np.zeros(2)
     for choice in itertools.product(range(3), repeat=8):
         table = np.eye(3)[np.array(choice).reshape(4, 2)]
-        mean += np.prod(probabilities[table > 0]) * np.array(dataclasses.astuple(tables.expected(table)))
-    np.testing.assert_allclose(dataclasses.astuple(tables.expected(probabilities)), mean, rtol=1e-12)
+        mean += np.prod(probabilities[table > 0]) * np.array(dataclasses.astuple(costs.expected(tables(TINY, DECIDED * table))))
+    np.testing.assert_allclose(dataclasses.astuple(costs.expected(tables(TINY, np.log(probabilities)))), mean, rtol=1e-12)
 
 
 def test_a_space_without_zero_reads_all_inputs():
-    space = dataclasses.replace(TINY, operations=("conv_3", "identity"))
-    tables = cost_tables(space, 4, (8, 8), 1, 2)
+    space = u_shaped("full", 2, ("conv_3", "identity"), 1, U)
+    costs = cost_tables(space, 4, (8, 8), 1, 2)
     found = genotype(space, lambda *_: "identity")
-    assert tables.expected(one_hot(found)) == tables.of_genotype(found)
+    assert costs.expected(decided(found)) == costs.of_genotype(found)
+
+
+STRONGEST = {
+    with_zero: dataclasses.replace(u_shaped("strongest", 2, OPERATIONS if with_zero else OPERATIONS[:-1], 3, U), derivation=STRONGEST_TWO)
+    for with_zero in (True, False)
+}
+"""Two edges a node are kept, of two to four."""
+
+
+def strongest_two(space, alpha):
+    """(kind, source, target) -> operation of the edges that are kept: of all pairs of edges into a node, the most probable."""
+    kept = {}
+    for kind in kinds(space):
+        best = {}
+        for (i, j), row in zip(pairs(space, kind), alpha[kind]):
+            named = {name: np.exp(value) / np.exp(row).sum() for name, value in zip(space.operations, row) if name != "zero"}
+            best[i, j] = max(named.items(), key=lambda item: item[1])
+        for node in {j for _, j in best}:
+            edges = [pair for pair in best if pair[1] == node]
+            chosen = max(itertools.combinations(edges, 2), key=lambda two: sum(best[pair][1] for pair in two))
+            kept |= {(kind, *pair): best[pair][0] for pair in chosen}
+    return kept
+
+
+@pytest.mark.parametrize("with_zero", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+def test_each_node_keeps_its_strongest_two_edges(with_zero, seed):
+    space, rng = STRONGEST[with_zero], np.random.default_rng(seed)
+    alpha = tables(space, rng.normal(size=(4, 9, len(space.operations))))
+    found = derive(space, alpha)
+    there = {(kind, edge.source, edge.target): edge.operation for kind in kinds(space) for edge in found.present(kind)}
+    assert there == strongest_two(space, alpha) and len(there) == 4 * 3 * 2 and not found.notes
+
+
+@pytest.mark.parametrize("with_zero", [True, False])
+def test_random_genotypes_of_the_strongest_two_are_uniform(with_zero):
+    space = STRONGEST[with_zero]
+    drawn = [random_genotype(space, 0, index) for index in range(60)]
+    assert all(
+        len([edge for edge in one.present(kind) if edge.target == node]) == 2
+        for one in drawn
+        for kind in kinds(space)
+        for node in (2, 3, 4)
+    )
+    names = [edge.operation for one in drawn for kind in kinds(space) for edge in one.present(kind)]
+    counts = np.array([names.count(name) for name in OPERATIONS[:-1]])
+    assert names and np.abs(counts / len(names) - 1 / 7).max() < 0.04  # 1440 draws: 4.3 standard deviations
+    sources = [edge.source for one in drawn for kind in kinds(space) for edge in one.present(kind) if edge.target == 4]
+    assert np.abs(np.bincount(sources) / len(sources) - 1 / 4).max() < 0.08  # 480 draws: 4 standard deviations
+
+
+@pytest.mark.parametrize("with_zero", [True, False])
+@pytest.mark.parametrize("seed", range(2))
+def test_what_a_decided_alpha_of_the_strongest_two_costs_is_what_its_network_costs(with_zero, seed):
+    """The edges' probabilities are 1 but for a hundred-millionth or less, which is enough for an order."""
+    space, rng = STRONGEST[with_zero], np.random.default_rng(seed)
+    chosen = np.eye(len(space.operations))[rng.integers(0, 7 if with_zero else len(space.operations), (4, 9))]
+    alpha = tables(space, rng.uniform(20, 30, (4, 9, 1)) * chosen)
+    costs, found = cost_tables(space, 12, (8, 8), 1, 2), derive(space, alpha)
+    cost = dataclasses.astuple(costs.of_genotype(found))
+    assert cost == built_cost(found, 12, (8, 8), 1, 2)
+    np.testing.assert_allclose(dataclasses.astuple(costs.expected(alpha)), cost, rtol=1e-6)
+    assert dataclasses.astuple(costs.of_shares(derived_shares(space, alpha))) == cost
 
 
 def test_patches_that_do_not_fit_are_refused():

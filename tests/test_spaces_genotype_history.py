@@ -1,19 +1,23 @@
 """One genotype an epoch in one file: any of them comes back, resumed runs repeat theirs, damage is named."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
+from some_spaces import PATHS, SCNAS, alpha_shape, tables
 
 from scnas_keras.errors import GenotypeError
 from scnas_keras.spaces import genotype_history
+from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.space import SCNAS
-from scnas_keras.supernet.derive import derive
+from scnas_keras.spaces.random_genotypes import random_genotype
+
+DATA = Path(__file__).parent / "data" / "format_1"
 
 
 def found(seed):
-    return derive(SCNAS, np.random.default_rng(seed).normal(size=(4, 14, 8)))
+    return derive(SCNAS, tables(SCNAS, np.random.default_rng(seed).normal(size=alpha_shape(SCNAS))))
 
 
 @pytest.fixture
@@ -28,6 +32,39 @@ def test_every_epoch_comes_back(history):
     for epoch in (1, 2, 3):
         assert genotype_history.load(history, epoch) == found(epoch)
     assert genotype_history.load(history) == found(3)
+
+
+def test_paths_dropped_outputs_and_notes_come_back(tmp_path):
+    """A history of paths, and of edges that a space without zero leaves out."""
+    drawn = [random_genotype(PATHS, 0, index) for index in range(6)]
+    drawn[2] = dataclasses.replace(drawn[2], notes=("a note",))
+    for epoch, genotype in enumerate(drawn, start=1):
+        genotype_history.record(tmp_path / "genotypes.jsonl", epoch, genotype)
+    assert [genotype_history.load(tmp_path / "genotypes.jsonl", epoch) for epoch in range(1, 7)] == drawn
+    assert {genotype.dropped for genotype in drawn} == {(), (2,)}
+
+
+@pytest.mark.parametrize("name, epochs", [("scnas", 2), ("small", 2)])
+def test_histories_of_version_1_are_read(name, epochs):
+    file = DATA / f"{name}.jsonl"
+    every = [genotype_history.load(file, epoch) for epoch in range(1, epochs + 1)]
+    assert genotype_history.load(file) == every[-1] == Genotype.load(DATA / f"{name}.json") != every[0]
+    with pytest.raises(GenotypeError, match=f"epochs 1 to {epochs}, not 9"):
+        genotype_history.load(file, 9)
+
+
+def test_a_newer_history_is_refused_with_its_remedy(history):
+    history.write_text(history.read_text().replace('"version": 2', '"version": 3', 1))
+    with pytest.raises(
+        GenotypeError, match="genotypes.jsonl.*version 3 can't be read.*A newer version of scnas_keras wrote it: install that"
+    ):
+        genotype_history.load(history)
+
+
+def test_a_history_of_unknown_operations_is_refused_by_space_and_name(history):
+    history.write_text(history.read_text().replace('"conv_3"', '"shift_3"'))
+    with pytest.raises(GenotypeError, match="genotypes.jsonl, epoch 3: search space 'scnas'.*'shift_3' is not known"):
+        genotype_history.load(history)
 
 
 def test_a_resumed_run_repeats_its_epochs(history):
@@ -77,7 +114,6 @@ def test_the_derive_tool_takes_an_epoch(history, tmp_path, command, capsys):
     assert "--epoch=2 needs the history of a search" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_the_derive_tool_builds_an_epochs_network(history, tmp_path, command, capsys):
     command("tools/derive", genotype=history, epoch=1, channels=1, classes=2, width=8, output=tmp_path / "one.keras")
     assert (tmp_path / "one.keras").is_file() and "parameters" in capsys.readouterr().out

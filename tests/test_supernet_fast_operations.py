@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from scnas_keras.kernels.fast_operations import build_fast_operation
 from scnas_keras.kernels.fused_norm import FusedInstanceNorm, gradient_from_output, normalize, normalize_gradient
-from scnas_keras.networks.operations import build_operation
+from scnas_keras.operations.build import build_operation
+from scnas_keras.operations.facts import HALVING, ORDINARY
 
 EPSILON = 1e-5
 
@@ -32,15 +33,15 @@ def value_and_gradients(layer, x, dy):
     return run(x)
 
 
-@pytest.mark.parametrize("stride, low_memory", [(1, False), (2, False), (2, True)])
+@pytest.mark.parametrize("role, low_memory", [(ORDINARY, False), (HALVING, False), (HALVING, True)])
 @pytest.mark.parametrize("rank", [2, 3])
 @pytest.mark.parametrize("name", ["dilated_conv_3_rate_2", "dilated_conv_3_rate_3", "dilated_conv_3_rate_4", "average_pool_3"])
-def test_fast_forms_equal_the_portable_ones(name, rank, stride, low_memory):
-    rng = np.random.default_rng(0)
+def test_fast_forms_equal_the_portable_ones(name, rank, role, low_memory):
+    rng, stride = np.random.default_rng(0), 2 if role == HALVING else 1
     space = (8, 6, 10)[:rank]
     x, dy = rng.normal(size=(2, *space, 4)), rng.normal(size=(2, *(n // stride for n in space), 4))
-    fast = built(build_fast_operation(name, stride, "float32", low_memory), rank, 4, 1)
-    portable = built(build_operation(name, stride, affine=False, dtype="float64"), rank, 4, 1)
+    fast = built(build_fast_operation(name, role, "float32", low_memory), rank, 4, 1)
+    portable = built(build_operation(name, role, affine=False, dtype="float64"), rank, 4, 1)
     ours, theirs = (value_and_gradients(layer, tf.constant(x, layer.compute_dtype), dy) for layer in (fast, portable))
     for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4 * np.abs(b).max())
@@ -49,7 +50,7 @@ def test_fast_forms_equal_the_portable_ones(name, rank, stride, low_memory):
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_averages_of_thin_images(size):
     x = tf.constant(np.random.default_rng(2).normal(size=(1, size, 4, 5, 2)), tf.float32)
-    fast, portable = build_fast_operation("average_pool_3", 1, "float32"), build_operation("average_pool_3", dtype="float64")
+    fast, portable = build_fast_operation("average_pool_3", ORDINARY, "float32"), build_operation("average_pool_3", dtype="float64")
     for a, b in zip(
         *(tf.nest.flatten(value_and_gradients(layer, tf.cast(x, layer.compute_dtype), np.cos(x))) for layer in (fast, portable))
     ):

@@ -1,6 +1,5 @@
 """What keeps a search from going wrong: each rail does what the documentation says, and nothing unless asked."""
 
-import dataclasses
 import json
 import types
 
@@ -8,24 +7,22 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from some_spaces import OPERATIONS, SCNAS, TINY, U, alpha_shape, kinds, tables
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.search import SearchConfig, guards
 from scnas_keras.search.monitor import Monitor
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import cost_tables
-from scnas_keras.spaces.operations import OPERATIONS
-from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SCNAS, SearchSpace
-from scnas_keras.supernet.derive import derive
-from scnas_keras.supernet.diagnostics import GROUPS, Diagnostics
+from scnas_keras.spaces.derive import derive
+from scnas_keras.spaces.u_shape import REDUCTION, u_shaped
+from scnas_keras.supernet.diagnostics import Diagnostics, groups_of
 from scnas_keras.supernet.relaxation import Draw, drop_parameter_free
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
 from scnas_keras.training.losses import JaccardLoss
 
-NAMES = tuple(OPERATIONS)
-IDENTITY, CONV, POOL, ZERO = (NAMES.index(name) for name in ("identity", "conv_3", "max_pool_3", "zero"))
-PLAIN = SearchSpace("plain", 3, ("conv_3", "max_pool_3", "identity", "zero"), 1, (REDUCTION, ENCODER, EXPANSION, DECODER))
-TABLES = cost_tables(PLAIN, 8, (8, 8, 8), 1, 2)
+IDENTITY, CONV, POOL, ZERO = (OPERATIONS.index(name) for name in ("identity", "conv_3", "max_pool_3", "zero"))
+TABLES = cost_tables(TINY, 8, (8, 8, 8), 1, 2)
 
 
 def test_defaults_are_off():
@@ -71,7 +68,7 @@ def test_a_target_below_the_smallest_network_is_refused():
     # reached by one pool an edge: every node and cell reads what costs least to align
     assert penalty.names == ("parameters",)
     every = np.eye(4)[np.random.default_rng(0).integers(0, 3, (200, 4, 2))]
-    assert min(TABLES.expected(choice).parameters for choice in every) >= least.parameters
+    assert min(TABLES.expected(tables(TINY, 1e3 * choice)).parameters for choice in every) >= least.parameters
 
 
 def test_warm_up_then_search_and_dropout_falls_to_zero():
@@ -85,117 +82,117 @@ def test_warm_up_then_search_and_dropout_falls_to_zero():
 def test_dropout_takes_out_pools_and_identities_and_keeps_the_mean():
     operations = tf.constant(np.tile([[CONV, IDENTITY], [POOL, ZERO]], (20_000, 1, 1)), tf.int32)
     weights = tf.constant(np.tile([[0.3, 0.7], [0.4, 0.6]], (20_000, 1, 1)), tf.float32)
-    dropped = drop_parameter_free(Draw(operations, weights), NAMES, tf.constant(0.25), tf.constant([1, 2])).weights.numpy()
+    dropped = drop_parameter_free(Draw(operations, weights), OPERATIONS, tf.constant(0.25), tf.constant([1, 2])).weights.numpy()
     np.testing.assert_array_equal(dropped[:, 0, 0], weights[:, 0, 0])  # the convolution
     np.testing.assert_array_equal(dropped[:, 1, 1], weights[:, 1, 1])  # zero, which there is nothing to drop of
     for edge, place, weight in ((0, 1, 0.7), (1, 0, 0.4)):
         own = dropped[:, edge, place]
         np.testing.assert_allclose(own[own > 0], weight / 0.75, rtol=1e-6)
         assert abs(np.mean(own == 0) - 0.25) < 0.012
-    kept = drop_parameter_free(Draw(operations, weights), NAMES, tf.constant(0.0), tf.constant([1, 2])).weights
+    kept = drop_parameter_free(Draw(operations, weights), OPERATIONS, tf.constant(0.0), tf.constant([1, 2])).weights
     np.testing.assert_array_equal(kept, weights)
 
 
-def capped_logits():
+def capped_alpha():
     """Three identities in the first kind, decided at 5, 3 and 4; elsewhere convolutions."""
-    logits = np.zeros((4, 14, 8))
-    logits[..., CONV] = 1
+    alpha = np.zeros(alpha_shape(SCNAS))
+    alpha[..., CONV] = 1
     for edge, height in ((0, 5), (4, 3), (9, 4)):
-        logits[0, edge, IDENTITY] = height
-    logits[0, 4, POOL] = 2
-    return logits
+        alpha[0, edge, IDENTITY] = height
+    alpha[0, 4, POOL] = 2
+    return tables(SCNAS, alpha)
 
 
 def test_the_cap_takes_the_least_certain_identities():
-    logits = capped_logits()
-    free, same, two, none = (derive(SCNAS, logits, most).cells[REDUCTION] for most in (None, 3, 2, 0))
+    alpha = capped_alpha()
+    free, same, two, none = (derive(SCNAS, alpha, most).cells[REDUCTION] for most in (None, 3, 2, 0))
     assert [e for e, edge in enumerate(free) if edge.operation == "identity"] == [0, 4, 9] and same == free
     assert [e for e, edge in enumerate(two) if edge.operation == "identity"] == [0, 9]
     assert two[4].operation == "max_pool_3" and two[4].probability < free[4].probability
     assert [none[e].operation for e in (0, 4, 9)] == ["conv_3", "max_pool_3", "conv_3"]
-    assert derive(SCNAS, logits, 3).notes == ()
-    (note,) = derive(SCNAS, logits, 2).notes
+    assert derive(SCNAS, alpha, 3).notes == ()
+    (note,) = derive(SCNAS, alpha, 2).notes
     assert "3 edges were identity, 2 may be; 2->3 became max_pool_3" in note
 
 
 def test_restored_edges_keep_to_the_cap():
     """Both edges into the node become zero under the cap; what is restored is the best that is neither zero nor identity."""
-    logits = np.zeros((4, 14, 8))
-    logits[:, :2, IDENTITY], logits[:, :2, ZERO] = 4, 3
-    logits[:, 1, POOL] = 2
-    genotype = derive(SCNAS, logits, 0)
-    assert [edge.operation for edge in genotype.cells[REDUCTION][:2]] == ["zero", "max_pool_3"]
-    only = dataclasses.replace(SCNAS, operations=("identity", "zero"))  # here nothing else can be restored
-    assert "identity" in {edge.operation for edge in derive(only, np.zeros((4, 14, 2)), 0).cells[REDUCTION]}
+    alpha = np.zeros(alpha_shape(SCNAS))
+    alpha[:, :2, IDENTITY], alpha[:, :2, ZERO] = 4, 3
+    alpha[:, 1, POOL] = 2
+    genotype = derive(SCNAS, tables(SCNAS, alpha), 0)
+    assert [edge.operation for edge in genotype.cells[REDUCTION][:2]] == [None, "max_pool_3"]
+    only = u_shaped("only", 3, ("identity", "zero"), 2, U)  # here nothing else can be restored
+    assert "identity" in {edge.operation for edge in derive(only, tables(only, np.zeros(alpha_shape(only))), 0).cells[REDUCTION]}
 
 
 def logs(entropy=0.5, **shares):
-    even = {f"share_{kind}_{group}": 0.2 for kind in PLAIN.kinds for group in GROUPS}
+    even = {f"share_{kind}_{group}": 0.2 for kind in kinds(TINY) for group in groups_of(TINY)}
     return {"entropy": entropy, **even, **shares}
 
 
 def test_warnings():
-    assert guards.warnings(logs(), PLAIN.kinds, 0.7) == {}
-    assert guards.warnings(logs(0.97), PLAIN.kinds, 0.4) == {}
-    (text,) = guards.warnings(logs(0.97), PLAIN.kinds, 0.6).values()
+    assert guards.warnings(logs(), kinds(TINY), 0.7) == {}
+    assert guards.warnings(logs(0.97), kinds(TINY), 0.4) == {}
+    (text,) = guards.warnings(logs(0.97), kinds(TINY), 0.6).values()
     assert "not distinguishable from random" in text and "0.97" in text and "60%" in text
-    found = guards.warnings(logs(share_reduction_identity=0.5, share_expansion_zero=0.7), PLAIN.kinds, 0.1)
+    found = guards.warnings(logs(share_reduction_identity=0.5, share_expansion_zero=0.7), kinds(TINY), 0.1)
     assert set(found) == {"identity reduction", "zero expansion"} and "70% of the expansion" in found["zero expansion"]
-    assert guards.warnings(logs(0.99, share_reduction_identity=0.6), PLAIN.kinds, 0.1) == {}  # says nothing yet
+    assert guards.warnings(logs(0.99, share_reduction_identity=0.6), kinds(TINY), 0.1) == {}  # says nothing yet
 
 
 def test_stop_says_why():
     config = SearchConfig(stop_after_stable=3)
-    diagnostics = types.SimpleNamespace(unchanged=2, edges={"entropy": np.array([0.4, 0.5])})
+    diagnostics = types.SimpleNamespace(unchanged=2, rows={"entropy": np.array([0.4, 0.5])})
     assert guards.stop_reason(config, diagnostics) is None
     diagnostics.unchanged = 3
     assert "not changed for 3 epochs (--stop_after_stable=3)" in guards.stop_reason(config, diagnostics)
     assert "0.45" in guards.stop_reason(config, diagnostics)
 
 
-def plain_supernet(**options):
+def tiny_supernet(**options):
     keras.utils.set_random_seed(0)
-    return Supernet(PLAIN, 1, 2, 8, **options)
+    return Supernet(TINY, 1, 2, 8, **options)
 
 
-def set_logits(supernet, seed):
-    supernet.logits.assign(np.random.default_rng(seed).normal(size=supernet.logits.shape))
+def set_alpha(supernet, seed):
+    supernet.set_alpha(tables(TINY, np.random.default_rng(seed).normal(size=alpha_shape(TINY))))
 
 
 def test_monitor_fills_its_columns_and_steers(tmp_path):
     config = SearchConfig(warm_up=0.5, parameter_free_dropout=0.2, target_gmacs=1.0, max_identity_edges=1)
-    supernet = plain_supernet(parameter_free_dropout=0.2, penalty=guards.cost_penalty(config, TABLES))
+    supernet = tiny_supernet(parameter_free_dropout=0.2, penalty=guards.cost_penalty(config, TABLES))
     monitor = Monitor(config, supernet, TABLES, tmp_path / "genotypes.jsonl")
     assert supernet.phase == WARM_UP
     row = {"loss": 1.0}
     supernet.draw()
     assert monitor.on_epoch_end(1, row, 0.25) is None and supernet.phase == WARM_UP
     supernet.draw()
-    set_logits(supernet, 1)
+    set_alpha(supernet, 1)
     assert monitor.on_epoch_end(2, row, 0.5) is None and supernet.phase == SEARCH
     assert set(row) == {"loss", *monitor.columns} and all(np.isfinite(list(row.values())))
     assert row["drop_rate"] == pytest.approx(0.15) and float(supernet.drop_rate) == pytest.approx(0.1)
     assert "λ" in monitor.describe(row) and "target 1" in monitor.describe(row)
-    assert genotype_history.load(tmp_path / "genotypes.jsonl", 2) == derive(PLAIN, np.array(supernet.logits), 1)
+    assert genotype_history.load(tmp_path / "genotypes.jsonl", 2) == derive(TINY, supernet.alpha_tables(), 1)
 
 
-def test_no_verdict_on_logits_that_did_not_learn():
+def test_no_verdict_on_alpha_that_did_not_learn():
     """The first epoch after the warm-up isn't the second half of the search either."""
     config = SearchConfig(warm_up=0.6)
-    monitor = Monitor(config, plain_supernet(), TABLES, None)
+    monitor = Monitor(config, tiny_supernet(), TABLES, None)
     for epoch, fraction in ((1, 0.3), (2, 0.6), (3, 0.7)):
         monitor.on_epoch_end(epoch, {}, fraction)
     assert monitor.state["warned"] == []
     monitor.on_epoch_end(4, {}, 0.9)
     assert monitor.state["warned"] == ["undecided"]
-    baseline = Monitor(SearchConfig(), plain_supernet(relaxation="uniform"), TABLES, None)
+    baseline = Monitor(SearchConfig(), tiny_supernet(relaxation="uniform"), TABLES, None)
     baseline.on_epoch_end(1, {}, 1.0)
     assert baseline.state["warned"] == []
 
 
 def test_a_search_that_diverged_says_so():
-    supernet = plain_supernet()
-    supernet.logits.assign(np.full(supernet.logits.shape, np.nan))
+    supernet = tiny_supernet()
+    supernet.set_alpha(tables(TINY, np.full(alpha_shape(TINY), np.nan)))
     with pytest.raises(ConfigError, match="diverged in epoch 3.*--weights_lr or --alpha_lr"):
         Monitor(SearchConfig(), supernet, TABLES, None).on_epoch_end(3, {}, 0.5)
 
@@ -203,9 +200,9 @@ def test_a_search_that_diverged_says_so():
 def test_a_resumed_monitor_goes_on(tmp_path):
     config = SearchConfig(stop_after_stable=1, hessian_every=2)
     rows, files = [], [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
-    supernet = plain_supernet()
+    supernet = tiny_supernet()
     monitor = Monitor(config, supernet, TABLES, files[0], eigenvalue=lambda epoch: epoch + 0.5)
-    set_logits(supernet, 1)
+    set_alpha(supernet, 1)
     monitor.on_epoch_end(1, {}, 0.1)
     resumed = Monitor(config, supernet, TABLES, files[0], eigenvalue=lambda epoch: epoch + 0.5)
     resumed.state = json.loads(json.dumps(monitor.state))
@@ -217,27 +214,27 @@ def test_a_resumed_monitor_goes_on(tmp_path):
 
 
 def test_a_supernet_counts_what_it_draws():
-    supernet = plain_supernet(seed=4)
+    supernet = tiny_supernet(seed=4)
     for _ in range(200):
         supernet.draw()
-    drawn, expected = np.array(supernet.drawn), np.array(supernet.drawn_expected)
+    (drawn,), (expected,) = (list(map(np.array, counts)) for counts in (supernet.drawn, supernet.drawn_expected))
     np.testing.assert_array_equal(drawn.sum(-1), 400)
     np.testing.assert_allclose(expected.sum(-1), 400, rtol=1e-4)
-    diagnostics = Diagnostics(TABLES).update(np.zeros(drawn.shape), drawn, expected, 200)
+    by_table = (supernet.banks.to_tables([own]) for own in (np.zeros(drawn.shape), drawn, expected))
+    diagnostics = Diagnostics(TABLES).update(*by_table, 200)
     assert diagnostics["draw_deviation"] < 1.3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("options, phase", [({}, WARM_UP), ({"relaxation": "uniform"}, SEARCH)])
-def test_where_only_weights_learn_the_logits_stay(options, phase):
-    supernet = plain_supernet(**options)
+def test_where_only_weights_learn_alpha_stays(options, phase):
+    supernet = tiny_supernet(**options)
     supernet.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), JaccardLoss())
     supernet.phase = phase
     rng = np.random.default_rng(0)
     batch = tf.constant(rng.normal(size=(1, 8, 8, 8, 1)), tf.float32), tf.constant(rng.integers(0, 2, (1, 8, 8, 8)), tf.int32)
-    logits, weights = np.array(supernet.logits), [np.array(v) for v in supernet.weight_variables]
+    alpha, weights = np.array(supernet.alpha[0]), [np.array(v) for v in supernet.weight_variables]
     result = tf.function(lambda: supernet.train_step((batch, batch)), autograph=False)()
     assert set(result) == {"loss"} and int(supernet.draws) == 1
-    np.testing.assert_array_equal(supernet.logits, logits)
+    np.testing.assert_array_equal(supernet.alpha[0], alpha)
     assert any(np.any(np.array(v) != old) for v, old in zip(supernet.weight_variables, weights))
-    assert bool(logits.any()) == (supernet.relaxation == "uniform")
+    assert bool(alpha.any()) == (supernet.relaxation == "uniform")

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from some_spaces import U
 
-from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
+from scnas_keras.spaces.u_shape import u_shaped
 from scnas_keras.supernet import relaxation as relax
-from scnas_keras.supernet.hessian import dominant_eigenvalue, logits_curvature
-from scnas_keras.supernet.mixture import LOGITS
+from scnas_keras.supernet.hessian import alpha_curvature, dominant_eigenvalue
+from scnas_keras.supernet.mixture import ALPHA
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
 
@@ -53,29 +54,29 @@ def dense(gradient, x, step):
 
 
 def test_the_loss_is_that_of_all_operations_under_their_softmax():
-    """A network whose output is the sum of the edges' weights times fixed vectors, with the square as its loss."""
+    """A network whose output is the sum of the edges' weights times fixed vectors, with the square as its loss; in two banks."""
     rng = np.random.default_rng(0)
-    vectors, logits = rng.normal(size=(2, 3, 4, 5)).astype("float32"), rng.normal(size=(2, 3, 4)).astype("float32")
+    vectors, alpha = rng.normal(size=(6, 4, 5)).astype("float32"), rng.normal(size=(6, 4)).astype("float32")
     network = types.SimpleNamespace(
-        logits=logits,
-        forward=lambda images, draw, learn: tf.einsum("keo,keov->v", draw.weights, vectors) + images,
+        alpha=[alpha[:2], alpha[2:]],
+        banks=types.SimpleNamespace(banks=[types.SimpleNamespace(shape=(2, 4)), types.SimpleNamespace(shape=(4, 4))]),
+        forward=lambda images, draws, learn: tf.einsum("eo,eov->v", tf.concat([own.weights for own in draws], axis=0), vectors) + images,
         loss_function=lambda labels, output: tf.reduce_sum((output - labels) ** 2),
     )
     images, labels = tf.ones(5), tf.zeros(5)
 
     def gradient(x):
         p = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
-        dp = vectors @ (2 * (np.einsum("keo,keov->v", p, vectors) + 1))
+        dp = vectors @ (2 * (np.einsum("eo,eov->v", p, vectors) + 1))
         return p * (dp - (p * dp).sum(-1, keepdims=True))
 
-    spectrum = dense(gradient, logits.astype(float), 1e-3)
-    found = logits_curvature(network, images, labels, iterations=100)(1)
+    spectrum = dense(gradient, alpha.astype(float), 1e-3)
+    found = alpha_curvature(network, images, labels, iterations=100)(1)
     assert found == pytest.approx(spectrum[np.abs(spectrum).argmax()], rel=0.05)
 
 
-@pytest.mark.slow
 def test_of_a_supernet_against_its_whole_hessian():
-    space = SearchSpace("tiny", 3, ("conv_3", "identity", "zero"), 1, (REDUCTION, ENCODER, EXPANSION, DECODER))
+    space = u_shaped("tiny", 3, ("conv_3", "identity", "zero"), 1, U)
     keras.utils.set_random_seed(0)
     supernet = Supernet(space, 1, 2, 8)
     supernet.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(0.1), JaccardLoss())
@@ -87,20 +88,21 @@ def test_of_a_supernet_against_its_whole_hessian():
     )
     for _ in range(40):
         learn()
-    supernet.logits.assign(rng.normal(size=supernet.logits.shape))
+    (alpha,) = supernet.alpha
+    alpha.assign(rng.normal(size=alpha.shape))
     before = [np.array(v) for v in supernet.variables]
-    curvature = logits_curvature(supernet, images, labels, iterations=30)
+    curvature = alpha_curvature(supernet, images, labels, iterations=30)
     found = [curvature(epoch) for epoch in (1, 2)]
     for v, old in zip(supernet.variables, before):
         np.testing.assert_array_equal(v, old)
     assert found[0] == pytest.approx(found[1], rel=0.05)
 
     @tf.function(autograph=False)
-    def gradient(logits):
+    def gradient(alpha):
         with tf.GradientTape() as tape:
-            tape.watch(logits)
-            loss = supernet.loss_function(labels, supernet.forward(images, relax.softmax(logits, tf.constant(1.0)), (LOGITS,)))
-        return tape.gradient(loss, logits)
+            tape.watch(alpha)
+            loss = supernet.loss_function(labels, supernet.forward(images, [relax.softmax(alpha, tf.constant(1.0))], (ALPHA,)))
+        return tape.gradient(loss, alpha)
 
-    spectrum = dense(lambda x: gradient(tf.constant(x, tf.float32)).numpy(), np.array(supernet.logits), 0.5)
+    spectrum = dense(lambda x: gradient(tf.constant(x, tf.float32)).numpy(), np.array(alpha), 0.5)
     assert found[0] == pytest.approx(spectrum[np.abs(spectrum).argmax()], rel=0.15)

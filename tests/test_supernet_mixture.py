@@ -5,24 +5,35 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from some_operations import RESIDUAL_CONV, SIGMOID, STATEFUL, TWO_CONVOLUTIONS, known_too
+from some_spaces import SCNAS
 
-from scnas_keras.spaces.space import SCNAS
-from scnas_keras.supernet.mixture import LOGITS, WEIGHTS, Mixture
+from scnas_keras.errors import ConfigError
+from scnas_keras.operations.facts import HALVING, ORDINARY
+from scnas_keras.supernet.mixture import ALPHA, WEIGHTS, Mixture
 from scnas_keras.supernet.relaxation import Draw
 
 CHANNELS = 4
 NAMES = SCNAS.operations
 
 
-@pytest.fixture(scope="module", params=list(itertools.product((1, 2), (True, False))), ids=lambda p: f"stride{p[0]}-keep{p[1]}")
+every_mixture = pytest.fixture(
+    scope="module",
+    params=[*itertools.product((3,), (ORDINARY, HALVING), (True, False)), (2, ORDINARY, True), (2, HALVING, False)],
+    ids=lambda p: f"{p[0]}d-{p[1]}-keep{p[2]}",
+)
+
+
+@every_mixture
 def mixture(request):
-    stride, keep = request.param
-    return Mixture(NAMES, 3, CHANNELS, stride, keep_convolutions=keep, dtype="float64")
+    rank, role, keep = request.param
+    return Mixture(NAMES, rank, CHANNELS, role, keep_convolutions=keep, dtype="float64")
 
 
 def edge_inputs(mixture, seed=0):
     rng = np.random.default_rng(seed)
-    x = tf.constant(rng.normal(size=(2, 8, 6, 10, CHANNELS)))
+    rank = max(len(kernel.shape) for layer in mixture.layers for kernel in layer.trainable_variables) - 2
+    x = tf.constant(rng.normal(size=(2, *(8, 6, 10)[:rank], CHANNELS)))
     return x, tf.constant([0.7, 0.3], tf.float64), tf.constant(mixture.initial_parameters(rng))
 
 
@@ -54,7 +65,7 @@ def traced(mixture, learn):
 
 @pytest.fixture(scope="module")
 def shared(mixture):
-    return traced(mixture, (WEIGHTS, LOGITS))
+    return traced(mixture, (WEIGHTS, ALPHA))
 
 
 @pytest.mark.parametrize("operation", range(8), ids=NAMES)
@@ -69,7 +80,7 @@ def test_shared_edge_equals_plain_autodiff(mixture, shared, operation):
     assert np.abs(expected[0]).max() > 1e-3
 
 
-@pytest.mark.parametrize("learn", [(WEIGHTS,), (LOGITS,)], ids=str)
+@pytest.mark.parametrize("learn", [(WEIGHTS,), (ALPHA,)], ids=str)
 def test_variants_compute_what_was_asked_for(mixture, learn):
     inputs, pair = edge_inputs(mixture, 1), (0, 4)
     _, (dx, dweights, dparameters) = traced(mixture, learn)(tf.constant(pair), *inputs)
@@ -95,14 +106,14 @@ def test_all_operations_at_once(mixture):
     def expected(x, weights, parameters):
         return tf.add_n([weights[i] * mixture.run(i, x, parameters) for i in range(8)])
 
-    ours = traced(mixture, (WEIGHTS, LOGITS))(tf.range(8), x, weights, parameters)
+    ours = traced(mixture, (WEIGHTS, ALPHA))(tf.range(8), x, weights, parameters)
     theirs = value_and_gradients(expected, x, weights, parameters)
     for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs)):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
 
 
 def test_edges_share_one_trace_and_keep_their_own_parameters():
-    mixture = Mixture(NAMES, 3, CHANNELS, 1, dtype="float64")
+    mixture = Mixture(NAMES, 3, CHANNELS, ORDINARY, dtype="float64")
     (x, weights, first), (_, _, second) = edge_inputs(mixture, 5), edge_inputs(mixture, 6)
 
     @tf.function(autograph=False)
@@ -130,12 +141,71 @@ def test_the_gradient_of_x_is_added_to_what_is_known(mixture):
 
 
 def test_a_negligible_operation_counts_as_zero():
-    everything, mixture = (Mixture(NAMES, 3, CHANNELS, 1, negligible=share, dtype="float64") for share in (0.0, 0.01))
+    everything, mixture = (Mixture(NAMES, 3, CHANNELS, ORDINARY, negligible=share, dtype="float64") for share in (0.0, 0.01))
     x, _, parameters = edge_inputs(mixture, 8)
     drawn, weights = tf.constant([0, 6]), tf.constant([0.995, 0.005], tf.float64)
-    (y, ours), (whole, _) = (traced(m, (WEIGHTS, LOGITS))(drawn, x, weights, parameters) for m in (mixture, everything))
+    (y, ours), (whole, _) = (traced(m, (WEIGHTS, ALPHA))(drawn, x, weights, parameters) for m in (mixture, everything))
     np.testing.assert_allclose(whole, y + 0.005 * x, rtol=1e-10, atol=1e-12)
     _, expected = value_and_gradients(lambda x, w, p: w[0] * mixture.run(0, x, p), x, weights, parameters)
     for a, b in zip(ours, expected):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
     assert ours[1][1] == 0
+
+
+OTHERS = ("two_convolutions", "sigmoid", "residual_conv", "conv_3", "zero")
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """More kinds of operations than any space of the package has."""
+    sources = {"two_convolutions": TWO_CONVOLUTIONS, "sigmoid": SIGMOID, "residual_conv": RESIDUAL_CONV, "stateful": STATEFUL}
+    with known_too(tmp_path_factory.mktemp("operations"), **sources):
+        yield
+
+
+@every_mixture
+def mixture_of_others(request, others):
+    rank, role, keep = request.param
+    return Mixture(OTHERS, rank, CHANNELS, role, keep_convolutions=keep, dtype="float64")
+
+
+@pytest.mark.parametrize("name", OTHERS[:3])
+def test_any_layer_has_exact_gradients(mixture_of_others, name):
+    """One with a normalisation between two kernels, one without kernels that isn't homogeneous, one that adds to a plain convolution."""
+    mixture, pair = mixture_of_others, (OTHERS.index(name), OTHERS.index("conv_3"))
+    inputs = edge_inputs(mixture, 9)
+    expected_y, (expected_dx, *expected) = value_and_gradients(lambda *a: plain(mixture, pair, *a), *inputs)
+    for learn in ((WEIGHTS, ALPHA), (WEIGHTS,), (ALPHA,)):
+        y, (dx, dweights, dparameters) = traced(mixture, learn)(tf.constant(pair), *inputs)
+        np.testing.assert_allclose(y, expected_y, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(dx, expected_dx, rtol=1e-8, atol=1e-10)
+        for asked, ours, theirs in zip((ALPHA, WEIGHTS), (dweights, dparameters), expected):
+            if asked in learn:
+                np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10, err_msg=asked)
+                assert np.abs(theirs).max() > 1e-3
+            else:
+                assert not np.any(ours)
+
+
+def test_start_values_and_parameters_are_the_layers(others):
+    mixture = Mixture(OTHERS, 3, CHANNELS, ORDINARY, dtype="float64")
+    size = 27 * CHANNELS**2
+    assert mixture.size == 4 * size and [mixture.operation_slice(i).stop // size for i in range(5)] == [2, 2, 3, 4, 4]
+    start = mixture.initial_parameters(np.random.default_rng(0))
+    for kernel in np.split(start, 4):
+        assert np.std(kernel) == pytest.approx(np.sqrt(2 / (27 * CHANNELS)), rel=0.15)
+
+
+@pytest.mark.parametrize("name, found", [("first_told", "first"), ("told_backwards", "second"), ("told_narrower", "(3, 3, 4, 4)")])
+def test_weights_that_the_facts_tell_otherwise_are_refused(others, name, found):
+    """They would never be trained, or be inherited as each other."""
+    with pytest.raises(ConfigError) as error:
+        Mixture(("conv_3", name), 3, CHANNELS, ORDINARY)
+    text = str(error.value)
+    assert repr(name) in text and "(3, 3, 3, 4, 4)" in text and found in text and "facts.py" in text
+
+
+@pytest.mark.parametrize("name, state", [("dropout", "seed_generator_state"), ("batch_norm", "moving_mean")])
+def test_layers_with_a_state_are_refused(others, name, state):
+    with pytest.raises(ConfigError, match=f"'{name}'.*{state}"):
+        Mixture(("conv_3", name), 3, CHANNELS, ORDINARY)

@@ -4,35 +4,72 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_supernet_search import SMALL, batch
+from some_spaces import FLAT, OPERATIONS, SMALL, TINY
+from test_supernet_search import batch
 
-from scnas_keras.spaces.operations import OPERATIONS
-from scnas_keras.spaces.space import DECODER, ENCODER, EXPANSION, REDUCTION, SearchSpace
-from scnas_keras.supernet.mixture import LOGITS, WEIGHTS
-from scnas_keras.supernet.reference import plain_forward
+from scnas_keras.spaces.space import Cell, CellEdge, Head, Input, Place, SearchSpace, Stem, Table
+from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
+from scnas_keras.supernet.mixture import ALPHA, WEIGHTS
+from scnas_keras.supernet.reference import reference_forward
 from scnas_keras.supernet.relaxation import Draw
 from scnas_keras.supernet.supernet import Supernet
 
-DEEP = SearchSpace("deep", 3, tuple(OPERATIONS), 2, (REDUCTION, ENCODER, REDUCTION, ENCODER, EXPANSION, DECODER, EXPANSION, DECODER))
+DEEP = u_shaped("deep", 3, OPERATIONS, 2, (REDUCTION, ENCODER, REDUCTION, ENCODER, EXPANSION, DECODER, EXPANSION, DECODER))
+
+MANY = ("conv_3", "dilated_conv_3_rate_2", "max_pool_3", "zero")
 
 
-def random_draw(space, k, seed):
-    rng = np.random.default_rng(seed)
-    shape = (len(space.kinds), len(space.edges))
-    operations = np.array([[rng.permutation(8)[:k] for _ in range(shape[1])] for _ in range(shape[0])])
-    return operations, tf.constant(rng.dirichlet(np.ones(k), shape), tf.float32)
+def odd_space():
+    """Two stems; a kind with one input, one whose output leaves a node out, one that both halves and doesn't; two share a table."""
+    chain = Cell("chain", 1, (CellEdge(0, 1, "shared", 0), CellEdge(0, 2, "shared", 1), CellEdge(1, 2, "few", 0)), (1, 2))
+    pairs = [(0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
+    tables_and_rows = [("shared", 1), ("few", 1), ("shared", 2), ("few", 0), ("shared", 0)]
+    partly = Cell("partly", 2, tuple(CellEdge(*pair, *row) for pair, row in zip(pairs, tables_and_rows)), (3,))
+    places = (
+        Place("chain", (Input((0, 1), join="concat"),), 0),  # output 2
+        Place("partly", (Input((0,), level=0), Input((0, 2), level=0)), 1),  # 3: its edges halve
+        Place("partly", (Input((2,)), Input((3,))), 1),  # 4: its first input is halved
+        Place("chain", (Input((3, 4), join="concat", level=0),), 0),  # 5: its input is doubled
+        Place("partly", (Input((2, 5, 0)), Input((1, 5), join="concat")), 0),  # 6
+        Place("partly", (Input((6, 5)), Input((4, 3), level=0)), 0),  # 7: one piece and two are summed
+    )
+    tables = Table("shared", MANY, 3), Table("few", ("conv_3", "average_pool_3", "identity"), 2)
+    return SearchSpace("odd", 3, tables, (chain, partly), places, Head((7,)), (Stem(), Stem(width=2)))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("space, k, low_memory", [(SMALL, 2, False), (SMALL, 2, True), (SMALL, 8, False), (DEEP, 2, True)],
-                         ids=["pair", "pair-low_memory", "all", "deep-low_memory"])  # fmt: skip
+ODD = odd_space()
+
+
+def random_draws(supernet, k, seed):
+    """For each bank operations [rows, k], all in order if a bank has no more than k, and weights."""
+    rng, draws = np.random.default_rng(seed), []
+    for bank in supernet.banks.banks:
+        rows, count = bank.shape
+        drawn = [np.arange(count) if k >= count else rng.permutation(count)[:k] for _ in range(rows)]
+        draws.append((np.array(drawn, np.int32), tf.constant(rng.dirichlet(np.ones(min(k, count)), rows), tf.float32)))
+    return draws
+
+
+@pytest.mark.parametrize(
+    "space, k, low_memory",
+    [
+        pytest.param(SMALL, 2, False, id="pair"),
+        pytest.param(FLAT, 2, True, id="two axes-low_memory"),
+        pytest.param(TINY, 4, False, id="tiny-all"),
+        pytest.param(ODD, 2, True, id="odd-low_memory"),
+        pytest.param(SMALL, 2, True, id="pair-low_memory", marks=pytest.mark.nightly),
+        pytest.param(SMALL, 8, False, id="all", marks=pytest.mark.nightly),
+        pytest.param(FLAT, 8, False, id="two axes-all", marks=pytest.mark.nightly),
+        pytest.param(DEEP, 2, True, id="deep-low_memory", marks=pytest.mark.nightly),
+        pytest.param(ODD, 8, False, id="odd-all", marks=pytest.mark.nightly),
+    ],
+)
 def test_gradients_equal_automatic_differentiation(space, k, low_memory):
     keras.utils.set_random_seed(1)
     supernet = Supernet(space, 2, 3, 8, low_memory=low_memory)
-    operations, weights = random_draw(space, k, 0)
-    if k == 8:
-        operations = np.broadcast_to(np.arange(8), operations.shape)
-    images, _ = batch(3)
+    draws = random_draws(supernet, k, 0)
+    shares = [weights for _, weights in draws]
+    images = batch(3)[0] if space.rank == 3 else batch(3)[0][:, 0]
     variables = [v.value for v in supernet.weight_variables]
 
     def gradients(forward, targets):
@@ -44,20 +81,46 @@ def test_gradients_equal_automatic_differentiation(space, k, low_memory):
 
     @tf.function(autograph=False)
     def ours(drawn):
-        results = []
-        for learn, targets in ((WEIGHTS, variables), (LOGITS, [weights])):
-            logits, found = gradients(lambda learn=learn: supernet.forward(images, Draw(drawn, weights), (learn,)), targets)
+        results, own = [], [Draw(*pair) for pair in zip(drawn, shares)]
+        for learn, targets in ((WEIGHTS, variables), (ALPHA, shares)):
+            logits, found = gradients(lambda learn=learn: supernet.forward(images, own, (learn,)), targets)
             results.extend(found)
         return logits, results
 
+    known = [Draw(operations.tolist(), weights) for operations, weights in draws]
     expected_logits, expected = tf.function(
-        lambda: gradients(lambda: plain_forward(supernet, images, operations, weights), [*variables, weights]), autograph=False
+        lambda: gradients(lambda: reference_forward(supernet, images, known), [*variables, *shares]), autograph=False
     )()
-    logits, found = ours(tf.constant(operations, tf.int32))
+    logits, found = ours([tf.constant(operations) for operations, _ in draws])
     np.testing.assert_allclose(logits, expected_logits, rtol=1e-3, atol=1e-4)
-    for variable, a, b in zip([*supernet.weight_variables, weights], found, expected, strict=True):
+    for variable, a, b in zip([*supernet.weight_variables, *shares], found, expected, strict=True):
         scale = max(np.abs(b).max(), 1e-3)
         np.testing.assert_allclose(a / scale, b / scale, atol=3e-3, err_msg=str(variable.shape))
+
+
+def test_a_stem_that_the_nodes_do_not_divide():
+    """Four channels before a cell of three nodes."""
+    cell = Cell("three", 1, tuple(CellEdge(0, node, "all", node - 1) for node in (1, 2, 3)), (1, 2, 3))
+    place = Place("three", (Input((0,)),), 0, width=3)
+    supernet = Supernet(SearchSpace("three", 2, (Table("all", ("conv_3", "identity"), 3),), (cell,), (place,), Head((1,))), 1, 2, 4)
+    ((operations, weights),) = random_draws(supernet, 2, 0)
+    images = tf.random.stateless_normal((1, 8, 8, 1), (0, 1))
+    found = supernet.forward(images, [Draw(tf.constant(operations), weights)])
+    np.testing.assert_allclose(found, reference_forward(supernet, images, [Draw(operations.tolist(), weights)]), rtol=1e-3, atol=1e-4)
+
+
+def test_tables_of_equal_candidates_are_one_variable():
+    tables, cell = (*ODD.tables, Table("more", MANY, 1)), Cell("more", 1, (CellEdge(0, 1, "more", 0),), (1,))
+    few = SearchSpace("few", 3, tables, (*ODD.cells, cell), (*ODD.places, Place("more", (Input((7,)),), 0)), Head((8,)), ODD.stems)
+    supernet = Supernet(few, 2, 3, 8)
+    assert [tuple(alpha.shape) for alpha in supernet.alpha] == [(4, 4), (2, 3)]
+    rng = np.random.default_rng(0)
+    alpha = {table.name: rng.normal(size=(table.rows, len(table.candidates))).astype("float32") for table in few.tables}
+    supernet.set_alpha(alpha)
+    assert list(supernet.alpha_tables()) == ["shared", "few", "more"]
+    for name, table in supernet.alpha_tables().items():
+        np.testing.assert_array_equal(table, alpha[name])
+    np.testing.assert_array_equal(supernet.alpha[0], np.concatenate([alpha["shared"], alpha["more"]]))
 
 
 def test_bfloat16_computes_close_to_float32():
@@ -65,9 +128,9 @@ def test_bfloat16_computes_close_to_float32():
     for policy in ("float32", "mixed_bfloat16"):
         keras.utils.set_random_seed(1)
         supernet = Supernet(SMALL, 2, 3, 16, dtype=policy)
-        operations, weights = random_draw(SMALL, 2, 0)
+        ((operations, weights),) = random_draws(supernet, 2, 0)
         images, _ = batch(3)
-        forward = tf.function(lambda drawn, s=supernet, i=images, w=weights: s.forward(i, Draw(drawn, w)), autograph=False)
-        logits.append(forward(tf.constant(operations, tf.int32)).numpy())
+        forward = tf.function(lambda drawn, s=supernet, i=images, w=weights: s.forward(i, [Draw(drawn, w)]), autograph=False)
+        logits.append(forward(tf.constant(operations)).numpy())
     assert logits[1].dtype == np.float32
     assert np.abs(logits[1] - logits[0]).mean() < 0.05 * np.abs(logits[0]).mean()

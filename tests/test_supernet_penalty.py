@@ -4,44 +4,51 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from some_spaces import SCNAS, alpha_shape, tables
 
 from scnas_keras.spaces.cost import cost_tables
-from scnas_keras.spaces.space import SCNAS
-from scnas_keras.supernet.derive import derive
+from scnas_keras.spaces.derive import derive
+from scnas_keras.spaces.presence import edge_shares
 from scnas_keras.supernet.penalty import CostPenalty
 
 TABLES = cost_tables(SCNAS, 16, (32, 32, 32), 1, 2)
-SHAPE = (4, 14, 8)
+SHAPE = (56, 8)
+"""Of alpha: the four tables of 14 rows lie in one bank."""
 CONV = SCNAS.operations.index("conv_3")
 
 
-def random_logits(seed, scale=1.0):
+def random_alpha(seed, scale=1.0):
     return tf.constant(np.random.default_rng(seed).normal(0, scale, SHAPE), tf.float32)
+
+
+def by_table(alpha):
+    return tables(SCNAS, np.reshape(alpha, alpha_shape(SCNAS)))
 
 
 def test_relative_cost_is_the_expected_cost_over_the_target():
     penalty = CostPenalty(TABLES, {"multiply_adds": 2e9, "parameters": 1e6})
     assert penalty.names == ("parameters", "multiply_adds")
-    probabilities = tf.nn.softmax(random_logits(0))
-    cost = TABLES.expected(probabilities.numpy().astype(float))
-    np.testing.assert_allclose(penalty.relative_cost(probabilities), [cost.parameters / 1e6, cost.multiply_adds / 2e9], rtol=1e-5)
+    alpha = by_table(random_alpha(0))
+    cost, shares = TABLES.expected(alpha), edge_shares(SCNAS, alpha)
+    relative = penalty.relative_cost([tf.constant(shares[group].share, tf.float32) for group in SCNAS.groups])
+    np.testing.assert_allclose(relative, [cost.parameters / 1e6, cost.multiply_adds / 2e9], rtol=1e-5)
 
 
 def test_excess_is_that_of_the_network_that_would_be_derived():
-    logits = random_logits(1)
-    genotype = derive(SCNAS, logits.numpy())
+    alpha = random_alpha(1)
+    genotype = derive(SCNAS, by_table(alpha))
     assert not genotype.notes
-    excess = CostPenalty(TABLES, {"multiply_adds": 1e9}).excess(logits)
+    excess = CostPenalty(TABLES, {"multiply_adds": 1e9}).excess([alpha])
     np.testing.assert_allclose(excess, [TABLES.of_genotype(genotype).multiply_adds / 1e9 - 1], rtol=1e-5)
 
 
 def test_gradient_prefers_what_is_cheaper():
-    logits = random_logits(2)
+    alpha = random_alpha(2)
     penalty = CostPenalty(TABLES, {"multiply_adds": 1e9})
     with tf.GradientTape() as tape:
-        tape.watch(logits)
-        excess = penalty.excess(logits)[0]
-    gradient = tape.gradient(excess, logits).numpy()
+        tape.watch(alpha)
+        excess = penalty.excess([alpha])[0]
+    gradient = tape.gradient(excess, alpha).numpy()
     np.testing.assert_allclose(gradient.sum(-1), 0, atol=1e-6)
     assert np.all(gradient[..., CONV] > 0)
     assert np.all(gradient[..., SCNAS.operations.index("identity")] < 0)
@@ -67,34 +74,34 @@ def test_a_search_that_likes_convolutions_ends_at_its_target(learning_rate, like
     Or it likes another operation a little better, which `derive` replaces by a convolution where it is capped or where
     a node would be left without input.
     """
-    taste = tf.constant(np.random.default_rng(3).uniform(0.2, 1, SHAPE[:2]), tf.float32)
-    most = TABLES.expected(np.broadcast_to(np.eye(8)[CONV], SHAPE)).multiply_adds
+    taste = tf.constant(np.random.default_rng(3).uniform(0.2, 1, SHAPE[:1]), tf.float32)
+    most = TABLES.expected(by_table(np.broadcast_to(1e3 * np.eye(8)[CONV], SHAPE))).multiply_adds
     target = 0.4 * most
     penalty = CostPenalty(TABLES, {"multiply_adds": target}, max_identity_edges=most_identities)
-    logits, multipliers = keras.Variable(random_logits(4, 0.01)), tf.Variable(tf.zeros(1))
+    alpha, multipliers = keras.Variable(random_alpha(4, 0.01)), tf.Variable(tf.zeros(1))
     optimizer = keras.optimizers.Adam(learning_rate, 0.5, 0.999)
-    optimizer.build([logits])
+    optimizer.build([alpha])
 
     @tf.function
     def step(i):
         with tf.GradientTape() as tape:
-            value = tf.convert_to_tensor(logits)
+            value = tf.convert_to_tensor(alpha)
             tape.watch(value)
             noise = tf.random.stateless_normal(SHAPE, [0, i], stddev=0.3)
             shares = tf.nn.softmax(value + noise)
             loss = -tf.reduce_mean(taste * (shares[..., liked] + 0.8 * (liked != CONV) * shares[..., CONV]))
-            loss += tf.reduce_sum(multipliers * tf.nn.relu(penalty.excess(value)))
-        optimizer.apply([tape.gradient(loss, value)], [logits])
-        multipliers.assign(penalty.raised(multipliers, penalty.excess(tf.convert_to_tensor(logits))))
+            loss += tf.reduce_sum(multipliers * tf.nn.relu(penalty.excess([value])))
+        optimizer.apply([tape.gradient(loss, value)], [alpha])
+        multipliers.assign(penalty.raised(multipliers, penalty.excess([tf.convert_to_tensor(alpha)])))
 
     for i in range(round(10 / learning_rate)):
         step(tf.constant(i))
-    found = TABLES.of_genotype(derive(SCNAS, np.array(logits), most_identities)).multiply_adds
-    one_edge = TABLES.by_kind[0][..., CONV, 1].max()
+    found = TABLES.of_genotype(derive(SCNAS, by_table(alpha), most_identities)).multiply_adds
+    one_edge = max(costs[:, CONV, 1].max() for costs in TABLES.of_groups.values())
     assert 0.75 * target < found <= target + one_edge
 
 
 def test_a_target_that_is_kept_anyway_costs_nothing():
     penalty = CostPenalty(TABLES, {"parameters": 1e9})
-    multipliers = penalty.raised(tf.zeros(1), penalty.excess(random_logits(0)))
+    multipliers = penalty.raised(tf.zeros(1), penalty.excess([random_alpha(0)]))
     assert multipliers.numpy() == [0]

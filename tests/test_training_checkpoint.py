@@ -7,7 +7,7 @@ from small_run import STEPS, SmallRun, small_network
 
 from scnas_keras.errors import DataError
 from scnas_keras.runs.checkpoint import CHECKPOINT, restore_model
-from scnas_keras.runs.checkpoint_files import BEST, LAST, CheckpointFolder, Damaged, pack, unpack
+from scnas_keras.runs.checkpoint_files import BEST, LAST, VERSION, CheckpointFolder, Damaged, pack, unpack
 from scnas_keras.training.learner import Learner
 
 
@@ -146,3 +146,41 @@ def test_checkpoints_of_another_run_are_refused(saved, tmp_path):
         restore_model(saved, Learner(keras.Sequential([keras.Input((4, 4, 4, 1)), keras.layers.Conv3D(2, 1)]), 2))
     with pytest.raises(DataError, match="holds no checkpoint"):
         restore_model(tmp_path / "nothing", keras.Sequential([]))
+
+
+def of_version(folder, version):
+    """Makes a run's checkpoints those of another version; 1 had no number."""
+    for file in (folder / CHECKPOINT).iterdir():
+        state, arrays = unpack(file.read_bytes())
+        assert state.pop("version") == VERSION
+        file.write_bytes(pack(state if version == 1 else {"version": version, **state}, arrays))
+
+
+def test_a_run_goes_on_from_a_checkpoint_of_the_version_before_or_is_refused_by_name(saved, two_epochs):
+    (saved / CHECKPOINT / f"last-{2 * STEPS:09d}.ckpt").unlink()
+    (saved / CHECKPOINT / f"best-{2 * STEPS:09d}.ckpt").unlink(missing_ok=True)
+    of_version(saved, 1)
+    files = {file: file.read_bytes() for file in (saved / CHECKPOINT).iterdir()}
+    folder, newest = CheckpointFolder(saved / CHECKPOINT), saved / CHECKPOINT / f"last-{2 * STEPS - 1:09d}.ckpt"
+    with pytest.raises(DataError, match=f"{newest}.*older version.*version 1.*the version before.*another --workdir.*Nothing was changed"):
+        folder.check_version(oldest=2)
+    with pytest.raises(DataError, match="older version.*Do as you like"):
+        folder.check_version(2, "Do as you like.")
+    folder.check_version(oldest=1)
+    assert {file: file.read_bytes() for file in files} == files
+    run = SmallRun(saved, 2)
+    assert run.resumed
+    run.loop.run()
+    for ours, theirs in zip(run.outcome[0], two_epochs[1].outcome[0]):
+        np.testing.assert_array_equal(ours, theirs)
+    folder.check_version(oldest=2)
+
+
+def test_a_checkpoint_of_a_newer_version_and_damaged_ones(saved, tmp_path):
+    of_version(saved, VERSION + 1)
+    with pytest.raises(DataError, match="newer version of scnas_keras. Update"):
+        CheckpointFolder(saved / CHECKPOINT).check_version(oldest=1)
+    for file in (saved / CHECKPOINT).iterdir():
+        truncate(file)
+    CheckpointFolder(saved / CHECKPOINT).check_version(oldest=2)  # `read` names the damage
+    CheckpointFolder(tmp_path / "nothing").check_version(oldest=2)

@@ -1,20 +1,13 @@
 """Devices that share a batch learn what one does, with every loss and kind of update."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from scnas_keras.machine.distribution import Cluster, open_cluster
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import LOSSES
 
-HERE = pathlib.Path(__file__)
 LEARNERS = {  # loss, its options, of `Learner.compile`, whether with deep supervision
     "jaccard": ("jaccard", {}, {}, False),
     "focal": ("focal", {}, {}, False),
@@ -57,21 +50,9 @@ def learned(cluster, name, alone=False):
     return np.concatenate([np.ravel(keras.ops.convert_to_numpy(value)) for value in values])
 
 
-def compare_devices(file):
-    """Saves what each learner learns on two devices and on one; a process of its own, since devices are made before all else."""
-    two, one = open_cluster("cpu:0,cpu:1"), Cluster(tf.distribute.get_strategy())
-    assert (two.replicas, one.replicas) == (2, 1)
-    found = {name: [learned(cluster, name) for cluster in (two, one)] for name in LEARNERS}
-    np.savez(file, **found, alone=[learned(two, "batch-dice", alone=True), found["batch-dice"][1]])
-
-
 @pytest.fixture(scope="module")
-def devices(tmp_path_factory):
-    file = tmp_path_factory.mktemp("devices") / "learned.npz"
-    environment = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE.parent}", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run([sys.executable, HERE, file], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    with np.load(file) as arrays:
+def devices(two_devices):
+    with np.load(two_devices / "learners.npz") as arrays:
         return dict(arrays)
 
 
@@ -87,7 +68,3 @@ def test_the_learners_differ(devices):
     for i, name in enumerate(LEARNERS):
         assert all(one.shape != results[i].shape or np.abs(one - results[i]).max() > 1e-4 for one in results[:i]), name
     assert np.abs(np.subtract(*devices["alone"])).max() > 1e-3
-
-
-if __name__ == "__main__":
-    compare_devices(sys.argv[1])

@@ -1,20 +1,17 @@
 """TensorFlow's faster forms of operations against the portable ones in float64, and edges that share a layer against edges alone."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from scnas_keras.kernels.fast_forms import use_fast_forms
-from scnas_keras.networks.operations import DilatedSeparableConv, InstanceNorm, build_operation
+from scnas_keras.operations.base import InstanceNorm
+from scnas_keras.operations.build import build_operation
+from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
+from scnas_keras.operations.facts import HALVING, ORDINARY
 
-
-@pytest.fixture
-def fast(monkeypatch):
-    """Fast forms for this test only."""
-    for layer in (InstanceNorm, DilatedSeparableConv):
-        monkeypatch.setattr(layer, "fast_form", None)
-    use_fast_forms()
-    assert InstanceNorm.fast_form is not None
+ROLES = {1: ORDINARY, 2: HALVING}
 
 
 def built(layer, x):
@@ -22,6 +19,15 @@ def built(layer, x):
     random = np.random.default_rng(3)
     for weight in layer.trainable_variables:
         weight.assign(random.normal(0.5, 0.3, weight.shape))
+    return layer
+
+
+def fast(layer, x):
+    """`built` as a layer of a model that is trained."""
+    image = keras.Input(batch_shape=x.shape, dtype=layer.dtype)
+    use_fast_forms(keras.Model(image, built(layer, x)(image)))
+    forms = [part.fast_form for part in (layer, getattr(layer, "norm", layer)) if hasattr(part, "fast_form")]
+    assert forms and None not in forms
     return layer
 
 
@@ -38,38 +44,43 @@ def results(layer, x, dy):
     return [np.asarray(value, np.float64) for value in run(tf.constant(x), tf.constant(dy))]
 
 
+def is_fast(model, shape):
+    """Whether a layer or a model uses the fused normalisation when it is traced for images of a shape."""
+    graph = tf.function(model, input_signature=[tf.TensorSpec(shape)]).get_concrete_function().graph
+    return "FusedBatchNormV3" in {operation.type for operation in graph.get_operations()}
+
+
 def images(*shape):
     return np.random.default_rng(1).normal(3, 2, shape)
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 5, 8, 4), (3, 4, 6, 4, 4), (2, 9, 7, 4)], ids=["one item", "three items", "two axes"])
-def test_normalisation(shape, fast):
+def test_normalisation(shape):
     x, dy = images(*shape), images(*shape) - 3
-    expected = results(built(InstanceNorm(dtype="float64"), x), x, dy)  # for which there is no fast form
-    found = results(built(InstanceNorm(), x), x.astype("float32"), dy.astype("float32"))
+    expected = results(built(InstanceNorm(dtype="float64"), x), x, dy)
+    found = results(fast(InstanceNorm(), x), x.astype("float32"), dy.astype("float32"))
     for value, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(value, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_a_batch_of_unknown_size_takes_the_portable_form(fast):
+def test_a_batch_of_unknown_size_takes_the_portable_form():
     x = images(2, 4, 4, 4, 4).astype("float32")
-    layer = built(InstanceNorm(), x)
+    layer = fast(InstanceNorm(), x)
     traced = tf.function(layer, input_signature=[tf.TensorSpec((None, 4, 4, 4, 4))])
-    operations = {operation.type for operation in traced.get_concrete_function().graph.get_operations()}
-    assert "FusedBatchNormV3" not in operations
+    assert not is_fast(layer, (None, 4, 4, 4, 4)) and is_fast(layer, (2, 4, 4, 4, 4))
     np.testing.assert_allclose(traced(x), layer(x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("rate", [2, 3, 4])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("shape", [(2, 8, 6, 10, 4), (1, 12, 8, 4)], ids=["three axes", "two axes"])
-def test_dilated_convolutions(rate, stride, shape, fast):
+def test_dilated_convolutions(rate, stride, shape):
     x = images(*shape)
     name = f"dilated_conv_3_rate_{rate}"
     small = (shape[0], *(n // stride for n in shape[1:-1]), shape[-1])
     dy = images(*small) - 3
-    expected = results(built(build_operation(name, stride, dtype="float64"), x), x, dy)
-    found = results(built(build_operation(name, stride), x), x.astype("float32"), dy.astype("float32"))
+    expected = results(built(build_operation(name, ROLES[stride], dtype="float64"), x), x, dy)
+    found = results(fast(build_operation(name, ROLES[stride]), x), x.astype("float32"), dy.astype("float32"))
     for value, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(value, wanted, rtol=2e-3, atol=2e-3 * np.abs(wanted).max())
 
@@ -78,13 +89,44 @@ def test_dilated_convolutions(rate, stride, shape, fast):
 @pytest.mark.parametrize("stride", [1, 2])
 def test_branches_compute_what_operations_alone_do(name, stride):
     x = images(2, 8, 6, 8, 4)
-    shared = built(build_operation(name, stride, branches=3, dtype="float64"), x)
+    shared = built(build_operation(name, ROLES[stride], branches=3, dtype="float64"), x)
     together = shared(x)
     assert len(together) == 3 and shared.compute_output_shape(x.shape) == [tuple(y.shape) for y in together]
     for number, y in enumerate(together):
-        alone = built(build_operation(name, stride, dtype="float64"), x)
+        alone = built(build_operation(name, ROLES[stride], dtype="float64"), x)
         for kernel in alone.kernels(3, 4):
             getattr(alone, kernel).assign(np.asarray(getattr(shared, kernel))[shared.branch(kernel, number)])
         for part in ("scale", "offset"):
             getattr(alone.norm, part).assign(np.asarray(getattr(shared.norm, part))[4 * number : 4 * number + 4])
         np.testing.assert_allclose(y, alone(x), rtol=1e-10, atol=1e-10)
+
+
+SHAPE = (1, 8, 8, 8, 4)
+
+
+def small_model():
+    image = keras.Input((8, 8, 8, 4))
+    return keras.Model(image, build_operation("dilated_conv_3_rate_2")(InstanceNorm()(image)))
+
+
+def forms(model):
+    return [part.fast_form for layer in model.layers for part in (layer, getattr(layer, "norm", None)) if hasattr(part, "fast_form")]
+
+
+def test_the_forms_are_those_of_one_model():
+    trained, other = small_model(), small_model()
+    use_fast_forms(trained)
+    assert len(forms(trained)) == 3 and None not in forms(trained) and is_fast(trained, SHAPE)
+    assert forms(other) == forms(small_model()) == [None] * 3 and not is_fast(other, SHAPE)
+    assert InstanceNorm.fast_form is DilatedSeparableConv.fast_form is None
+
+
+def test_a_saved_model_comes_back_with_the_portable_forms(tmp_path):
+    model, x = small_model(), tf.constant(images(*SHAPE), tf.float32)
+    before = model(x)
+    use_fast_forms(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert forms(again) == [None] * 3 and not is_fast(again, SHAPE)
+    np.testing.assert_array_equal(again(x), before)
+    np.testing.assert_allclose(model(x), before, rtol=1e-3, atol=1e-4)

@@ -11,8 +11,13 @@ from scnas_keras.training.losses import LOSSES, DeepSupervision, DiceLoss, Focal
 
 SPACES = {"3d": (5, 4, 3), "2d": (6, 5)}
 OPTIONS = [
-    ("jaccard", {}), ("dice", {}), ("dice", {"batch_dice": True}), ("dice_ce", {}), ("dice_ce", {"batch_dice": True}), ("focal", {}),
-]  # fmt: skip
+    ("jaccard", {}),
+    ("dice", {}),
+    ("dice", {"batch_dice": True}),
+    ("dice_ce", {}),
+    ("dice_ce", {"batch_dice": True}),
+    ("focal", {}),
+]
 SOME = pytest.mark.parametrize("name, options", OPTIONS, ids=lambda value: value if isinstance(value, str) else "batch" * bool(value))
 WEIGHTS, IGNORED = (0.5, 1.0, 4.0), 255
 

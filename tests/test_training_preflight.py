@@ -1,20 +1,23 @@
 """What a run costs, told and checked before its first step."""
 
+import dataclasses
 import json
 import re
 import types
 
 import pytest
+from some_spaces import SCNAS
 
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
-from scnas_keras.errors import ConfigError
+from scnas_keras.documents import load
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.runs import preflight
 from scnas_keras.runs.preflight import estimate
 from scnas_keras.search import SearchConfig
 from scnas_keras.search import cost as search_costs
-from scnas_keras.search.cost import COST, FAST, LOW_MEMORY, search_cost
-from scnas_keras.spaces.space import SCNAS
+from scnas_keras.search.config import FAST, LOW_MEMORY
+from scnas_keras.search.cost import COST, SearchCost, search_cost
 
 PATCH, TRANSPOSED = (96, 64, 80), (2, 0, 1)
 SUPERNET = SupernetNetwork(SCNAS, 48)
@@ -23,9 +26,11 @@ SUPERNET = SupernetNetwork(SCNAS, 48)
 def fold(batch_size=4):
     """As much of a fold as its cost depends on; --patch_size=64,80,96 by its axes' order."""
     return types.SimpleNamespace(
-        patch_size=PATCH, configuration=types.SimpleNamespace(batch_size=batch_size, spacing=(1.0, 1.0, 1.0)),
-        task=types.SimpleNamespace(channel_names=("CT",), num_classes=3), plans=types.SimpleNamespace(transpose_forward=TRANSPOSED),
-    )  # fmt: skip
+        patch_size=PATCH,
+        configuration=types.SimpleNamespace(batch_size=batch_size, spacing=(1.0, 1.0, 1.0)),
+        task=types.SimpleNamespace(channel_names=("CT",), num_classes=3),
+        plans=types.SimpleNamespace(transpose_forward=TRANSPOSED),
+    )
 
 
 def cluster(replicas=1, workers=1, on_gpu=False):
@@ -106,7 +111,7 @@ def test_the_eigenvalue_of_all_operations_counts(tmp_path):
 
 
 def test_a_resumed_search_keeps_its_mode_and_is_not_refused(tmp_path, free, caplog):
-    (tmp_path / "cost.json").write_text(json.dumps({"memory_mode": LOW_MEMORY}))
+    dataclasses.replace(cost(tmp_path), memory_mode=LOW_MEMORY).save({COST: tmp_path / "cost.json"})
     assert cost(tmp_path).memory_mode == LOW_MEMORY
     free(1.0)
     assert cost(tmp_path).memory_mode == LOW_MEMORY
@@ -123,3 +128,32 @@ def test_a_training_is_refused_before_and_warned_of_when_it_goes_on(tmp_path, fr
     (tmp_path / "checkpoint").mkdir()
     preflight.check_training(fold(), network, costs, run, cluster())
     assert "2.0 GiB are free" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"memory_mode": "auto"}, 'memory_mode: found "auto", expected one of "fast", "low_memory".'),
+        ({"memory_mode": None}, "memory_mode: found null, expected a word in quotes."),
+        ({"parameters": -1}, "parameters: found -1, expected a whole number >= 0."),
+        ({"multiply_adds": "5"}, 'multiply_adds: found "5", expected a whole number.'),
+        ({"gibibytes": [1]}, "gibibytes: found [1], expected an object {...}."),
+        ({"gibibytes": {"fast": float("inf")}}, "gibibytes.fast: found Infinity, expected a finite number."),
+        ({"memory_modes": "fast"}, "memory_modes: found this key, expected one of parameters, multiply_adds, gibibytes, memory_mode."),
+    ],
+)
+def test_nonsense_in_the_costs_of_a_resumed_search_is_refused_with_its_place(tmp_path, change, message):
+    file = tmp_path / "cost.json"
+    content = dataclasses.asdict(cost(tmp_path))
+    file.write_text(json.dumps(content | change))
+    with pytest.raises(DataError) as caught:
+        cost(tmp_path)
+    assert str(caught.value) == f"{file}: {message} Restore it from a copy, or name another --workdir."
+
+
+def test_the_costs_of_a_search_are_written_as_they_were_read(tmp_path):
+    file = tmp_path / "cost.json"
+    cost(tmp_path).save({COST: file})
+    text = file.read_text()
+    load(file, SearchCost).save({COST: file})
+    assert file.read_text() == text

@@ -20,35 +20,52 @@ def test_presets():
     assert nnunet == Recipe("dice_ce", "sgd", 0.01, "poly", 1000, 250, True, 3e-5, 12.0)
 
 
-@pytest.mark.parametrize("preset, flags, changes", [
-    ("nnunet", {"loss": "focal", "epochs": 7, "steps_per_epoch": 3}, {"loss": "focal", "epochs": 7, "steps_per_epoch": 3}),
-    ("nnunet", {"deep_supervision": "false", "schedule": "plateau"}, {"deep_supervision": False, "schedule": "plateau"}),
-    ("scnas", {"deep_supervision": "true", "weight_decay": 0.1, "clip_norm": 2.0}, {"deep_supervision": True, "weight_decay": 0.1, "clip_norm": 2.0}),
-    ("nnunet", {"clip_norm": 0.0, "weight_decay": 0.0}, {"clip_norm": None, "weight_decay": 0.0}),
-    ("nnunet", {"optimizer": "adam"}, {"optimizer": "adam", "learning_rate": 3e-4}),
-    ("scnas", {"optimizer": "sgd"}, {"optimizer": "sgd", "learning_rate": 0.01}),
-    ("scnas", {"optimizer": "sgd", "learning_rate": 0.5}, {"optimizer": "sgd", "learning_rate": 0.5}),
-    ("scnas", {"optimizer": "adam"}, {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "preset, flags, changes",
+    [
+        ("nnunet", {"loss": "focal", "epochs": 7, "steps_per_epoch": 3}, {"loss": "focal", "epochs": 7, "steps_per_epoch": 3}),
+        ("nnunet", {"deep_supervision": "false", "schedule": "plateau"}, {"deep_supervision": False, "schedule": "plateau"}),
+        (
+            "scnas",
+            {"deep_supervision": "true", "weight_decay": 0.1, "clip_norm": 2.0},
+            {"deep_supervision": True, "weight_decay": 0.1, "clip_norm": 2.0},
+        ),
+        ("nnunet", {"clip_norm": 0.0, "weight_decay": 0.0}, {"clip_norm": None, "weight_decay": 0.0}),
+        ("nnunet", {"optimizer": "adam"}, {"optimizer": "adam", "learning_rate": 3e-4}),
+        ("scnas", {"optimizer": "sgd"}, {"optimizer": "sgd", "learning_rate": 0.01}),
+        ("scnas", {"optimizer": "sgd", "learning_rate": 0.5}, {"optimizer": "sgd", "learning_rate": 0.5}),
+        ("scnas", {"optimizer": "adam"}, {}),
+    ],
+)
 def test_flags_win_over_the_preset(preset, flags, changes):
     assert recipe(RetrainConfig(preset=preset, **flags)) == dataclasses.replace(PRESETS[preset], **changes)
 
 
-@pytest.mark.parametrize("flags, message", [
-    ({"weight_decay": -1e-5}, "--weight_decay=-1e-05 must be 0 or more"),
-    ({"ema": 1.0}, "--ema=1.0 must be from 0"),
-    ({"ema": -0.1}, "--ema=-0.1 must be from 0"),
-    ({"clip_norm": -1.0}, "--clip_norm=-1.0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"weight_decay": -1e-5}, "--weight_decay=-1e-05 must be 0 or more"),
+        ({"ema": 1.0}, "--ema=1.0 must be from 0"),
+        ({"ema": -0.1}, "--ema=-0.1 must be from 0"),
+        ({"clip_norm": -1.0}, "--clip_norm=-1.0"),
+    ],
+)
 def test_numbers_out_of_range_are_refused(flags, message):
     with pytest.raises(ConfigError, match=message):
         recipe(RetrainConfig(**flags))
 
 
-@pytest.mark.parametrize("preset, cases, batch, minutes, given, steps", [
-    ("scnas", 10, 4, None, None, 3), ("scnas", 300, 2, 5.0, None, 50), ("nnunet", 10, 4, None, None, 250), ("nnunet", 10, 4, 5.0, None, 50),
-    ("nnunet", 10, 4, 5.0, 70, 70), ("scnas", 10, 4, 5.0, None, 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "preset, cases, batch, minutes, given, steps",
+    [
+        ("scnas", 10, 4, None, None, 3),
+        ("scnas", 300, 2, 5.0, None, 50),
+        ("nnunet", 10, 4, None, None, 250),
+        ("nnunet", 10, 4, 5.0, None, 50),
+        ("nnunet", 10, 4, 5.0, 70, 70),
+        ("scnas", 10, 4, 5.0, None, 3),
+    ],
+)
 def test_steps_of_an_epoch(preset, cases, batch, minutes, given, steps):
     assert steps_per_epoch(PRESETS[preset], cases, batch, minutes, given) == steps
 

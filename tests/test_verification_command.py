@@ -78,7 +78,7 @@ def test_help_loads_no_library_that_takes_long():
         f"import sys, runpy; sys.argv = ['verify', '--help']; runpy.run_module('{COMMAND}', run_name='__main__'); "
         "print({'numpy', 'nibabel', 'scipy', 'tensorflow'} & set(sys.modules))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", errors="replace", check=True)
     assert "--group_pattern" in result.stdout
     assert result.stdout.splitlines()[-1] == "set()"
 

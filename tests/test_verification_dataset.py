@@ -439,7 +439,6 @@ def test_the_report_has_all_in_json_and_five_of_a_kind_in_text(tmp_path):
 REAL_WARNINGS = {"brain": {}, "hippocampus": {}, "lung": {"orientation": 4, "shared_patient": 9}, "nuclei": {"foreground_outside": 1}}
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no real data in {REAL_DATA}")
 @pytest.mark.parametrize("hint", REAL_WARNINGS)
 def test_real_tasks_have_no_errors_and_only_true_warnings(hint):

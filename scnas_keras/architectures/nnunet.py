@@ -1,19 +1,78 @@
-"""nnU-Net's two networks, plain and with a residual encoder, from the stages of a plan."""
+"""nnU-Net's plain U-Net, and what its networks have in common: stages of a plan, and a decoder."""
 
+import dataclasses
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
-import keras
-from keras import layers
+from scnas_keras.planning.footprints import HANDMADE_REFERENCE, Reference
+from scnas_keras.planning.topology import Topology, unet_topology
 
-from scnas_keras.networks import blocks
-from scnas_keras.networks.heads import finish
-from scnas_keras.planning.footprints import ResidualEncoderUNet
-from scnas_keras.planning.topology import Topology
+if TYPE_CHECKING:
+    import keras
+
+
+class StagesOfPlan:
+    """Base of nnU-Net's networks: encoder stages, decoder stages with a transposed convolution each, no deep supervision in the count."""
+
+    width: int
+    ranks: ClassVar = (2, 3)
+    several_outputs: ClassVar = True
+    smallest_batch: ClassVar = 2
+    largest_batch: ClassVar = None
+    decoder_convolutions: ClassVar[int]
+    stages_of_plan: ClassVar = True
+
+    def topology(self, spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
+        return unet_topology(spacing, patch_size)
+
+    def features(self, topology: Topology) -> tuple[int, ...]:
+        widest = 512 if len(topology.patch_size) == 2 else 320
+        return tuple(min(widest, self.width * 2**stage) for stage in range(len(topology.strides)))
+
+    def elements(self, topology: Topology, channels: int, heads: int) -> int:
+        voxels = [math.prod(size) for size in topology.stage_sizes()]
+        maps = [width * count for width, count in zip(self.features(topology), voxels)]
+        decoder = (self.decoder_convolutions + 1) * sum(maps[:-1])
+        head = heads * voxels[0] if len(voxels) > 1 else 0  # nnU-Net counts it with the decoder, which one stage alone lacks
+        return self.encoder_elements(maps, topology) + decoder + head
+
+    def measured(self, rank: int) -> Reference:
+        return HANDMADE_REFERENCE
+
+    def encoder_elements(self, maps: list[int], topology: Topology) -> int:
+        """Elements of the encoder; `maps` are those of one convolution's output at each stage."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class NNUNet(StagesOfPlan):
+    """nnU-Net's plain U-Net; two convolutions a stage on either side (`ExperimentPlanner`)."""
+
+    width: int = 32
+    name: ClassVar = "nnunet"
+    dataset_share: ClassVar = 0.05
+    decoder_convolutions: ClassVar = 2
+
+    def encoder_elements(self, maps, topology):
+        return 2 * sum(maps)
+
+    def reference(self, rank: int) -> Reference:
+        # A patch may be as large as a batch of two allows.
+        return Reference(85e6, 12, 8, largest_patch=6) if rank == 2 else Reference(560e6, 2, 8)
+
+    def build(
+        self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False
+    ) -> "keras.Model":
+        return plain_unet(topology, features, channels, num_classes, deep_supervision, self.name)
+
+
+DECLARED = (NNUNet(),)
 
 
 def plain_unet(
     topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False, name: str = "nnunet"
-) -> keras.Model:
+) -> "keras.Model":
     """nnU-Net's plain U-Net: two convolutions a stage on either side.
 
     Convolution - InstanceNorm - LeakyReLU throughout; a stage's first convolution has its stride, transposed convolutions
@@ -32,53 +91,26 @@ def plain_unet(
     Reference:
         Isensee et al., nnU-Net, Nature Methods 2021; PlainConvUNet of its version 2.
     """
-    image = keras.Input((*[None] * len(topology.patch_size), channels), name="image")
+    from scnas_keras.networks import blocks, heads
+
+    image = blocks.image(len(topology.patch_size), channels)
     x, skips = image, []
     for stage, (width, strides, kernel) in enumerate(zip(features, topology.strides, topology.kernel_sizes)):
         x = blocks.conv_norm_activate(x, width, kernel, f"encoder_{stage}_conv_0", strides)
         x = blocks.conv_norm_activate(x, width, kernel, f"encoder_{stage}_conv_1")
         skips.append(x)
-    return finish(image, _decode(skips, topology, convolutions=2), num_classes, deep_supervision, name)
+    return heads.finish(image, decode(skips, topology, convolutions=2), num_classes, deep_supervision, name)
 
 
-def residual_encoder_unet(
-    topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False, name: str = "resenc"
-) -> keras.Model:
-    """nnU-Net's U-Net with a residual encoder (its presets M, L and XL): more blocks the deeper the stage, one convolution a decoder stage.
+def decode(skips: list, topology: Topology, convolutions: int) -> list:
+    """Features of each decoder stage, finest first, from those of the encoder stages."""
+    from scnas_keras.networks import blocks
 
-    A block is Conv - InstanceNorm - LeakyReLU - Conv - InstanceNorm, the sum with its input, LeakyReLU. Where it halves, its
-    input is averaged, and where it widens, projected by a pointwise convolution with normalisation. Arguments and result are
-    those of `plain_unet`.
-
-    Reference:
-        Isensee et al., nnU-Net Revisited, MICCAI 2024; ResidualEncoderUNet of nnU-Net's version 2.
-    """
-    image = keras.Input((*[None] * len(topology.patch_size), channels), name="image")
-    x, skips = blocks.conv_norm_activate(image, features[0], topology.kernel_sizes[0], "stem"), []
-    for stage, (width, strides, kernel) in enumerate(zip(features, topology.strides, topology.kernel_sizes)):
-        for number in range(ResidualEncoderUNet.blocks_of(stage)):
-            x = _residual_block(x, width, kernel, strides if number == 0 else 1, f"encoder_{stage}_block_{number}")
-        skips.append(x)
-    return finish(image, _decode(skips, topology, convolutions=1), num_classes, deep_supervision, name)
-
-
-def _residual_block(x, width: int, kernel: Sequence[int], strides: int | Sequence[int], name: str):
-    y = blocks.conv_norm_activate(x, width, kernel, f"{name}_conv_0", strides)
-    y = blocks.norm(blocks.conv(y, width, kernel, f"{name}_conv_1"), f"{name}_conv_1_norm")
-    if strides != 1 and max(strides) > 1:
-        x = blocks.average_pool(x, strides, f"{name}_pool")
-    if x.shape[-1] != width:
-        x = blocks.norm(blocks.conv(x, width, 1, f"{name}_projection"), f"{name}_projection_norm")
-    return blocks.activate(layers.Add(name=f"{name}_sum")([y, x]), f"{name}_activation")
-
-
-def _decode(skips: list, topology: Topology, convolutions: int) -> list:
-    """Features of each decoder stage, finest first."""
     x, stages = skips[-1], []
     for stage in reversed(range(len(skips) - 1)):
         width = skips[stage].shape[-1]
         x = blocks.upconv(x, width, topology.strides[stage + 1], f"decoder_{stage}_up")
-        x = layers.Concatenate(name=f"decoder_{stage}_concat")([x, skips[stage]])
+        x = blocks.concatenate([x, skips[stage]], f"decoder_{stage}_concat")
         for number in range(convolutions):
             x = blocks.conv_norm_activate(x, width, topology.kernel_sizes[stage], f"decoder_{stage}_conv_{number}")
         stages.insert(0, x)

@@ -1,76 +1,104 @@
-"""Networks by name, as the planner sees them."""
+"""Networks by name. The hand-made ones are those that the files of this folder declare: a new file is found, not listed anywhere."""
 
-from collections.abc import Callable, Sequence
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from absl import logging
-
-from scnas_keras.architectures.handmade import UNet, UResNet
-from scnas_keras.architectures.names import DEFAULT_WIDTHS, SUPERNET
-from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
+from scnas_keras import architectures
 from scnas_keras.errors import ConfigError
-from scnas_keras.planning.footprints import Footprint, NNUNet, ResidualEncoderUNet
-from scnas_keras.planning.plans import Configuration, Plans
-from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.space import SCNAS
+from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.topology import Topology
+from scnas_keras.spaces.known import DEFAULT, find_space
 
-_HANDMADE: dict[str, Callable[[int], Footprint]] = {
-    "u_resnet": UResNet,
-    "nnunet": NNUNet,
-    "resenc_m": lambda width: ResidualEncoderUNet("m", width),
-    "resenc_l": lambda width: ResidualEncoderUNet("l", width),
-    "resenc_xl": lambda width: ResidualEncoderUNet("xl", width),
-    "unet": UNet,
-}
+if TYPE_CHECKING:
+    import keras
+
+    from scnas_keras.spaces.genotype import Genotype
+    from scnas_keras.spaces.space import SearchSpace
+
+GENOTYPE, SUPERNET = "genotype", "supernet"
+_NOT_HANDMADE = ("registry", "searched")
 
 
-def footprint(name: str, width: int | None = None, genotype: Genotype | None = None) -> Footprint:
-    """The footprint of one of `NETWORKS`.
+class Network(Footprint, Protocol):
+    """A network that can be trained; a dataclass.
+
+    Attributes:
+        several_outputs: whether it can give logits at coarser levels as well (deep supervision).
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def several_outputs(self) -> bool: ...
+
+    def build(
+        self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False
+    ) -> "keras.Model":
+        """The Keras model, with new weights: images [batch, *space, channels] to logits [batch, *space, num_classes].
+
+        Args:
+            topology: stages; a network with stages of its own takes only the number of axes.
+            features: channels of each stage, of a network whose stages are the plan's.
+            channels: image channels.
+            num_classes: classes, background included.
+            deep_supervision: whether there are outputs at coarser levels as well (a list, finest first); without effect on a
+                network that has none.
+        """
+        ...
+
+
+def _declared() -> dict[str, Network]:
+    """Hand-made networks at their default widths, by name; files in alphabetical order, so that none needs to know its place."""
+    found = {}
+    for file in sorted(module.name for module in pkgutil.iter_modules(architectures.__path__)):
+        for network in () if file in _NOT_HANDMADE else importlib.import_module(f"{architectures.__name__}.{file}").DECLARED:
+            if network.name in (*found, GENOTYPE, SUPERNET):
+                raise ValueError(f"architectures/{file}.py declares a network {network.name}, and there is one of that name; rename it.")
+            found[network.name] = network
+    return found
+
+
+_DECLARED = _declared()
+HANDMADE = tuple(_DECLARED)
+TRAINABLE = (GENOTYPE, *HANDMADE)
+"""What can be trained: the network of a genotype, and the hand-made ones."""
+NETWORKS = (*TRAINABLE, SUPERNET)
+DEFAULT_WIDTHS = {GENOTYPE: 64, SUPERNET: 48} | {name: network.width for name, network in _DECLARED.items()}
+"""Channels at full resolution (of `unet`, of its first convolution)."""
+MATCH, MATCHABLE = "match:", tuple(name for name, network in _DECLARED.items() if not network.stages_of_plan)
+"""In the place of a width: that at which a genotype costs as much as one of these, whose stages don't depend on a plan."""
+
+
+def footprint(name: str, width: int | None = None, genotype: "Genotype | None" = None, space: "SearchSpace | None" = None) -> Footprint:
+    """One of `NETWORKS`; of those in `TRAINABLE` a `Network`.
 
     Args:
         name: which.
         width: channels at full resolution; by default, `DEFAULT_WIDTHS`.
         genotype: of a searched network; without one, the costliest is assumed.
+        space: of a searched network without a genotype; by default, SCNAS' for three axes.
 
     Raises:
         ConfigError: the channels can't be divided among the nodes of a cell, or aren't an even number above 0.
     """
     width = DEFAULT_WIDTHS[name] if width is None else width
-    if name in _HANDMADE:
+    if name in _DECLARED:
         if width < 2 or width % 2:
             raise ConfigError(f"A {name} network of width {width} can't be built; use an even number of channels.")
-        return _HANDMADE[name](width)
-    space = genotype.space if genotype else SCNAS
-    space.node_channels(width, 0)
+        return dataclasses.replace(_DECLARED[name], width=width)
+    from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
+
+    space = genotype.space if genotype else space or find_space(DEFAULT, 3)
+    space.check_width(width)
     return SupernetNetwork(space, width) if name == SUPERNET else DerivedNetwork(space, width, genotype)
 
 
-def check_patch(patch_size: Sequence[int], network: Footprint) -> None:
-    """Raises ConfigError unless a patch has as many sizes as the network has axes, and the network can halve them."""
-    text = ",".join(map(str, patch_size))
-    if len(patch_size) not in network.ranks:
-        raise ConfigError(f"--patch_size={text}: a patch of a {network.name} network has {network.ranks[-1]} sizes, for example 64,64,64.")
-    topology = network.topology((1.0,) * len(patch_size), [max(size, 1) for size in patch_size])
-    wrong = [(size, divisor) for size, divisor in zip(patch_size, topology.divisors) if size < 1 or size % divisor]
-    if wrong:
-        advice = "; ".join(f"instead of {size} use {_nearest(size, divisor)}" for size, divisor in wrong)
-        raise ConfigError(
-            f"--patch_size={text}: the network halves a patch {len(topology.strides) - 1} times, so every size must be a positive "
-            f"multiple of {max(topology.divisors)}: {advice}."
-        )
-
-
-def warn_of_memory(configuration: Configuration, network: Footprint, plans: Plans, memory_gb: float) -> None:
-    """Says so if a network takes more than `memory_gb` GiB to train on a configuration's patches and batch."""
-    elements = network.elements(configuration.topology, len(plans.channel_names), len(plans.labels))
-    need = network.reference(len(configuration.patch_size)).gigabytes_for(elements, configuration.batch_size)
-    if need > memory_gb:
-        logging.warning(
-            "A batch of %d patches of %s voxels takes about %.0f GiB to train a %s network, more than --memory_gb=%g. "
-            "Half the size along each axis takes an eighth: --patch_size",
-            configuration.batch_size, "x".join(map(str, configuration.patch_size)), need, network.name, memory_gb,
-        )  # fmt: skip
-
-
-def _nearest(size: int, divisor: int) -> str:
-    below = size // divisor * divisor
-    return f"{below} or {below + divisor}" if below > 0 else str(divisor)
+def widths_text(names: Sequence[str]) -> str:
+    """Default widths, for --help: "64 for genotype, 32 for the others", or "32" alone."""
+    widths = [DEFAULT_WIDTHS[name] for name in names]
+    usual = max(widths, key=widths.count)
+    others = [f"{width} for {name}" for name, width in zip(names, widths) if width != usual]
+    return ", ".join([*others, f"{usual} for the others" if others else str(usual)])

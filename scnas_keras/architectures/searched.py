@@ -3,12 +3,18 @@
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from scnas_keras.operations.facts import ORDINARY
+from scnas_keras.operations.registry import operation
 from scnas_keras.planning.footprints import Reference
 from scnas_keras.planning.topology import Topology, fixed_topology
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.operations import IDENTITY, OPERATIONS, ZERO
-from scnas_keras.spaces.space import CELL_INPUTS, CellPlan, SearchSpace
+from scnas_keras.spaces.places import PlacedCell, PlacedEdge
+from scnas_keras.spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    import keras
 
 DERIVED_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8, is_limit=True)
 """Measured on CPU in float32: 14 to 16 bytes an element in training, above 1.8 GiB (32^3, 64^3 and 96^3, stem 32, Adam)."""
@@ -19,9 +25,6 @@ SUPERNET_FIXED = 1.2
 """GiB of the process with the graph of a search step."""
 SUPERNET_WEIGHTS = 0.32
 """GiB of weights, gradients and Adam's moments at stem 48 (15 M parameters)."""
-
-
-_PARAMETER_FREE = [name for name, info in OPERATIONS.items() if info.group in ("pool", "identity")]
 
 
 class _Searched:
@@ -37,16 +40,17 @@ class _Searched:
     def ranks(self) -> tuple[int, ...]:
         return (self.space.rank,)
 
-    def topology(self, spacing: Sequence[float], patch_size: Sequence[int]) -> Topology:
+    def topology(self, spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
         return fixed_topology(patch_size, self.space.depth)
 
     def features(self, topology: Topology) -> tuple[int, ...]:
-        return tuple(self.width * 2**level for level in range(self.space.depth + 1))
+        return tuple(self.width * multiple for multiple in self.space.widths[: self.space.depth + 1])
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         voxels = [math.prod(size) for size in topology.stage_sizes()]
-        cells = sum(self.cell_maps(cell, voxels) * self.space.node_channels(self.width, cell.level) for cell in self.space.cells())
-        return voxels[0] * (self.width + heads) + cells
+        cells = sum(self.cell_maps(cell, voxels) * self.space.node_channels(self.width, cell) for cell in self.space.placed)
+        stems = sum(voxels[stem.level] * stem.width for stem in self.space.stems) * self.width
+        return stems + voxels[0] * heads + cells
 
     def measured(self, rank: int) -> Reference:
         return self.reference(rank)
@@ -54,7 +58,7 @@ class _Searched:
     def reference(self, rank: int) -> Reference:
         raise NotImplementedError
 
-    def cell_maps(self, cell: CellPlan, voxels: Sequence[int]) -> int:
+    def cell_maps(self, cell: PlacedCell, voxels: Sequence[int]) -> int:
         """Voxels of all feature maps of a cell, each a node wide; `voxels` are those of each level."""
         raise NotImplementedError
 
@@ -67,43 +71,55 @@ class DerivedNetwork(_Searched):
     width: int
     genotype: Genotype | None = None
     name = "genotype"
+    several_outputs = True
     largest_batch = 8  # the paper's
 
     def cell_maps(self, cell, voxels):
-        kept = [edge for edge in self.space.edges if self._operation(cell.kind, edge) != ZERO]
-        inputs = {source for source, _ in kept if source < CELL_INPUTS}
-        edges = len({self._layer(cell, edge) for edge in kept if self._operation(cell.kind, edge) != IDENTITY or cell.stride(edge) > 1})
-        return len(inputs) * voxels[cell.input_level] + edges * voxels[cell.level]
+        operations = [edge.operation for edge in self.genotype.cells[cell.kind]] if self.genotype else [None] * len(cell.edges)
+        kept = [(edge, name) for edge, name in zip(cell.edges, operations) if self.genotype is None or name is not None]
+        read = {edge.source for edge, _ in kept}
+        inputs = sum(voxels[own.level] for i, own in enumerate(cell.inputs) if i in read)
+        maps = {self._map(edge, name) for edge, name in kept} - {None}
+        return inputs + len(maps) * voxels[cell.level]
 
     def reference(self, rank: int) -> Reference:
         return DERIVED_REFERENCE
 
-    def _layer(self, cell: CellPlan, edge: tuple[int, int]) -> tuple:
-        """What edges have in common that share a feature map: a pool or a strided identity of the same node."""
-        operation = self._operation(cell.kind, edge)
-        return (edge[0], operation) if operation in _PARAMETER_FREE else edge
+    def build(
+        self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False
+    ) -> "keras.Model":
+        from scnas_keras.networks.derived import from_genotype
 
-    def _operation(self, kind: str, edge: tuple[int, int]) -> str | None:
         if self.genotype is None:
-            return None
-        return next(found.operation for found in self.genotype.cells[kind] if (found.source, found.target) == edge)
+            raise TypeError("The network of no genotype in particular can be planned for, not built.")
+        return from_genotype(self.genotype, channels, num_classes, self.width, deep_supervision=deep_supervision, name=self.name)
+
+    def _map(self, edge: PlacedEdge, name: str | None) -> tuple | None:
+        """What edges have in common that share a feature map: a pool or a strided identity of the same node. None for no map."""
+        if name is None or operation(name).learns:
+            return edge.source, edge.target
+        return None if operation(name).is_identity and edge.role == ORDINARY else (edge.source, name)
 
 
 @dataclasses.dataclass(frozen=True)
 class SupernetNetwork(_Searched):
-    """A supernet that draws `drawn` operations an edge and keeps what they convolve, or with `low_memory` computes it again."""
+    """A supernet that draws `drawn` operations an edge (None: all) and keeps what they convolve, or with `low_memory` computes it again."""
 
     space: SearchSpace
     width: int
-    drawn: int = 2
+    drawn: int | None = 2
     low_memory: bool = False
     name = "supernet"
     largest_batch = 4  # the paper's, over four GPUs
 
+    def share_drawn(self, candidates: int) -> float:
+        """Of an edge's candidates, the share that a draw runs."""
+        return 1.0 if self.drawn is None else self.drawn / candidates
+
     def cell_maps(self, cell, voxels):
-        inputs = CELL_INPUTS * voxels[cell.input_level]
-        kept = 0 if self.low_memory else self.drawn * len(self.space.edges)
-        return inputs + (kept + len(self.space.edges) + 2 * self.space.nodes) * voxels[cell.level]
+        inputs = sum(voxels[own.level] for own in cell.inputs)
+        kept = 0 if self.low_memory else sum(round(self.share_drawn(len(edge.candidates)) * len(edge.candidates)) for edge in cell.edges)
+        return inputs + (kept + len(cell.edges) + 2 * len(cell.nodes)) * voxels[cell.level]
 
     def reference(self, rank: int) -> Reference:
         fixed = SUPERNET_FIXED + SUPERNET_WEIGHTS * (self.width / 48) ** 2

@@ -1,16 +1,50 @@
 """The plain 3D U-Net."""
 
-import keras
-from keras import layers
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
-from scnas_keras.architectures.handmade import HALVINGS
-from scnas_keras.networks import blocks
-from scnas_keras.networks.heads import finish
+from scnas_keras.planning.footprints import FixedStages
+from scnas_keras.planning.topology import Topology
+
+if TYPE_CHECKING:
+    import keras
+
+HALVINGS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class UNet(FixedStages):
+    """The 3D U-Net of Çiçek et al.; `width` channels after its first convolution."""
+
+    width: int = 32
+    name: ClassVar = "unet"
+    ranks: ClassVar = (2, 3)
+    halvings: ClassVar = HALVINGS
+    several_outputs: ClassVar = True
+
+    def features(self, topology: Topology) -> tuple[int, ...]:
+        return tuple(self.width * 2 ** (level + 1) for level in range(HALVINGS + 1))
+
+    def elements(self, topology: Topology, channels: int, heads: int) -> int:
+        voxels, features = [math.prod(size) for size in topology.stage_sizes()], self.features(topology)
+        encoder = sum(width // 2 * count + width * count for width, count in zip(features, voxels))
+        decoder = sum((2 * features[level] + features[level + 1]) * voxels[level] for level in range(HALVINGS))
+        return encoder + decoder + heads * voxels[0]
+
+    def build(
+        self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False
+    ) -> "keras.Model":
+        return unet(channels, num_classes, self.width, len(topology.patch_size), deep_supervision, self.name)
+
+
+DECLARED = (UNet(),)
 
 
 def unet(
     channels: int, num_classes: int, width: int = 32, rank: int = 3, deep_supervision: bool = False, name: str = "unet"
-) -> keras.Model:
+) -> "keras.Model":
     """3D U-Net: two 3-wide convolutions a level, the second twice as wide as the first on the way down, max pooling.
 
     As published, but for instance normalisation in the place of batch normalisation, which batches of one or two don't bear, and
@@ -28,7 +62,9 @@ def unet(
     Reference:
         Çiçek et al., 3D U-Net, MICCAI 2016, arXiv 1606.06650.
     """
-    image = keras.Input((*[None] * rank, channels), name="image")
+    from scnas_keras.networks import blocks, heads
+
+    image = blocks.image(rank, channels)
     x, skips = image, []
     for level in range(HALVINGS + 1):
         x = blocks.conv_norm_activate(x, width * 2**level, 3, f"encoder_{level}_conv_0")
@@ -38,9 +74,9 @@ def unet(
             x = blocks.max_pool(x, f"encoder_{level}_pool")
     levels = []
     for level in reversed(range(HALVINGS)):
-        up = blocks.upconv(x, x.shape[-1], 2, f"decoder_{level}_up")
-        x = layers.Concatenate(name=f"decoder_{level}_concat")([up, skips[level]])
+        up = blocks.upconv(x, width * 2 ** (level + 2), 2, f"decoder_{level}_up")
+        x = blocks.concatenate([up, skips[level]], f"decoder_{level}_concat")
         for number in range(2):
             x = blocks.conv_norm_activate(x, width * 2 ** (level + 1), 3, f"decoder_{level}_conv_{number}")
         levels.insert(0, x)
-    return finish(image, levels, num_classes, deep_supervision, name)
+    return heads.finish(image, levels, num_classes, deep_supervision, name)

@@ -6,16 +6,23 @@ import json
 import pathlib
 from typing import Any
 
-from absl import flags, logging
+from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.options import parse
+from scnas_keras.runs.checkpoint import CHECKPOINT
+from scnas_keras.runs.checkpoint_files import CheckpointFolder
 from scnas_keras.runs.folds import Fold, open_fold
+from scnas_keras.runs.recorded import read_recorded
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
 from scnas_keras.search.config import SearchConfig
+from scnas_keras.search.epochs import OLDEST_CHECKPOINT
 from scnas_keras.search.runner import footprint
 from scnas_keras.spaces.genotype import Genotype
 
+_RETRAIN = (
+    "The weights that its networks share can't be read here, so that it can't be assessed; its genotype can still be trained: python -m "
+    "scnas_keras.retrain --genotype={path}. To assess it, use the version that searched."
+)
 _SEARCH_ONLY = ("--relaxation=", "--alpha_lr=")
 
 
@@ -49,8 +56,16 @@ class FinishedSearch:
         """
         places = {"data_dir": data_dir, "cache_dir": cache_dir, "processes": processes}
         path = self.path.absolute()
-        planned = {"plan": str(path / "plans.json"), "splits": str(path / "splits.json"), "spacing": None, "augmentation": None,
-                   "mirror_axes": "auto", "patch_size": None, "batch_size": None, "foreground_share": None}  # fmt: skip
+        planned = {
+            "plan": str(path / "plans.json"),
+            "splits": str(path / "splits.json"),
+            "spacing": None,
+            "augmentation": None,
+            "mirror_axes": "auto",
+            "patch_size": None,
+            "batch_size": None,
+            "foreground_share": None,
+        }
         return planned | {name: value for name, value in places.items() if value is not None}
 
     def open_fold(self, data_dir: str | None = None, cache_dir: str | None = None, processes: int | None = None) -> Fold:
@@ -66,7 +81,7 @@ class FinishedSearch:
             if data_dir:
                 raise
             raise type(error)(f"{error}\nIf the data of {self.path} have moved, name their folder with --data_dir=DIR.") from error
-        found = {part: list(getattr(fold.split, part)) for part in self.result["cases"]}
+        found = {part: list(getattr(fold.split, part, ())) for part in self.result["cases"]}
         if fold.task.name != self.result["task"] or found != self.result["cases"]:
             raise DataError(
                 f"{fold.task.root}: task {fold.task.name} with {len(fold.cases)} cases is not what {self.path} was searched on (task "
@@ -93,14 +108,15 @@ def load_search(folder: str) -> FinishedSearch:
         raise ConfigError(
             f"--workdir={folder}: the search has not finished. To go on with it: python -m scnas_keras.search --flagfile={path / FLAGS}"
         )
-    try:
-        config = parse(SearchConfig, ["search", f"--flagfile={path / FLAGS}"])
-    except flags.Error as error:
+    found = read_recorded(SearchConfig, path / FLAGS)
+    if found.unknown:
         raise ConfigError(
-            f"{path / FLAGS}: {error}. Was it written by another version of the program? Assess the run with that one."
-        ) from error
+            f"{path / FLAGS}: {', '.join(f'--{name}' for name in found.unknown)} is a flag of another version of scnas_keras. Assess the "
+            "run with that one."
+        )
+    CheckpointFolder(path / CHECKPOINT).check_version(OLDEST_CHECKPOINT, _RETRAIN.format(path=path))
     summary = _read_summary(path / SUMMARY)
-    return FinishedSearch(path, config, Genotype.load(path / "genotype.json"), summary, _read_history(path / "history.csv"))
+    return FinishedSearch(path, found.config, Genotype.load(path / "genotype.json"), summary, _read_history(path / "history.csv"))
 
 
 def warn_of_differences(searches: list[FinishedSearch]) -> None:

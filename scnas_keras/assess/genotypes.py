@@ -1,29 +1,14 @@
-"""Genotypes to compare a found one with, and how far two agree. Imports no framework."""
+"""How far two genotypes agree. Imports no framework."""
 
 import collections
 import dataclasses
 
-import numpy as np
 from scipy import stats
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.operations.facts import ZERO_GROUP
+from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.operations import OPERATIONS
-from scnas_keras.spaces.space import SearchSpace
-from scnas_keras.supernet.derive import derive
-
-
-def random_genotype(space: SearchSpace, seed: int, index: int, max_identity_edges: int | None = None) -> Genotype:
-    """A genotype with a uniformly drawn operation on every edge, a function of (seed, index).
-
-    It is derived from logits of noise, so that nodes without input are restored, and identities capped, as in a found genotype.
-    """
-    shape = (len(space.kinds), len(space.edges), len(space.operations))
-    noise = np.random.default_rng(np.random.SeedSequence([seed, index])).normal(size=shape)
-    drawn = derive(space, noise, max_identity_edges)
-    chance = round(1 / len(space.operations), 6)
-    cells = {kind: tuple(dataclasses.replace(edge, probability=chance) for edge in edges) for kind, edges in drawn.cells.items()}
-    return Genotype(space, cells, drawn.notes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,18 +50,18 @@ def agreement(first: Genotype, second: Genotype) -> Agreement:
             "can't be compared: name searches of one space."
         )
     pairs = list(zip(_operations(first), _operations(second)))
-    groups = [tuple(OPERATIONS[operation].group for operation in pair) for pair in pairs]
+    groups = [tuple(ZERO_GROUP if name is None else operation(name).group for name in pair) for pair in pairs]
     return Agreement(len(pairs), _equal(pairs), _equal(groups), _expected(pairs), _expected(groups))
 
 
-def _operations(genotype: Genotype) -> list[str]:
-    return [edge.operation for kind in genotype.space.kinds for edge in genotype.cells[kind]]
+def _operations(genotype: Genotype) -> list[str | None]:
+    return [edge.operation for cell in genotype.space.cells for edge in genotype.cells[cell.name]]
 
 
-def _equal(pairs: list[tuple[str, str]]) -> float:
+def _equal(pairs: list[tuple]) -> float:
     return sum(first == second for first, second in pairs) / len(pairs)
 
 
-def _expected(pairs: list[tuple[str, str]]) -> float:
+def _expected(pairs: list[tuple]) -> float:
     first, second = (collections.Counter(column) for column in zip(*pairs))
     return sum(first[name] * second[name] for name in first) / len(pairs) ** 2

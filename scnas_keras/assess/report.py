@@ -73,10 +73,15 @@ class Report:
         (found,), sampled = self.of_kind(FOUND), self.of_kind(SAMPLED)
         dice, loss = [row.shared_dice for row in sampled], [row.shared_loss for row in sampled]
         return {
-            "derived_dice": found.shared_dice, "sampled_dice": statistics.fmean(dice), "sampled_dice_deviation": statistics.stdev(dice),
-            "dice": statistics.fmean(dice) - found.shared_dice, "derived_loss": found.shared_loss, "sampled_loss": statistics.fmean(loss),
-            "sampled_loss_deviation": statistics.stdev(loss), "loss": found.shared_loss - statistics.fmean(loss),
-        }  # fmt: skip
+            "derived_dice": found.shared_dice,
+            "sampled_dice": statistics.fmean(dice),
+            "sampled_dice_deviation": statistics.stdev(dice),
+            "dice": statistics.fmean(dice) - found.shared_dice,
+            "derived_loss": found.shared_loss,
+            "sampled_loss": statistics.fmean(loss),
+            "sampled_loss_deviation": statistics.stdev(loss),
+            "loss": found.shared_loss - statistics.fmean(loss),
+        }
 
     def to_json(self) -> dict[str, Any]:
         evidence = self.evidence
@@ -108,17 +113,19 @@ def report_text(report: Report) -> str:
     columns = [("parameters", "M parameters", 1e6), ("multiply_adds", "G multiply-adds", 1e9)]
     columns += [("retrained_epochs", "epochs trained", 1)] if evidence.retrained else []
     costs = [("Cost", "found", "random"), *(_cost_row(report, *column) for column in columns)]
-    return "\n".join([
-        f"{report.run}: {report.relaxation}, seed {report.seed}, epochs {report.epochs} in {clock(report.seconds)}, validation Dice "
-        f"{report.validation_dice:.3f}, entropy {report.entropy:.3f}",
-        *table(rows),
-        "improvement: found over the mean of random, and the spread of random; chance: that one more random network does as well",
-        *table(costs),
-        f"Discretisation gap on {report.patches} patches: {gap['dice']:+.3f} Dice (derived {gap['derived_dice']:.3f}, sampled "
-        f"{gap['sampled_dice']:.3f} ± {gap['sampled_dice_deviation']:.3f}), {gap['loss']:+.3f} loss (derived {gap['derived_loss']:.3f}, sampled "
-        f"{gap['sampled_loss']:.3f} ± {gap['sampled_loss_deviation']:.3f})",
-        verdict(evidence),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"{report.run}: {report.relaxation}, seed {report.seed}, epochs {report.epochs} in {clock(report.seconds)}, validation Dice "
+            f"{report.validation_dice:.3f}, entropy {report.entropy:.3f}",
+            *table(rows),
+            "improvement: found over the mean of random, and the spread of random; chance: that one more random network does as well",
+            *table(costs),
+            f"Discretisation gap on {report.patches} patches: {gap['dice']:+.3f} Dice (derived {gap['derived_dice']:.3f}, sampled "
+            f"{gap['sampled_dice']:.3f} ± {gap['sampled_dice_deviation']:.3f}), {gap['loss']:+.3f} loss (derived "
+            f"{gap['derived_loss']:.3f}, sampled {gap['sampled_loss']:.3f} ± {gap['sampled_loss_deviation']:.3f})",
+            verdict(evidence),
+        ]
+    )
 
 
 def runs_text(reports: Sequence[Report], agreements: Sequence[tuple[str, str, Agreement]]) -> str:
@@ -126,11 +133,20 @@ def runs_text(reports: Sequence[Report], agreements: Sequence[tuple[str, str, Ag
     rows = [("run", "relaxation", "seed", "epochs", "time", "Dice", "entropy", "gap", "improvement, shared", "improvement, trained")]
     for report in reports:
         evidence = report.evidence
-        rows.append((
-            report.run, report.relaxation, str(report.seed), str(report.epochs), clock(report.seconds), f"{report.validation_dice:.3f}",
-            f"{report.entropy:.3f}", f"{report.gap['dice']:+.3f}", _improvement(evidence.shared),
-            _improvement(evidence.retrained) if evidence.retrained else "",
-        ))  # fmt: skip
+        rows.append(
+            (
+                report.run,
+                report.relaxation,
+                str(report.seed),
+                str(report.epochs),
+                clock(report.seconds),
+                f"{report.validation_dice:.3f}",
+                f"{report.entropy:.3f}",
+                f"{report.gap['dice']:+.3f}",
+                _improvement(evidence.shared),
+                _improvement(evidence.retrained) if evidence.retrained else "",
+            )
+        )
     pairs = [("same on edges", "", "operation", "by chance", "group", "by chance")]
     for first, second, pair in agreements:
         shares = (pair.operations, pair.chance_operations, pair.groups, pair.chance_groups)
@@ -140,9 +156,14 @@ def runs_text(reports: Sequence[Report], agreements: Sequence[tuple[str, str, Ag
 
 def _comparison_row(title: str, comparison: Comparison) -> tuple[str, ...]:
     return (
-        title, f"{comparison.found:.3f}", f"{comparison.mean:.3f} ± {comparison.deviation:.3f}", f"{max(comparison.random):.3f}",
-        f"{comparison.rank} of {len(comparison.random) + 1}", _improvement(comparison), f"{comparison.chance:.2f}",
-    )  # fmt: skip
+        title,
+        f"{comparison.found:.3f}",
+        f"{comparison.mean:.3f} ± {comparison.deviation:.3f}",
+        f"{max(comparison.random):.3f}",
+        f"{comparison.rank} of {len(comparison.random) + 1}",
+        _improvement(comparison),
+        f"{comparison.chance:.2f}",
+    )
 
 
 def _cost_row(report: Report, column: str, unit: str, scale: float) -> tuple[str, ...]:

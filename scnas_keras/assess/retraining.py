@@ -12,6 +12,7 @@ from scnas_keras.assess.finished import FinishedSearch
 from scnas_keras.errors import ConfigError
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.runner import run_training
+from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.spaces.genotype import Genotype
 
@@ -69,17 +70,25 @@ def training_config(search: FinishedSearch, run: pathlib.Path, minutes: float, s
     names = {field.name for field in dataclasses.fields(RetrainConfig)}
     shared = {field.name: getattr(search.config, field.name) for field in dataclasses.fields(search.config) if field.name in names}
     own = {
-        "workdir": str(run), "genotype": str(run.with_suffix(".genotype.json")), "budget_minutes": minutes, "seed": seed,
-        "epochs": RetrainConfig.epochs, "steps_per_epoch": None, "learning_rate": LEARNING_RATE, "schedule": SCHEDULE,
-        "plateau": RetrainConfig.plateau, "fold": str(search.config.fold), "width": str(search.config.width),
-    }  # fmt: skip
+        "workdir": str(run),
+        "genotype": str(run.with_suffix(".genotype.json")),
+        "budget_minutes": minutes,
+        "seed": seed,
+        "epochs": RetrainConfig.epochs,
+        "steps_per_epoch": None,
+        "learning_rate": LEARNING_RATE,
+        "schedule": SCHEDULE,
+        "plateau": RetrainConfig.plateau,
+        "fold": str(search.config.fold),
+        "width": str(search.config.width),
+    }
     return RetrainConfig(**shared | dict(data_flags) | own)
 
 
 def _read(run: pathlib.Path, config: RetrainConfig, genotype: Genotype) -> Trained:
     summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
-    wanted = json.loads(json.dumps(dataclasses.asdict(config)))
-    differing = sorted(name for name, value in wanted.items() if name not in _WHERE and summary["flags"].get(name, value) != value)
+    found = recorded(RetrainConfig, summary["flags"])
+    differing = found.differences(config, lambda name, there, here: name in _WHERE or there == here)
     if differing or Genotype.load(run.with_suffix(".genotype.json")) != genotype:
         raise ConfigError(
             f"{run} holds a training of another network or with other settings ({', '.join(differing) or 'genotype'}). "

@@ -11,7 +11,7 @@ from absl import logging
 from scnas_keras.assess.config import AssessConfig
 from scnas_keras.assess.evaluation import SharedWeights, genotype_draw, sampled_draw
 from scnas_keras.assess.finished import FinishedSearch, load_search, warn_of_differences
-from scnas_keras.assess.genotypes import Agreement, agreement, random_genotype
+from scnas_keras.assess.genotypes import Agreement, agreement
 from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text
 from scnas_keras.assess.retraining import Trained, train_all
 from scnas_keras.assess.verdict import verdict_of_runs
@@ -25,6 +25,7 @@ from scnas_keras.search import guards
 from scnas_keras.search.runner import build
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.supernet.inherit import inherit
 
 FOLDER = "assessment"
@@ -57,10 +58,11 @@ def run_assessment(config: AssessConfig) -> AssessmentResult:
         text += f"\n\n{several}"
         document = {
             "runs": [report.to_json() | {"networks": None} for report in reports],
-            "agreements": [{"runs": [first, second], **dataclasses.asdict(pair), "probability": pair.probability}
-                           for first, second, pair in agreements],
+            "agreements": [
+                {"runs": [first, second], **dataclasses.asdict(pair), "probability": pair.probability} for first, second, pair in agreements
+            ],
             "verdict": verdict_of_runs([pair for *_, pair in agreements]),
-        }  # fmt: skip
+        }
         for search in searches:
             write_text(search.path / FOLDER / "runs.txt", several + "\n")
             write_text(search.path / FOLDER / "runs.json", readable_json(document))
@@ -102,9 +104,17 @@ def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
         trained = train_all(search, genotypes, config.retrain_minutes, config.seed, runs, data_flags)
     last = search.history[-1]
     report = Report(
-        str(search.path), search.config.relaxation, search.config.seed, len(search.history), seconds, last["val_dice"],
-        search.result["mean_edge_entropy"], config.patches, config.retrain_minutes, tuple(_with_training(row, trained) for row in rows),
-    )  # fmt: skip
+        str(search.path),
+        search.config.relaxation,
+        search.config.seed,
+        len(search.history),
+        seconds,
+        last["val_dice"],
+        search.result["mean_edge_entropy"],
+        config.patches,
+        config.retrain_minutes,
+        tuple(_with_training(row, trained) for row in rows),
+    )
     write_text(folder / "assessment.txt", report_text(report) + "\n")
     write_text(folder / "assessment.json", readable_json(report.to_json()))
     write_text(folder / "networks.csv", networks_csv(report))
@@ -124,7 +134,7 @@ def score_networks(
     clock = restore_model(search.path, supernet)["horizon"]
     validation = fold.sampler("validation", seed=config.seed, augmented=False)
     shared = SharedWeights(supernet, patch_dataset(validation, 1, 0, config.patches))
-    draws = [(name, FOUND if name == FOUND else RANDOM, genotype_draw(genotype)) for name, genotype in genotypes.items()]
+    draws = [(name, FOUND if name == FOUND else RANDOM, genotype_draw(supernet, genotype)) for name, genotype in genotypes.items()]
     draws += [(f"{SAMPLED}_{i}", SAMPLED, sampled_draw(supernet, config.seed, i)) for i in range(config.random)]
     rows = []
     for name, kind, draw in tqdm.tqdm(draws, desc="networks", leave=False, disable=None):

@@ -11,7 +11,7 @@ from scnas_keras.assess.genotypes import Agreement
 UNTRAINED_DICE, SIGNIFICANT, UNDECIDED_ENTROPY, SMALL_GAP, SAME = 0.1, 0.05, 0.9, 0.05, 0.5
 """Dice under which weights count as untrained; probability under which chance is ruled out; mean normalised entropy above
 which a search has not decided; Dice that deriving may lose without a word; share of equal edges above which genotypes count as the same."""
-_LONGER = "search longer or raise the logit learning rate (--alpha_lr)"
+_LONGER = "search longer or raise the learning rate of alpha (--alpha_lr)"
 _BASELINE = "under the uniform relaxation the architecture doesn't learn, it is the baseline for the others"
 
 
@@ -77,7 +77,8 @@ def _against_random(evidence: Evidence) -> str:
         return f"Better than random {_after(evidence)}: {figures}{f'; by luck: {_BASELINE}' if uniform else caution}"
     if comparison.chance > 1 - SIGNIFICANT:
         return f"Worse than random {_after(evidence)}: {figures}; {_remedy(evidence)}"
-    return f"Not distinguishable from random {_after(evidence)}: {figures}, mean entropy {evidence.entropy:.2f} of maximum; {_remedy(evidence)}"
+    undecided = f"mean entropy {evidence.entropy:.2f} of maximum"
+    return f"Not distinguishable from random {_after(evidence)}: {figures}, {undecided}; {_remedy(evidence)}"
 
 
 def _after(evidence: Evidence) -> str:
@@ -98,5 +99,6 @@ def _gap_clause(evidence: Evidence) -> str:
     spread = statistics.stdev(evidence.sampled) if len(evidence.sampled) > 1 else 0.0
     if evidence.relaxation == "uniform" or evidence.gap <= max(SMALL_GAP, 2 * spread):
         return ""
-    return (f"; deriving loses {evidence.gap:.2f} Dice against the networks that the search drew: end at a lower temperature or "
-            "search longer")  # fmt: skip
+    return (
+        f"; deriving loses {evidence.gap:.2f} Dice against the networks that the search drew: end at a lower temperature or search longer"
+    )

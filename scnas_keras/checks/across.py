@@ -1,6 +1,5 @@
 """What can only be told by comparing the labelled cases of a task with each other."""
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +9,7 @@ from scnas_keras.checks.findings import FEW_CASES, SPACING_FACTOR, Finding
 from scnas_keras.checks.grids import times
 from scnas_keras.checks.scan import Scan
 from scnas_keras.tasks.cases import Task
+from scnas_keras.tasks.dataset_json import read_dataset
 from scnas_keras.tasks.patients import group_by_patient, guess_pattern, some_of
 
 BIG_FACTOR, BIG_BYTES = 4.0, 1 << 28
@@ -120,12 +120,12 @@ def _declared_counts(task: Task) -> list[Finding]:
     file = task.root / "dataset.json"
     if not file.is_file():
         return []
-    content = json.loads(file.read_text(encoding="utf-8-sig"))
-    counts = {"numTraining": len(task.cases), "numTest": len(task.test_cases)}
+    content = read_dataset(file)
+    counts = {"numTraining": (content.numTraining, len(task.cases)), "numTest": (content.numTest, len(task.test_cases))}
     return [
-        Finding("declared_count", None, file, f"{key} is {content[key]}, but there are {count}")
-        for key, count in counts.items()
-        if key in content and str(content[key]) != str(count)
+        Finding("declared_count", None, file, f"{key} is {declared}, but there are {count}")
+        for key, (declared, count) in counts.items()
+        if declared is not None and str(declared) != str(count)
     ]
 
 

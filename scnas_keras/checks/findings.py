@@ -101,7 +101,7 @@ KINDS = {kind.key: kind for kind in (
          "Give each image a label and list both in dataset.json, or move the files away."),
     Kind("big_scan", WARNING, "scan much bigger than the rest",
          "Preparing and segmenting it needs memory in proportion; start with fewer --processes, or crop it."),
-)}  # fmt: skip
+)}  # fmt: skip  # a table: a kind in two lines is found and compared faster than in six
 
 
 @dataclasses.dataclass(frozen=True)

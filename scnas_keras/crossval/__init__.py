@@ -5,8 +5,7 @@ Dice of every class over whole scans, spread over folds, cost, and a paired test
 an interrupted one goes on. --folds=0,2 runs some of them, so that several machines can share the work: the same command merges what
 is there. CV then holds crossval.txt, crossval.json, crossval.png and cases.csv.
 
-Networks: genotype (of --genotype; {fold} in it stands for the fold's number), transfer (of --transfer_from), u_resnet, nnunet, resenc_m,
-resenc_l, resenc_xl, unet.
+--networks says which: genotype (of --genotype; {fold} in it stands for the fold's number), transfer (of --transfer_from), or hand-made.
 """
 
 from typing import Any

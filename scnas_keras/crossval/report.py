@@ -75,7 +75,7 @@ class CrossvalReport:
             "networks": {network.name: self._network_json(network) for network in self.networks},
             "paired_tests": [dataclasses.asdict(test) for test in self.tests],
             "unit": self.unit,
-        }  # fmt: skip
+        }
 
     def cases_csv(self, patients: Mapping[str, str]) -> str:
         """A line for each case of each network."""
@@ -97,7 +97,7 @@ class CrossvalReport:
             "spread": network.spread(self.classes),
             "missing_folds": network.missing,
             "cost": {name: network.cost(name) for name in COSTS},
-        }  # fmt: skip
+        }
 
     def _dice_row(self, network: NetworkResult) -> tuple[str, ...]:
         means = [_text(network.class_mean(name)) for name in self.classes]

@@ -85,8 +85,10 @@ def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[st
         result = summary["result"]
         own = (result["task"], list(result["dice"]))
         if classes is not None and own != (task, classes):
-            raise ConfigError(f"{training.folder}: was trained on {own[0]} with the classes {', '.join(own[1])}, the others on {task} with "
-                              f"{', '.join(classes)}. Name another --workdir.")  # fmt: skip
+            raise ConfigError(
+                f"{training.folder}: was trained on {own[0]} with the classes {', '.join(own[1])}, the others on {task} with "
+                f"{', '.join(classes)}. Name another --workdir."
+            )
         task, classes = own
         folds.append(FoldResult(training.fold, _read_cases(training), result))
     _check_documents([training for training in trainings if training.finished])
@@ -109,8 +111,10 @@ def _check_documents(trainings: Sequence[Training]) -> None:
             first = firsts.setdefault(key, training)
             texts = [(one.folder / key[0]).read_bytes() if (one.folder / key[0]).is_file() else None for one in (first, training)]
             if texts[0] != texts[1]:
-                raise ConfigError(f"{training.folder / key[0]}: isn't that of {first.folder}, so that their results can't be put together. Name another "
-                                  "--workdir for one of them.")  # fmt: skip
+                raise ConfigError(
+                    f"{training.folder / key[0]}: isn't that of {first.folder}, so that their results can't be put together. Name "
+                    "another --workdir for one of them."
+                )
 
 
 def _read_cases(training: Training) -> dict[str, dict[str, float]]:

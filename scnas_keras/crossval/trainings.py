@@ -11,19 +11,19 @@ import subprocess
 import sys
 from typing import Any
 
-from scnas_keras.architectures.names import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE
-from scnas_keras.architectures.registry import footprint
-from scnas_keras.crossval.config import CrossvalConfig
+from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
+from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.options import to_flagfile
 from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.runs.checks import check_outputs
 from scnas_keras.runs.interruption import EXIT_CODE, Interruption
+from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.tasks.split_files import count_folds
 
-TRANSFER = "transfer"
-NAMES = (GENOTYPE, TRANSFER, *HANDMADE)
 _MAY_DIFFER = {"workdir", "data_dir", "cache_dir", "processes", "devices", "checkpoint_minutes"}
 """Settings that don't change what is compared, or name places that differ between machines."""
 _FILES = {"genotype", "transfer_from", "splits", "plan"}
@@ -56,15 +56,15 @@ class Training:
         file = self.folder / SUMMARY
         try:
             summary = json.loads(file.read_text(encoding="utf-8"))
-            flags = summary["flags"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            found = recorded(RetrainConfig, summary["flags"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{file}: damaged ({type(error).__name__}: {error}). Delete {self.folder} to train again.") from error
-        wanted = json.loads(json.dumps(dataclasses.asdict(self.config)))
-        differing = [name for name, value in wanted.items() if not _agree(name, flags.get(name), value)]
+        differing = found.differences(self.config, _agree)
         if differing:
-            changes = ", ".join(f"--{name}: {flags.get(name)} there, {wanted[name]} here" for name in differing)
-            raise ConfigError(f"{self.folder} holds a training with other settings ({changes}). Repeat the command with those, or name another "
-                              "--workdir. Nothing was changed.")  # fmt: skip
+            raise ConfigError(
+                f"{self.folder} holds a training with other settings ({', '.join(differing)}). Repeat the command with those, or name "
+                "another --workdir. Nothing was changed."
+            )
         return summary
 
 
@@ -88,8 +88,6 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
     beyond = [fold for fold in config.folds or () if fold not in folds]
     if beyond:
         raise ConfigError(f"--folds={','.join(map(str, config.folds))}: with {len(folds)} folds they are 0 to {len(folds) - 1}.")
-    if config.deep_supervision == "true" and "u_resnet" in names:
-        raise ConfigError("--deep_supervision=true: u_resnet adds up its levels and has no outputs for that. Leave out one of the two.")
     if TRANSFER not in names and (config.transfer_from or config.init != "scratch"):
         raise ConfigError(f"--transfer_from and --init are for the network {TRANSFER}, which --networks={config.networks} doesn't name.")
     trainings = [Training(name, fold, _config(config, name, fold)) for fold in folds for name in names]
@@ -115,8 +113,10 @@ def run_training(training: Training) -> None:
         raise SystemExit(EXIT_CODE)
     if code:
         killed = " (it was killed: often for lack of memory)" if code == -signal.SIGKILL else ""
-        raise UserError(f"the training of {training.name} on fold {training.fold} ended with code {code}{killed}; see above. Finished folds are kept: "
-                        "mend it and give the same command again.")  # fmt: skip
+        raise UserError(
+            f"the training of {training.name} on fold {training.fold} ended with code {code}{killed}; see above. Finished folds are "
+            "kept: mend it and give the same command again."
+        )
 
 
 def _wait(child: subprocess.Popen, interruption: Interruption) -> int:
@@ -146,8 +146,10 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
     """The settings of `scnas_keras.retrain` for a network and a fold."""
     own = {field.name for field in dataclasses.fields(RetrainConfig)}
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in own}
-    kind = {"network": name, "genotype": None, "transfer_from": None, "init": "scratch", "width": str(config.baseline_width)}
-    if name in (GENOTYPE, TRANSFER):
+    kind = {"network": name, "genotype": None, "transfer_from": None, "init": "scratch"}
+    if name in HANDMADE:
+        kind |= {"width": str(_baseline_width(config, name))}
+    else:
         flag = "genotype" if name == GENOTYPE else "transfer_from"
         kind |= {"network": GENOTYPE, flag: (getattr(config, flag) or "").replace("{fold}", str(fold)) or None}
         kind |= {"width": _width(config)}
@@ -159,14 +161,20 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
 def _width(config: CrossvalConfig) -> str:
     """Of searched networks; matched to hand-made ones as wide as they are here."""
     width = config.width or str(DEFAULT_WIDTHS[GENOTYPE])
-    return f"{width}:{config.baseline_width}" if width.removeprefix(MATCH) in MATCHABLE else width
+    other = width.removeprefix(MATCH)
+    return f"{width}:{_baseline_width(config, other)}" if other in MATCHABLE else width
+
+
+def _baseline_width(config: CrossvalConfig, name: str) -> int:
+    """Of a hand-made network."""
+    return DEFAULT_WIDTHS[name] if config.baseline_width is None else config.baseline_width
 
 
 def _check_architecture(training: Training) -> None:
     """Finds out before the first training whether a later one can't be built."""
     width = training.config.width
     if training.config.network != GENOTYPE:
-        footprint(training.config.network, int(width))
+        check_outputs(footprint(training.config.network, int(width)), training.config.deep_supervision)
         return
     flag = "genotype" if training.name == GENOTYPE else "transfer_from"
     path = getattr(training.config, flag)
@@ -191,12 +199,7 @@ def _check_architecture(training: Training) -> None:
 
 def _count(config: CrossvalConfig) -> int:
     """Number of folds."""
-    if not config.splits:
-        return config.num_folds
-    try:
-        return len(json.loads(pathlib.Path(config.splits).expanduser().read_text(encoding="utf-8-sig")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigError(f"--splits={config.splits}: can't be read ({error}).") from error
+    return count_folds(config.splits) if config.splits else config.num_folds
 
 
 def _end_with_parent(parent: int) -> None:

@@ -22,13 +22,20 @@ class Ending:
 
 
 ENDINGS = {  # the longer ones first: .nii.gz before .nii
-    ".nii.gz": Ending("nifti"), ".nii": Ending("nifti"),
-    ".nrrd": Ending("itk"), ".mha": Ending("itk"), ".mhd": Ending("itk"),
-    ".dcm": Ending("dicom", writes=False), ".ima": Ending("dicom", writes=False),
-    ".png": Ending("pictures"), ".tif": Ending("pictures"), ".tiff": Ending("pictures"),
+    ".nii.gz": Ending("nifti"),
+    ".nii": Ending("nifti"),
+    ".nrrd": Ending("itk"),
+    ".mha": Ending("itk"),
+    ".mhd": Ending("itk"),
+    ".dcm": Ending("dicom", writes=False),
+    ".ima": Ending("dicom", writes=False),
+    ".png": Ending("pictures"),
+    ".tif": Ending("pictures"),
+    ".tiff": Ending("pictures"),
     ".bmp": Ending("pictures", writes=False),
-    ".jpg": Ending("pictures", label=False, writes=False), ".jpeg": Ending("pictures", label=False, writes=False),
-}  # fmt: skip
+    ".jpg": Ending("pictures", label=False, writes=False),
+    ".jpeg": Ending("pictures", label=False, writes=False),
+}
 WRITABLE = tuple(ending for ending, kind in ENDINGS.items() if kind.writes)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
 AFFINE_TOLERANCE = 1e-2
@@ -77,15 +78,16 @@ def ras(affine_lps: np.ndarray) -> np.ndarray:
 
 def canonical_spacing(affine: np.ndarray) -> tuple[float, float, float]:
     """Voxel sizes in mm along the canonical axes; along the file's own axes where the affine is singular."""
-    spacing = nib.affines.voxel_sizes(affine)
+    spacing = voxel_sizes(affine)
     if is_invertible(affine):
         spacing = spacing[np.argsort(nib.io_orientation(affine)[:, 0])]
-    return tuple(float(size) for size in spacing)
+    first, second, third = map(float, spacing)
+    return first, second, third
 
 
 def is_invertible(affine: np.ndarray) -> bool:
     """Whether an affine maps voxels to a volume: finite, no zero spacing, axes that don't lie in one plane."""
-    spacing = nib.affines.voxel_sizes(affine)
+    spacing = voxel_sizes(affine)
     if not (np.isfinite(affine).all() and spacing.all()):
         return False
     return bool(abs(np.linalg.det(affine[:3, :3] / spacing)) > 1e-6)

@@ -3,9 +3,16 @@
 import gzip
 import zlib
 from pathlib import Path
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import ImageOpener
+from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import array_from_file
+from nibabel.wrapstruct import WrapStructError
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
@@ -16,9 +23,9 @@ _LONGEST_HEADER = 540  # bytes, that of NIfTI-2
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 20  # bytes
 _READ_ERRORS = (
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-    nib.wrapstruct.WrapStructError,
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
     OSError,
     EOFError,
     ValueError,
@@ -36,24 +43,24 @@ def open_file(path: Path) -> Stored:
         image, affine = _load(path)
     except _READ_ERRORS as error:
         raise unreadable(path, "NIfTI", error) from error
-    if image.get_data_dtype().kind not in "biuf":
+    kind = np.dtype(image.get_data_dtype())
+    if kind.kind not in "biuf":
         raise DataError(
-            f"{path}: expected one number per voxel, found voxels of type {image.get_data_dtype()}. "
-            "Convert colour or complex images to plain channels."
+            f"{path}: expected one number per voxel, found voxels of type {kind}. Convert colour or complex images to plain channels."
         )
     shape = image.shape[:3] + image.shape[4:] if image.shape[3:4] == (1,) else image.shape
     if not 3 <= len(shape) <= 4 or 0 in shape:
         raise DataError(f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, found shape {image.shape}.")
-    shape += (1,) * (4 - len(shape))
+    i, j, k, channels = shape = (*shape, 1)[:4]
+    proxy = cast(ArrayProxy, image.dataobj)  # as it is for an image of a file
 
     def voxels() -> np.ndarray:
         try:
-            return _stored_numbers(path, image.dataobj).reshape(shape, order="F")
+            return _stored_numbers(path, proxy).reshape(shape, order="F")
         except _READ_ERRORS as error:
             raise cut_off(path, error) from error
 
-    scale = image.dataobj.slope, image.dataobj.inter
-    return Stored(path, shape[:3], shape[3], affine, voxels, *scale, image.header)
+    return Stored(path, (i, j, k), channels, affine, voxels, proxy.slope, proxy.inter, image.header)
 
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
@@ -94,7 +101,7 @@ def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
             if compressed
             else "its content is not compressed; if it's NIfTI, let the name end in .nii"
         )
-    with nib.openers.ImageOpener(path) as stream:
+    with ImageOpener(str(path)) as stream:
         start = stream.read(_LONGEST_HEADER)
     for image_type in (nib.Nifti1Image, nib.Nifti2Image):
         if image_type.header_class.may_contain_header(start):
@@ -103,12 +110,12 @@ def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
     raise ValueError(f"it starts with {start[:4]!r}, which is no NIfTI header")
 
 
-def _stored_numbers(path: Path, proxy: nib.arrayproxy.ArrayProxy) -> np.ndarray:
+def _stored_numbers(path: Path, proxy: ArrayProxy) -> np.ndarray:
     """The voxels before scaling; those of a compressed file only if their checksum is right."""
     if not path.name.lower().endswith(".gz"):
         return np.asarray(proxy.get_unscaled())
     with gzip.open(path) as stream:
-        array = nib.volumeutils.array_from_file(proxy.shape, proxy.dtype, stream, proxy.offset)
+        array = array_from_file(proxy.shape, proxy.dtype, stream, proxy.offset)
         while stream.read(_BLOCK):  # the checksum stands behind the last byte, and is compared on the way there
             pass
     return array
@@ -116,8 +123,8 @@ def _stored_numbers(path: Path, proxy: nib.arrayproxy.ArrayProxy) -> np.ndarray:
 
 def _affine(image: nib.Nifti1Image, start: bytes) -> np.ndarray:
     """An image's affine with the spacings of 0 that its file begins with, where they count: nibabel takes 1 instead."""
-    kind, affine = type(image.header), image.affine.copy()
-    stored = kind(start[: kind.template_dtype.itemsize], check=False)
+    kind, affine = type(image.header), cast(np.ndarray, image.affine).copy()  # an image of a file has one
+    stored: Any = kind(start[: kind.template_dtype.itemsize], check=False)
     if stored["sform_code"] <= 0:
         shape = (*image.shape[:3], 1, 1)[:3]
         affine[:3, :3][:, (stored["pixdim"][1:4] == 0) & (np.array(shape) > 1)] = 0

@@ -22,7 +22,7 @@ from scnas_keras.formats.geometry import (
     affine_distance,
     canonical_spacing,
     is_invertible,
-)  # fmt: skip
+)
 from scnas_keras.formats.stored import Stored
 
 Paths = str | Path | Sequence[Path]
@@ -53,10 +53,10 @@ def read_image(paths: Paths) -> Volume:
             raise DataError(f"{file.path}: its pixels are numbers of colours in a palette, not intensities. Save it as gray or RGB.")
     geometry = _geometry(files[0])
     shape = (*geometry.canonical_shape, sum(file.channels for file in files))
-    array, channel = None, 0
+    array, channel = np.empty(0, np.float32), 0
     for file in files:
         voxels = nib.apply_orientation(file.voxels(), geometry.orientation)
-        array = np.empty(shape, np.float32) if array is None else array  # only now: reading takes memory of its own
+        array = array if channel else np.empty(shape, np.float32)  # only now: reading takes memory of its own
         for slab, values in _slabs(voxels, file):
             array[slab, ..., channel : channel + file.channels] = values
         channel += file.channels

@@ -6,19 +6,49 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Annotated
 
 import keras
 import numpy as np
 import tqdm
+from msgspec import Meta
 
+from scnas_keras.documents import Misfit, check_version, decode, parse
+from scnas_keras.documents.ranges import Axis, PatchSize, check_axes, check_different
 from scnas_keras.errors import DataError
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import Volume
 from scnas_keras.inference.sliding_window import predict_volume
-from scnas_keras.preprocessing.plan import PreprocessingPlan
+from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
 
 MODEL, COMPANION = "model.keras", "model.json"
+_REMEDY = "Copy it again from where the model was trained."
+
+
+@dataclasses.dataclass(frozen=True)
+class Companion:
+    """What model.json holds; see `SegmentationModel`."""
+
+    patch_size: Annotated[tuple[PatchSize, ...], Meta(min_length=2, max_length=3)]
+    mirror_axes: tuple[Axis, ...]
+    plan: PreprocessingPlan
+
+    def __post_init__(self):
+        check_different("mirror_axes", self.mirror_axes)
+        rank = len(self.patch_size)
+        check_axes("mirror_axes", self.mirror_axes, rank)
+        if self.plan.spacing[0] is None and rank == 3:
+            raise Misfit("patch_size", self.patch_size, "2 numbers, as plan.spacing keeps the slices along its first axis")
+
+
+def read_companion(path: pathlib.Path) -> Companion:
+    """Reads model.json; DataError if it's missing or damaged."""
+    content = parse(path, _REMEDY)
+    plan = content.get("plan") if isinstance(content, dict) else None
+    if isinstance(plan, dict):
+        check_version(plan, None, (VERSION,), f"{path}: plan", "Use the program that trained the model, or train again.")
+    return decode(content, Companion, path, _REMEDY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +95,8 @@ class SegmentationModel:
         """Writes model.keras and model.json."""
         folder = pathlib.Path(folder)
         self.network.save(folder / MODEL)
-        companion = {"patch_size": list(self.patch_size), "mirror_axes": list(self.mirror_axes), "plan": json.loads(self.plan.to_json())}
-        write_text(folder / COMPANION, json.dumps(companion, indent=1) + "\n")
+        companion = Companion(self.patch_size, self.mirror_axes, self.plan)
+        write_text(folder / COMPANION, json.dumps(dataclasses.asdict(companion), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SegmentationModel":
@@ -81,13 +111,8 @@ class SegmentationModel:
         for file in (path, companion):
             if not file.is_file():
                 raise DataError(f"{file}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
-        try:
-            content = json.loads(companion.read_text(encoding="utf-8"))
-            plan = PreprocessingPlan.from_json(json.dumps(content["plan"]))
-            patch_size, mirror_axes = (tuple(map(int, content[key])) for key in ("patch_size", "mirror_axes"))
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{companion}: damaged ({error!r}). Copy it again from where the model was trained.") from error
-        return cls(load_network(path), plan, patch_size, mirror_axes)
+        found = read_companion(companion)
+        return cls(load_network(path), found.plan, found.patch_size, found.mirror_axes)
 
 
 def _slice_by_slice(predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:

@@ -2,19 +2,30 @@
 
 import functools
 
+import keras
 import tensorflow as tf
 
-from scnas_keras.networks.operations import DilatedSeparableConv, InstanceNorm
+from scnas_keras.operations.base import InstanceNorm
+from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
 
 _FUSED = (tf.float32, tf.bfloat16, tf.float16)
 
 
-def use_fast_forms() -> None:
-    """From now on, networks of this process normalise and dilate by these kernels, where they can."""
-    InstanceNorm.fast_form = staticmethod(normalize)
-    DilatedSeparableConv.fast_form = staticmethod(
-        lambda x, kernel, rate: dilated_conv(x, kernel, rate) if direct_dilation(x.dtype) else None
-    )
+def use_fast_forms(model: keras.Model) -> None:
+    """Lets the layers of a functional model normalise and dilate by these kernels from now on, where they can.
+
+    What was traced before, and other models with other layers, are left alone.
+    """
+    for layer in model.layers:
+        for part in (layer, getattr(layer, "norm", None)):
+            if isinstance(part, InstanceNorm):
+                part.fast_form = normalize
+            elif isinstance(part, DilatedSeparableConv):
+                part.fast_form = _dilated_conv
+
+
+def _dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor | None:
+    return dilated_conv(x, kernel, rate) if direct_dilation(tf.as_dtype(x.dtype)) else None
 
 
 def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor | None:

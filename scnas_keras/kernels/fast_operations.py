@@ -4,22 +4,26 @@ import tensorflow as tf
 from keras import ops
 
 from scnas_keras.kernels.fast_forms import dilated_conv, direct_dilation
-from scnas_keras.networks.operations import DilatedSeparableConv, Operation, Pool, build_operation, subsample
+from scnas_keras.operations.base import Operation, subsample
+from scnas_keras.operations.build import build_operation
+from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
+from scnas_keras.operations.facts import ORDINARY
+from scnas_keras.operations.pool.layer import Pool
 
 
-def build_fast_operation(name: str, stride: int, dtype: str, low_memory: bool = False) -> Operation:
-    """The layer of an operation by its name, without affine part; see `networks.operations.build_operation`.
+def build_fast_operation(name: str, role: str, dtype: str, low_memory: bool = False) -> Operation:
+    """The layer of an operation by its name, without affine part; see `operations.build.build_operation`.
 
     With `low_memory`, dilated convolutions with stride aren't done in one: at 128^3 that took 1.5 GiB more.
     """
-    layer = build_operation(name, stride, affine=False, dtype=dtype)
+    layer = build_operation(name, role, affine=False, dtype=dtype)
     if dtype == "float64":  # for which there are no such kernels
         return layer
     if isinstance(layer, DilatedSeparableConv) and direct_dilation(tf.as_dtype(layer.compute_dtype)):
         fast = DirectDilatedConv.from_config(layer.get_config())
         fast.strides_at_once = not low_memory
         return fast
-    if isinstance(layer, Pool) and layer.mode == "average" and stride == 1:
+    if isinstance(layer, Pool) and layer.mode == "average" and role == ORDINARY:
         return SelfAdjointAverage.from_config(layer.get_config())
     return layer
 

@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 from keras import layers
 
-from scnas_keras.networks.operations import InstanceNorm
+from scnas_keras.operations.base import InstanceNorm
 
 _FUSED = (tf.float32, tf.bfloat16, tf.float16)
 
@@ -89,9 +89,15 @@ def gradient_from_output(dy: tf.Tensor, y: tf.Tensor, statistics: tf.Tensor, eps
 def _fused_gradient(dy, x, scale, first, second, epsilon) -> tuple[tf.Tensor, tf.Tensor]:
     """Gradients with respect to x and scale [channels] for one item."""
     dx, dscale, *_ = tf.raw_ops.FusedBatchNormGradV3(
-        y_backprop=dy, x=x, scale=scale, reserve_space_1=first, reserve_space_2=second, reserve_space_3=tf.zeros((0,)),
-        epsilon=epsilon, is_training=True,
-    )  # fmt: skip
+        y_backprop=dy,
+        x=x,
+        scale=scale,
+        reserve_space_1=first,
+        reserve_space_2=second,
+        reserve_space_3=tf.zeros((0,)),
+        epsilon=epsilon,
+        is_training=True,
+    )
     return dx, dscale
 
 

@@ -98,8 +98,8 @@ class Cluster:
             if self.workers == 1 or not isinstance(error, _LOST) or "Traceback" in error.message:  # the last: of this host's own patches
                 raise
             raise WorkerLost(
-                f"host {self.worker} of {self.workers}: another host stopped or can't be reached ({_reason(error)}). Its own messages say why. "
-                "Start the same command on all hosts again: the run goes on from its last checkpoint."
+                f"host {self.worker} of {self.workers}: another host stopped or can't be reached ({_reason(error)}). Its own messages "
+                "say why. Start the same command on all hosts again: the run goes on from its last checkpoint."
             ) from error
 
     @functools.cached_property
@@ -109,9 +109,14 @@ class Cluster:
 
 
 _LOST = (
-    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
-    tf.errors.InternalError, tf.errors.FailedPreconditionError, tf.errors.UnknownError,
-)  # fmt: skip
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnknownError,
+)
 
 
 def open_cluster(devices: str) -> Cluster:
@@ -126,8 +131,10 @@ def open_cluster(devices: str) -> Cluster:
     """
     if os.environ.get(TF_CONFIG):
         if devices != "auto":
-            raise ConfigError(f"--devices={devices}: several hosts ({TF_CONFIG} is set) use all GPUs that each of them sees; choose with "
-                              "CUDA_VISIBLE_DEVICES.")  # fmt: skip
+            raise ConfigError(
+                f"--devices={devices}: several hosts ({TF_CONFIG} is set) use all GPUs that each of them sees; choose with "
+                "CUDA_VISIBLE_DEVICES."
+            )
         return _several_hosts(os.environ[TF_CONFIG])
     gpus = len(tf.config.list_physical_devices("GPU"))
     names = _names(devices, gpus)
@@ -175,8 +182,10 @@ def _several_hosts(text: str) -> Cluster:
         if kind not in ("chief", "worker") or not 0 <= worker < len(hosts):
             raise ValueError(f"no host {kind} {index}")
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'{TF_CONFIG}: can\'t be used ({error}). Expected, with every host\'s own index from 0, {{"cluster": {{"worker": '
-                          '["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}.') from error  # fmt: skip
+        raise ConfigError(
+            f'{TF_CONFIG}: can\'t be used ({error}). Expected, with every host\'s own index from 0, {{"cluster": {{"worker": '
+            '["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}.'
+        ) from error
     tf.get_logger().setLevel("WARNING")  # it tells of every collective that is traced
     logging.info("host %d of %d, waiting for the others (%s)", worker, len(hosts), ", ".join(hosts))
     try:

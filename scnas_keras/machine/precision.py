@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-NONE, BFLOAT16, FLOAT16 = "none", "bfloat16", "float16"
+from scnas_keras.machine.names import FLOAT16, NONE
 
 
 def set_precision(name: str) -> None:

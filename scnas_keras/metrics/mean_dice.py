@@ -1,5 +1,7 @@
 """Metrics on logits [batch, *space, classes] and integer labels [batch, *space]."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -26,10 +28,11 @@ class MeanDice(keras.metrics.Metric):
     def update_state(self, labels, logits, sample_weight=None):
         del sample_weight  # voxels count alike
         labels = ops.cast(labels, "int32")
-        predicted = ops.one_hot(ops.argmax(logits, axis=-1), self.num_classes, dtype=self.dtype)
-        actual = ops.one_hot(labels, self.num_classes, dtype=self.dtype)
+        predicted: Any = ops.one_hot(ops.argmax(logits, axis=-1), self.num_classes, dtype=self.dtype)
+        actual: Any = ops.one_hot(labels, self.num_classes, dtype=self.dtype)
         if self.ignore_label is not None:
-            counted = ops.cast(labels != self.ignore_label, self.dtype)[..., None]
+            wanted: Any = ops.cast(labels != self.ignore_label, self.dtype)
+            counted = wanted[..., None]
             predicted, actual = predicted * counted, actual * counted
         voxels = tuple(range(len(logits.shape) - 1))
         self.overlap.assign_add(ops.sum(predicted * actual, axis=voxels))
@@ -41,7 +44,8 @@ class MeanDice(keras.metrics.Metric):
 
     def result(self):
         seen = ops.cast(self.total[1:] > 0, self.dtype)
-        return ops.sum(self.per_class()) / ops.maximum(ops.sum(seen), 1)
+        total: Any = ops.sum(self.per_class())
+        return total / ops.maximum(ops.sum(seen), 1)
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "ignore_label": self.ignore_label}

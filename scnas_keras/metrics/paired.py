@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -78,8 +79,14 @@ def _test(first: str, second: str, units: Mapping[str, Mapping[str, float]]) -> 
     common = sorted(units[first].keys() & units[second].keys())
     differences = np.array([units[first][unit] - units[second][unit] for unit in common])
     different = np.count_nonzero(differences)
-    probability = float(stats.wilcoxon(differences[differences != 0]).pvalue) if different else 1.0
+    result: Any = stats.wilcoxon(differences[differences != 0]) if different else None  # a type that scipy makes on the way
+    probability = 1.0 if result is None else float(result.pvalue)
     return PairedTest(
-        first, second, len(common), float(differences.mean()) if common else 0.0, int((differences > 0).sum()), int((differences < 0).sum()),
+        first,
+        second,
+        len(common),
+        float(differences.mean()) if common else 0.0,
+        int((differences > 0).sum()),
+        int((differences < 0).sum()),
         probability,
-    )  # fmt: skip
+    )

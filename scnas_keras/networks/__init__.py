@@ -4,5 +4,8 @@ Importing this registers every layer, so that `keras.saving.load_model` reads a 
 """
 
 from scnas_keras.networks.derived import from_genotype
+from scnas_keras.operations.build import register_layers
+
+register_layers()
 
 __all__ = ["from_genotype"]

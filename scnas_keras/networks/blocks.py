@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import keras
 from keras import initializers, layers
 
-from scnas_keras.networks.operations import NEGATIVE_SLOPE, Identity, InstanceNorm
+from scnas_keras.operations.base import NEGATIVE_SLOPE, InstanceNorm
+from scnas_keras.operations.identity.layer import Identity
 
 _CONV = {2: layers.Conv2D, 3: layers.Conv3D}
 _UP = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}
@@ -18,6 +20,11 @@ Size = int | Sequence[int]
 def rank_of(x) -> int:
     """Spatial axes of [batch, *space, channels]."""
     return len(x.shape) - 2
+
+
+def image(rank: int, channels: int):
+    """The input of a network, whose spatial shape is dynamic."""
+    return keras.Input((*[None] * rank, channels), name="image")
 
 
 def conv(x, features: int, kernel_size: Size, name: str, strides: Size = 1, bias: bool = False, dtype=None):
@@ -40,10 +47,14 @@ def activate(x, name: str):
     return layers.LeakyReLU(NEGATIVE_SLOPE, name=name)(x)
 
 
+def norm_activate(x, name: str):
+    """InstanceNorm - LeakyReLU."""
+    return activate(norm(x, f"{name}_norm"), f"{name}_activation")
+
+
 def conv_norm_activate(x, features: int, kernel_size: Size, name: str, strides: Size = 1):
     """Convolution - InstanceNorm - LeakyReLU, the unit of nnU-Net's networks."""
-    x = conv(x, features, kernel_size, name, strides)
-    return activate(norm(x, f"{name}_norm"), f"{name}_activation")
+    return norm_activate(conv(x, features, kernel_size, name, strides), name)
 
 
 def upconv(x, features: int, strides: Size, name: str, bias: bool = True):
@@ -70,6 +81,16 @@ def repeat(x, name: str, dtype=None):
 def halve(x, name: str):
     """Every second voxel of each spatial axis: those in the middle of a 3-wide convolution with stride 2."""
     return Identity(stride=2, name=name)(x)
+
+
+def add(tensors: Sequence, name: str, dtype=None):
+    """The sum of tensors of equal shape."""
+    return layers.Add(dtype=dtype, name=name)(tensors)
+
+
+def concatenate(tensors: Sequence, name: str):
+    """Tensors of equal spatial shape, one's channels after the other's."""
+    return layers.Concatenate(name=name)(tensors)
 
 
 def logits(x, num_classes: int, name: str = "logits"):

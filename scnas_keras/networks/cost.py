@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import keras
 
-from scnas_keras.networks.operations import Identity, Operation
+from scnas_keras.operations.base import Operation
+from scnas_keras.operations.identity.layer import Identity
 from scnas_keras.spaces.cost import Cost
 
 
@@ -37,7 +38,7 @@ def network_cost(model: keras.Model, patch_size: Sequence[int]) -> NetworkCost:
 
 def _multiply_adds(layer: keras.Layer) -> int:
     transposed = isinstance(layer, (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose))
-    positions = math.prod((layer.input if transposed else _convolved(layer)).shape[1:-1])
+    positions = math.prod((_first(layer.input) if transposed else _convolved(layer)).shape[1:-1])
     return positions * _kernel_weights(layer)
 
 
@@ -50,6 +51,8 @@ def _elements(layer: keras.Layer) -> int:
 
 
 def _kernel_weights(layer: keras.Layer) -> int:
+    if isinstance(layer, Operation):
+        return layer.kernel_weights()
     names = ("kernel", "depthwise", "pointwise", "depthwise_kernel", "pointwise_kernel")
     return sum(math.prod(getattr(layer, name).shape) for name in names if getattr(layer, name, None) is not None)
 
@@ -57,5 +60,9 @@ def _kernel_weights(layer: keras.Layer) -> int:
 def _convolved(layer: keras.Layer):
     """A tensor of the resolution at which a layer's convolution has its output: an alignment is upsampled after it."""
     if getattr(layer, "shift", 0) > 0:
-        return layer.input
-    return layer.output[0] if isinstance(layer.output, list) else layer.output
+        return _first(layer.input)
+    return _first(layer.output)
+
+
+def _first(tensors):
+    return tensors[0] if isinstance(tensors, list) else tensors

@@ -1,16 +1,17 @@
 """A genotype as a fixed Keras model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 from keras import layers
 
-from scnas_keras.networks.heads import LOGITS, supervised, with_outputs
-from scnas_keras.networks.operations import build_operation, has_weights
+from scnas_keras.networks.buildable import check_buildable
+from scnas_keras.networks.heads import LOGITS, with_outputs
 from scnas_keras.networks.parts import Align, OutCell, Stem
+from scnas_keras.operations.build import build_operation, layer_class
+from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.genotype import Edge, Genotype
-from scnas_keras.spaces.operations import ZERO
-from scnas_keras.spaces.space import CELL_INPUTS, CellPlan
+from scnas_keras.spaces.places import PlacedCell, PlacedInput
 
 
 def from_genotype(
@@ -19,8 +20,8 @@ def from_genotype(
     """The network that a genotype describes, with new weights.
 
     Maps images [batch, *space, channels], every spatial axis divisible by 2 ** depth (8 for SCNAS), to logits
-    [batch, *space, num_classes]; take a softmax over the last axis for probabilities. Edges that are zero, and inputs
-    that no edge reads, are not built.
+    [batch, *space, num_classes]; take a softmax over the last axis for probabilities. Absent edges, inputs that no edge reads, and
+    cells that nothing reads are not built. All normalisations are instance normalisations, whatever a space's paper has.
 
     Args:
         genotype: a found architecture.
@@ -32,7 +33,7 @@ def from_genotype(
         name: the model's name.
 
     Raises:
-        ConfigError: `stem_channels` can't be divided among the nodes.
+        ConfigError: `stem_channels` can't be divided among the nodes, or the space holds connections that there is no layer for.
 
     Example:
         >>> model = from_genotype(Genotype.load("genotype.json"), channels=2, num_classes=4)
@@ -43,56 +44,77 @@ def from_genotype(
         Kim et al., Scalable Neural Architecture Search for 3D Medical Image Segmentation, arXiv 1906.05956.
     """
     space = genotype.space
+    check_buildable(space)
+    space.check_width(stem_channels)
     image = keras.Input((*[None] * space.rank, channels), name="image")
-    outputs, decoder = [Stem(stem_channels, name="stem")(image)], {}
-    for number, plan in enumerate(space.cells()):
-        width = space.node_channels(stem_channels, plan.level)
-        outputs.append(_cell(plan, genotype.cells[plan.kind], width, outputs))
-        if number >= len(space.layout) // 2:
-            decoder[plan.level] = outputs[-1]
-    heads = supervised([decoder[level] for level in sorted(decoder)])[: None if deep_supervision else 1]
+    outputs = [Stem(stem.width * stem_channels, name=stem_name(i))(image) for i, stem in enumerate(space.stems)]
+    for cell in space.placed:
+        outputs.append(_cell(cell, genotype.cells[cell.kind], space.node_channels(stem_channels, cell), outputs))
+    heads = [outputs[i] for i in (*space.head.sources, *(space.head.auxiliary if deep_supervision else ()))]
     logits = [OutCell(num_classes, dtype="float32", name=f"{LOGITS}_{i}" if i else LOGITS)(x) for i, x in enumerate(heads)]
     return with_outputs(image, logits, name)
 
 
 def groups(edges: Iterable[Edge]) -> dict[tuple[int, str], list[int]]:
-    """(Source, operation) -> targets of a cell's edges that aren't zero, in order: what one layer computes (`operation_name`)."""
+    """(Source, operation) -> targets of a cell's edges that are there, in order: what one layer can compute (`operation_name`)."""
     found: dict[tuple[int, str], list[int]] = {}
     for edge in edges:
-        if edge.operation != ZERO:
+        if edge.operation is not None:
             found.setdefault((edge.source, edge.operation), []).append(edge.target)
     return found
 
 
-def operation_name(plan: CellPlan, source: int, operation: str) -> str:
-    """Name of the layer of all edges of a cell that apply an operation to a node."""
-    return f"{plan.name}_{operation}_from_{source}"
+def stem_name(number: int) -> str:
+    """Name of a stem's layer."""
+    return f"stem_{number}" if number else "stem"
 
 
-def _cell(plan: CellPlan, edges: tuple[Edge, ...], width: int, outputs: list):
-    """Adds one cell; `outputs` are those of the stem and of the cells before it."""
-    targets, wanted = sorted({edge.target for edge in edges}), groups(edges)
-    terms: dict[int, list] = {j: [] for j in targets}
-    nodes = []
-    for i in (*range(CELL_INPUTS), *targets):
-        own = {operation: found for (source, operation), found in wanted.items() if source == i}
-        if i >= CELL_INPUTS:
-            x = layers.Add(name=f"{plan.name}_node_{i}")(terms[i]) if len(terms[i]) > 1 else terms[i][0]
-            nodes.append(x)
+def operation_name(cell: str, source: int, name: str, target: int | None = None) -> str:
+    """Name of the layer of all edges of a cell that apply an operation to a node, or of one of them where each has a layer of its own."""
+    return f"{cell}_{name}_from_{source}" + ("" if target is None else f"_to_{target}")
+
+
+def has_own_layer(name: str) -> bool:
+    """Whether each edge with an operation needs a layer of its own."""
+    return operation(name).learns and not layer_class(name).merges
+
+
+def _cell(cell: PlacedCell, edges: Sequence[Edge], width: int, outputs: list):
+    """Adds one cell; `outputs` are those of the stems and of the cells before it."""
+    wanted, roles = groups(edges), {edge.source: edge.role for edge in cell.edges}
+    terms: dict[int, list] = {j: [] for j in cell.nodes}
+    nodes = {}
+    for i in (*range(len(cell.inputs)), *cell.nodes):
+        own = {name: found for (source, name), found in wanted.items() if source == i}
+        if i in terms:
+            x = nodes[i] = layers.Add(name=f"{cell.name}_node_{i}")(terms[i]) if len(terms[i]) > 1 else terms[i][0]
         elif own:
-            x = outputs[plan.inputs[i]]
-            if i == 1 and plan.skip is not None:
-                x = layers.Add(name=f"{plan.name}_skip")([x, outputs[plan.skip]])
-            x = Align(width, plan.input_levels[i] - plan.input_level, name=f"{plan.name}_input_{i}")(x)
-        for operation, found in own.items():
-            for j, y in zip(found, _apply(plan, i, operation, len(found), x)):
+            x = _input(cell, i, width, outputs)
+        else:  # an input that no edge reads
+            continue
+        for name, found in own.items():
+            for j, y in zip(found, _apply(cell, i, name, found, roles[i], x)):
                 terms[j].append(y)
-    return layers.Concatenate(name=f"{plan.name}_output")(nodes) if len(nodes) > 1 else nodes[0]
+    concatenated = [nodes[j] for j in cell.output]
+    return layers.Concatenate(name=f"{cell.name}_output")(concatenated) if len(concatenated) > 1 else concatenated[0]
 
 
-def _apply(plan: CellPlan, source: int, operation: str, count: int, x) -> list:
-    """The results of `count` edges that apply the same operation to a node."""
-    branches = count if has_weights(operation) else 1
-    name = operation_name(plan, source, operation)
-    y = build_operation(operation, plan.stride((source, source + 1)), branches=branches, name=name)(x)
-    return y if branches > 1 else [y] * count
+def _input(cell: PlacedCell, number: int, width: int, outputs: list):
+    """What an input joins, at the resolution and width of a node."""
+    own: PlacedInput = cell.inputs[number]
+    sources = [outputs[source] for source in own.sources]
+    if len(sources) > 1:
+        name = f"{cell.name}_skip" if number == len(cell.inputs) - 1 else f"{cell.name}_join_{number}"
+        joined = {"sum": layers.Add, "concat": layers.Concatenate}[own.join](name=name)(sources)
+    else:
+        joined = sources[0]
+    return Align(width, own.shifts[0], name=f"{cell.name}_input_{number}")(joined)
+
+
+def _apply(cell: PlacedCell, source: int, name: str, targets: Sequence[int], role: str, x) -> list:
+    """The results of edges that apply the same operation to a node."""
+    if has_own_layer(name):
+        return [build_operation(name, role, name=operation_name(cell.name, source, name, j))(x) for j in targets]
+    branches = len(targets) if operation(name).learns else 1
+    y = build_operation(name, role, branches=branches, name=operation_name(cell.name, source, name))(x)
+    return y if branches > 1 else [y] * len(targets)

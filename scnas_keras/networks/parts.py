@@ -4,7 +4,7 @@ import math
 
 from keras import initializers, layers, ops
 
-from scnas_keras.networks.operations import NEGATIVE_SLOPE, InstanceNorm, _serializable, subsample
+from scnas_keras.operations.base import NEGATIVE_SLOPE, InstanceNorm, serializable, subsample
 
 
 def upsample(x):
@@ -14,7 +14,7 @@ def upsample(x):
     return x
 
 
-@_serializable
+@serializable
 class Align(layers.Layer):
     """Brings a cell's input to its node width and resolution: LeakyReLU - pointwise convolution - InstanceNorm.
 
@@ -50,7 +50,7 @@ class Align(layers.Layer):
         return {**super().get_config(), "channels": self.channels, "shift": self.shift, "affine": self.affine}
 
 
-@_serializable
+@serializable
 class Stem(layers.Layer):
     """3-wide convolution - InstanceNorm at full resolution: [batch, *space, any] -> [batch, *space, channels]."""
 
@@ -76,7 +76,7 @@ class Stem(layers.Layer):
         return {**super().get_config(), "channels": self.channels, "affine": self.affine}
 
 
-@_serializable
+@serializable
 class OutCell(layers.Layer):
     """LeakyReLU - pointwise convolution with bias: [batch, *space, any] -> float32 logits [batch, *space, classes]."""
 

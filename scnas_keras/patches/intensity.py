@@ -4,20 +4,19 @@ Patches lie in memory one channel after the other (`image[..., channel]` is cont
 Source: nnU-Net v2, see `presets.py`.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy import ndimage
 
+from scnas_keras.documents.ranges import Share
 from scnas_keras.patches.transforms import Range, Transform, halved_uniform, happens
 
 EPSILON = 1e-7
 
 
-@dataclasses.dataclass(frozen=True)
-class IntensityTransform(Transform):
+class IntensityTransform(Transform, frozen=True):
     """A transform of intensities: `draw` decides, `change` computes."""
 
     def apply(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -35,8 +34,7 @@ class IntensityTransform(Transform):
         raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True)
-class GaussianNoise(IntensityTransform):
+class GaussianNoise(IntensityTransform, frozen=True, tag="gaussian_noise"):
     """Adds independent normal noise to each voxel; its standard deviation is drawn once for all channels."""
 
     std: Range
@@ -51,12 +49,11 @@ class GaussianNoise(IntensityTransform):
         return image
 
 
-@dataclasses.dataclass(frozen=True)
-class GaussianBlur(IntensityTransform):
+class GaussianBlur(IntensityTransform, frozen=True, tag="gaussian_blur"):
     """Blurs some of the channels with a Gaussian whose sigma in voxels is drawn for each channel and axis."""
 
     sigma: Range
-    channel_probability: float
+    channel_probability: Share
 
     def draw(self, random: np.random.Generator, channels: int) -> tuple[np.ndarray, np.ndarray]:
         """Which channels, bool [channels], and their sigmas [channels, 3]."""
@@ -68,8 +65,7 @@ class GaussianBlur(IntensityTransform):
         return image
 
 
-@dataclasses.dataclass(frozen=True)
-class _Factor(IntensityTransform):
+class _Factor(IntensityTransform, frozen=True):
     """A transform with one factor a channel, half the draws below 1 and half above."""
 
     factor: Range
@@ -79,8 +75,7 @@ class _Factor(IntensityTransform):
         return halved_uniform(random, self.factor, channels)
 
 
-@dataclasses.dataclass(frozen=True)
-class Brightness(_Factor):
+class Brightness(_Factor, frozen=True, tag="brightness"):
     """Multiplies each channel by its factor."""
 
     def change(self, image: np.ndarray, drawn: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -88,8 +83,7 @@ class Brightness(_Factor):
         return image
 
 
-@dataclasses.dataclass(frozen=True)
-class Contrast(_Factor):
+class Contrast(_Factor, frozen=True, tag="contrast"):
     """Stretches each channel around its mean by its factor; the channel's range is kept by clipping."""
 
     def change(self, image: np.ndarray, drawn: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -102,8 +96,7 @@ class Contrast(_Factor):
         return image
 
 
-@dataclasses.dataclass(frozen=True)
-class LowResolution(IntensityTransform):
+class LowResolution(IntensityTransform, frozen=True, tag="low_resolution"):
     """Shows some of the channels as if scanned coarser: nearest voxels on a grid `zoom` times as dense, then linear.
 
     Attributes:
@@ -111,7 +104,7 @@ class LowResolution(IntensityTransform):
     """
 
     zoom: Range
-    channel_probability: float
+    channel_probability: Share
     in_plane: bool = False
     neutral: ClassVar[float] = 1.0
 
@@ -128,8 +121,7 @@ class LowResolution(IntensityTransform):
         return image
 
 
-@dataclasses.dataclass(frozen=True)
-class Gamma(_Factor):
+class Gamma(_Factor, frozen=True, tag="gamma"):
     """Raises each channel, mapped to 0..1, to the power of its factor; mean and standard deviation are kept.
 
     Attributes:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+import msgspec
 import numpy as np
 
-from scnas_keras.errors import DataError
-from scnas_keras.patches.transforms import Axes, Degrees, Range, Transform, halved_uniform, happens
+from scnas_keras.documents.ranges import Axis, check_different
+from scnas_keras.patches.transforms import Degrees, Range, Transform, Voxels, halved_uniform, happens
 
 KNOTS_BEYOND = 4  # sigmas around the patch from which noise still reaches it
 
@@ -32,8 +33,7 @@ class SpatialDraw:
     noise_seed: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class SpatialTransform(Transform):
+class SpatialTransform(Transform, frozen=True):
     """A part of the resampling: `draw` returns fields of `SpatialDraw`."""
 
     def draw(self, random: np.random.Generator) -> dict[str, Any]:
@@ -41,27 +41,20 @@ class SpatialTransform(Transform):
         raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True)
-class Elastic(SpatialTransform):
+class Elastic(SpatialTransform, frozen=True, tag="elastic"):
     """Shifts voxels by smooth noise: white noise in [-1, 1], times alpha, after a Gaussian filter of sigma voxels."""
 
     alpha: Range
-    sigma: Range
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.sigma[0] < 1:
-            raise DataError(f"Elastic.sigma: expected two numbers of voxels, 1 or more, found {self.sigma}. Mend it in the plan.")
+    sigma: Voxels
 
     def draw(self, random: np.random.Generator) -> dict[str, Any]:
         return {"alpha": random.uniform(*self.alpha), "sigma": random.uniform(*self.sigma), "noise_seed": int(random.integers(2**32))}
 
     def scaled(self, strength: float) -> Self:
-        return dataclasses.replace(self, alpha=tuple(strength * value for value in self.alpha))
+        return msgspec.structs.replace(self, alpha=tuple(strength * value for value in self.alpha))
 
 
-@dataclasses.dataclass(frozen=True)
-class Rotation(SpatialTransform):
+class Rotation(SpatialTransform, frozen=True, tag="rotation"):
     """Rotates about each plan axis by an angle within +- `degrees`, uniformly."""
 
     degrees: Degrees
@@ -70,8 +63,7 @@ class Rotation(SpatialTransform):
         return {"degrees": tuple(float(limit * random.uniform(-1, 1)) for limit in self.degrees)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Scaling(SpatialTransform):
+class Scaling(SpatialTransform, frozen=True, tag="scaling"):
     """Scales all axes by one factor, uniform or with `halved` half below 1 and half above."""
 
     factor: Range
@@ -83,18 +75,20 @@ class Scaling(SpatialTransform):
         return {"factor": float(factor)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Mirror(Transform):
+class Mirror(Transform, frozen=True, tag="mirror"):
     """Flips each of these plan axes with the probability."""
 
-    axes: Axes
+    axes: tuple[Axis, ...]
 
-    def draw(self, random: np.random.Generator) -> Axes:
+    def __post_init__(self):
+        check_different("axes", self.axes)
+
+    def draw(self, random: np.random.Generator) -> tuple[int, ...]:
         """The axes to flip."""
         return tuple(axis for axis in self.axes if happens(random, self.probability))
 
     def scaled(self, strength: float) -> Self:
-        return self if strength else dataclasses.replace(self, axes=())
+        return self if strength else msgspec.structs.replace(self, axes=())
 
 
 def draw_spatial(transforms: Sequence[Transform], random: np.random.Generator) -> SpatialDraw | None:

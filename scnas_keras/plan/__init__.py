@@ -23,4 +23,4 @@ def main(config: PlanConfig) -> None:
 
     print(plan_table(plan(config)))
     for name in ("fingerprint.json", "plans.json"):
-        print(pathlib.Path(config.output).expanduser() / name)
+        print(pathlib.Path(config.output or "").expanduser() / name)  # without an output, there are no plans

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from scnas_keras.architectures.names import NETWORKS
+from scnas_keras.architectures.registry import NETWORKS, widths_text
 from scnas_keras.options import option
 from scnas_keras.runs.data_config import PlanningConfig
+from scnas_keras.spaces.known import DEFAULT, space_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,19 +14,25 @@ class PlanConfig(PlanningConfig):
 
     task: str | None = option("custom", "Task, which names a flagfile with its settings.", "Data", of_task=True)
     fingerprint: str | None = option(
-        None, "A fingerprint.json to plan from, without the data; or nnU-Net's dataset.json and dataset_fingerprint.json put together as "
-        "{\"dataset_json\": ..., \"fingerprint\": ...}; --spacing is along the axes of that.", "Data",
-    )  # fmt: skip
+        None,
+        "A fingerprint.json to plan from, without the data; or nnU-Net's dataset.json and dataset_fingerprint.json put together as "
+        '{"dataset_json": ..., "fingerprint": ...}; --spacing is along the axes of that.',
+        "Data",
+    )
     output: str | None = option(None, "Folder for fingerprint.json and plans.json; made if absent.", "Plan")
     plan: str = option(
         "nnunet", "Rules: nnU-Net's, or the SCNAS paper's (0.7 mm, 128^3 patches).", "Plan", choices=("nnunet", "scnas"), of_task=True
     )
     network: str = option(
-        "nnunet", "The network that patch and batch are sized for: one that is trained, or the supernet that is searched.", "Network",
+        "nnunet",
+        "The network that patch and batch are sized for: one that is trained, or the supernet that is searched.",
+        "Network",
         choices=NETWORKS,
-    )  # fmt: skip
+    )
     width: int | None = option(
-        None, "Channels of the network at full resolution. Default: 48 for supernet, 64 for genotype, 32 for the others, as in search and "
-        "retrain.", "Network",
-    )  # fmt: skip
+        None, f"Channels of the network at full resolution. Default: {widths_text(NETWORKS)}, as in search and retrain.", "Network"
+    )
+    space: str = option(
+        DEFAULT, "Search space of --network=supernet, and of genotype where none is given.", "Network", choices=space_names()
+    )
     genotype: str | None = option(None, "Architecture for --network=genotype. Default: the one that takes most memory.", "Network")

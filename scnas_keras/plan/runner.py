@@ -3,18 +3,20 @@
 import os
 import pathlib
 
+import numpy as np
 from absl import logging
 
-from scnas_keras.architectures.names import GENOTYPE
-from scnas_keras.architectures.registry import footprint, warn_of_memory
+from scnas_keras.architectures.registry import GENOTYPE, footprint
 from scnas_keras.errors import ConfigError
 from scnas_keras.plan.config import PlanConfig
+from scnas_keras.planning.checks import warn_of_memory
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Plans
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, load_fingerprint
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.runs.folds import check_planning, open_task
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.known import find_space
 
 
 def run_plan(config: PlanConfig) -> Plans:
@@ -28,9 +30,12 @@ def run_plan(config: PlanConfig) -> Plans:
     _check_network(config)
     fingerprint = load_fingerprint(config.fingerprint) if config.fingerprint else None
     check_planning(config, fingerprint.axes if fingerprint else CANONICAL_AXES)
-    network = footprint(config.network, config.width, Genotype.load(config.genotype) if config.genotype else None)
+    genotype = Genotype.load(config.genotype) if config.genotype else None
+    footprint(config.network, config.width, genotype)  # a width that can't be is told before the scans are measured
     if fingerprint is None:
         fingerprint = measure_task(open_task(config), config.cache_folder, config.processes)
+    rank = 2 if np.median(fingerprint.shapes, axis=0).min() == 1 else 3
+    network = footprint(config.network, config.width, genotype, find_space(config.space, rank))
     wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
     plans = make_plans(fingerprint, network, config.plan, wishes)
     if config.plan == "scnas":

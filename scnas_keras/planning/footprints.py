@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
-from scnas_keras.planning.topology import Topology, unet_topology
+from scnas_keras.planning.topology import Topology, fixed_topology
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,111 +64,65 @@ class Footprint(Protocol):
         stages_of_plan: whether it is built from a plan's strides, kernels and features, or has stages of its own.
     """
 
-    name: str
-    ranks: tuple[int, ...]
-    smallest_batch: int
-    largest_batch: int | None
-    dataset_share: float | None
-    width: int
-    stages_of_plan: bool
+    @property
+    def name(self) -> str: ...
 
-    def topology(self, spacing: Sequence[float], patch_size: Sequence[int]) -> Topology:
+    @property
+    def ranks(self) -> tuple[int, ...]: ...
+
+    @property
+    def smallest_batch(self) -> int: ...
+
+    @property
+    def largest_batch(self) -> int | None: ...
+
+    @property
+    def dataset_share(self) -> float | None: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def stages_of_plan(self) -> bool: ...
+
+    def topology(self, spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
         """Stages for a patch, which is rounded up to what they divide."""
+        ...
 
     def features(self, topology: Topology) -> tuple[int, ...]:
         """Channels of each stage."""
+        ...
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         """Elements of the feature maps of one patch with `channels` of input and `heads` of output."""
+        ...
 
     def reference(self, rank: int) -> Reference:
         """What patches and batches are planned by, for `rank` spatial axes."""
+        ...
 
     def measured(self, rank: int) -> Reference:
         """What training takes here, on a CPU in float32; nnU-Net's references are those of its GPUs."""
+        ...
 
 
-class _NNUNet:
-    """Both of nnU-Net's networks: encoder stages, decoder stages with a transposed convolution each, no deep supervision."""
+class FixedStages:
+    """Base of a network whose stages are its own: it halves all axes of a patch `halvings` times.
 
-    width: int
-    ranks: ClassVar = (2, 3)
-    smallest_batch: ClassVar = 2
-    largest_batch: ClassVar = None
-    decoder_convolutions: ClassVar = 1
-    stages_of_plan: ClassVar = True
+    A subclass declares `name`, `ranks`, `width` and `halvings`, and counts `features` and `elements`.
+    """
 
-    def topology(self, spacing: Sequence[float], patch_size: Sequence[int]) -> Topology:
-        return unet_topology(spacing, patch_size)
+    halvings: ClassVar[int]
+    smallest_batch: ClassVar = 1
+    largest_batch: ClassVar = 8  # the SCNAS paper's
+    dataset_share: ClassVar = 0.05
+    stages_of_plan: ClassVar = False
 
-    def features(self, topology: Topology) -> tuple[int, ...]:
-        widest = 512 if len(topology.patch_size) == 2 else 320
-        return tuple(min(widest, self.width * 2**stage) for stage in range(len(topology.strides)))
+    def topology(self, spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
+        return fixed_topology(patch_size, self.halvings)
 
-    def elements(self, topology: Topology, channels: int, heads: int) -> int:
-        voxels = [math.prod(size) for size in topology.stage_sizes()]
-        maps = [width * count for width, count in zip(self.features(topology), voxels)]
-        decoder = (self.decoder_convolutions + 1) * sum(maps[:-1])
-        head = heads * voxels[0] if len(voxels) > 1 else 0  # nnU-Net counts it with the decoder, which one stage alone lacks
-        return self.encoder_elements(maps, topology) + decoder + head
+    def reference(self, rank: int) -> Reference:
+        return HANDMADE_REFERENCE
 
     def measured(self, rank: int) -> Reference:
         return HANDMADE_REFERENCE
-
-    def encoder_elements(self, maps: list[int], topology: Topology) -> int:
-        """Elements of the encoder; `maps` are those of one convolution's output at each stage."""
-        raise NotImplementedError
-
-
-@dataclasses.dataclass(frozen=True)
-class NNUNet(_NNUNet):
-    """nnU-Net's plain U-Net, two convolutions a stage on either side (`ExperimentPlanner`)."""
-
-    width: int = 32
-    name: ClassVar = "nnunet"
-    dataset_share: ClassVar = 0.05
-    decoder_convolutions: ClassVar = 2
-
-    def encoder_elements(self, maps, topology):
-        return 2 * sum(maps)
-
-    def reference(self, rank: int) -> Reference:
-        # A patch may be as large as a batch of two allows.
-        return Reference(85e6, 12, 8, largest_patch=6) if rank == 2 else Reference(560e6, 2, 8)
-
-
-@dataclasses.dataclass(frozen=True)
-class ResidualEncoderUNet(_NNUNet):
-    """nnU-Net's U-Net with a residual encoder; `size` "m", "l" or "xl" names the preset (`nnUNetPlannerResEnc*`)."""
-
-    size: str = "m"
-    width: int = 32
-    dataset_share: ClassVar = 1.0
-    blocks: ClassVar = (1, 3, 4, 6)  # residual blocks of the first stages; all later ones have the last number
-
-    @property
-    def name(self) -> str:
-        return f"resenc_{self.size}"
-
-    @classmethod
-    def blocks_of(cls, stage: int) -> int:
-        """Residual blocks of an encoder stage, the same for all sizes."""
-        return cls.blocks[min(stage, len(cls.blocks) - 1)]
-
-    def encoder_elements(self, maps, topology):
-        features = self.features(topology)
-        total = maps[0]  # the stem
-        for stage, size in enumerate(maps):
-            projected = stage > 0 and (features[stage] != features[stage - 1] or max(topology.strides[stage]) > 1)
-            total += size * (2 * self.blocks_of(stage) + projected)
-        return total
-
-    def reference(self, rank: int) -> Reference:
-        return _RESIDUAL_REFERENCES[self.size][rank - 2]
-
-
-_RESIDUAL_REFERENCES = {
-    "m": (Reference(135e6, 12, 8), Reference(680e6, 2, 8)),
-    "l": (Reference(380e6, 12, 24), Reference(2.1e9, 2, 24)),
-    "xl": (Reference(560e6, 12, 40), Reference(3.6e9, 2, 40)),
-}

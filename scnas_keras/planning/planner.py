@@ -74,7 +74,7 @@ def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = "nnune
 
 def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarray, wishes: Wishes) -> Plans:
     order = transpose_forward(target)
-    median, target = median_size(fingerprint, target)[order], target[order]
+    median, target = median_size(fingerprint, target)[list(order)], target[list(order)]
     voxels = float(np.prod(median)) * fingerprint.num_training
     draft = _Draft(fingerprint, network, order, wishes, "v2")
     configurations = {}
@@ -100,11 +100,11 @@ def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarra
 def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray, wishes: Wishes) -> Plans:
     """Section 4.1 of the paper; of its patches as many a step as the memory takes."""
     order = transpose_forward(target)
-    median, target = median_size(fingerprint, target)[order], target[order]
+    median, target = median_size(fingerprint, target)[list(order)], target[list(order)]
     if 3 not in network.ranks or np.median(fingerprint.shapes, axis=0).min() == 1:
         raise ConfigError(f"--plan=scnas is for 3D scans and 3D networks; use --plan=nnunet for {fingerprint.name} with {network.name}.")
     draft = _Draft(fingerprint, network, order, wishes, "2018")
-    topology = network.topology(target, (SCNAS_PATCH,) * 3)
+    topology = network.topology(target.tolist(), (SCNAS_PATCH,) * 3)
     sized = Sized(topology, draft.batch_size(topology, float(np.prod(median)) * fingerprint.num_training))
     return draft.plans({"3d_fullres": draft.fill(target, median, sized, batch_dice=False)})
 
@@ -112,11 +112,12 @@ def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray
 class _Draft:
     """Plans in the making: the dataset, the network and the wishes, which all configurations share."""
 
-    def __init__(self, fingerprint: Fingerprint, network: Footprint, order: Sequence[int], wishes: Wishes, augmentation: str):
+    def __init__(self, fingerprint: Fingerprint, network: Footprint, order: tuple[int, int, int], wishes: Wishes, augmentation: str):
         self.fingerprint, self.network, self.order = fingerprint, network, order
-        self.axes = tuple(fingerprint.axes[axis] for axis in order)
+        first, second, third = (fingerprint.axes[axis] for axis in order)
+        self.axes = first, second, third
         self.augmentation = wishes.augmentation or augmentation
-        self.memory_gb = network.reference(network.ranks[-1]).gigabytes if wishes.memory_gb is None else wishes.memory_gb
+        self.memory_gb = float(network.reference(network.ranks[-1]).gigabytes if wishes.memory_gb is None else wishes.memory_gb)
         self.mirror_axes, message = mirror_axes(list(fingerprint.labels), self.axes, wishes.mirror_axes)
         if message:
             logging.info(message)
@@ -127,7 +128,7 @@ class _Draft:
 
     def size(self, spacing: np.ndarray, median: np.ndarray, voxels: float) -> Sized:
         """The largest patch of the median scan's proportions that fits the memory, and the batch that fills it."""
-        topology = self.network.topology(spacing, start_patch(spacing, median))
+        topology = self.network.topology(spacing.tolist(), start_patch(spacing, median))
         reference = self.network.reference(len(spacing))
         limit = reference.elements_for(self.memory_gb) * reference.largest_patch
         while self.elements(topology) > limit:
@@ -188,11 +189,11 @@ class _Draft:
             dataset=fingerprint.name,
             network=self.network.name,
             memory_gb=self.memory_gb,
-            transpose_forward=tuple(order),
+            transpose_forward=order,
             axes=self.axes,
             channel_names=fingerprint.channel_names,
             labels=fingerprint.labels,
-            intensities=fingerprint.intensities,
+            foreground_intensities=fingerprint.intensities,
             configurations=configurations,
         )
 
@@ -207,8 +208,8 @@ class _Draft:
             trial, size = list(topology.patch_size), list(topology.patch_size)
             trial[axis] -= topology.divisors[axis]
             if trial[axis] > 0:
-                size[axis] -= self.network.topology(spacing, trial).divisors[axis]
-                return self.network.topology(spacing, size)
+                size[axis] -= self.network.topology(spacing.tolist(), trial).divisors[axis]
+                return self.network.topology(spacing.tolist(), size)
         raise ConfigError(
             f"--memory_gb={self.memory_gb:g} is too little to train {self.network.name} on any patch of {self.fingerprint.name}. "
             "Give more memory, or choose a narrower network."

@@ -3,26 +3,46 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from scnas_keras.documents import entry, read_document, typed, typed_fields
+from msgspec import Meta
+
+from scnas_keras.documents import Misfit, check_version, decode, parse
+from scnas_keras.documents.places import join, written
+from scnas_keras.documents.ranges import (
+    Labels,
+    Name,
+    PatchSize,
+    Positive,
+    Share,
+    Spacing,
+    check_axes,
+    check_different,
+    check_labels,
+    check_permutation,
+)
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.patches.augmentation import Augmentation
 from scnas_keras.planning.topology import Topology
 from scnas_keras.preprocessing.fingerprint import Intensities
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
+from scnas_keras.preprocessing.plan import Scheme as PreprocessingScheme
 
 FORMAT, VERSION = "scnas_keras.plans", 1
-_REMEDY = "To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
-SCHEMES = {
+_REMEDY = "Mend this place. To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
+Scheme = Literal["ZScoreNormalization", "CTNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization"]
+"""nnU-Net's names of the normalisation schemes, which plans.json uses."""
+SCHEMES: dict[Scheme, PreprocessingScheme] = {
     "ZScoreNormalization": "zscore",
     "CTNormalization": "ct",
     "NoNormalization": "none",
     "RescaleTo01Normalization": "rescale_to_0_1",
     "RGBTo01Normalization": "rgb_to_0_1",
 }
-"""nnU-Net's names of the normalisation schemes, which plans.json uses, and those of `Normalization`."""
+"""Those of `Normalization`."""
+Step = Annotated[int, Meta(ge=1, le=64)]
+Row = Annotated[tuple[Step, ...], Meta(min_length=2, max_length=3)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,50 +64,35 @@ class Configuration:
         previous_stage: the configuration whose segmentation is another input; its scans are prepared in both ways.
     """
 
-    spacing: tuple[float, ...]
-    median_image_size_in_voxels: tuple[float, ...]
-    patch_size: tuple[int, ...]
-    batch_size: int
-    normalization_schemes: tuple[str, ...]
+    spacing: Annotated[tuple[Spacing, ...], Meta(min_length=2, max_length=3)]
+    median_image_size_in_voxels: tuple[Positive, ...]
+    patch_size: Annotated[tuple[PatchSize, ...], Meta(min_length=2, max_length=3)]
+    batch_size: Annotated[int, Meta(ge=1, le=10**5)]
+    normalization_schemes: tuple[Scheme, ...]
     use_mask_for_norm: tuple[bool, ...]
-    strides: tuple[tuple[int, ...], ...]
-    kernel_sizes: tuple[tuple[int, ...], ...]
-    features_per_stage: tuple[int, ...]
+    strides: Annotated[tuple[Row, ...], Meta(min_length=1, max_length=32)]
+    kernel_sizes: tuple[Row, ...]
+    features_per_stage: tuple[Annotated[int, Meta(ge=1, le=10**5)], ...]
     batch_dice: bool
-    foreground_share: float
+    foreground_share: Share
     resampling: Resampling
     augmentation: Augmentation
     previous_stage: str | None = None
 
     def __post_init__(self):
         rank, stages = len(self.spacing), len(self.strides)
-        if rank not in (2, 3) or not min(self.spacing) > 0:
-            raise DataError(f"spacing needs 2 or 3 numbers of mm above 0, found {list(self.spacing)}")
-        if len(self.patch_size) != rank or min(self.patch_size) < 1:
-            raise DataError(f"patch_size needs {rank} whole numbers above 0, found {list(self.patch_size)}")
-        if len(self.median_image_size_in_voxels) != rank:
-            raise DataError(f"median_image_size_in_voxels needs {rank} numbers, found {list(self.median_image_size_in_voxels)}")
-        if self.batch_size < 1:
-            raise DataError(f"batch_size must be a whole number above 0, found {self.batch_size}")
-        if not 0 <= self.foreground_share <= 1:
-            raise DataError(f"foreground_share must be from 0 to 1, found {self.foreground_share}")
-        unknown = sorted(set(self.normalization_schemes) - set(SCHEMES))
-        if unknown or len(self.use_mask_for_norm) != len(self.normalization_schemes):
-            raise DataError(
-                f"normalization_schemes and use_mask_for_norm need an entry a channel, of {', '.join(SCHEMES)}; found "
-                f"{list(self.normalization_schemes)} and {list(self.use_mask_for_norm)}"
-            )
-        if (
-            not stages
-            or not all(len(row) == rank for row in (*self.strides, *self.kernel_sizes))
-            or any(len(rows) != stages for rows in (self.kernel_sizes, self.features_per_stage))
-        ):
-            raise DataError(f"strides, kernel_sizes and features_per_stage need an entry for each of {stages} stages, of {rank} numbers")
-        if min(*sum(self.strides, ()), *sum(self.kernel_sizes, ()), *self.features_per_stage) < 1:
-            raise DataError("strides, kernel_sizes and features_per_stage must be above 0")
+        for name in ("median_image_size_in_voxels", "patch_size"):
+            _check_count(name, getattr(self, name), rank, "axis of spacing")
+        _check_count("use_mask_for_norm", self.use_mask_for_norm, len(self.normalization_schemes), "channel of normalization_schemes")
+        for name in ("kernel_sizes", "features_per_stage"):
+            _check_count(name, getattr(self, name), stages, "stage of strides")
+        for name in ("strides", "kernel_sizes"):
+            for index, row in enumerate(getattr(self, name)):
+                _check_count(f"{name}[{index}]", row, rank, "axis of spacing")
+        check_axes(f"augmentation.{self.augmentation.mirror_place}", self.augmentation.mirror_axes, rank)
         divisors = self.topology.divisors
         if any(size % divisor for size, divisor in zip(self.patch_size, divisors)):
-            raise DataError(f"patch_size {list(self.patch_size)} must be divisible by {list(divisors)}, the product of the strides")
+            raise Misfit("patch_size", self.patch_size, f"sizes divisible by {list(divisors)}, the product of the strides")
 
     @property
     def topology(self) -> Topology:
@@ -106,11 +111,6 @@ class Configuration:
             del plain["previous_stage"]
         return plain
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Configuration":
-        """Reads what `to_dict` gave; raises DataError, naming the key that is wrong."""
-        return cls(**typed_fields(values, cls, "", {"augmentation": Augmentation.from_dict}))
-
 
 @dataclasses.dataclass(frozen=True)
 class Plans:
@@ -124,19 +124,42 @@ class Plans:
         axes: names of the plan's axes.
         channel_names: in order.
         labels: class name to value or values, as in dataset.json.
-        intensities: per channel, over labelled voxels; CT is normalised with them.
+        foreground_intensities: per channel, over labelled voxels; CT is normalised with them.
         configurations: by name: 2d, 3d_fullres, 3d_lowres, 3d_cascade_fullres.
     """
 
     dataset: str
     network: str
-    memory_gb: float
+    memory_gb: Positive
     transpose_forward: tuple[int, int, int]
-    axes: tuple[str, ...]
-    channel_names: tuple[str, ...]
-    labels: Mapping[str, Any]
-    intensities: tuple[Intensities, ...]
-    configurations: Mapping[str, Configuration]
+    axes: tuple[Name, Name, Name]
+    channel_names: Annotated[tuple[str, ...], Meta(min_length=1)]
+    labels: Labels
+    foreground_intensities: tuple[Intensities, ...]
+    configurations: Annotated[Mapping[str, Configuration], Meta(min_length=1)]
+
+    def __post_init__(self):
+        check_permutation("transpose_forward", self.transpose_forward)
+        check_different("axes", self.axes)
+        check_labels("labels", self.labels)
+        channels = len(self.channel_names)
+        _check_count("foreground_intensities", self.foreground_intensities, channels, "channel of channel_names")
+        for name, configuration in self.configurations.items():
+            place = written(("configurations", name))
+            schemes = configuration.normalization_schemes
+            _check_count(f"{place}.normalization_schemes", schemes, channels, "channel of channel_names")
+            for index, scheme in enumerate(schemes):
+                std = self.foreground_intensities[index].std
+                if scheme == "CTNormalization" and std <= 0:
+                    raise Misfit(f"foreground_intensities[{index}].std", std, f"a number above 0, as {scheme} divides by it")
+            if configuration.previous_stage not in (None, *self.configurations):
+                known = ", ".join(self.configurations)
+                raise Misfit(f"{place}.previous_stage", configuration.previous_stage, f"another configuration: {known}")
+
+    @property
+    def transpose_backward(self) -> tuple[int, ...]:
+        """Axis i of the fingerprint is axis `transpose_backward[i]` of the plan."""
+        return tuple(self.transpose_forward.index(axis) for axis in range(3))
 
     def configuration(self, name: str) -> Configuration:
         """The configuration of a name; ConfigError if there is none."""
@@ -154,30 +177,32 @@ class Plans:
         configuration = self.configuration(name)
         channels = []
         for index, scheme in enumerate(configuration.normalization_schemes):
-            found, ct = self.intensities[index], {}
+            found, ct = self.foreground_intensities[index], {}
             if scheme == "CTNormalization":
                 ct = {"low": found.percentile_00_5, "high": found.percentile_99_5, "mean": found.mean, "std": found.std}
             channels.append(Normalization(self.channel_names[index], SCHEMES[scheme], configuration.use_mask_for_norm[index], **ct))
-        spacing = (*[None] * (3 - len(configuration.spacing)), *configuration.spacing)
+        *outer, second, third = configuration.spacing
+        spacing = (outer[0] if outer else None, second, third)
         return PreprocessingPlan(spacing, tuple(channels), dict(labels), self.transpose_forward, configuration.resampling)
 
     def to_json(self) -> str:
         """The document; a cascade's configuration says what it inherits."""
-        backward = [self.transpose_forward.index(axis) for axis in range(3)]
-        return readable_json({
-            "format": FORMAT,
-            "version": VERSION,
-            "dataset": self.dataset,
-            "network": self.network,
-            "memory_gb": self.memory_gb,
-            "transpose_forward": self.transpose_forward,
-            "transpose_backward": backward,
-            "axes": self.axes,
-            "channel_names": self.channel_names,
-            "labels": dict(self.labels),
-            "foreground_intensities": [dataclasses.asdict(found) for found in self.intensities],
-            "configurations": {name: self._entry(configuration) for name, configuration in self.configurations.items()},
-        })  # fmt: skip
+        return readable_json(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "dataset": self.dataset,
+                "network": self.network,
+                "memory_gb": self.memory_gb,
+                "transpose_forward": self.transpose_forward,
+                "transpose_backward": self.transpose_backward,
+                "axes": self.axes,
+                "channel_names": self.channel_names,
+                "labels": dict(self.labels),
+                "foreground_intensities": [dataclasses.asdict(found) for found in self.foreground_intensities],
+                "configurations": {name: self._entry(configuration) for name, configuration in self.configurations.items()},
+            }
+        )
 
     def save(self, path: str | Path) -> None:
         """Writes plans.json."""
@@ -197,72 +222,40 @@ def load_plans(path: str | Path) -> Plans:
     """Reads plans.json, edited or not.
 
     Raises:
-        DataError: it can't be read, or an entry is missing or impossible; configuration and key are named.
+        DataError: it can't be read, or an entry is missing or impossible; the place is named.
     """
-    path = Path(path).expanduser()
-    content = read_document(path, _REMEDY)
+    content = parse(path, _REMEDY)
+    check_version(content, FORMAT, (VERSION,), path, _REMEDY)
+    body = {key: value for key, value in content.items() if key not in ("format", "version", "transpose_backward")}
     try:
-        return _parse(content)
-    except DataError as error:
-        raise DataError(f"{path}: not a usable plan: {str(error).rstrip('.')}. Mend this place. {_REMEDY}") from error
-
-
-def _parse(content: Mapping[str, Any]) -> Plans:
-    if content.get("format") != FORMAT or content.get("version") != VERSION:
-        raise DataError(
-            f"format {content.get('format')!r}, version {content.get('version')!r}; this program reads {FORMAT}, version {VERSION}"
-        )
-    entries = entry(content, "configurations", dict)
-    plans = Plans(
-        dataset=entry(content, "dataset", str),
-        network=entry(content, "network", str),
-        memory_gb=entry(content, "memory_gb", float),
-        transpose_forward=entry(content, "transpose_forward", tuple[int, int, int]),
-        axes=entry(content, "axes", tuple[str, str, str]),
-        channel_names=entry(content, "channel_names", tuple[str, ...]),
-        labels=_tuples(entry(content, "labels", dict)),
-        intensities=entry(content, "foreground_intensities", tuple[Intensities, ...]),
-        configurations={name: _configuration(name, entries) for name in entries},
-    )
-    _check_whole(plans)
+        entries = body.get("configurations")
+        if isinstance(entries, dict):
+            body["configurations"] = {name: _inherit(name, entries) for name in entries}
+        plans = decode(body, Plans, path, _REMEDY)
+        backward = content.get("transpose_backward")
+        if backward not in (None, list(plans.transpose_backward)):
+            raise Misfit("transpose_backward", backward, f"{list(plans.transpose_backward)}, the way back of transpose_forward")
+    except Misfit as error:
+        raise DataError(f"{path}: {error}. {_REMEDY}") from error
     return plans
 
 
-def _check_whole(plans: Plans) -> None:
-    """Raises DataError unless the parts of a plan belong together."""
-    if sorted(plans.transpose_forward) != [0, 1, 2]:
-        raise DataError(f"transpose_forward must hold 0, 1 and 2, found {list(plans.transpose_forward)}")
-    channels = len(plans.channel_names)
-    if not channels or len(plans.intensities) != channels:
-        raise DataError(f"foreground_intensities must have an entry for each of {channels} channel_names, found {len(plans.intensities)}")
-    if not plans.configurations:
-        raise DataError("configurations is empty")
-    for name, configuration in plans.configurations.items():
-        if len(configuration.normalization_schemes) != channels:
-            raise DataError(
-                f"configuration {name}: normalization_schemes must have an entry for each of {channels} channel_names, found "
-                f"{list(configuration.normalization_schemes)}"
-            )
-        if configuration.previous_stage not in (None, *plans.configurations):
-            raise DataError(f"configuration {name}: previous_stage is {configuration.previous_stage}, which is no configuration")
-
-
-def _configuration(name: str, entries: Mapping[str, Any]) -> Configuration:
-    try:
-        return Configuration.from_dict(_inherit(name, entries))
-    except DataError as error:
-        raise DataError(f"configuration {name}: {error}") from error
-
-
-def _inherit(name: str, entries: Mapping[str, Any], below: tuple[str, ...] = ()) -> dict[str, Any]:
+def _inherit(name: str, entries: Mapping[str, Any], below: tuple[str, ...] = ()) -> Any:
     """A configuration's entries over those of the configuration that it inherits from."""
-    if name in below or name not in entries:
-        raise DataError(f"inherits_from: {' -> '.join((*below, name))} leads to {'itself' if name in below else 'no configuration'}")
-    own = dict(typed(entries[name], dict, "it"))
-    parent = typed(own.pop("inherits_from", None), str | None, "inherits_from")
-    return own if parent is None else _inherit(parent, entries, (*below, name)) | own
+    own = entries[name]
+    if not isinstance(own, dict) or "inherits_from" not in own:
+        return own
+    parent, chain = own["inherits_from"], (*below, name)
+    known = [other for other in entries if other not in chain]
+    if parent not in known:
+        place = join(written(("configurations", name)), "inherits_from")
+        raise Misfit(place, parent, f"another configuration: {', '.join(known) or 'there is none'}")
+    if not isinstance(entries[parent], dict):
+        return own
+    return _inherit(parent, entries, chain) | {key: value for key, value in own.items() if key != "inherits_from"}
 
 
-def _tuples(labels: Mapping[str, Any]) -> dict[str, Any]:
-    """Labels with the values of regions as tuples, as a fingerprint has them."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in labels.items()}
+def _check_count(place: str, found: Sequence[Any], count: int, what: str) -> None:
+    """Misfit unless a list has an entry for each of something."""
+    if len(found) != count:
+        raise Misfit(place, found, f"a list of {count}, one for each {what}")

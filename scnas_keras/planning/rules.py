@@ -1,16 +1,15 @@
 """What nnU-Net's planner reads off a fingerprint before it looks at any network: spacing, axes, sizes, normalisation."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from scnas_keras.planning.plans import Scheme
 from scnas_keras.preprocessing.fingerprint import Fingerprint
 
 ANISOTROPY = 3.0  # an axis this many times coarser (and shorter) than the others is treated on its own
 COARSE_PERCENTILE = 10
 START_VOXELS = {2: 2048**2, 3: 256**3}
 MASK_BELOW = 0.75  # relative size after cropping under which intensities are normalised over the nonzero voxels
-_SCHEME_OF_CHANNEL = {
+_SCHEME_OF_CHANNEL: dict[str, Scheme] = {
     "ct": "CTNormalization",
     "nonorm": "NoNormalization",
     "zscore": "ZScoreNormalization",
@@ -37,10 +36,11 @@ def target_spacing(fingerprint: Fingerprint) -> np.ndarray:
     return target
 
 
-def transpose_forward(target: Sequence[float]) -> list[int]:
+def transpose_forward(target: np.ndarray) -> tuple[int, int, int]:
     """The order of axes in the plan: the coarsest first, the others as they were."""
     coarse = int(np.argmax(target))
-    return [coarse, *(axis for axis in range(3) if axis != coarse)]
+    second, third = (axis for axis in range(3) if axis != coarse)
+    return coarse, second, third
 
 
 def median_size(fingerprint: Fingerprint, target: np.ndarray) -> np.ndarray:
@@ -52,9 +52,10 @@ def median_size(fingerprint: Fingerprint, target: np.ndarray) -> np.ndarray:
     return np.median(sizes, axis=0)
 
 
-def normalization_schemes(fingerprint: Fingerprint) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+def normalization_schemes(fingerprint: Fingerprint) -> tuple[tuple[Scheme, ...], tuple[bool, ...]]:
     """Per channel, by its name: the scheme, and whether it looks at nonzero voxels only."""
-    schemes = tuple(_SCHEME_OF_CHANNEL.get(name.strip().casefold(), "ZScoreNormalization") for name in fingerprint.channel_names)
+    names = (name.strip().casefold() for name in fingerprint.channel_names)
+    schemes: tuple[Scheme, ...] = tuple(_SCHEME_OF_CHANNEL.get(name, "ZScoreNormalization") for name in names)
     mostly_cropped = fingerprint.relative_size < MASK_BELOW
     return schemes, tuple(mostly_cropped and scheme == "ZScoreNormalization" for scheme in schemes)
 

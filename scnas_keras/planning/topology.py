@@ -35,7 +35,7 @@ class Topology:
         return sizes
 
 
-def unet_topology(spacing: Sequence[float], patch_size: Sequence[int]) -> Topology:
+def unet_topology(spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
     """The topology that nnU-Net gives a patch; the patch is rounded up to what it divides.
 
     A stage halves the axes that are long enough (`2 * MIN_EDGE`) and whose voxels are less than twice the shortest among
@@ -61,19 +61,19 @@ def unet_topology(spacing: Sequence[float], patch_size: Sequence[int]) -> Topolo
     return Topology(round_up(patch_size, divisors), tuple(strides), tuple(kernels))
 
 
-def fixed_topology(patch_size: Sequence[int], halvings: int) -> Topology:
+def fixed_topology(patch_size: Sequence[float], halvings: int) -> Topology:
     """The topology of a network that halves all axes `halvings` times, as a searched one does; the patch is rounded up."""
     rank = len(patch_size)
     strides = ((1,) * rank, *((2,) * rank for _ in range(halvings)))
     return Topology(round_up(patch_size, [2**halvings] * rank), strides, ((3,) * rank,) * (halvings + 1))
 
 
-def round_up(sizes: Sequence[int], divisors: Sequence[int]) -> tuple[int, ...]:
+def round_up(sizes: Sequence[float], divisors: Sequence[int]) -> tuple[int, ...]:
     """The next multiples of `divisors`."""
     return tuple(int(-(-size // divisor) * divisor) for size, divisor in zip(sizes, divisors))
 
 
-def _to_halve(spacing: Sequence[float], size: Sequence[int]) -> list[int]:
+def _to_halve(spacing: Sequence[float], size: Sequence[float]) -> list[int]:
     long_enough = [axis for axis, edge in enumerate(size) if edge >= 2 * MIN_EDGE]
     if not long_enough:
         return []

@@ -11,9 +11,10 @@ class PredictConfig:
 
     model: str | None = option(None, "A trained run's folder, or its model.keras.", "Prediction")
     image: str | None = option(
-        None, "A scan, a folder of DICOM slices, one file per channel with commas between them, or a folder of scans.",
+        None,
+        "A scan, a folder of DICOM slices, one file per channel with commas between them, or a folder of scans.",
         "Prediction",
-    )  # fmt: skip
+    )
     output: str | None = option(None, "The segmentation's file, or the folder for those of a folder.", "Prediction")
     mirror: bool = option(
         False, "Average over the flips that the network was trained with: up to eight times the work, often slightly better.", "Prediction"

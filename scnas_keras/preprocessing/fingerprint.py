@@ -6,17 +6,20 @@ The document has the shape of nnU-Net's (`dataset_json` and `fingerprint`), so t
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
+from msgspec import Meta
 
-from scnas_keras.documents import entry, read_document, typed
+from scnas_keras.documents import Misfit, decode, parse
+from scnas_keras.documents.places import written
+from scnas_keras.documents.ranges import Count, Index, Labels, LabelValue, Name, Size, Spacing, check_different, check_labels
 from scnas_keras.errors import DataError
 from scnas_keras.files import readable_json, write_text
 
 CANONICAL_AXES = ("x", "y", "z")
-MIN_SPACING, MAX_SPACING = 1e-6, 1e4  # mm: beyond these a file is damaged or has another unit
-MAX_SIZE, MAX_CASES = 10**6, 10**9
+_REMEDY = "To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
+Triple = tuple[Spacing, Spacing, Spacing]
+Shape = tuple[Size, Size, Size]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,11 @@ class Intensities:
     min: float
     percentile_00_5: float
     percentile_99_5: float
-    std: float
+    std: Annotated[float, Meta(ge=0)]
+
+    def __post_init__(self):
+        if self.percentile_00_5 > self.percentile_99_5:
+            raise Misfit("percentile_99_5", self.percentile_99_5, f"at least percentile_00_5, {self.percentile_00_5:g}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,58 +58,87 @@ class Fingerprint:
 
     name: str
     channel_names: tuple[str, ...]
-    labels: Mapping[str, int | tuple[int, ...]]
+    labels: Labels
     num_training: int
-    spacings: tuple[tuple[float, float, float], ...]
-    shapes: tuple[tuple[int, int, int], ...]
+    spacings: tuple[Triple, ...]
+    shapes: tuple[Shape, ...]
     relative_size: float
     intensities: tuple[Intensities, ...]
     axes: tuple[str, ...] = CANONICAL_AXES
     cases: tuple[str, ...] = ()
 
     def __post_init__(self):
-        spacings, shapes = np.array(self.spacings, float), np.array(self.shapes, float)
-        if spacings.ndim != 2 or spacings.shape[1] != 3 or spacings.shape != shapes.shape or not len(spacings):
-            raise DataError(f"expected three spacings and three sizes a case, found {spacings.shape} spacings and {shapes.shape} sizes")
-        if not ((spacings >= MIN_SPACING) & (spacings <= MAX_SPACING) & (shapes >= 1) & (shapes <= MAX_SIZE)).all():
-            raise DataError(f"spacings must be above 0 mm (from {MIN_SPACING:g} to {MAX_SPACING:g}) and sizes 1 to {MAX_SIZE:g} voxels")
-        if len(self.intensities) != len(self.channel_names) or not self.channel_names:
-            raise DataError(f"expected intensities for the {len(self.channel_names)} channels, found {len(self.intensities)}")
-        if len(self.labels) < 2 or not 1 <= self.num_training <= MAX_CASES or not 0 < self.relative_size <= 1:
-            raise DataError(
-                f"expected at least 2 labels and 1 training case, and a relative size from 0 to 1; found {len(self.labels)}, "
-                f"{self.num_training} and {self.relative_size}"
-            )
-        if len(set(self.axes)) != 3 or len(self.cases) not in (0, len(spacings)):
-            raise DataError(
-                f"expected three different axes, and a name for each of {len(spacings)} cases or none; found {list(self.axes)} and "
-                f"{len(self.cases)} names"
-            )
+        check_labels("dataset_json.labels", self.labels)
+        check_different("axes", self.axes)
+        count = len(self.spacings)
+        if len(self.shapes) != count:
+            raise Misfit("fingerprint.shapes_after_crop", self.shapes, f"a list of {count}, one for each case of spacings")
+        if len(self.cases) not in (0, count):
+            raise Misfit("cases", self.cases, f"a name for each of {count} cases of fingerprint.spacings, or none")
 
     def to_json(self) -> str:
         """The document."""
-        return readable_json({
-            "dataset_json": {
-                "name": self.name,
-                "channel_names": {str(index): name for index, name in enumerate(self.channel_names)},
-                "labels": dict(self.labels),
-                "numTraining": self.num_training,
-            },
-            "axes": list(self.axes),
-            "cases": list(self.cases),
-            "fingerprint": {
-                "spacings": [list(spacing) for spacing in self.spacings],
-                "shapes_after_crop": [list(shape) for shape in self.shapes],
-                "median_relative_size_after_cropping": self.relative_size,
-                "foreground_intensity_properties_per_channel": {
-                    str(index): dataclasses.asdict(intensities) for index, intensities in enumerate(self.intensities)
+        return readable_json(
+            {
+                "dataset_json": {
+                    "name": self.name,
+                    "channel_names": {str(index): name for index, name in enumerate(self.channel_names)},
+                    "labels": dict(self.labels),
+                    "numTraining": self.num_training,
                 },
-            },
-        })  # fmt: skip
+                "axes": list(self.axes),
+                "cases": list(self.cases),
+                "fingerprint": {
+                    "spacings": [list(spacing) for spacing in self.spacings],
+                    "shapes_after_crop": [list(shape) for shape in self.shapes],
+                    "median_relative_size_after_cropping": self.relative_size,
+                    "foreground_intensity_properties_per_channel": {
+                        str(index): dataclasses.asdict(intensities) for index, intensities in enumerate(self.intensities)
+                    },
+                },
+            }
+        )
 
     def save(self, path: str | Path) -> None:
         """Writes fingerprint.json."""
         write_text(path, self.to_json())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Described:
+    """What is read of a dataset.json, of nnU-Net's or the Decathlon's form."""
+
+    labels: dict[Name, LabelValue | tuple[LabelValue, ...] | str]
+    numTraining: Count
+    channel_names: dict[Index, str] = dataclasses.field(default_factory=dict)
+    modality: dict[Index, str] = dataclasses.field(default_factory=dict)
+    name: Any = None
+
+    def __post_init__(self):
+        if not self.channels:
+            raise Misfit("channel_names", self.channel_names, 'the names of the channels, like {"0": "T1", "1": "T2"}')
+
+    @property
+    def channels(self) -> dict[int, str]:
+        return self.channel_names or self.modality
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    """nnU-Net's dataset_fingerprint.json."""
+
+    spacings: Annotated[tuple[Triple, ...], Meta(min_length=1)]
+    shapes_after_crop: tuple[Shape, ...]
+    median_relative_size_after_cropping: Annotated[float, Meta(gt=0, le=1)]
+    foreground_intensity_properties_per_channel: dict[Index, Intensities]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Document:
+    dataset_json: _Described
+    fingerprint: _Measured
+    axes: tuple[Name, Name, Name] = ("0", "1", "2")
+    cases: tuple[str, ...] = ()
 
 
 def load_fingerprint(path: str | Path) -> Fingerprint:
@@ -111,14 +147,14 @@ def load_fingerprint(path: str | Path) -> Fingerprint:
     Raises:
         DataError: no such file, not JSON, or something is missing or impossible; the message names it.
     """
-    path = Path(path).expanduser()
-    content = read_document(path, "To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN")
-    if "dataset_json" not in content or "fingerprint" not in content:
+    content = parse(path, _REMEDY)
+    if isinstance(content, dict) and not ("dataset_json" in content and "fingerprint" in content):
         raise DataError(f"{path}: {_what_is_missing(content)}")
+    document = decode(content, _Document, path, _REMEDY, other_keys=True)
     try:
-        return _parse(content, path.stem)
-    except DataError as error:
-        raise DataError(f"{path}: not a usable fingerprint: {str(error).rstrip('.')}.") from error
+        return _fingerprint(document, Path(path).stem)
+    except Misfit as error:
+        raise DataError(f"{path}: {error}. {_REMEDY}") from error
 
 
 def _what_is_missing(content: Mapping[str, Any]) -> str:
@@ -128,44 +164,36 @@ def _what_is_missing(content: Mapping[str, Any]) -> str:
     if "labels" in content and "configurations" not in content:
         return f"holds what dataset.json says, but nothing measured. {together}"
     missing = [f'"{key}"' for key in ("dataset_json", "fingerprint") if key not in content]
-    return f"not a fingerprint: {' and '.join(missing)} missing, found {', '.join(list(content)[:8]) or 'nothing'}. {together}"
+    return f"found the keys {', '.join(list(content)[:8]) or 'none'}, expected {' and '.join(missing)}. {together}"
 
 
-def _parse(content: Mapping[str, Any], stem: str) -> Fingerprint:
-    dataset, measured = entry(content, "dataset_json", dict), entry(content, "fingerprint", dict)
-    names = entry(
-        dataset, "modality" if "modality" in dataset and not dataset.get("channel_names") else "channel_names", dict, "dataset_json"
-    )
-    if not all(index.isdecimal() for index in names):
-        raise DataError(f'dataset_json.channel_names must be numbered, like {{"0": "T1", "1": "T2"}}; found {names}')
-    channels = sorted(names, key=int)
-    properties = entry(measured, "foreground_intensity_properties_per_channel", dict, "fingerprint")
+def _fingerprint(document: _Document, stem: str) -> Fingerprint:
+    described, measured = document.dataset_json, document.fingerprint
+    channels, properties = sorted(described.channels), measured.foreground_intensity_properties_per_channel
+    for channel in channels:
+        if channel not in properties:
+            place = "fingerprint.foreground_intensity_properties_per_channel"
+            raise Misfit(place, list(map(str, properties)), f'the keys of dataset_json\'s channels, "{channel}" among them')
     return Fingerprint(
-        name=str(dataset.get("name") or stem),
-        channel_names=tuple(str(names[index]) for index in channels),
-        labels=_labels(entry(dataset, "labels", dict, "dataset_json")),
-        num_training=entry(dataset, "numTraining", int, "dataset_json"),
-        spacings=entry(measured, "spacings", tuple[tuple[float, float, float], ...], "fingerprint"),
-        shapes=entry(measured, "shapes_after_crop", tuple[tuple[int, int, int], ...], "fingerprint"),
-        relative_size=entry(measured, "median_relative_size_after_cropping", float, "fingerprint"),
-        intensities=tuple(_intensities(properties, index) for index in channels),
-        axes=typed(content.get("axes", ["0", "1", "2"]), tuple[str, str, str], "axes"),
-        cases=typed(content.get("cases", []), tuple[str, ...], "cases"),
+        name=str(described.name or stem),
+        channel_names=tuple(described.channels[channel] for channel in channels),
+        labels=_labels(described.labels),
+        num_training=described.numTraining,
+        spacings=measured.spacings,
+        shapes=measured.shapes_after_crop,
+        relative_size=measured.median_relative_size_after_cropping,
+        intensities=tuple(properties[channel] for channel in channels),
+        axes=document.axes,
+        cases=document.cases,
     )
 
 
-def _intensities(properties: Mapping[str, Any], index: str) -> Intensities:
-    place = "fingerprint.foreground_intensity_properties_per_channel"
-    found = entry(properties, index, dict, place)
-    return Intensities(**{field.name: entry(found, field.name, float, f"{place}.{index}") for field in dataclasses.fields(Intensities)})
-
-
-def _labels(found: Mapping[str, Any]) -> dict[str, int | tuple[int, ...]]:
+def _labels(found: Mapping[str, LabelValue | tuple[LabelValue, ...] | str]) -> Labels:
     """Name to value or values; a Decathlon's dataset.json has them the other way round."""
     if all(value.isdecimal() and isinstance(name, str) for value, name in found.items()):
         names = list(found.values())
         return {name if names.count(name) == 1 else f"{name} ({value})": int(value) for value, name in found.items()}
-    return {
-        name: typed(value, tuple[int, ...] if isinstance(value, list) else int, f"dataset_json.labels.{name}")
-        for name, value in found.items()
-    }
+    for name, value in found.items():
+        if isinstance(value, str):
+            raise Misfit(written(("dataset_json", "labels", name)), value, "a whole number or a list of whole numbers")
+    return found

@@ -4,11 +4,17 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from scnas_keras.errors import ConfigError, DataError
+from msgspec import Meta
+
+from scnas_keras.documents import Misfit
+from scnas_keras.documents.ranges import LabelValue, Name, Spacing, check_consecutive, check_permutation
+from scnas_keras.errors import ConfigError
 
 VERSION = 2
-SCHEMES = ("zscore", "ct", "rescale_to_0_1", "rgb_to_0_1", "none")
+Order = Literal[0, 1, 3]
+Scheme = Literal["zscore", "ct", "rescale_to_0_1", "rgb_to_0_1", "none"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Normalization:
     """
 
     channel: str
-    scheme: str
+    scheme: Scheme
     use_mask: bool = False
     low: float | None = None
     high: float | None = None
@@ -32,13 +38,16 @@ class Normalization:
     std: float | None = None
 
     def __post_init__(self):
-        numbers = (self.low, self.high, self.mean, self.std)
-        complete = all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
-        if self.scheme not in SCHEMES or (self.scheme == "ct" and not (complete and self.std > 0)):
-            raise DataError(
-                f"Channel {self.channel}: expected one of the schemes {', '.join(SCHEMES)}, where ct needs low, high, mean "
-                f"and a positive std; found {dataclasses.asdict(self)}. Use the plan as it was saved."
-            )
+        if self.scheme != "ct":
+            return
+        for name in ("low", "high", "mean", "std"):
+            value = getattr(self, name)
+            if value is None or not math.isfinite(value):
+                raise Misfit(name, value, 'a number, as the scheme is "ct"')
+        if self.low > self.high:
+            raise Misfit("high", self.high, f"a number of at least low, {self.low:g}")
+        if self.std <= 0:
+            raise Misfit("std", self.std, 'a number above 0, as the scheme "ct" divides by it')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,16 +58,11 @@ class Resampling:
     with these orders, slice by slice, then along that axis with `coarse_axis_order` (nnU-Net 2.4).
     """
 
-    image_order: int = 3
-    label_order: int = 1
-    probabilities_order: int = 1
-    coarse_axis_order: int = 0
-    anisotropy: float = 3.0
-
-    def __post_init__(self):
-        orders = (self.image_order, self.label_order, self.probabilities_order, self.coarse_axis_order)
-        if any(order not in (0, 1, 3) for order in orders) or not self.anisotropy > 1:
-            raise DataError(f"Resampling needs spline orders of 0, 1 or 3 and an anisotropy above 1; found {dataclasses.asdict(self)}.")
+    image_order: Order = 3
+    label_order: Order = 1
+    probabilities_order: Order = 1
+    coarse_axis_order: Order = 0
+    anisotropy: Annotated[float, Meta(gt=1, le=1e6)] = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +78,16 @@ class PreprocessingPlan:
         version: of this document's format.
     """
 
-    spacing: tuple[float | None, float, float]
-    channels: tuple[Normalization, ...]
-    labels: dict[int, str]
+    spacing: tuple[Spacing | None, Spacing, Spacing]
+    channels: Annotated[tuple[Normalization, ...], Meta(min_length=1)]
+    labels: dict[LabelValue, Name]
     transpose: tuple[int, int, int] = (0, 1, 2)
     resampling: Resampling = Resampling()
-    version: int = VERSION
+    version: Literal[VERSION] = VERSION
+
+    def __post_init__(self):
+        check_permutation("transpose", self.transpose)
+        check_consecutive("labels", self.labels, self.labels)
 
     @property
     def mask_channels(self) -> tuple[bool, ...]:
@@ -89,33 +97,6 @@ class PreprocessingPlan:
     def to_json(self) -> str:
         """The plan as a JSON document; equal plans give equal text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> "PreprocessingPlan":
-        """Reads what `to_json` wrote; raises DataError for anything else."""
-        try:
-            content = json.loads(text)
-            if content["version"] != VERSION:
-                raise DataError(
-                    f"This plan has format version {content['version']}, this program reads {VERSION}. "
-                    "Use the program that trained the model, or train again."
-                )
-            first, *others = content["spacing"]
-            spacing = (first if first is None else float(first), *map(float, others))
-            if len(spacing) != 3 or sorted(content["transpose"]) != [0, 1, 2]:
-                raise ValueError(f"spacing {spacing}, transpose {content['transpose']}")
-            return cls(
-                spacing,
-                tuple(Normalization(**channel) for channel in content["channels"]),
-                {int(value): name for value, name in content["labels"].items()},
-                tuple(content["transpose"]),
-                Resampling(**content["resampling"]),
-            )
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(
-                "Expected a preprocessing plan, found a damaged document "
-                f"({type(error).__name__}: {error}). Copy the plan that was saved beside the model again."
-            ) from error
 
 
 def parse_spacing(values: Sequence[float]) -> tuple[float, float, float]:

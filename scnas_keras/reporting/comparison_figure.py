@@ -45,7 +45,7 @@ def comparison_figure(networks: Mapping[str, Cases], classes: Sequence[str]) -> 
     panels = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
     lowest = 1.0
     for axes, name in zip(panels, classes):
-        for column, (network, cases) in enumerate(networks.items()):
+        for column, cases in enumerate(networks.values()):
             values = np.array([dice[name] for dice in cases.values() if name in dice])
             if not len(values):
                 continue

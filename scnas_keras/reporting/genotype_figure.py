@@ -4,12 +4,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from scnas_keras.operations.registry import known_operations, operation
 from scnas_keras.reporting.figure_files import COLOURS, check_suffix, save_figure
 from scnas_keras.reporting.genotype_layout import Box, CellLayout, Route, lay_out
 from scnas_keras.reporting.genotype_table import cell_title, node_name
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.operations import OPERATIONS, ZERO
-from scnas_keras.spaces.space import CELL_INPUTS, SearchSpace
+from scnas_keras.spaces.space import Cell, SearchSpace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".png")
 FONT, SMALL, TITLE = 8, 7, 10
 MARGIN, TITLE_HEIGHT, PANEL_GAP, LEGEND_SIZE = 0.15, 0.3, 0.2, (7.2, 0.35)
+FIRST_GROUPS = ("conv", "dilated", "pool", "identity")
+"""Keep their colours whatever operations are added."""
 GREY, PALE, INK = "#767676", "#EFEFEF", "#222222"
 
 
@@ -25,7 +27,7 @@ def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
     """Draws the cells of a genotype, one panel a cell kind, to an .svg or .png file.
 
     The inputs are at the left, the output is at the right. An edge carries its operation, is coloured by the operation's
-    group and is the wider the more probable the operation was. Zero edges are left out.
+    group and is the wider the more probable the operation was. Absent edges are left out.
 
     Raises:
         ConfigError: another suffix, or the folder doesn't exist.
@@ -38,17 +40,18 @@ def genotype_figure(genotype: Genotype) -> "Figure":
     """The figure that `draw_genotype` writes, one axes a cell kind; the text of an edge has the gid `kind-source-target`."""
     from matplotlib.figure import Figure
 
-    kinds = genotype.space.kinds
-    label_width = max(_text_width(OPERATIONS[name].label) for name in genotype.space.operations) + 0.06
-    layouts = {kind: lay_out(genotype.cells[kind], label_width) for kind in kinds}
+    cells = genotype.space.cells
+    label_width = max(_text_width(operation(name).label) for name in genotype.space.operations) + 0.06
+    layouts = {cell.name: lay_out(genotype.cells[cell.name], label_width, cell.inputs) for cell in cells}
     width = max(LEGEND_SIZE[0], *(layout.width for layout in layouts.values())) + 2 * MARGIN
     height = sum(TITLE_HEIGHT + layout.height + PANEL_GAP for layout in layouts.values()) + LEGEND_SIZE[1] + MARGIN
     figure = Figure(figsize=(width, height), facecolor="white")
     top = MARGIN
-    for kind in kinds:
-        axes = _inch_axes(figure, MARGIN, top, layouts[kind].width, TITLE_HEIGHT + layouts[kind].height)
-        _draw_cell(axes, kind, layouts[kind], len(genotype.space.edges))
-        top += TITLE_HEIGHT + layouts[kind].height + PANEL_GAP
+    for cell in cells:
+        layout = layouts[cell.name]
+        axes = _inch_axes(figure, MARGIN, top, layout.width, TITLE_HEIGHT + layout.height)
+        _draw_cell(axes, cell, layout)
+        top += TITLE_HEIGHT + layout.height + PANEL_GAP
     _draw_legend(figure, genotype.space)
     return figure
 
@@ -60,7 +63,8 @@ def edge_width(probability: float) -> float:
 
 def group_colours() -> dict[str, str]:
     """Colour of every group of operations but zero, the same in every space."""
-    groups = dict.fromkeys(info.group for name, info in OPERATIONS.items() if name != ZERO)
+    known = sorted({facts.group for facts in known_operations().values() if not facts.is_zero})
+    groups = [*FIRST_GROUPS, *(group for group in known if group not in FIRST_GROUPS)]
     return dict(zip(groups, COLOURS))
 
 
@@ -79,26 +83,29 @@ def _inch_axes(figure: "Figure", left: float, top: float, width: float, height: 
     return axes
 
 
-def _draw_cell(axes: "Axes", kind: str, layout: CellLayout, edges: int) -> None:
-    axes.text(0, -TITLE_HEIGHT / 2 - 0.02, cell_title(kind), fontsize=TITLE, fontweight="bold", va="center", color=INK)
-    absent = edges - len(layout.routes)
+def _draw_cell(axes: "Axes", cell: Cell, layout: CellLayout) -> None:
+    axes.text(0, -TITLE_HEIGHT / 2 - 0.02, cell_title(cell.name), fontsize=TITLE, fontweight="bold", va="center", color=INK)
+    absent = len(cell.edges) - len(layout.routes)
     if absent:
-        remark = f"{absent} of {edges} edges absent"
+        remark = f"{absent} of {len(cell.edges)} edges absent"
         axes.text(layout.width, -TITLE_HEIGHT / 2 - 0.02, remark, fontsize=SMALL, ha="right", va="center", color=GREY)
     for route in layout.routes:
-        _draw_edge(axes, kind, route)
+        _draw_edge(axes, cell.name, route)
     for index, box in enumerate(layout.nodes):
-        if index < CELL_INPUTS:
-            _draw_box(axes, box, f"{node_name(index)}\nc(k\N{MINUS SIGN}{CELL_INPUTS - index})", "white")
+        number = index - cell.inputs
+        if number < 0:
+            _draw_box(
+                axes, box, f"{node_name(index, cell.inputs)}" + (f"\nc(k\N{MINUS SIGN}{-number})" if cell.inputs == 2 else ""), "white"
+            )
         else:
-            _draw_box(axes, box, str(index - CELL_INPUTS + 1), PALE)
-            exit_y = layout.exits[index - CELL_INPUTS]
-            _draw_arrow(axes, [(box.right, exit_y), (layout.output.x, exit_y)], GREY, 0.8)
+            _draw_box(axes, box, str(number + 1), PALE)
+            if index in cell.output:
+                _draw_arrow(axes, [(box.right, layout.exits[number]), (layout.output.x, layout.exits[number])], GREY, 0.8)
     _draw_box(axes, layout.output, "concatenation\nc(k)", "white", rotation=90)
 
 
 def _draw_edge(axes: "Axes", kind: str, route: Route) -> None:
-    info = OPERATIONS[route.edge.operation]
+    info = operation(route.edge.operation)
     colour = group_colours()[info.group]
     _draw_arrow(axes, [route.start, route.bend, route.end], colour, edge_width(route.edge.probability))
     axes.text(
@@ -146,7 +153,7 @@ def _draw_box(axes: "Axes", box: Box, text: str, face: str, rotation: int = 0) -
 def _draw_legend(figure: "Figure", space: SearchSpace) -> None:
     from matplotlib.lines import Line2D
 
-    present = {OPERATIONS[name].group for name in space.operations}
+    present = {operation(name).group for name in space.operations}
     lines = [(group, colour, 2) for group, colour in group_colours().items() if group in present]
     lines += [(f"probability {value}", GREY, edge_width(value)) for value in (0.2, 0.5, 1.0)]
     handles = [Line2D([], [], color=colour, linewidth=width, label=label) for label, colour, width in lines]

@@ -15,8 +15,6 @@ import itertools
 from collections.abc import Sequence
 
 from scnas_keras.spaces.genotype import Edge
-from scnas_keras.spaces.operations import ZERO
-from scnas_keras.spaces.space import CELL_INPUTS
 
 ROW, STEP = 0.175, 0.1
 INPUT_CURVE, CURVE, HEAD = 0.75, 0.45, 0.18
@@ -60,7 +58,7 @@ class CellLayout:
     Attributes:
         nodes: the boxes of inputs and intermediate nodes by their number.
         output: the box of the concatenation.
-        routes: of the edges that aren't zero.
+        routes: of the edges that are there.
         exits: heights of the straight ways from the intermediate nodes to the output.
         width, height: of the whole.
     """
@@ -73,36 +71,40 @@ class CellLayout:
     height: float
 
 
-def lay_out(edges: Sequence[Edge], label_width: float) -> CellLayout:
+def lay_out(edges: Sequence[Edge], label_width: float, inputs: int = 2) -> CellLayout:
     """The layout of a cell.
 
     Args:
-        edges: all edges of a cell, grouped by their target; zero edges get no row.
+        edges: all edges of a cell, grouped by their target; absent ones get no row.
         label_width: of the widest label.
+        inputs: how many nodes are inputs.
     """
-    present = [edge for edge in edges if edge.operation != ZERO]
-    rows = [sorted(group, key=_row_order) for _, group in itertools.groupby(present, key=lambda edge: edge.target)]
+    present = [edge for edge in edges if edge.operation is not None]
+    rows = [
+        sorted(group, key=lambda edge: _row_order(edge, inputs)) for _, group in itertools.groupby(present, key=lambda edge: edge.target)
+    ]
     stairs = ROW * len(present) + STEP * (len(rows) - 1)
     height = max(stairs, OUTPUT_SIZE[1])
     room = label_width + HEAD
     lefts = [INPUT_SIZE[0] + INPUT_CURVE + room + i * (NODE_WIDTH + CURVE + room) for i in range(len(rows))]
     inner = _staircase(lefts, [len(group) for group in rows], (height - stairs) / 2)
-    nodes = (*_input_boxes(height), *inner)
-    routes = tuple(_route(edge, nodes, row, label_width) for group in rows for row, edge in enumerate(group))
+    nodes = (*_input_boxes(height, inputs), *inner)
+    routes = tuple(_route(edge, nodes, row, label_width, inputs) for group in rows for row, edge in enumerate(group))
     output = Box(nodes[-1].right + CURVE, 0, OUTPUT_SIZE[0], height)
     exits = tuple(box.middle - PORT for box in inner)
     return CellLayout(nodes, output, routes, exits, output.right, height)
 
 
-def _row_order(edge: Edge) -> tuple[bool, int]:
+def _row_order(edge: Edge, inputs: int) -> tuple[bool, int]:
     """Inputs last, as they come from afar; the nearest node first, so that the edges into a node never cross."""
-    is_input = edge.source < CELL_INPUTS
+    is_input = edge.source < inputs
     return is_input, edge.source if is_input else -edge.source
 
 
-def _input_boxes(height: float) -> list[Box]:
+def _input_boxes(height: float, inputs: int) -> list[Box]:
     apart = max(0.4 * height, 1.2 * INPUT_SIZE[1])
-    return [Box(0, (height + side * apart - INPUT_SIZE[1]) / 2, *INPUT_SIZE) for side in (-1, 1)]
+    middle = (inputs - 1) / 2
+    return [Box(0, (height - INPUT_SIZE[1]) / 2 + (i - middle) * apart, *INPUT_SIZE) for i in range(inputs)]
 
 
 def _staircase(lefts: Sequence[float], counts: Sequence[int], top: float) -> list[Box]:
@@ -110,12 +112,12 @@ def _staircase(lefts: Sequence[float], counts: Sequence[int], top: float) -> lis
     return [Box(left, top + ROW * before[i] + STEP * i, NODE_WIDTH, ROW * count) for i, (left, count) in enumerate(zip(lefts, counts))]
 
 
-def _route(edge: Edge, nodes: Sequence[Box], row: int, label_width: float) -> Route:
+def _route(edge: Edge, nodes: Sequence[Box], row: int, label_width: float, inputs: int) -> Route:
     source, target = nodes[edge.source], nodes[edge.target]
     y = target.y + ROW * (row + 0.5)
-    curve = INPUT_CURVE if edge.source < CELL_INPUTS else CURVE
+    curve = INPUT_CURVE if edge.source < inputs else CURVE
     # Edges leave an input over its whole side and a node below its way to the output, the farthest one lowest.
     late = edge.target / (len(nodes) - 1)
-    port = (late - 0.65) * 0.8 * source.height if edge.source < CELL_INPUTS else late * (source.height / 2 - PORT)
+    port = (late - 0.65) * 0.8 * source.height if edge.source < inputs else late * (source.height / 2 - PORT)
     label = (target.x - HEAD - label_width / 2, y)
     return Route(edge, (source.right, source.middle + port), (source.right + curve, y), (target.x, y), label)

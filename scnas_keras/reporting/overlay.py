@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PLANES = (("axial", 2, "RA"), ("coronal", 1, "RS"), ("sagittal", 0, "AS"))
+Plane = tuple[str, int, str]
+"""Name, the axis across it, and what lies at its left and upper edge."""
+PLANES: tuple[Plane, ...] = (("axial", 2, "RA"), ("coronal", 1, "RS"), ("sagittal", 0, "AS"))
 """Name, normal axis, and what lies at the left and the upper edge of the picture."""
 
 OPACITY = 0.5
@@ -32,7 +34,7 @@ def draw_overlay(
     spacing: Sequence[float],
     title: str,
 ) -> None:
-    """Draws a case as PNG: axial, coronal and sagittal slices of the image, the reference and the prediction.
+    """Draws a case as PNG: axial, coronal and sagittal slices of the image, the reference, the prediction; a picture has one.
 
     The slices meet in the centre of mass of the reference's foreground (else of the prediction's, else in the middle) and
     are shown as radiologists expect: the patient's right is at the left, anterior and superior are at the top. The
@@ -73,14 +75,15 @@ def overlay_figure(
         title += "\n" + _dice_line(dice_scores(label, prediction, len(class_names)), class_names[1:])
     colours = _class_colours(len(class_names))
     centre = _centre(prediction if label is None or not np.any(label) else label)
-    greys = _slices(image, centre)
+    planes = planes_of(image.shape)
+    greys = _slices(image, centre, planes)
     window = np.percentile(np.concatenate([grey.ravel() for grey in greys]), (0.5, 99.5))
-    layers = [(None,) * len(PLANES)] + [[colours[classes] for classes in _slices(mask, centre)] for mask in masks.values()]
-    sizes = _picture_sizes(image.shape, spacing)
+    layers = [(None,) * len(planes)] + [[colours[classes] for classes in _slices(mask, centre, planes)] for mask in masks.values()]
+    sizes = _picture_sizes(image.shape, spacing, planes)
     figure = Figure(facecolor="white")
     panels = _panels(figure, sizes, columns=len(layers), header=title.count("\n") + 3, footer=2 + (len(class_names) - 2) // len(layers))
     figure.suptitle(title, fontsize=FONT, y=1 - LINE / 2 / figure.get_figheight(), va="top", linespacing=1.4)
-    for i, (plane, _, edges) in enumerate(PLANES):
+    for i, (plane, _, edges) in enumerate(planes):
         for axes, layer in zip(panels[i], layers):
             _draw_slice(axes, greys[i], layer[i], window, sizes[i], edges)
         panels[i][0].set_ylabel(plane, fontsize=FONT)
@@ -111,15 +114,21 @@ def _centre(mask: np.ndarray) -> tuple[int, ...]:
     return tuple(int(np.rint(indices.mean())) for indices in foreground)
 
 
-def _slices(volume: np.ndarray, centre: Sequence[int]) -> list[np.ndarray]:
+def _slices(volume: np.ndarray, centre: Sequence[int], planes: Sequence[Plane]) -> list[np.ndarray]:
     """A picture [rows, columns] a plane; its first row is anterior or superior, its first column right or anterior."""
-    return [np.take(volume, centre[normal], axis=normal)[::-1, ::-1].T for _, normal, _ in PLANES]
+    return [np.take(volume, centre[normal], axis=normal)[::-1, ::-1].T for _, normal, _ in planes]
 
 
-def _picture_sizes(shape: Sequence[int], spacing: Sequence[float]) -> list[tuple[float, float]]:
+def planes_of(shape: Sequence[int]) -> tuple[Plane, ...]:
+    """The planes of a scan [x, y, z]; of a picture, which is one voxel thick, its own, without directions."""
+    thin = [(name, normal, "  ") for name, normal, _ in PLANES if shape[normal] == 1]
+    return (("", *thin[0][1:]),) if thin else PLANES
+
+
+def _picture_sizes(shape: Sequence[int], spacing: Sequence[float], planes: Sequence[Plane]) -> list[tuple[float, float]]:
     """Width and height of every plane's picture, mm."""
     lengths = [size * step for size, step in zip(shape, spacing, strict=True)]
-    return [(lengths[0 if normal else 1], lengths[1 if normal == 2 else 2]) for _, normal, _ in PLANES]
+    return [(lengths[0 if normal else 1], lengths[1 if normal == 2 else 2]) for _, normal, _ in planes]
 
 
 def _panels(figure: "Figure", sizes: Sequence[tuple[float, float]], columns: int, header: int, footer: int) -> np.ndarray:

@@ -14,10 +14,13 @@ def plan_table(plans: Plans) -> str:
     lines = [f"{plans.dataset}: {', '.join(plans.channel_names)}; planned for {plans.network} in {plans.memory_gb:g} GiB"]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     schemes = next(iter(plans.configurations.values()))
-    lines.append("normalisation: " + ", ".join(
-        f"{name} {scheme.removesuffix('Normalization')}{' (nonzero voxels)' if masked else ''}"
-        for name, scheme, masked in zip(plans.channel_names, schemes.normalization_schemes, schemes.use_mask_for_norm)
-    ))  # fmt: skip
+    lines.append(
+        "normalisation: "
+        + ", ".join(
+            f"{name} {scheme.removesuffix('Normalization')}{' (nonzero voxels)' if masked else ''}"
+            for name, scheme, masked in zip(plans.channel_names, schemes.normalization_schemes, schemes.use_mask_for_norm)
+        )
+    )
     lines.append(f"axes: {', '.join(plans.axes)}, the coarsest first" + (" (x is left to right)" if "x" in plans.axes else ""))
     return "\n".join(lines)
 

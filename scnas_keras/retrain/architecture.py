@@ -2,20 +2,15 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 
-import keras
 from absl import logging
 
-from scnas_keras.architectures.build import build_network
-from scnas_keras.architectures.names import DEFAULT_WIDTHS, GENOTYPE, MATCH, MATCHABLE
-from scnas_keras.architectures.registry import footprint
+from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, MATCH, MATCHABLE, Network, footprint
 from scnas_keras.errors import ConfigError
-from scnas_keras.inference.model_folder import COMPANION, MODEL, load_network
+from scnas_keras.inference.model_folder import COMPANION, MODEL
 from scnas_keras.networks.cost import network_cost
-from scnas_keras.planning.footprints import Footprint
-from scnas_keras.planning.topology import fixed_topology
 from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.runs.checks import check_outputs
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype
 
@@ -27,13 +22,13 @@ class Architecture:
     """The network that flags name.
 
     Attributes:
-        network: as the planner sees it.
+        network: as the registry has it.
         genotype: of a searched network.
         source: the file that the genotype came from.
         weights: the trained model whose weights it starts from; None for new ones.
     """
 
-    network: Footprint
+    network: Network
     genotype: Genotype | None = None
     source: pathlib.Path | None = None
     weights: pathlib.Path | None = None
@@ -43,9 +38,15 @@ def choose(config: RetrainConfig) -> Architecture:
     """The network of --network, --genotype, --transfer_from, --init and --width.
 
     Raises:
-        ConfigError: flags that don't go together.
+        ConfigError: flags that don't go together, --deep_supervision among them.
         GenotypeError: a damaged genotype.
     """
+    found = _choose(config)
+    check_outputs(found.network, config.deep_supervision)
+    return found
+
+
+def _choose(config: RetrainConfig) -> Architecture:
     weights = _trained_model(config)
     if config.network != GENOTYPE:
         if config.genotype or (config.transfer_from and not weights):
@@ -63,10 +64,12 @@ def choose(config: RetrainConfig) -> Architecture:
     source = genotype_file(config.genotype or config.transfer_from)
     genotype = Genotype.load(source)
     width = _matched(config.width, genotype) if (config.width or "").startswith(MATCH) else _number(config.width, GENOTYPE)
-    node = genotype.space.node_channels(width, 0)
+    genotype.space.check_width(width)
+    nodes = len(genotype.space.placed[-1].output)
+    node = genotype.space.node_channels(width, genotype.space.placed[-1])
     if node > 16 and node % 16:
-        logging.info("width %d gives nodes of %d channels, which are computed slowly; multiples of 16 (a width of %d) are fastest", width, node,
-                     16 * genotype.space.nodes * round(node / 16))  # fmt: skip
+        text = "width %d gives nodes of %d channels, which are computed slowly; multiples of 16 (a width of %d) are fastest"
+        logging.info(text, width, node, 16 * nodes * round(node / 16))
     return Architecture(footprint(GENOTYPE, width, genotype), genotype, source, weights)
 
 
@@ -79,42 +82,6 @@ def genotype_file(path: str | None) -> pathlib.Path:
         )
     file = pathlib.Path(path).expanduser()
     return file / "genotype.json" if file.is_dir() else file
-
-
-def take_weights(network: keras.Model, path: pathlib.Path) -> tuple[int, list[str]]:
-    """Puts those weights of a saved model into a network that have the same place and shape.
-
-    A weight's place is its layer's name and its number within the layer.
-
-    Returns:
-        How many were taken, and a line for each of the network's that was not.
-
-    Raises:
-        DataError: the model can't be read.
-        ConfigError: none fits.
-    """
-    theirs = {_place(layer, i): weight for layer in load_network(path).layers for i, weight in enumerate(layer.weights)}
-    taken, left = 0, []
-    for layer in network.layers:
-        for i, weight in enumerate(layer.weights):
-            other = theirs.get(_place(layer, i))
-            if other is not None and tuple(other.shape) == tuple(weight.shape):
-                weight.assign(other)
-                taken += 1
-            else:
-                found = "not there" if other is None else f"{_times(other.shape)} there"
-                left.append(f"{layer.name}, {weight.name}: {_times(weight.shape)} here, {found}")
-    if not taken:
-        raise ConfigError(f"--init=weights: no weight of {path} fits this network. Give both the same --network, architecture and --width.")
-    return taken, left
-
-
-def _place(layer: keras.Layer, number: int) -> tuple[str, int]:
-    return layer.name, number
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "1"
 
 
 def _number(width: str | None, network: str) -> int:
@@ -131,12 +98,15 @@ def _matched(width: str, genotype: Genotype) -> int:
     name, _, other_width = width.removeprefix(MATCH).partition(":")
     if name not in MATCHABLE or not (other_width or "1").isdecimal():
         raise ConfigError(
-            f"--width={width}: expected {MATCH} and one of {', '.join(MATCHABLE)}, for example {MATCH}u_resnet, or {MATCH}u_resnet:16 for "
-            "that of another width."
+            f"--width={width}: expected {MATCH} and one of {', '.join(MATCHABLE)}, for example {MATCH}{MATCHABLE[0]}, or "
+            f"{MATCH}{MATCHABLE[0]}:16 for that of another width."
         )
-    patch, nodes = (_MATCHED_PATCH,) * genotype.space.rank, genotype.space.nodes
-    topology, other = fixed_topology(patch, 3), footprint(name, int(other_width) if other_width else None)
-    model = build_network(other, topology, other.features(topology), _MATCHED_CHANNELS, _MATCHED_CLASSES)
+    rank, nodes, other = genotype.space.rank, genotype.space.width_step, footprint(name, int(other_width) if other_width else None)
+    if rank not in other.ranks:
+        raise ConfigError(f"--width={width}: the genotype has {rank} axes, and {name} is for {' or '.join(map(str, other.ranks))}.")
+    patch = (_MATCHED_PATCH,) * rank
+    topology = other.topology((1.0,) * rank, patch)
+    model = other.build(topology, other.features(topology), _MATCHED_CHANNELS, _MATCHED_CLASSES)
     wanted = network_cost(model, patch).multiply_adds
 
     def cost(width: int) -> float:
@@ -144,8 +114,13 @@ def _matched(width: str, genotype: Genotype) -> int:
 
     candidates = range(nodes, 1024 + nodes, nodes)
     best = min(candidates, key=lambda candidate: abs(cost(candidate) - wanted))
-    logging.info("--width=%s: %d channels, %.0f G multiply-adds for a patch of 128^3 with 4 channels, against %.0f", width, best, cost(best) / 1e9,
-                 wanted / 1e9)  # fmt: skip
+    logging.info(
+        "--width=%s: %d channels, %.0f G multiply-adds for a patch of 128^3 with 4 channels, against %.0f",
+        width,
+        best,
+        cost(best) / 1e9,
+        wanted / 1e9,
+    )
     return best
 
 

@@ -2,9 +2,14 @@
 
 import dataclasses
 
-from scnas_keras.architectures.names import TRAINABLE
+from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
 from scnas_keras.options import option
 from scnas_keras.runs.config import RunConfig
+from scnas_keras.training.names import LOSS_NAMES
+
+ADAM, SGD = OPTIMIZERS = ("adam", "sgd")
+SCNAS, NNUNET = PRESET_NAMES = ("scnas", "nnunet")
+PLATEAU, POLY = SCHEDULES = ("plateau", "poly")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,32 +23,42 @@ class TrainingConfig(RunConfig):
         "Network",
     )
     init: str = option(
-        "scratch", "Start values: new ones, or every weight of --transfer_from's trained network that fits; the others are named.", "Network",
+        "scratch",
+        "Start values: new ones, or every weight of --transfer_from's trained network that fits; the others are named.",
+        "Network",
         choices=("scratch", "weights"),
-    )  # fmt: skip
-    width: str | None = option(
-        None, "Channels at full resolution, a number; or match:u_resnet (or match:unet), a genotype's as many as cost the same multiply-adds. "
-        "Default: 64 for a genotype (the paper's is 68), 32 for the others; those have --baseline_width in crossval.", "Network", of_task=True,
-    )  # fmt: skip
-    preset: str = option(
-        "scnas", "How it is trained: as the SCNAS paper does (Adam, Jaccard, rate falls at plateaus) or as nnU-Net (SGD, Dice + cross-entropy, "
-        "polynomial decay, deep supervision). The flags below win over it.", "Training", choices=("scnas", "nnunet"),
-    )  # fmt: skip
-    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run")
-    loss: str | None = option(
-        None, "Loss. Default: jaccard, or nnU-Net's dice_ce.", "Training", choices=("jaccard", "dice", "dice_ce", "focal")
     )
+    width: str | None = option(
+        None,
+        f"Channels at full resolution, a number; or {' or '.join(MATCH + name for name in MATCHABLE)}, a genotype's as many as cost "
+        f"the same multiply-adds. Default: {widths_text(TRAINABLE)}; the paper's network has 68. In crossval hand-made ones have "
+        "--baseline_width.",
+        "Network",
+        of_task=True,
+    )
+    preset: str = option(
+        "scnas",
+        "How it is trained: as the SCNAS paper does (Adam, Jaccard, rate falls at plateaus) or as nnU-Net (SGD, Dice + "
+        "cross-entropy, polynomial decay, deep supervision). The flags below win over it.",
+        "Training",
+        choices=PRESET_NAMES,
+    )
+    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run")
+    loss: str | None = option(None, "Loss. Default: jaccard, or nnU-Net's dice_ce.", "Training", choices=LOSS_NAMES)
     class_weights: tuple[float, ...] | None = option(
         None, "A weight for each class in the loss, background first.", "Training", of_task=True
     )
     optimizer: str | None = option(
-        None, "Optimizer; sgd has Nesterov momentum 0.99. Default: the preset's.", "Training", choices=("adam", "sgd")
+        None, "Optimizer; sgd has Nesterov momentum 0.99. Default: the preset's.", "Training", choices=OPTIMIZERS
     )
     learning_rate: float | None = option(None, "Learning rate at the start. Default: 3e-4 for adam, 0.01 for sgd.", "Training")
     schedule: str | None = option(
-        None, "How the rate falls: at plateaus of the training loss (SCNAS), or as (1 - t) ^ 0.9 over the run (nnU-Net), which suits short "
-        "runs. Default: the preset's.", "Training", choices=("plateau", "poly"),
-    )  # fmt: skip
+        None,
+        "How the rate falls: at plateaus of the training loss (SCNAS), or as (1 - t) ^ 0.9 over the run (nnU-Net), which suits short "
+        "runs. Default: the preset's.",
+        "Training",
+        choices=SCHEDULES,
+    )
     plateau: float = option(
         0.06,
         "Divide the rate by 5 when the training loss stands still for this share of the run; the run ends under a rate of 1e-7.",
@@ -52,14 +67,19 @@ class TrainingConfig(RunConfig):
     weight_decay: float | None = option(None, "L2 penalty's share of the gradient. Default: 0, or nnU-Net's 3e-5.", "Training")
     clip_norm: float | None = option(None, "Largest norm of all gradients, 0 for no limit. Default: no limit, or nnU-Net's 12.", "Training")
     deep_supervision: str = option(
-        "auto", "Whether coarser decoder levels are trained as well. auto: as the preset says, where the network can.", "Training",
+        "auto",
+        "Whether coarser decoder levels are trained as well. auto: as the preset says, where the network can.",
+        "Training",
         choices=("auto", "true", "false"),
-    )  # fmt: skip
+    )
     ema: float = option(0.0, "Momentum of a moving average of the weights, which is what is kept in the end: 0.99; 0 for none.", "Training")
     on_collapse: str = option(
-        "report", "What to do if the network finds no foreground at all after a fifth of the run: say so, or also start once more with other "
-        "start values and a tenth of the rate.", "Training", choices=("report", "restart"),
-    )  # fmt: skip
+        "report",
+        "What to do if the network finds no foreground at all after a fifth of the run: say so, or also start once more with "
+        "other start values and a tenth of the rate.",
+        "Training",
+        choices=("report", "restart"),
+    )
     mirror: bool = option(
         False, "In the end, average each validation scan's prediction over flips: up to eight times the work.", "Validation"
     )
@@ -69,5 +89,5 @@ class TrainingConfig(RunConfig):
 class RetrainConfig(TrainingConfig):
     """All settings of a training."""
 
-    network: str = option("genotype", "What is trained.", "Network", choices=TRAINABLE)
+    network: str = option(GENOTYPE, "What is trained.", "Network", choices=TRAINABLE)
     fold: str = option("0", "Fold of the cross-validation, whose cases are never trained on; or all, to train on every case.", "Split")

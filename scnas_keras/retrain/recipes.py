@@ -8,10 +8,9 @@ import keras
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.precision import scaled
-from scnas_keras.retrain.config import TrainingConfig
+from scnas_keras.retrain.config import ADAM, NNUNET, PLATEAU, POLY, SCNAS, SGD, TrainingConfig
+from scnas_keras.training.names import DICE_CE, JACCARD
 
-ADAM, SGD = "adam", "sgd"
-PLATEAU, POLY = "plateau", "poly"
 BUDGET_STEPS = 50
 """Steps an epoch at most where a run ends by wall time, so that what is shown and saved isn't rare."""
 
@@ -44,8 +43,8 @@ class Recipe:
 
 
 PRESETS = {
-    "scnas": Recipe("jaccard", ADAM, 3e-4, PLATEAU, epochs=500, steps_per_epoch=None, deep_supervision=False),
-    "nnunet": Recipe("dice_ce", SGD, 0.01, POLY, 1000, 250, deep_supervision=True, weight_decay=3e-5, clip_norm=12.0),
+    SCNAS: Recipe(JACCARD, ADAM, 3e-4, PLATEAU, epochs=500, steps_per_epoch=None, deep_supervision=False),
+    NNUNET: Recipe(DICE_CE, SGD, 0.01, POLY, 1000, 250, deep_supervision=True, weight_decay=3e-5, clip_norm=12.0),
 }
 """SCNAS section 3 (retraining), and nnU-Net's version 2."""
 _RATES = {ADAM: 3e-4, SGD: 0.01}

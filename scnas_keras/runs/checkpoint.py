@@ -13,7 +13,7 @@ from absl import logging
 
 from scnas_keras.errors import DataError
 from scnas_keras.machine.distribution import Cluster
-from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
+from scnas_keras.runs.checkpoint_files import LAST, VERSION, CheckpointFolder
 
 CHECKPOINT = "checkpoint"
 
@@ -104,8 +104,10 @@ class Checkpoint:
         found = self._folder.read()
         step = -1 if found is None else found[1]["step"]
         if step != int(self._cluster.from_chief([step])[0]):
-            raise DataError(f"{self._folder.path}: this host doesn't see the checkpoint that the first host goes on from. All hosts need the "
-                            "same --workdir on storage that they share.")  # fmt: skip
+            raise DataError(
+                f"{self._folder.path}: this host doesn't see the checkpoint that the first host goes on from. All hosts need the same "
+                "--workdir on storage that they share."
+            )
         if found is None:
             return False
         file, state, arrays = found
@@ -128,7 +130,7 @@ class Checkpoint:
         variables = {f"{group}_{i}": v for group, members in self._groups.items() for i, v in enumerate(members)}
         arrays = {name: keras.ops.convert_to_numpy(v) for name, v in variables.items()}
         parts = {name: part.state for name, part in self._parts.items()}
-        state = {"step": step, "at": at, "digest": self._digest, "batch_size": self._batch_size, "parts": parts}
+        state = {"version": VERSION, "step": step, "at": at, "digest": self._digest, "batch_size": self._batch_size, "parts": parts}
         if self._cluster.chief:
             self._folder.write(kind, step, state, arrays)
         if kind == LAST:
@@ -136,11 +138,15 @@ class Checkpoint:
 
     def _check(self, file: pathlib.Path, state: Mapping[str, Any]) -> None:
         if state["digest"] != self._digest:
-            raise DataError(f"{file}: was begun with other scans, another split or preprocessing; a case that trained might now "
-                            "validate. Restore the data, or name another --workdir.")  # fmt: skip
+            raise DataError(
+                f"{file}: was begun with other scans, another split or preprocessing; a case that trained might now validate. Restore "
+                "the data, or name another --workdir."
+            )
         if state["batch_size"] != self._batch_size:
-            raise DataError(f"{file}: was begun with batches of {state['batch_size']}, and {self._cluster.replicas} devices now share batches of "
-                            f"{self._batch_size}. Use as many devices as before, or name another --workdir.")  # fmt: skip
+            raise DataError(
+                f"{file}: was begun with batches of {state['batch_size']}, and {self._cluster.replicas} devices now share batches of "
+                f"{self._batch_size}. Use as many devices as before, or name another --workdir."
+            )
 
 
 def restore_model(folder: str | os.PathLike, model: keras.Model, kind: str = LAST) -> dict[str, Any]:
@@ -173,7 +179,9 @@ def _of_group(arrays: Mapping[str, np.ndarray], group: str) -> list[np.ndarray]:
 
 def _assign(file: pathlib.Path, variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
-        raise DataError(f"{file}: belongs to another network. Was the program updated in between? Name another --workdir, or delete "
-                        f"{file.parent} to run from the start.")  # fmt: skip
+        raise DataError(
+            f"{file}: belongs to another network. Was the program updated in between? Name another --workdir, or delete {file.parent} to "
+            "run from the start."
+        )
     for variable, value in zip(variables, values):
         variable.assign(value)

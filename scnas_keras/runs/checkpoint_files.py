@@ -1,4 +1,4 @@
-"""Checkpoints on disk: each file is whole or absent and carries its own checksum."""
+"""Checkpoints on disk: each file is whole or absent, carries its own checksum, and says of which version it is."""
 
 import hashlib
 import io
@@ -14,6 +14,9 @@ from scnas_keras.errors import DataError
 from scnas_keras.files import write_bytes
 
 LAST, BEST = "last", "best"
+VERSION = 2
+"""Of what checkpoints hold; 1 are those without a number. 2: the architecture parameters of a search are tables by name."""
+START_AGAIN = "Finish the run with the version before, which began it, or start again in another --workdir."
 _MAGIC = b"scnas_keras checkpoint 1 sha256 "
 _KEPT = {LAST: 2, BEST: 1}
 
@@ -99,8 +102,41 @@ class CheckpointFolder:
                 logging.warning("%s: damaged (%s); going on from the checkpoint before it", file, error)
         if not files:
             return None
-        raise DataError(f"{self.path}: no checkpoint can be read ({', '.join(file.name for file in files)} are damaged). Restore them "
-                        "from a backup, or delete that folder to run from the start.")  # fmt: skip
+        raise DataError(
+            f"{self.path}: no checkpoint can be read ({', '.join(file.name for file in files)} are damaged). Restore them from a backup, "
+            "or delete that folder to run from the start."
+        )
+
+    def check_version(self, oldest: int, remedy: str = START_AGAIN) -> None:
+        """Refuses checkpoints of a version of the program that this one can't read. It only looks, before any work.
+
+        Args:
+            oldest: version that can at least be read; a kind of run has its own.
+            remedy: what to do instead, for the message.
+
+        Raises:
+            DataError: the newest is older than that, or newer than this program.
+        """
+        file, version = self._newest_version()
+        if version > VERSION:
+            raise DataError(f"{file}: was saved by a newer version of scnas_keras. Update scnas_keras, or name another --workdir.")
+        if version < oldest:
+            raise DataError(
+                f"{file}: was saved by an older version of scnas_keras (as version {version} of its checkpoints; this one goes on from "
+                f"{oldest} and later). {remedy} Nothing was changed."
+            )
+
+    def _newest_version(self) -> tuple[pathlib.Path, int]:
+        """Of the newest file with a version that can be read; damage is `read`'s to find, which also reads the arrays."""
+        for file in self.files():
+            try:
+                with open(file, "rb") as stream:
+                    stream.readline()
+                    with np.load(stream) as archive:
+                        return file, json.loads(str(archive["state"])).get("version", 1)
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                continue
+        return self.path, VERSION
 
 
 def _step(file: pathlib.Path) -> int:

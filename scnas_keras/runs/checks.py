@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scnas_keras.architectures.registry import Network
 from scnas_keras.errors import ConfigError
 
 
@@ -20,6 +21,12 @@ def check_data(config: Any) -> None:
             raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to 2147483647.")
     if config.foreground_share is not None and not 0 <= config.foreground_share <= 1:
         raise ConfigError(f"--foreground_share={config.foreground_share} must be from 0 to 1.")
+
+
+def check_outputs(network: Network, deep_supervision: str) -> None:
+    """Raises ConfigError where --deep_supervision=true asks a network for outputs that it can't have."""
+    if deep_supervision == "true" and not network.several_outputs:
+        raise ConfigError(f"--deep_supervision=true: a {network.name} network has no outputs at coarser levels. Leave out one of the two.")
 
 
 def check_betas(config: Any, *names: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from scnas_keras.machine.names import NONE, PRECISIONS
 from scnas_keras.options import option
 from scnas_keras.runs.data_config import DataConfig
 
@@ -26,14 +27,20 @@ class RunConfig(DataConfig):
         "Run",
     )
     deterministic: str = option(
-        "auto", "Whether equal runs end bit for bit equal, interrupted or not. auto: on CPUs, not on GPUs, where it costs time.", "Run",
+        "auto",
+        "Whether equal runs end bit for bit equal, interrupted or not. auto: on CPUs, not on GPUs, where it costs time.",
+        "Run",
         choices=("auto", "true", "false"),
-    )  # fmt: skip
+    )
     devices: str = option(
-        "auto", "What computes: auto (all GPUs, or the CPU), a number of GPUs, or names like gpu:0,gpu:2 or cpu. Several share each batch. "
-        "For several hosts set TF_CONFIG.", "Run",
-    )  # fmt: skip
+        "auto",
+        "What computes: auto (all GPUs, or the CPU), a number of GPUs, or names like gpu:0,gpu:2 or cpu. Several share each batch. "
+        "For several hosts set TF_CONFIG.",
+        "Run",
+    )
     mixed_precision: str = option(
-        "none", "Compute in half precision, with weights, loss and architecture in float32; for GPUs made for it.", "Run",
-        choices=("none", "bfloat16", "float16"),
-    )  # fmt: skip
+        NONE,
+        "Compute in half precision, with weights, loss and architecture in float32; for GPUs made for it.",
+        "Run",
+        choices=PRECISIONS,
+    )

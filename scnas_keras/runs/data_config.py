@@ -15,9 +15,11 @@ class TaskConfig:
 
     task: str | None = option(None, "Task, which names a flagfile with its settings.", "Data", of_task=True)
     data_dir: str | None = option(
-        None, "The task's folder, in the layout of the Decathlon or of nnU-Net, or the folder around it; or a folder of 2D pictures "
-        "(images/, masks/). Default: $SCNAS_DATA_DIR.", "Data",
-    )  # fmt: skip
+        None,
+        "The task's folder, in the layout of the Decathlon or of nnU-Net, or the folder around it; or a folder of 2D pictures "
+        "(images/, masks/). Default: $SCNAS_DATA_DIR.",
+        "Data",
+    )
     cache_dir: str | None = option(
         None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data"
     )
@@ -41,13 +43,20 @@ class PlanningConfig(TaskConfig):
         None, "Voxel spacing in mm that scans are resampled to, along x,y,z. Default: by the plan's rules.", "Plan", of_task=True
     )
     augmentation: str | None = option(
-        None, "What is done to training patches: as nnU-Net did in 2018 (the paper's), as its version 2 does, or nothing. Default: v2, and "
-        "2018 in the plan scnas.", "Plan", choices=("2018", "v2", "none"), of_task=True,
-    )  # fmt: skip
+        None,
+        "What is done to training patches: as nnU-Net did in 2018 (the paper's), as its version 2 does, or nothing. Default: v2, and "
+        "2018 in the plan scnas.",
+        "Plan",
+        choices=("2018", "v2", "none"),
+        of_task=True,
+    )
     mirror_axes: str = option(
-        "auto", "Axes along which patches are flipped: some of x,y,z, or none. auto: all, but not x if classes come in pairs of "
-        "left and right, nor y for anterior and posterior, nor z for superior and inferior.", "Plan", of_task=True,
-    )  # fmt: skip
+        "auto",
+        "Axes along which patches are flipped: some of x,y,z, or none. auto: all, but not x if classes come in pairs of "
+        "left and right, nor y for anterior and posterior, nor z for superior and inferior.",
+        "Plan",
+        of_task=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +64,12 @@ class DataConfig(PlanningConfig):
     """How data are prepared, cut into patches and split."""
 
     plan: str = option(
-        "nnunet", "Rules by which spacing, patch and batch follow from the data: nnunet, or scnas (0.7 mm, 128^3 patches); or a plans.json that "
-        "scnas_keras.plan wrote and you edited.", "Plan", of_task=True,
-    )  # fmt: skip
+        "nnunet",
+        "Rules by which spacing, patch and batch follow from the data: nnunet, or scnas (0.7 mm, 128^3 patches); or a plans.json that "
+        "scnas_keras.plan wrote and you edited.",
+        "Plan",
+        of_task=True,
+    )
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
     patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan")
     batch_size: int | None = option(None, "Patches a step. Default: the plan's.", "Plan")
@@ -68,9 +80,11 @@ class DataConfig(PlanningConfig):
     num_folds: int = option(5, "Number of folds.", "Split")
     split_seed: int = option(0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Split")
     split: str = option(
-        "by_patient", "How cases are dealt out to folds: a patient's together by --split_seed, or as nnU-Net does.", "Split",
+        "by_patient",
+        "How cases are dealt out to folds: a patient's together by --split_seed, or as nnU-Net does.",
+        "Split",
         choices=("by_patient", "nnunet"),
-    )  # fmt: skip
+    )
     splits: str | None = option(None, 'A splits.json of your own: a list of {"train": [...], "val": [...]}, as nnU-Net\'s.', "Split")
     group_pattern: str | None = option(
         None, "Regular expression that finds the patient in a case's name; a patient's cases stay in one fold.", "Split", of_task=True

@@ -5,17 +5,17 @@ import hashlib
 import math
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from absl import logging
 
-from scnas_keras.architectures.names import DEFAULT_WIDTHS
-from scnas_keras.architectures.registry import check_patch, warn_of_memory
+from scnas_keras.architectures.registry import DEFAULT_WIDTHS
 from scnas_keras.checks.headers import verify_headers
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
+from scnas_keras.planning.checks import check_patch, warn_of_memory
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.planner import RULES, Wishes, make_plans
 from scnas_keras.planning.plans import Configuration, Plans, load_plans
@@ -65,11 +65,13 @@ class Fold:
     @property
     def digest(self) -> str:
         """Tells whether two runs have the same data, split, preprocessing and patches."""
-        content = [self.split, self.plan, self.configuration, {name: case.folder.name for name, case in self.cases.items()}]
-        return hashlib.sha256(repr(content).encode()).hexdigest()
+        parts = self.split  # named as runs of version 1 have them
+        split = f"Split(weights={parts.train}, logits={parts.held_out}, validation={parts.validation})"
+        cases = {name: case.folder.name for name, case in self.cases.items()}
+        return hashlib.sha256(f"[{split}, {self.plan!r}, {self.configuration!r}, {cases}]".encode()).hexdigest()
 
     def part(self, *names: str) -> list[PreparedCase]:
-        """Cases of some parts ("weights", "logits", "validation"), in order."""
+        """Cases of some parts ("train", "held_out", "validation"), in order."""
         return [self.cases[case] for name in names for case in getattr(self.split, name)]
 
     def save(self, folder: pathlib.Path) -> None:
@@ -93,15 +95,20 @@ class Fold:
         configuration = self.configuration
         augmentation = configuration.augmentation if augmented else preset("none", configuration.patch_size, ())
         return PatchSampler(
-            self.part(*parts), configuration.patch_size, configuration.foreground_share, seed, augmentation=augmentation,
-            spacing=self.plan.spacing, mask_channels=self.plan.mask_channels,
-        )  # fmt: skip
+            self.part(*parts),
+            configuration.patch_size,
+            configuration.foreground_share,
+            seed,
+            augmentation=augmentation,
+            spacing=self.plan.spacing,
+            mask_channels=self.plan.mask_channels,
+        )
 
     def dataset(self, *parts: str, batches: int, first: int = 0, seed: int = 0, augmented: bool = False):
         """A `tf.data.Dataset` of patches of some parts, for `fit`.
 
         Args:
-            parts: "weights", "logits", "validation"; a fixed network trains on the first two.
+            parts: "train", "held_out", "validation"; a fixed network trains on the first two.
             batches: how many, each of the configuration's size.
             first: number of batches to skip: patch n is a function of the seed and n.
             seed: of the patches.
@@ -113,7 +120,7 @@ class Fold:
         return patch_dataset(self.sampler(*parts, seed=seed, augmented=augmented), self.configuration.batch_size, first, batches)
 
 
-def open_fold(config: DataConfig, network: Footprint, fold: int | str = 0) -> Fold:
+def open_fold(config: DataConfig, network: Footprint, fold: int | Literal["all"] = 0) -> Fold:
     """Finds, checks, splits, plans and prepares a task's cases. All that can be found wrong is found here.
 
     Args:
@@ -133,6 +140,7 @@ def open_fold(config: DataConfig, network: Footprint, fold: int | str = 0) -> Fo
     ]
     if plans and unused:
         logging.warning("%s decides what %s would: the flags are not used. Edit it there.", config.plan, ", ".join(unused))
+    _check_rank(config.configuration, plans, network)
     if config.patch_size is not None:
         check_patch(config.patch_size, network)
     task = open_task(config)
@@ -154,14 +162,24 @@ def open_fold(config: DataConfig, network: Footprint, fold: int | str = 0) -> Fo
     plan = plans.preprocessing(config.configuration, task.labels)
     cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
     logging.info(
-        "%s: %d cases, channels %s, classes %s; fold %s: %d cases for weights, %d for logits, %d for validation",
-        task.name, len(task.cases), ", ".join(task.channel_names), ", ".join(task.labels.values()), fold, len(split.weights),
-        len(split.logits), len(split.validation),
-    )  # fmt: skip
+        "%s: %d cases, channels %s, classes %s; fold %s: %d cases to train on, %d held out for the architecture, %d for validation",
+        task.name,
+        len(task.cases),
+        ", ".join(task.channel_names),
+        ", ".join(task.labels.values()),
+        fold,
+        len(split.train),
+        len(split.held_out),
+        len(split.validation),
+    )
     logging.info(
-        "%s: spacing %s mm, patch %s voxels along %s, batch %d", config.configuration, _times(configuration.spacing),
-        _times(configuration.patch_size), ",".join(plans.axes[-len(configuration.spacing):]), configuration.batch_size,
-    )  # fmt: skip
+        "%s: spacing %s mm, patch %s voxels along %s, batch %d",
+        config.configuration,
+        _times(configuration.spacing),
+        _times(configuration.patch_size),
+        ",".join(plans.axes[-len(configuration.spacing) :]),
+        configuration.batch_size,
+    )
     return Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, {case.name: case for case in cases})
 
 
@@ -192,17 +210,18 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
         ConfigError: there is none of that name, or the network can't take its patches.
     """
     found = plans.configuration(config.configuration)
-    if len(found.spacing) not in network.ranks or found.previous_stage:
+    if found.previous_stage:
         raise ConfigError(
-            f"--configuration={config.configuration} can't be trained with a {network.name} network, which takes "
-            f"{' or '.join(f'{rank}D' for rank in network.ranks)} patches of one scan. The plan has {', '.join(plans.configurations)}."
+            f"--configuration={config.configuration} can't be trained: its networks take what another one found besides the scan. The plan "
+            f"has {', '.join(plans.configurations)}."
         )
     changes: dict[str, Any] = {}
     if config.patch_size is not None:
         axes = plans.transpose_forward[-len(found.spacing) :]
         if len(config.patch_size) != len(axes):
             raise ConfigError(
-                f"--patch_size={','.join(map(str, config.patch_size))}: a patch of --configuration={config.configuration} has {len(axes)} sizes."
+                f"--patch_size={','.join(map(str, config.patch_size))}: a patch of --configuration={config.configuration} has "
+                f"{len(axes)} sizes."
             )
         changes["patch_size"] = tuple(config.patch_size[sorted(axes).index(axis)] for axis in axes)
     for name in ("batch_size", "foreground_share"):
@@ -211,8 +230,15 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
     if config.plan not in RULES:
         for name, value in changes.items():
             if value != getattr(found, name):
-                logging.warning("%s: %s is %s, but by --%s, %s is used. --%s=auto leaves it to the plan.",
-                                config.plan, name, getattr(found, name), name, value, name)  # fmt: skip
+                logging.warning(
+                    "%s: %s is %s, but by --%s, %s is used. --%s=auto leaves it to the plan.",
+                    config.plan,
+                    name,
+                    getattr(found, name),
+                    name,
+                    value,
+                    name,
+                )
     patch_size = changes.get("patch_size", found.patch_size)
     topology = network.topology(found.spacing, patch_size)
     own = network.stages_of_plan and plans.network == network.name  # the plan was made for it, and may have been edited
@@ -227,6 +253,17 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
         changes["features_per_stage"] = network.features(topology)
     changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes}
     return dataclasses.replace(found, **changes)
+
+
+def _check_rank(name: str, plans: Plans | None, network: Footprint) -> None:
+    """Raises ConfigError if a configuration's patches have other axes than the network; where it is yet to be planned, its name says so."""
+    rank = len(plans.configuration(name).spacing) if plans else {"2d": 2, "3d": 3}.get(name[:2])
+    if rank is not None and rank not in network.ranks:
+        other = " or ".join(f"{own}D" for own in network.ranks)
+        raise ConfigError(
+            f"--configuration={name} has {rank}D patches, and this {network.name} network takes {other} ones. Name such a configuration: "
+            f"--configuration={'2d' if 2 in network.ranks else '3d_fullres'}."
+        )
 
 
 def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:

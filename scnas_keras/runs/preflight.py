@@ -25,9 +25,13 @@ def check_training(fold: Fold, network: Footprint, cost: NetworkCost, run: RunFo
     """
     batch, free = batch_in_memory(fold, cluster), free_gibibytes(cluster)
     logging.info(
-        "network: %s, %.2f M parameters, %.1f G multiply-adds a patch; about %.1f GiB of memory at its peak%s", network.name,
-        cost.parameters / 1e6, cost.multiply_adds / 1e9, estimate(network, fold, batch), "" if free is None else f" ({free:.1f} GiB free)",
-    )  # fmt: skip
+        "network: %s, %.2f M parameters, %.1f G multiply-adds a patch; about %.1f GiB of memory at its peak%s",
+        network.name,
+        cost.parameters / 1e6,
+        cost.multiply_adds / 1e9,
+        estimate(network, fold, batch),
+        "" if free is None else f" ({free:.1f} GiB free)",
+    )
     check_memory(network, fold, batch, cluster, free, run[CHECKPOINT].is_dir())
 
 
@@ -71,7 +75,7 @@ def _too_much(network: Footprint, fold: Fold, batch: int, cluster: Cluster, need
         patch = smaller
     own = [patch[fold.plans.transpose_forward.index(axis)] for axis in range(3)] if len(patch) == 3 else patch
     remedies[f"--patch_size={','.join(map(str, own))}"] = estimate(network, fold, batch, patch)
-    narrow, step = network, network.space.nodes if isinstance(network, (SupernetNetwork, DerivedNetwork)) else 2
+    narrow, step = network, network.space.width_step if isinstance(network, (SupernetNetwork, DerivedNetwork)) else 2
     while narrow.width > 4 * step and estimate(narrow, fold, batch) > free:
         narrow = dataclasses.replace(narrow, width=narrow.width - step)
     flag = "stem_channels" if isinstance(network, SupernetNetwork) else "width"
@@ -79,7 +83,8 @@ def _too_much(network: Footprint, fold: Fold, batch: int, cluster: Cluster, need
     enough = [f"{name} takes {gibibytes:.1f}" for name, gibibytes in remedies.items() if gibibytes <= free]
     size = "x".join(map(str, fold.patch_size))
     return (
-        f"A batch of {batch} patches of {size} voxels takes about {need:.1f} GiB to train this {network.name} network, and {free:.1f} GiB are free. "
+        f"A batch of {batch} patches of {size} voxels takes about {need:.1f} GiB to train this {network.name} network, and {free:.1f} GiB "
+        "are free. "
         + (
             f"Lower one of these (GiB): {'; '.join(enough)}."
             if enough

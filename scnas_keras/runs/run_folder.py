@@ -20,6 +20,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_text
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_flagfile
+from scnas_keras.runs.recorded import read_recorded
 
 FLAGS, SUMMARY, LOCK = "flags.cfg", "summary.json", "run.lock"
 CASES = "validation.csv"
@@ -31,11 +32,11 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        command: that this process runs.
+        command: that this process runs; None if it is no command of scnas_keras.
         started: when, in seconds since 1970.
     """
 
-    def __init__(self, path: pathlib.Path, command: str, started: float):
+    def __init__(self, path: pathlib.Path, command: str | None, started: float):
         self.path, self.command, self.started = path, command, started
         self._lock: TextIO | None = None
 
@@ -56,8 +57,10 @@ class RunFolder:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             stream.seek(0)
-            raise ConfigError(f"--workdir={self.path}: {stream.read().strip() or 'another process'} is running there. Wait for it, stop it, or "
-                              "name another folder. Nothing was changed.") from error  # fmt: skip
+            raise ConfigError(
+                f"--workdir={self.path}: {stream.read().strip() or 'another process'} is running there. Wait for it, stop it, or name "
+                "another folder. Nothing was changed."
+            ) from error
         except OSError as error:
             logging.warning("%s: can't be locked (%s); see to it that no other process uses this folder", self.path, error)
         stream.truncate(0)
@@ -74,7 +77,7 @@ class RunFolder:
         """
         self.lock()
         if self[FLAGS].is_file():
-            _check_same(self.path, self[FLAGS].read_text(encoding="utf-8"), to_flagfile(config))
+            _check_same(self.path, config)
         write_text(self[FLAGS], to_flagfile(config))
 
     def write_summary(self, config: Any, result: dict[str, Any]) -> None:
@@ -113,7 +116,7 @@ def open_run(workdir: str | None, config: Any) -> RunFolder:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--workdir={path} is a file; name a folder.")
     if (path / FLAGS).is_file():
-        _check_same(path, (path / FLAGS).read_text(encoding="utf-8"), to_flagfile(config))
+        _check_same(path, config)
     elif path.is_dir() and not all(file.name == LOCK or file.name.startswith(f".{FLAGS}.") for file in path.iterdir()):
         raise ConfigError(f"--workdir={path} holds files that are not a run's; name a new or empty folder. Nothing was changed.")
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
@@ -132,24 +135,27 @@ def follow_run(workdir: str | None) -> RunFolder:
     """
     if not workdir:
         raise ConfigError("Name the run's folder with --workdir=DIR, the same on storage that all hosts share.")
-    return RunFolder(pathlib.Path(workdir).expanduser(), "", time.time())
+    return RunFolder(pathlib.Path(workdir).expanduser(), None, time.time())
 
 
-def command_line() -> str:
-    """What started this process, as a person would type it again."""
-    program = pathlib.Path(sys.argv[0])
-    words = ["python", "-m", f"scnas_keras.{program.parent.name}"] if program.name == "__main__.py" else [sys.argv[0]]
-    return shlex.join([*words, *sys.argv[1:]])
+def command_line() -> str | None:
+    """What started this process, as a person would type it again; None where that is no command of scnas_keras."""
+    module = getattr(sys.modules["__main__"].__spec__, "name", "")  # of what -m names; scripts and shells have none
+    if not (module.startswith("scnas_keras.") and module.endswith(".__main__")):
+        return None
+    return shlex.join(["python", "-m", module.removesuffix(".__main__"), *sys.argv[1:]])
 
 
-def _check_same(path: pathlib.Path, before: str, now: str) -> None:
-    old, new = (dict(line.lstrip("-").partition("=")[::2] for line in text.splitlines()) for text in (before, now))
-    differing = [name for name in {**old, **new} if name != "workdir" and old.get(name) != new.get(name)]
-    if differing:
-        changes = ", ".join(f"--{name}: {old.get(name, 'unset')} there, {new.get(name, 'unset')} here" for name in differing)
+def _check_same(path: pathlib.Path, config: Any) -> None:
+    """Refuses a folder unless it holds an unfinished run of these flags; it may have been moved."""
+    run = read_recorded(type(config), path / FLAGS)
+    changes = run.differences(config, lambda name, there, here: name == "workdir" or there == here)
+    if changes:
+        remedy = f"repeat that run with --flagfile={path / FLAGS}"
+        if run.unknown:
+            remedy = "go on with that command, in the version of scnas_keras that began it"
         raise ConfigError(
-            f"--workdir={path} holds another run ({changes}). Name another folder, or repeat that run with "
-            f"--flagfile={path / FLAGS}. Nothing was changed."
+            f"--workdir={path} holds another run ({', '.join(changes)}). Name another folder, or {remedy}. Nothing was changed."
         )
     if (path / SUMMARY).is_file():
         raise ConfigError(

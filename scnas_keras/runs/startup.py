@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.distribution import Cluster, open_cluster
-from scnas_keras.machine.precision import FLOAT16, set_precision
+from scnas_keras.machine.names import FLOAT16
+from scnas_keras.machine.precision import set_precision
 from scnas_keras.options import to_flagfile
 from scnas_keras.runs.config import RunConfig
 
@@ -40,5 +41,7 @@ def _check_flags(config: RunConfig, cluster: Cluster) -> None:
     own = zlib.crc32("\n".join(shared).encode())
     with cluster.watched():
         if own != int(cluster.from_chief([own])[0]):
-            raise ConfigError(f"host {cluster.worker} of {cluster.workers}: has other flags than host 0. Start the same command on all hosts; only "
-                              f"{', '.join(f'--{name}' for name in _OF_HOST)} may differ.")  # fmt: skip
+            raise ConfigError(
+                f"host {cluster.worker} of {cluster.workers}: has other flags than host 0. Start the same command on all hosts; only "
+                f"{', '.join(f'--{name}' for name in _OF_HOST)} may differ."
+            )

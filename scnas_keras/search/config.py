@@ -5,6 +5,10 @@ from typing import ClassVar
 
 from scnas_keras.options import option
 from scnas_keras.runs.config import RunConfig
+from scnas_keras.spaces.known import DEFAULT, space_names
+from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
+
+AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,30 +19,35 @@ class SearchConfig(RunConfig):
 
     fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Split")
     epochs: int = option(200, "Epochs of the search.", "Run")
+    space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())
     stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network")
     memory_mode: str = option(
-        "auto", "fast keeps the drawn convolutions' outputs for the backward pass, low_memory computes them again; auto takes fast if it fits.",
-        "Network", choices=("auto", "fast", "low_memory"),
-    )  # fmt: skip
+        AUTO,
+        "fast keeps the drawn convolutions' outputs for the backward pass, low_memory computes them again; auto takes fast if it fits.",
+        "Network",
+        choices=MEMORY_MODES,
+    )
     skip_below: float = option(
         0.01, "Don't run a drawn operation whose weight is below this: late in a search, up to half of them. 0 runs all.", "Network"
     )
     width: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network", of_task=True)
     relaxation: str = option(
-        "gumbel_pair", "How logits weight operations: two (SCNAS) or one (GDAS) drawn by Gumbel-softmax, all by softmax (DARTS), or two "
+        GUMBEL_PAIR,
+        "How alpha weighs operations: two (SCNAS) or one (GDAS) drawn by Gumbel-softmax, all by softmax (DARTS), or two "
         "drawn uniformly, whose result is a random network (the baseline).",
-        "Architecture", choices=("gumbel_pair", "gumbel_single", "softmax", "uniform"),
-    )  # fmt: skip
+        "Architecture",
+        choices=RELAXATIONS,
+    )
     temperature_start: float = option(5.0, "Temperature of the relaxation at the start.", "Architecture")
     temperature_end: float = option(0.2, "Temperature at the end; falls exponentially in between.", "Architecture")
-    alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture logits.", "Architecture")
-    alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for the architecture logits.", "Architecture")
+    alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture parameters alpha.", "Architecture")
+    alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for alpha.", "Architecture")
     weights_lr: float = option(0.003, "Learning rate (Adam) of the network's weights.", "Weights")
     weights_betas: tuple[float, ...] = option((0.9, 0.999), "Adam's betas for the weights.", "Weights")
     plateau: float = option(
         0.1, "Divide the weights' rate by 10 when the training loss stands still for this share of the search.", "Weights"
     )
-    warm_up: float = option(0.0, "Share of the run that trains the weights only, before the logits join.", "Guard rails")
+    warm_up: float = option(0.0, "Share of the run that trains the weights only, before alpha joins.", "Guard rails")
     parameter_free_dropout: float = option(
         0.0, "Drop a drawn pool or identity with this probability while training; falls linearly to 0 at the end.", "Guard rails"
     )
@@ -51,6 +60,8 @@ class SearchConfig(RunConfig):
     target_mparams: float | None = option(None, "The most parameters (in 1e6) of the derived network, likewise.", "Guard rails")
     stop_after_stable: int | None = option(None, "Stop when the genotype has not changed for so many epochs.", "Guard rails")
     hessian_every: int | None = option(
-        None, "Every so many epochs, the dominant eigenvalue of the validation loss' Hessian over the logits (20 gradients with all "
-        "operations: slow, and as much memory as softmax).", "Diagnostics",
-    )  # fmt: skip
+        None,
+        "Every so many epochs, the dominant eigenvalue of the validation loss' Hessian over alpha (20 gradients with all "
+        "operations: slow, and as much memory as softmax).",
+        "Diagnostics",
+    )

@@ -1,20 +1,22 @@
 """What a search is going to cost, and how it uses memory."""
 
 import dataclasses
-import json
+from typing import Annotated, Literal
 
+import numpy as np
 from absl import logging
+from msgspec import Meta
 
 from scnas_keras.architectures.searched import SupernetNetwork
+from scnas_keras.documents import load
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.preflight import batch_in_memory, check_memory, estimate, free_gibibytes
 from scnas_keras.runs.run_folder import RunFolder
-from scnas_keras.search.config import SearchConfig
+from scnas_keras.search.config import AUTO, FAST, LOW_MEMORY, SearchConfig
 from scnas_keras.spaces.cost import cost_tables
 
-AUTO, FAST, LOW_MEMORY = "auto", "fast", "low_memory"
 COST = "cost.json"
 
 
@@ -22,10 +24,10 @@ COST = "cost.json"
 class SearchCost:
     """What a search costs: parameters of the supernet, multiply-adds of a forward pass, GiB of memory in each mode; the mode taken."""
 
-    parameters: int
-    multiply_adds: int
-    gibibytes: dict[str, float]
-    memory_mode: str
+    parameters: Annotated[int, Meta(ge=0)]
+    multiply_adds: Annotated[int, Meta(ge=0)]
+    gibibytes: dict[str, Annotated[float, Meta(ge=0)]]
+    memory_mode: Literal["fast", "low_memory"]
 
     def save(self, run: RunFolder) -> None:
         """Writes cost.json."""
@@ -44,22 +46,27 @@ def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run:
     batch = batch_in_memory(fold, cluster)
     channels, classes = len(fold.task.channel_names), fold.task.num_classes
     tables = cost_tables(network.space, network.width, fold.patch_size, channels, classes)
-    share = network.drawn / len(network.space.operations)
-    edges, others = tables.edges.sum(axis=(0, 1, 2)), tables.fixed + tables.inputs.sum(axis=(0, 1))
-    parameters, multiply_adds = edges[0] + others[0], (edges[1] * share + others[1]) * batch
+    edges = [np.stack([own.sum(axis=0) for own in cell]).sum(axis=0) for cell in tables.edges]
+    drawn = [np.stack([own.sum(axis=0) * network.share_drawn(len(own)) for own in cell]).sum(axis=0) for cell in tables.edges]
+    others = tables.fixed + sum(own.sum(axis=0) for cell in tables.inputs for own in cell)
+    parameters, multiply_adds = sum(edges)[0] + others[0], (sum(drawn)[1] + others[1]) * batch
     if config.hessian_every:
-        network = dataclasses.replace(network, drawn=len(network.space.operations))  # the eigenvalue takes all of them
+        network = dataclasses.replace(network, drawn=None)  # the eigenvalue takes all of them
     modes = {mode: dataclasses.replace(network, low_memory=mode == LOW_MEMORY) for mode in (FAST, LOW_MEMORY)}
     needs, free = {mode: estimate(modes[mode], fold, batch) for mode in modes}, free_gibibytes(cluster)
     mode, resumed = config.memory_mode, run[COST].is_file()
     if resumed:
-        mode = json.loads(run[COST].read_text(encoding="utf-8"))["memory_mode"]
+        mode = load(run[COST], SearchCost, "Restore it from a copy, or name another --workdir.").memory_mode
     elif mode == AUTO:
         mode = FAST if free is None or needs[FAST] <= free else LOW_MEMORY
     mode = LOW_MEMORY if cluster.total([mode == LOW_MEMORY])[0] else FAST
     logging.info(
         "supernet: %.2f M parameters, %.1f G multiply-adds in a forward pass; about %.1f GiB of memory at its peak (%s%s)",
-        parameters / 1e6, multiply_adds / 1e9, needs[mode], mode, "" if free is None else f"; {free:.1f} GiB free",
-    )  # fmt: skip
+        parameters / 1e6,
+        multiply_adds / 1e9,
+        needs[mode],
+        mode,
+        "" if free is None else f"; {free:.1f} GiB free",
+    )
     check_memory(modes[mode], fold, batch, cluster, free, resumed)
     return SearchCost(int(parameters), int(multiply_adds), needs, mode)

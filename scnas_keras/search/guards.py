@@ -6,8 +6,8 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.supernet.diagnostics import Diagnostics
+from scnas_keras.supernet.names import UNIFORM
 from scnas_keras.supernet.penalty import CostPenalty
-from scnas_keras.supernet.relaxation import UNIFORM
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
 
 UNDECIDED = 0.95
@@ -18,7 +18,7 @@ def check_guards(config: SearchConfig) -> None:
     """Refuses settings that can't work.
 
     Raises:
-        ConfigError: a value out of range, or logits asked to learn something while they don't learn.
+        ConfigError: a value out of range, or alpha asked to learn something while it doesn't learn.
     """
     for name in ("warm_up", "parameter_free_dropout"):
         if not 0 <= getattr(config, name) < 1:
@@ -42,7 +42,7 @@ def check_guards(config: SearchConfig) -> None:
         )
     idle = [name for name in ("target_gmacs", "target_mparams", "stop_after_stable") if getattr(config, name) is not None]
     if config.relaxation == UNIFORM and idle:
-        raise ConfigError(f"--relaxation={UNIFORM} learns no logits, so that --{idle[0]} has no effect; leave one of them out.")
+        raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")
 
 
 def cost_penalty(config: SearchConfig, tables: CostTables) -> CostPenalty | None:
@@ -82,18 +82,18 @@ def stop_reason(config: SearchConfig, diagnostics: Diagnostics) -> str | None:
         return None
     return (
         f"stopped: the genotype has not changed for {diagnostics.unchanged} epochs (--stop_after_stable={config.stop_after_stable}), "
-        f"at a mean entropy of {diagnostics.edges['entropy'].mean():.2f} of the maximum."
+        f"at a mean entropy of {diagnostics.rows['entropy'].mean():.2f} of the maximum."
     )
 
 
 def warnings(logs: Mapping[str, float], kinds: Sequence[str], fraction: float) -> dict[str, str]:
     """What is wrong with the genotype that would be derived now: a name for each finding -> what to tell the user.
 
-    A half of a kind's edges being identity or zero is told once the logits say anything; that they don't, in the second
-    half of the time in which they learn.
+    A half of a kind's edges being identity or zero is told once alpha says anything; that it doesn't, in the second
+    half of the time in which it learns.
 
     Args:
-        logs: of an epoch in which the logits learned.
+        logs: of an epoch in which alpha learned.
         kinds: of cells.
         fraction: finished share of the run without its warm-up.
     """
@@ -107,7 +107,7 @@ def warnings(logs: Mapping[str, float], kinds: Sequence[str], fraction: float) -
         return found
     for kind in kinds:
         for group, advice in (("identity", "--max_identity_edges or --parameter_free_dropout"), ("zero", "--warm_up")):
-            share = logs[f"share_{kind}_{group}"]
+            share = logs.get(f"share_{kind}_{group}", 0.0)
             if share >= 0.5:
                 found[f"{group} {kind}"] = (
                     f"{share:.0%} of the {kind} cell's edges are {group}, which often means a collapse: consider {advice}."

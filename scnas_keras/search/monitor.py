@@ -22,10 +22,10 @@ class Monitor:
 
     Args:
         config: of the search.
-        supernet: whose logits are watched and whose phase and drop rate are set.
+        supernet: whose alpha is watched and whose phase and drop rate are set.
         tables: costs of the derived networks.
         genotypes: the file for the genotype of every epoch, or None where another process writes it.
-        eigenvalue: epoch -> dominant eigenvalue of the validation loss' Hessian over the logits; needed with
+        eigenvalue: epoch -> dominant eigenvalue of the validation loss' Hessian over alpha; needed with
             `config.hessian_every`.
 
     Attributes:
@@ -67,18 +67,20 @@ class Monitor:
             Why the search should end now, or None.
 
         Raises:
-            ConfigError: the logits are no numbers any more.
+            ConfigError: alpha is no number any more.
         """
         supernet, config = self._supernet, self._config
-        state = (supernet.logits, supernet.drawn, supernet.drawn_expected, supernet.draws)
-        learned = supernet.learns_logits
-        state = [keras.ops.convert_to_numpy(variable) for variable in state]
-        if not np.isfinite(state[0]).all():
+        alpha, learned = supernet.alpha_tables(), supernet.learns_alpha
+        if not all(np.isfinite(table).all() for table in alpha.values()):
             raise ConfigError(
-                f"The search diverged in epoch {epoch}: the architecture's logits are not finite. Start again in another --workdir with a "
-                "lower --weights_lr or --alpha_lr."
+                f"The search diverged in epoch {epoch}: the architecture parameters alpha are not finite. Start again in another "
+                "--workdir with a lower --weights_lr or --alpha_lr."
             )
-        logs |= self.diagnostics.update(*state, learned)
+        drawn, expected = (
+            supernet.banks.to_tables([keras.ops.convert_to_numpy(own) for own in counts])
+            for counts in (supernet.drawn, supernet.drawn_expected)
+        )
+        logs |= self.diagnostics.update(alpha, drawn, expected, int(keras.ops.convert_to_numpy(supernet.draws)), learned)
         if supernet.penalty:
             logs |= {
                 f"penalty_{name}": float(value)
@@ -91,7 +93,7 @@ class Monitor:
         if self._genotypes is not None:
             genotype_history.record(self._genotypes, epoch, self.diagnostics.genotype)
         guards.steer(config, supernet, fraction)
-        if not learned and supernet.learns_logits:
+        if not learned and supernet.learns_alpha:
             logging.info("the warm-up is over: from here on the architecture learns too (tracing its step takes a while) ...")
         if learned:
             self._warn(logs, guards.search_fraction(fraction, config.warm_up))
@@ -109,7 +111,7 @@ class Monitor:
         return "  ".join(parts)
 
     def _warn(self, logs: dict[str, Any], fraction: float) -> None:
-        for name, text in guards.warnings(logs, self._supernet.space.kinds, fraction).items():
+        for name, text in guards.warnings(logs, [cell.name for cell in self._supernet.space.cells], fraction).items():
             if name not in self._warned:
                 self._warned.append(name)
                 logging.warning("%s", text)

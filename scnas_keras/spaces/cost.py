@@ -1,15 +1,18 @@
 """What the networks of a search space cost, as tables: of every choice on every edge, and of what no choice changes."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.spaces.genotype import Edge, Genotype
-from scnas_keras.spaces.operations import OPERATIONS, ZERO
-from scnas_keras.spaces.space import CELL_INPUTS, CellPlan, SearchSpace
+from scnas_keras.operations.registry import operation
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.places import Group, PlacedCell, PlacedInput, output_widths
+from scnas_keras.spaces.presence import Presence, edge_shares
+from scnas_keras.spaces.space import SearchSpace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,87 +31,110 @@ class CostTables:
 
     Attributes:
         space: the search space.
-        edges: [cells, edges, operations, 2], an operation on an edge of a cell.
-        inputs: [cells, 2, 2], the alignment of each of a cell's two inputs.
-        fixed: [2], stem and output.
+        edges: for each placed cell and edge [candidates, 2].
+        inputs: for each placed cell and input [parts, 2]: of the alignment of what is joined, or of each source where these are aligned
+            one by one (`parts_of`).
+        fixed: [2], stems and output.
     """
 
     space: SearchSpace
-    edges: np.ndarray
-    inputs: np.ndarray
+    edges: tuple[tuple[np.ndarray, ...], ...]
+    inputs: tuple[tuple[np.ndarray, ...], ...]
     fixed: np.ndarray
 
-    @property
-    def by_kind(self) -> tuple[np.ndarray, np.ndarray]:
-        """`edges` and `inputs` summed over the cells of each kind: [kinds, edges, operations, 2] and [kinds, 2, 2]."""
-        rows = [[i for i, kind in enumerate(self.space.layout) if kind == own] for own in self.space.kinds]
-        return np.stack([self.edges[own].sum(0) for own in rows]), np.stack([self.inputs[own].sum(0) for own in rows])
+    @functools.cached_property
+    def of_groups(self) -> dict[Group, np.ndarray]:
+        """`edges` summed over the cells of each kind: [edges of the group, candidates, 2]."""
+        return {
+            group: np.stack([sum(self.edges[c][e] for c in self._cells(group.kind)) for e in group.edges]) for group in self.space.groups
+        }
 
-    @property
-    def reads(self) -> np.ndarray:
-        """[2, edges], whether an edge reads a cell's input."""
-        return np.array([[source == i for source, _ in self.space.edges] for i in range(CELL_INPUTS)])
+    @functools.cached_property
+    def of_inputs(self) -> dict[str, np.ndarray]:
+        """Kind -> [inputs, 2], `inputs` summed over its cells and over their parts."""
+        return {
+            cell.name: np.stack([sum(self.inputs[c][i].sum(0) for c in self._cells(cell.name)) for i in range(cell.inputs)])
+            for cell in self.space.cells
+        }
 
-    def expected(self, probabilities: np.ndarray) -> Cost:
-        """Mean cost of a network whose edges take their operations independently with these probabilities.
+    def expected(self, alpha: Mapping[str, np.ndarray]) -> Cost:
+        """Mean cost of a network whose edges take their operations independently with softmax(alpha), by the space's derivation.
 
-        An input that all edges leave unread costs nothing. Assumed: the output of every cell is read by another, and no
-        node is left without any input (`derive` would restore an edge).
+        An input that all edges leave unread costs nothing. Assumed: the output of every cell is read by another, no node is left
+        without any input (`derive` would restore an edge), and weighted sums keep all their sources.
 
         Args:
-            probabilities: [kinds, edges, operations], each edge's sum to one.
+            alpha: table -> [rows, candidates].
         """
-        edges, inputs = self.by_kind
-        total = self.fixed + np.einsum("keo,keoc->c", probabilities, edges)
-        if ZERO in self.space.operations:
-            zero = probabilities[..., self.space.operations.index(ZERO)]
-            unread = np.where(self.reads, zero[:, None, :], 1.0).prod(axis=-1)
-        else:
-            unread = np.zeros((len(inputs), CELL_INPUTS))
-        return Cost(*map(float, total + np.einsum("ki,kic->c", 1 - unread, inputs)))
+        return self.of_shares(edge_shares(self.space, alpha))
+
+    def of_shares(self, shares: Mapping[Group, Presence]) -> Cost:
+        """The same, from the share of every operation on every edge."""
+        total = self.fixed.astype(np.float64)
+        unread = {cell.name: np.ones(cell.inputs) for cell in self.space.cells}
+        for group, (share, absent) in shares.items():
+            total = total + np.einsum("eo,eoc->c", share, self.of_groups[group])
+            for e, missing in zip(group.edges, absent):
+                source = self.space.cell(group.kind).edges[e].source
+                if source < len(unread[group.kind]):
+                    unread[group.kind][source] *= missing
+        for kind, inputs in self.of_inputs.items():
+            total = total + (1 - unread[kind]) @ inputs
+        return Cost(*map(float, total))
 
     def least(self) -> Cost:
         """The least of both costs that `expected` can come to: the cheapest operation on one edge a node, from one input."""
-        edges, inputs = self.by_kind
-        zero = self.space.operations.index(ZERO) if ZERO in self.space.operations else None
-        if zero is None:
-            total = self.fixed + edges.min(axis=2).sum(axis=(0, 1)) + inputs.sum(axis=(0, 1))
-        else:
-            cheapest = np.delete(edges, zero, axis=2).min(axis=2)
-            nodes = [[e for e, (_, target) in enumerate(self.space.edges) if target == node] for node in self._targets]
-            total = self.fixed + sum(cheapest[:, own].min(axis=1).sum(axis=0) for own in nodes) + inputs.min(axis=1).sum(axis=0)
+        total = self.fixed.copy()
+        for cell in self.space.cells:
+            cheapest, optional = {}, {}
+            for group in self.space.groups:
+                if group.kind == cell.name:
+                    zeros = np.array([operation(name).is_zero for name in self.space.table(group.table).candidates])
+                    cheapest |= dict(zip(group.edges, self.of_groups[group][:, ~zeros].min(axis=1)))
+                    optional |= dict.fromkeys(group.edges, zeros.any() or self.space.derivation != "argmax")
+            for node in sorted({edge.target for edge in cell.edges}):
+                own = [e for e, edge in enumerate(cell.edges) if edge.target == node]
+                needed = [cheapest[e] for e in own if not optional[e]]
+                total = total + (np.sum(needed, axis=0) if needed else np.min([cheapest[e] for e in own], axis=0))
+            all_read = not all(optional.values())
+            inputs = self.of_inputs[cell.name]
+            total = total + (inputs.sum(axis=0) if all_read else inputs.min(axis=0))
         return Cost(*map(int, total))
-
-    @property
-    def _targets(self) -> list[int]:
-        return sorted({target for _, target in self.space.edges})
 
     def of_genotype(self, genotype: Genotype) -> Cost:
         """Cost of the network that a genotype describes; what leads nowhere isn't built and costs nothing."""
-        total, plans = self.fixed.copy(), self.space.cells()
-        needed = {len(plans)}
-        for number, plan in reversed(list(enumerate(plans, start=1))):
-            if number in needed:
-                cell = genotype.cells[plan.kind]
-                total += self._cell(number - 1, cell)
-                read = {edge.source for edge in cell if edge.operation != ZERO}
-                needed |= {plan.inputs[i] for i in read if i < CELL_INPUTS}
-                needed |= {plan.skip} if 1 in read and plan.skip is not None else set()
+        total, needed = self.fixed.copy(), set(genotype.space.head.sources)
+        for number, cell in reversed(list(enumerate(genotype.space.placed))):
+            if cell.number not in needed:
+                continue
+            edges = genotype.cells[cell.kind]
+            for placed, costs, edge in zip(cell.edges, self.edges[number], edges, strict=True):
+                if edge.operation is not None:
+                    total = total + costs[placed.candidates.index(edge.operation)]
+            read = {edge.source for edge in edges if edge.operation is not None}
+            for i, own in enumerate(cell.inputs):
+                if i in read:
+                    kept = kept_sources(genotype, own)
+                    needed |= {own.sources[s] for s in kept}
+                    parts = self.inputs[number][i]
+                    total = total + (parts[kept].sum(0) if len(parts) > 1 else parts[0])
         return Cost(*map(int, total))
 
-    def _cell(self, cell: int, edges: Sequence[Edge]) -> np.ndarray:
-        operations = [self.space.operations.index(edge.operation) for edge in edges]
-        read = {edge.source for edge in edges if edge.operation != ZERO}
-        chosen = self.edges[cell, range(len(edges)), operations]
-        return chosen.sum(0) + sum(self.inputs[cell, i] for i in read if i < CELL_INPUTS)
+    def _cells(self, kind: str) -> list[int]:
+        return [number for number, cell in enumerate(self.space.placed) if cell.kind == kind]
 
 
-def cost_tables(space: SearchSpace, stem_channels: int, patch_size: Sequence[int], channels: int, num_classes: int) -> CostTables:
+def kept_sources(genotype: Genotype, own: PlacedInput) -> list[int]:
+    """Which of an input's sources a genotype's network joins, by number within the input."""
+    return list(range(len(own.sources))) if own.weights is None else [genotype.paths[own.weights[0]][own.weights[1]].source]
+
+
+def cost_tables(space: SearchSpace, width: int, patch_size: Sequence[int], channels: int, num_classes: int) -> CostTables:
     """The tables of a space.
 
     Args:
         space: the search space.
-        stem_channels: of the derived network.
+        width: channels at full resolution of the derived network.
         patch_size: voxels along each axis, each divisible by 2 ** depth.
         channels: image channels.
         num_classes: classes, background included.
@@ -121,30 +147,46 @@ def cost_tables(space: SearchSpace, stem_channels: int, patch_size: Sequence[int
             f"A patch of {'x'.join(map(str, patch_size))} doesn't fit search space {space.name!r}: it needs {space.rank} "
             f"axes, each divisible by {2**space.depth}."
         )
+    space.check_width(width)
 
     def voxels(level: int) -> int:
         return math.prod(n // 2**level for n in patch_size)
 
-    edges = [_edges(space, plan, space.node_channels(stem_channels, plan.level), voxels(plan.level)) for plan in space.cells()]
-    inputs = [_inputs(plan, space.node_channels(stem_channels, plan.level), stem_channels, voxels) for plan in space.cells()]
-    stem, out = 3**space.rank * channels * stem_channels, stem_channels * num_classes
-    fixed = [stem + 2 * stem_channels + out + num_classes, (stem + out) * voxels(0)]
-    return CostTables(space, np.array(edges, np.int64), np.array(inputs, np.int64), np.array(fixed, np.int64))
+    edges = tuple(_edges(space, cell, space.node_channels(width, cell), voxels(cell.level)) for cell in space.placed)
+    inputs = tuple(
+        tuple(np.array(_parts(own, space.rank, width, space.node_channels(width, cell), voxels), np.int64) for own in cell.inputs)
+        for cell in space.placed
+    )
+    return CostTables(space, edges, inputs, np.array(_fixed(space, width, channels, num_classes, voxels), np.int64))
 
 
-def _edges(space: SearchSpace, plan: CellPlan, width: int, voxels: int) -> list[list[list[int]]]:
-    """[edges, operations, 2] of a cell: all its edges end at the resolution of its output."""
-    kernels = [_kernel(OPERATIONS[name].group, space.rank, width) for name in space.operations]
-    row = [[kernel + 2 * width * bool(kernel), kernel * voxels] for kernel in kernels]
-    return [row for _ in space.edges]
+def _edges(space: SearchSpace, cell: PlacedCell, channels: int, voxels: int) -> tuple[np.ndarray, ...]:
+    """[candidates, 2] of each edge: all of them end at the resolution of the cell's output."""
+    known = {name: operation(name).cost(space.rank, channels) for edge in cell.edges for name in edge.candidates}
+    return tuple(np.array([(known[name][0], known[name][1] * voxels) for name in edge.candidates], np.int64) for edge in cell.edges)
 
 
-def _kernel(group: str, rank: int, width: int) -> int:
-    """Kernel weights of an operation of a group: all but scale and offset of its normalisation."""
-    return {"conv": 3**rank * width**2, "dilated": 3**rank * width + width**2}.get(group, 0)
+def _parts(own: PlacedInput, rank: int, width: int, channels: int, voxels: Callable[[int], int]) -> list[tuple[int, int]]:
+    """Parameters and multiply-adds of an input's pointwise convolutions, each at the coarser of two resolutions (`networks.parts.Align`).
+
+    Sources of one level are joined first and aligned together; of several levels, each is aligned by itself.
+    """
+    sources = [(own.width, own.source_levels[0])] if own.joined_first else list(zip(own.source_widths, own.source_levels))
+    found = []
+    for source_width, level in sources:
+        taps = 2**rank if level > own.level and own.double == "transposed" else 1
+        kernel = taps * source_width * width * channels
+        found.append((kernel + 2 * channels, kernel * voxels(max(level, own.level))))
+    return found
 
 
-def _inputs(plan: CellPlan, width: int, stem_channels: int, voxels: Callable[[int], int]) -> list[list[int]]:
-    """[2, 2] of a cell: a pointwise convolution at the coarser of the two resolutions (`networks.parts.Align`)."""
-    kernels = [stem_channels * 2**level * width for level in plan.input_levels]
-    return [[kernel + 2 * width, kernel * voxels(max(level, plan.input_level))] for kernel, level in zip(kernels, plan.input_levels)]
+def _fixed(space: SearchSpace, width: int, channels: int, num_classes: int, voxels: Callable[[int], int]) -> tuple[int, int]:
+    """Stems, and an output that is computed at the resolution of its finest source."""
+    parameters = multiply_adds = 0
+    for stem in space.stems:
+        kernel = 3**space.rank * channels * stem.width * width
+        parameters, multiply_adds = parameters + kernel + 2 * stem.width * width, multiply_adds + kernel * voxels(stem.level)
+    widths = [output_widths(space)[source] for source in space.head.sources]
+    kernel = (sum(widths) if space.head.join == "concat" else widths[0]) * width * num_classes
+    level = min(space.levels[source] for source in space.head.sources)
+    return parameters + kernel + num_classes, multiply_adds + kernel * voxels(level)

@@ -1,32 +1,41 @@
-"""What a search found: one operation an edge for every cell kind, as a versioned JSON document."""
+"""What a search found: one operation an edge for every kind of cell, as a versioned JSON document."""
 
 import dataclasses
 import json
 import math
 import os
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from scnas_keras.errors import ConfigError, GenotypeError
+from scnas_keras.documents import parse
+from scnas_keras.errors import GenotypeError
 from scnas_keras.files import write_text
-from scnas_keras.spaces.operations import ZERO
-from scnas_keras.spaces.space import SearchSpace
-
-FORMAT, VERSION = "scnas_keras.genotype", 1
+from scnas_keras.spaces.genotype_format import FORMAT, VERSION, read_genotype, space_to_json
+from scnas_keras.spaces.space import CellEdge, SearchSpace
 
 
 @dataclasses.dataclass(frozen=True)
 class Edge:
-    """One edge of a cell: nodes 0 and 1 are the cell's inputs (two cells back, previous cell)."""
+    """One edge of a cell; the first nodes are the cell's inputs.
+
+    Attributes:
+        source, target: its nodes.
+        operation: its operation, or None where the edge is absent.
+        probability: of the operation by alpha; of an absent edge that of `zero`, or 0 where zero is no candidate.
+    """
 
     source: int
     target: int
-    operation: str
+    operation: str | None
     probability: float
 
-    def to_json(self) -> dict[str, Any]:
-        return {"from": self.source, "to": self.target, "operation": self.operation, "probability": self.probability}
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """Which source a weighted sum keeps, by number within its input, and how probable it was by alpha."""
+
+    source: int
+    probability: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,40 +44,57 @@ class Genotype:
 
     Attributes:
         space: the search space it was found in.
-        cells: cell kind -> its edges, in the order of `space.edges`. `zero` means that the edge is absent.
+        cells: kind of cell -> its edges, in the order of the space.
         notes: remarks for the reader, such as edges that were restored to keep a node alive.
+        paths: table of paths -> what each of its rows keeps.
+        dropped: numbers of outputs that are not built.
+
+    Raises:
+        GenotypeError: parts that contradict the search space.
     """
 
     space: SearchSpace
     cells: Mapping[str, tuple[Edge, ...]]
     notes: tuple[str, ...] = ()
+    paths: Mapping[str, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
+    dropped: tuple[int, ...] = ()
 
     def __post_init__(self):
-        _check_cells(self.space, self.cells)
+        _check_cells(self)
+        _check_paths(self)
+
+    def present(self, kind: str) -> tuple[Edge, ...]:
+        """The edges of a kind of cell that aren't absent."""
+        return tuple(edge for edge in self.cells[kind] if edge.operation is not None)
 
     def to_json(self) -> dict[str, Any]:
-        space = dataclasses.asdict(self.space)
-        cells = {kind: [edge.to_json() for edge in edges] for kind, edges in self.cells.items()}
-        return {"format": FORMAT, "version": VERSION, "space": space, "cells": cells, "notes": list(self.notes)}
+        """The document of this version of the format; what is as by default is left out."""
+        cells = {kind: [_edge_to_json(edge) for edge in edges] for kind, edges in self.cells.items()}
+        document = {"format": FORMAT, "version": VERSION, "space": space_to_json(self.space), "cells": cells}
+        if self.paths:
+            document["paths"] = {table: [dataclasses.asdict(path) for path in paths] for table, paths in self.paths.items()}
+        if self.dropped:
+            document["dropped"] = list(self.dropped)
+        return document | {"notes": list(self.notes)}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Genotype":
-        """The genotype of a parsed document.
+    def from_json(cls, document: Any, where: str | os.PathLike = "genotype") -> "Genotype":
+        """The genotype of a parsed document, of this version of the format or the one before.
+
+        Args:
+            document: parsed JSON.
+            where: the file, for messages.
 
         Raises:
             GenotypeError: a field is missing, of the wrong type, or contradicts the search space.
         """
-        if not isinstance(document, Mapping) or document.get("format") != FORMAT:
-            found = document.get("format") if isinstance(document, Mapping) else type(document).__name__
-            raise GenotypeError(f'Not a genotype: top-level "format" is {found!r}, expected {FORMAT!r}.')
-        if document.get("version") != VERSION:
-            raise GenotypeError(f"Genotype version {document.get('version')!r} can't be read; this release reads version {VERSION}.")
-        space = _parse_space(document.get("space"))
-        cells = document.get("cells")
-        if not isinstance(cells, Mapping):
-            raise GenotypeError('"cells" must map each cell kind to its list of edges.')
-        parsed = {kind: tuple(_parse_edge(kind, i, edge) for i, edge in enumerate(_list(kind, edges))) for kind, edges in cells.items()}
-        return cls(space, parsed, tuple(str(note) for note in document.get("notes", ())))
+        parts = read_genotype(document, str(where))
+        cells = {kind: tuple(Edge(*edge) for edge in edges) for kind, edges in parts.cells.items()}
+        paths = {table: tuple(Path(*path) for path in paths) for table, paths in parts.paths.items()}
+        try:
+            return cls(parts.space, cells, parts.notes, paths, parts.dropped)
+        except GenotypeError as error:
+            raise GenotypeError(f"{where}: {error}") from error
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the JSON document; an existing file is replaced whole or not at all."""
@@ -81,60 +107,48 @@ class Genotype:
         Raises:
             GenotypeError: no such file, not JSON, or not a valid genotype; the message names the file.
         """
-        try:
-            return cls.from_json(json.loads(pathlib.Path(path).read_text(encoding="utf-8")))
-        except OSError as error:
-            raise GenotypeError(f"{path}: can't be read ({error.strerror}).") from error
-        except ValueError as error:
-            raise GenotypeError(f"{path}: not a JSON document ({error}). Was the file cut off? Search again or restore it.") from error
-        except GenotypeError as error:
-            raise GenotypeError(f"{path}: {error}") from error
+        return cls.from_json(parse(path, "Search again, or restore it.", GenotypeError), path)
 
 
-def _list(kind: str, edges: Any) -> Sequence[Any]:
-    if not isinstance(edges, list):
-        raise GenotypeError(f"Cell {kind!r} must be a list of edges, found {type(edges).__name__}.")
-    return edges
+def _edge_to_json(edge: Edge) -> dict[str, Any]:
+    return {"from": edge.source, "to": edge.target, "operation": edge.operation, "probability": edge.probability}
 
 
-def _parse_space(fields: Any) -> SearchSpace:
-    names = [field.name for field in dataclasses.fields(SearchSpace)]
-    if not isinstance(fields, Mapping) or set(fields) != set(names):
-        raise GenotypeError(f'"space" must be an object with the fields {names}.')
-    types = {"name": str, "rank": int, "operations": list, "nodes": int, "layout": list}
-    wrong = [name for name, kind in types.items() if not isinstance(fields[name], kind)]
-    if wrong:
-        raise GenotypeError(f'"space" has fields of the wrong type: {wrong}.')
-    lists = {name: tuple(map(str, fields[name])) for name in ("operations", "layout")}
-    try:
-        return SearchSpace(**{**fields, **lists})
-    except ConfigError as error:
-        raise GenotypeError(str(error)) from error
-
-
-def _parse_edge(kind: str, position: int, edge: Any) -> Edge:
-    where = f"Cell {kind!r}, edge number {position}"
-    if not isinstance(edge, Mapping) or not {"from", "to", "operation", "probability"} <= set(edge):
-        raise GenotypeError(f'{where}: needs "from", "to", "operation" and "probability", found {edge!r}.')
-    if not isinstance(edge["from"], int) or not isinstance(edge["to"], int):
-        raise GenotypeError(f'{where}: "from" and "to" must be node numbers.')
-    if isinstance(edge["probability"], bool) or not isinstance(edge["probability"], (int, float)):
-        raise GenotypeError(f'{where}: "probability" must be a number, found {edge["probability"]!r}.')
-    return Edge(edge["from"], edge["to"], str(edge["operation"]), float(edge["probability"]))
-
-
-def _check_cells(space: SearchSpace, cells: Mapping[str, Sequence[Edge]]) -> None:
-    if set(cells) != set(space.kinds):
-        raise GenotypeError(f"Cell kinds are {sorted(cells)}, the search space {space.name!r} has {sorted(space.kinds)}.")
-    for kind, edges in cells.items():
-        if tuple((edge.source, edge.target) for edge in edges) != space.edges:
-            raise GenotypeError(f"Cell {kind!r} must list the edges {list(space.edges)} in this order, once each.")
-        for edge in edges:
-            where = f"Cell {kind!r}, edge {edge.source}->{edge.target}"
-            if edge.operation not in space.operations:
-                raise GenotypeError(f"{where}: operation {edge.operation!r} is not in the search space {list(space.operations)}.")
-            if not (math.isfinite(edge.probability) and 0 <= edge.probability <= 1):
-                raise GenotypeError(f"{where}: probability {edge.probability} is outside 0..1.")
-        dead = {edge.target for edge in edges} - {edge.target for edge in edges if edge.operation != ZERO}
+def _check_cells(genotype: Genotype) -> None:
+    space, cells = genotype.space, genotype.cells
+    if set(cells) != {cell.name for cell in space.cells}:
+        known = sorted(cell.name for cell in space.cells)
+        raise GenotypeError(f"Cell kinds are {sorted(cells)}, the search space {space.name!r} has {known}.")
+    for cell in space.cells:
+        edges, wanted = cells[cell.name], [(edge.source, edge.target) for edge in cell.edges]
+        if [(edge.source, edge.target) for edge in edges] != wanted:
+            raise GenotypeError(f"Cell {cell.name!r} must list the edges {wanted} in this order, once each.")
+        for edge, own in zip(edges, cell.edges):
+            _check_edge(space, cell.name, edge, own)
+        dead = {edge.target for edge in edges} - {edge.target for edge in edges if edge.operation is not None}
         if dead:
-            raise GenotypeError(f"Cell {kind!r}: nodes {sorted(dead)} have no input, all their edges are zero.")
+            raise GenotypeError(f"Cell {cell.name!r}: nodes {sorted(dead)} have no input, all their edges are absent.")
+
+
+def _check_edge(space: SearchSpace, kind: str, edge: Edge, own: CellEdge) -> None:
+    where, candidates = f"Cell {kind!r}, edge {edge.source}->{edge.target}", space.table(own.table).candidates
+    if edge.operation is not None and edge.operation not in candidates:
+        raise GenotypeError(f"{where}: operation {edge.operation!r} is not in the search space {list(candidates)}.")
+    if not (math.isfinite(edge.probability) and 0 <= edge.probability <= 1):
+        raise GenotypeError(f"{where}: probability {edge.probability} is outside 0..1.")
+
+
+def _check_paths(genotype: Genotype) -> None:
+    tables = {table.name: table for table in genotype.space.tables if table.paths}
+    if set(genotype.paths) != set(tables):
+        raise GenotypeError(f"Paths are of the tables {sorted(genotype.paths)}, the search space has {sorted(tables)}.")
+    for name, paths in genotype.paths.items():
+        if len(paths) != tables[name].rows or not all(0 <= path.source < len(tables[name].candidates) for path in paths):
+            raise GenotypeError(
+                f"Paths {name!r} must keep one of {len(tables[name].candidates)} sources in each of {tables[name].rows} rows."
+            )
+    outputs = range(len(genotype.space.stems), len(genotype.space.stems) + len(genotype.space.places))
+    if not set(genotype.dropped) <= set(outputs) or set(genotype.dropped) & set(genotype.space.head.sources):
+        raise GenotypeError(
+            f"dropped is {list(genotype.dropped)}, expected some of {outputs[0]} to {outputs[-1]} that the head doesn't read."
+        )

@@ -3,7 +3,6 @@
 The first line describes the search space, each other line holds an epoch's operations and their probabilities.
 """
 
-import dataclasses
 import json
 import os
 import pathlib
@@ -12,10 +11,11 @@ from typing import Any
 
 from scnas_keras.errors import GenotypeError
 from scnas_keras.files import write_text
-from scnas_keras.spaces import genotype as single
+from scnas_keras.spaces import genotype_format as single
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.genotype_format import space_to_json
 
-FORMAT, VERSION = "scnas_keras.genotypes", 1
+FORMAT, VERSION = "scnas_keras.genotypes", single.VERSION
 
 
 def record(path: str | os.PathLike, epoch: int, genotype: Genotype) -> None:
@@ -26,14 +26,16 @@ def record(path: str | os.PathLike, epoch: int, genotype: Genotype) -> None:
     Raises:
         GenotypeError: the file is no history, or of another search space.
     """
-    lines = [json.dumps({"format": FORMAT, "version": VERSION, "space": dataclasses.asdict(genotype.space)})]
+    lines = [json.dumps({"format": FORMAT, "version": VERSION, "space": space_to_json(genotype.space)})]
     if pathlib.Path(path).is_file():
         header, entries = _read(path)
         if json.dumps(header) != lines[0]:
             raise GenotypeError(f"{path}: holds genotypes of another search space. Move it away, or name another --workdir.")
         lines += [json.dumps(entry) for entry in entries if entry["epoch"] < epoch]
     cells = {kind: [[edge.operation, edge.probability] for edge in edges] for kind, edges in genotype.cells.items()}
-    lines.append(json.dumps({"epoch": epoch, "cells": cells, "notes": list(genotype.notes)}))
+    document = genotype.to_json()
+    rest = {name: document[name] for name in ("paths", "dropped", "notes") if name in document}
+    lines.append(json.dumps({"epoch": epoch, "cells": cells, **rest}))
     write_text(path, "\n".join(lines) + "\n")
 
 
@@ -48,10 +50,8 @@ def load(path: str | os.PathLike, epoch: int | None = None) -> Genotype:
     if not found:
         there = f"epochs {entries[0]['epoch']} to {entries[-1]['epoch']}" if entries else "no epoch"
         raise GenotypeError(f"{path}: holds {there}, not {epoch}; name another with --epoch.")
-    try:
-        return Genotype.from_json(_document(header, found[-1]))
-    except GenotypeError as error:
-        raise GenotypeError(f"{path}, epoch {found[-1]['epoch']}: {error}") from error
+    where = f"{path}, epoch {found[-1]['epoch']}"
+    return Genotype.from_json(_document(header, found[-1], where), where)
 
 
 def _read(path: str | os.PathLike) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
@@ -62,24 +62,33 @@ def _read(path: str | os.PathLike) -> tuple[Mapping[str, Any], list[Mapping[str,
         raise GenotypeError(f"{path}: can't be read ({error.strerror}).") from error
     except ValueError as error:
         raise GenotypeError(f"{path}: not a history of genotypes ({error}). Was the file cut off? Restore or delete it.") from error
-    if not isinstance(header, dict) or (header.get("format"), header.get("version")) != (FORMAT, VERSION):
-        raise GenotypeError(f'{path}: its first line must have "format" {FORMAT!r} and "version" {VERSION}.')
+    single.check_known_version(header, FORMAT, f"{path}, first line")
     if not all(isinstance(entry, dict) and isinstance(entry.get("epoch"), int) for entry in entries):
         raise GenotypeError(f'{path}: every line after the first needs a whole number "epoch". Restore or delete the file.')
     return header, entries
 
 
-def _document(header: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The document that `Genotype` reads."""
+def _document(header: Mapping[str, Any], entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The document that `Genotype` reads, of the version of the history."""
     try:
-        edges = [(i, j) for j in range(2, 2 + header["space"]["nodes"]) for i in range(j)]
+        pairs = _pairs(header)
         cells = {
             kind: [
                 {"from": i, "to": j, "operation": operation, "probability": probability}
-                for (i, j), (operation, probability) in zip(edges, row, strict=True)
+                for (i, j), (operation, probability) in zip(pairs[kind], row, strict=True)
             ]
             for kind, row in entry["cells"].items()
         }
-        return {"format": single.FORMAT, "version": single.VERSION, "space": header["space"], "cells": cells, "notes": entry["notes"]}
+        rest = {name: entry[name] for name in ("paths", "dropped", "notes") if name in entry}
+        return {"format": single.FORMAT, "version": header["version"], "space": header["space"], "cells": cells, **rest}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise GenotypeError(f"cells don't fit the search space ({error!r}). Restore or delete the file.") from error
+        raise GenotypeError(f"{where}: cells don't fit the search space ({error!r}). Restore or delete the file.") from error
+
+
+def _pairs(header: Mapping[str, Any]) -> Mapping[str, list[tuple[int, int]]]:
+    """Kind of cell -> source and target of its edges in order."""
+    space = header["space"]
+    if header["version"] == 1:
+        pairs = [(i, j) for j in range(2, 2 + space["nodes"]) for i in range(j)]
+        return dict.fromkeys(space["layout"], pairs)
+    return {cell["name"]: [(edge["source"], edge["target"]) for edge in cell["edges"]] for cell in space["cells"]}

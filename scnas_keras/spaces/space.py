@@ -1,42 +1,132 @@
-"""A search space: candidate operations, the graph inside a cell, and how cells stack into a U."""
+"""A search space as data: tables of architecture parameters, cells, and how cells stand in a network."""
 
 import dataclasses
+import functools
+import math
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.spaces.operations import OPERATIONS, ZERO
+from scnas_keras.spaces import validity
+from scnas_keras.spaces.places import Group, PlacedCell, groups, output_levels, placed_cells
 
-ENCODER, REDUCTION, DECODER, EXPANSION = "encoder_normal", "reduction", "decoder_normal", "expansion"
-CELL_INPUTS = 2
+ARGMAX, STRONGEST_TWO = DERIVATIONS = ("argmax", "strongest_two")
+"""How a network follows from alpha; `spaces.derive` has a function for each."""
 
 
 @dataclasses.dataclass(frozen=True)
-class CellPlan:
-    """One cell's place in the network.
-
-    Sources count 0 for the stem and i for the i-th cell. Level n has the resolution of the input divided by
-    2^n on every axis and 2^n times the stem's channels.
+class Table:
+    """Architecture parameters alpha of some edges.
 
     Attributes:
-        name: unique name, for layers.
-        kind: which of the space's cell kinds it is; cells of one kind share their architecture.
-        level: level of its output.
-        input_level: level to which both inputs are brought before its edges run.
-        inputs: sources of node 0 (two cells back) and node 1 (the previous cell).
-        input_levels: levels of these sources.
-        skip: source that is added to the previous cell's output first, or None.
+        name: unique.
+        candidates: what each row chooses among: operations, or with `paths` the sources of a weighted sum.
+        rows: how many edges, or weighted sums, have parameters of their own.
+        paths: whether rows weigh the sources of an input instead of the operations of an edge.
     """
 
     name: str
-    kind: str
-    level: int
-    input_level: int
-    inputs: tuple[int, int]
-    input_levels: tuple[int, int]
-    skip: int | None
+    candidates: tuple[str, ...]
+    rows: int
+    paths: bool = False
 
-    def stride(self, edge: tuple[int, int]) -> int:
-        """Stride of the operation on an edge: 2 where a reduction cell reads one of its inputs, else 1."""
-        return 2 if self.kind == REDUCTION and edge[0] < CELL_INPUTS else 1
+
+@dataclasses.dataclass(frozen=True)
+class CellEdge:
+    """An edge of a cell, from node `source` to node `target`, and the row of a table that chooses its operation."""
+
+    source: int
+    target: int
+    table: str
+    row: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A graph of nodes, of a kind that may stand at several places.
+
+    Nodes 0 to `inputs` - 1 are what the cell reads; each node after them is the sum of the edges into it.
+
+    Attributes:
+        name: of the kind.
+        inputs: how many nodes are inputs.
+        edges: in the order of their targets.
+        output: nodes whose concatenation is the cell's output.
+    """
+
+    name: str
+    inputs: int
+    edges: tuple[CellEdge, ...]
+    output: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """What a cell reads at one of its inputs.
+
+    Outputs are counted: the stems first, then the places.
+
+    Attributes:
+        sources: outputs of stems and of places before this one, once each.
+        join: "sum", "concat", or "weighted": a sum weighted by a row of a table of paths.
+        weights: table and row of a weighted sum.
+        level: of the node; by default that of the place. Where it is another, the edges that read the node halve or double.
+        halve: how a finer source is brought to the node: "pointwise" (every second voxel, before the pointwise convolution that every
+            input has), "factorized" or "max_pool".
+        double: how a coarser one is: "nearest", "linear" or "transposed".
+    """
+
+    sources: tuple[int, ...]
+    join: str = "sum"
+    weights: tuple[str, int] | None = None
+    level: int | None = None
+    halve: str = "pointwise"
+    double: str = "nearest"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A cell in the network.
+
+    Attributes:
+        cell: name of the kind.
+        inputs: one for each of the cell's.
+        level: its output has the resolution of the image divided by 2 ** level on every axis.
+        width: channels of its output as a multiple of the network's width; by default, the space's at this level.
+    """
+
+    cell: str
+    inputs: tuple[Input, ...]
+    level: int
+    width: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stem:
+    """A first convolution of the image.
+
+    Attributes:
+        level: its output has the resolution of the image divided by 2 ** level.
+        width: its channels as a multiple of the network's width.
+    """
+
+    level: int = 0
+    width: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """What the class scores are computed from.
+
+    Attributes:
+        sources: outputs that it reads.
+        join: of several: "sum" or "concat".
+        double: how coarser ones are brought to full resolution: "nearest" or "linear".
+        auxiliary: outputs at coarser levels that deep supervision reads too, finest first.
+    """
+
+    sources: tuple[int, ...]
+    join: str = "concat"
+    double: str = "linear"
+    auxiliary: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,102 +134,87 @@ class SearchSpace:
     """Everything that defines which networks can be found.
 
     Attributes:
-        name: the preset's name.
+        name: the space's.
         rank: spatial axes of the images, 2 or 3.
-        operations: candidate operations of every edge, names from `spaces.operations`.
-        nodes: intermediate nodes a cell; a node is C / nodes wide and the cell's output is their concatenation.
-        layout: cell kinds in order, a symmetric U.
+        tables: of architecture parameters.
+        cells: the kinds of cells.
+        places: cells in the order in which they are computed.
+        head: what the class scores are computed from.
+        stems: first convolutions.
+        widths: channels of an output by level, as multiples of the network's width.
+        derivation: how a network follows from alpha, one of `DERIVATIONS`.
+
+    Raises:
+        ConfigError: parts that don't fit each other; the message names the part.
     """
 
     name: str
     rank: int
-    operations: tuple[str, ...]
-    nodes: int
-    layout: tuple[str, ...]
+    tables: tuple[Table, ...]
+    cells: tuple[Cell, ...]
+    places: tuple[Place, ...]
+    head: Head
+    stems: tuple[Stem, ...] = (Stem(),)
+    widths: tuple[int, ...] = (1, 2, 4, 8)
+    derivation: str = ARGMAX
 
     def __post_init__(self):
-        unknown = sorted(set(self.operations) - set(OPERATIONS))
-        if unknown:
-            raise ConfigError(f"Search space {self.name!r} names unknown operations {unknown}; known: {list(OPERATIONS)}.")
-        if self.rank not in (2, 3) or self.nodes < 1 or not set(self.operations) - {ZERO}:
-            raise ConfigError(f"Search space {self.name!r} needs rank 2 or 3, a node and a non-zero operation a cell.")
-        half = len(self.layout) // 2
-        mirrored = {REDUCTION: EXPANSION, ENCODER: DECODER}
-        if not half or len(self.layout) % 2 or self.layout[half:] != tuple(mirrored.get(kind) for kind in self.layout[:half]):
-            raise ConfigError(
-                f"Search space {self.name!r}: the layout must be cells of the kinds {list(mirrored)}, then as many of the kinds "
-                f"{list(mirrored.values())} in the same order; found {list(self.layout)}."
-            )
-        levels = [0, *(cell.level for cell in self.cells())]
-        for cell in self.cells():
-            steps = [abs(level - cell.input_level) for level in cell.input_levels]
-            if max(steps) > 1 or (cell.skip is not None and levels[cell.skip] != cell.input_levels[1]):
-                raise ConfigError(
-                    f"Search space {self.name!r}: {cell.name} can't read its inputs, whose resolutions don't fit; let "
-                    f"{REDUCTION} and {ENCODER} cells alternate, found {list(self.layout)}."
-                )
+        if self.derivation not in DERIVATIONS:
+            raise ConfigError(f"Search space {self.name!r}: derivation is {self.derivation!r}, expected one of {', '.join(DERIVATIONS)}.")
+        validity.check(self)
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Cell kinds in the order of their first use."""
-        return tuple(dict.fromkeys(self.layout))
+    @functools.cached_property
+    def placed(self) -> tuple[PlacedCell, ...]:
+        """Every place with what follows from its cell and its neighbours."""
+        return placed_cells(self)
 
-    @property
-    def edges(self) -> tuple[tuple[int, int], ...]:
-        """Edges (from, to) of a cell: every node reads both inputs and all nodes before it."""
-        return tuple((i, j) for j in range(CELL_INPUTS, CELL_INPUTS + self.nodes) for i in range(j))
+    @functools.cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The edges of each kind of cell that read one table."""
+        return groups(self)
+
+    @functools.cached_property
+    def levels(self) -> tuple[int, ...]:
+        """Of every output, stems first."""
+        return output_levels(self)
 
     @property
     def depth(self) -> int:
         """How often the resolution is halved; patches must be divisible by 2 ** depth."""
-        return self.layout.count(REDUCTION)
+        return max(self.levels)
 
-    def node_channels(self, stem_channels: int, level: int) -> int:
-        """Channels of one node at a level.
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """All candidate operations, in the order of the tables."""
+        return tuple(dict.fromkeys(name for table in self.tables if not table.paths for name in table.candidates))
 
-        Raises:
-            ConfigError: the stem's channels can't be divided among the nodes.
-        """
-        if stem_channels <= 0 or stem_channels % self.nodes:
-            low = max(self.nodes, stem_channels // self.nodes * self.nodes)
+    @property
+    def num_edges(self) -> int:
+        """Edges of all kinds of cells, each kind once."""
+        return sum(len(cell.edges) for cell in self.cells)
+
+    def table(self, name: str) -> Table:
+        return next(table for table in self.tables if table.name == name)
+
+    def cell(self, name: str) -> Cell:
+        return next(cell for cell in self.cells if cell.name == name)
+
+    @functools.cached_property
+    def width_step(self) -> int:
+        """Widths are multiples of this, so that every cell's channels can be divided among its nodes."""
+        return math.lcm(*(len(cell.output) // math.gcd(cell.width, len(cell.output)) for cell in self.placed))
+
+    def node_channels(self, width: int, cell: PlacedCell) -> int:
+        """Channels of a node of a cell, where the network is `width` channels wide at full resolution."""
+        return cell.width * width // len(cell.output)
+
+    def check_width(self, width: int) -> None:
+        """Raises ConfigError unless a network's channels can be divided among the nodes of all cells."""
+        step = self.width_step
+        if width <= 0 or width % step:
+            low = max(step, width // step * step)
+            nodes = max(len(cell.output) for cell in self.cells)
             raise ConfigError(
-                f"{stem_channels} stem channels can't be divided among {self.nodes} nodes a cell; use a multiple of "
-                f"{self.nodes}, for example {low} or {low + self.nodes}."
+                f"{width} stem channels can't be divided among {nodes} nodes a cell; use a multiple of {step}, for example "
+                f"{low} or {low + step}."
             )
-        return stem_channels * 2**level // self.nodes
-
-    def cells(self) -> tuple[CellPlan, ...]:
-        """The cells in order (SCNAS, Figure 1 and footnote 1).
-
-        Each decoder cell's previous input is summed with the output that mirrors it in the encoder: with the layout
-        R E R E R E X D X D X D the partners are R3 E2 R2 E1 R1 and the stem, so that every encoder output is used once.
-        """
-        half = len(self.layout) // 2
-        levels, plans = [0], []
-        for i, kind in enumerate(self.layout, start=1):
-            input_level = levels[-1] - (kind == EXPANSION)
-            level = levels[-1] + (kind == REDUCTION) - (kind == EXPANSION)
-            inputs = (max(i - 2, 0), i - 1)
-            plans.append(
-                CellPlan(
-                    name=f"cell_{i:02d}_{kind}",
-                    kind=kind,
-                    level=level,
-                    input_level=input_level,
-                    inputs=inputs,
-                    input_levels=(levels[inputs[0]], levels[inputs[1]]),
-                    skip=2 * half - i if i > half else None,
-                )
-            )
-            levels.append(level)
-        return tuple(plans)
-
-
-SCNAS = SearchSpace(
-    name="scnas",
-    rank=3,
-    operations=tuple(OPERATIONS),
-    nodes=4,
-    layout=(REDUCTION, ENCODER) * 3 + (EXPANSION, DECODER) * 3,
-)
-"""Kim et al. 2019: 12 cells with 4 intermediate nodes, eight operations; the sixth cell is the inter-cell."""

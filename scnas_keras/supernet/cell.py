@@ -1,7 +1,7 @@
 """A cell whose edges mix drawn operations."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,10 +11,21 @@ from keras import layers
 
 from scnas_keras.kernels.fused_norm import fuse
 from scnas_keras.networks.parts import Align
-from scnas_keras.spaces.space import CELL_INPUTS, CellPlan, SearchSpace
+from scnas_keras.operations.facts import ROLES
+from scnas_keras.spaces.places import PlacedCell, PlacedEdge
 from scnas_keras.supernet.fixed_parts import Pieces, SharedAlign
-from scnas_keras.supernet.mixture import LOGITS, WEIGHTS, Mixture
+from scnas_keras.supernet.mixture import ALPHA, WEIGHTS, Mixture
 from scnas_keras.supernet.relaxation import Draw
+
+Signature = tuple[str, tuple[str, ...]]
+"""Role and candidates of an edge: edges of a cell that have them in common share a mixture and the matrix of their parameters."""
+Gradients = dict[int, Pieces]
+"""What is known of the gradient of an output, by its number."""
+
+
+def signature_of(edge: PlacedEdge) -> Signature:
+    """Of an edge."""
+    return edge.role, edge.candidates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,56 +36,55 @@ class Kept:
     draw: list[Draw]
     weights: Sequence[tf.Tensor]
     rows: list[tf.Tensor]
-    nodes: Pieces
+    nodes: list[tf.Tensor]
     aligned: list[tuple[tf.Tensor, tf.Tensor]]
     edges: list[Any]
 
 
 class MixedCell(layers.Layer):
-    """A cell of the supernet: two inputs to its nodes, whose concatenation is its output (SCNAS section 2.1).
+    """A cell of the supernet: its inputs to its nodes, of which some together are its output (SCNAS section 2.1).
 
-    The parameters of all its edges with one stride are the rows of one matrix: few variables keep the graph of the
+    The parameters of all its edges with one signature are the rows of one matrix: few variables keep the graph of the
     optimizer small. Its gradient is written out, edge after edge from the last node to the first, so that a node's
     gradient is one running sum instead of one tensor for each edge that reads it.
 
     Args:
-        space: the search space.
-        plan: the cell's place.
+        placed: the cell's place.
         channels: of one node.
-        mixtures: the shared mixtures by stride.
-        shared_aligns: signature -> `SharedAlign` of an input; filled as cells are built.
+        pieces: in how many pieces the output of each stem and of each cell before comes.
+        mixtures: the shared mixtures by signature.
+        shared_aligns: shapes of an alignment -> `SharedAlign`; filled as cells are built.
         low_memory: compute the aligned inputs again in the backward pass instead of keeping them, and one edge after the other.
         rng: for the edges' start values.
 
     Attributes:
-        parameters: stride -> [edges with that stride, size], a row of all candidates' kernels for each edge.
+        parameters: signature -> [edges with it, size], a row of all candidates' kernels for each edge.
     """
 
     def __init__(
         self,
-        space: SearchSpace,
-        plan: CellPlan,
+        placed: PlacedCell,
         channels: int,
-        mixtures: dict[int, Mixture],
+        pieces: Sequence[int],
+        mixtures: Mapping[Signature, Mixture],
         shared_aligns: dict,
         low_memory: bool,
         rng: np.random.Generator,
         **kwargs,
     ):
-        super().__init__(name=plan.name, **kwargs)
-        self.plan, self._edges, self._nodes, self.mixtures = plan, space.edges, space.nodes, mixtures
-        self._strides = [plan.stride(edge) for edge in space.edges]
-        self._low_memory = low_memory
+        super().__init__(name=placed.name, **kwargs)
+        self.placed, self._inputs = placed, len(placed.inputs)
+        self._signatures = [signature_of(edge) for edge in placed.edges]
+        self._mixtures, self._pieces, self._low_memory = dict(mixtures), tuple(pieces), low_memory
         self.aligns = [
-            fuse(Align(channels, level - plan.input_level, affine=False, name=f"{plan.name}_input_{i}"))
-            for i, level in enumerate(plan.input_levels)
+            fuse(Align(channels, own.shifts[0], affine=False, name=f"{placed.name}_input_{i}")) for i, own in enumerate(placed.inputs)
         ]
         self._all_aligns, self._shared = shared_aligns, []
         self.parameters = {}
-        for stride in sorted(set(self._strides)):
-            start = np.stack([mixtures[stride].initial_parameters(rng) for s in self._strides if s == stride])
-            self.parameters[stride] = self.add_weight(
-                name=f"parameters_stride_{stride}", shape=start.shape, initializer=lambda *_, start=start, **__: start
+        for number, signature in enumerate(sorted(dict.fromkeys(self._signatures), key=lambda own: ROLES.index(own[0]))):
+            start = np.stack([mixtures[signature].initial_parameters(rng) for own in self._signatures if own == signature])
+            self.parameters[signature] = self.add_weight(
+                name=f"parameters_{number}_{signature[0]}", shape=start.shape, initializer=lambda *_, start=start, **__: start
             )
 
     def build(self, shapes):
@@ -85,14 +95,37 @@ class MixedCell(layers.Layer):
 
     @property
     def weights_in_order(self) -> list[keras.Variable]:
-        """The matrices of the edges' parameters by stride, then the kernels of both alignments."""
+        """The matrices of the edges' parameters by signature, then the kernels of the inputs' alignments."""
         return [*self.parameters.values(), *(align.kernel for align in self.aligns)]
 
     def edge_parameters(self, weights: Sequence[tf.Tensor] | None = None) -> list[tf.Tensor]:
         """The parameter vector of every edge, in the order of the space's edges, from the cell's own or other `weights_in_order`."""
         weights = weights or [tf.convert_to_tensor(matrix) for matrix in self.parameters.values()]
-        rows = {stride: iter(tf.unstack(matrix)) for stride, matrix in zip(self.parameters, weights)}
-        return [next(rows[stride]) for stride in self._strides]
+        rows = {signature: iter(tf.unstack(matrix)) for signature, matrix in zip(self.parameters, weights)}
+        return [next(rows[signature]) for signature in self._signatures]
+
+    def mixture(self, edge: int) -> Mixture:
+        """What an edge, by number, mixes."""
+        return self._mixtures[self._signatures[edge]]
+
+    def call(self, inputs: Sequence[tf.Tensor], draw: Sequence[Draw]) -> tf.Tensor:
+        """The cell by its equation, for automatic differentiation; a search runs `forward` and `backward`, which give the same.
+
+        Args:
+            inputs: what each of its inputs joins, [batch, *space, any].
+            draw: for every edge, operations [k] as Python numbers and weights [k].
+
+        Returns:
+            [batch, *space, channels of all output nodes].
+        """
+        nodes, parameters = [align(x) for align, x in zip(self.aligns, inputs)], self.edge_parameters()
+        for node in self.placed.nodes:
+            terms = []
+            for e in self.placed.incoming(node):
+                for operation, weight in zip(draw[e].operations, tf.unstack(draw[e].weights)):
+                    terms.append(weight * self.mixture(e).run(operation, nodes[self.placed.edges[e].source], parameters[e]))
+            nodes.append(tf.add_n(terms))
+        return tf.concat([nodes[node] for node in self.placed.output], axis=-1)
 
     def forward(
         self, inputs: Sequence[Sequence[Pieces]], draw: list[Draw], weights: Sequence[tf.Tensor], keep: bool
@@ -100,67 +133,98 @@ class MixedCell(layers.Layer):
         """The cell's nodes [batch, *space, channels], and what `backward` needs of them.
 
         Args:
-            inputs: both inputs; each is a list of terms to sum, each of these a list of pieces along the channels.
+            inputs: for each input the terms to sum, each of these in pieces along the channels.
             draw: [k] operations and weights for every edge.
             weights: values of `weights_in_order`.
             keep: whether `backward` will be called.
         """
         rows = self.edge_parameters(weights)
-        aligned, kept = [], [None] * len(self._edges)
-        for shared, terms, kernel in zip(self._shared, inputs, weights[-CELL_INPUTS:]):
+        aligned, kept = [], [None] * len(self.placed.edges)
+        for shared, terms, kernel in zip(self._shared, inputs, weights[-self._inputs :]):
             with self._after(aligned[-1:]):
                 aligned.append(shared.forward(terms, kernel))
         nodes = [x for x, _ in aligned]
-        for j in range(CELL_INPUTS, CELL_INPUTS + self._nodes):
+        for node in self.placed.nodes:
             terms = []
-            for e, i in self._incoming(j):
+            for e in self.placed.incoming(node):
                 with self._after(terms[-1:] or nodes[-1:]):
-                    outputs, kept[e] = self.mixtures[self._strides[e]].forward(nodes[i], draw[e], rows[e], keep)
+                    outputs, kept[e] = self.mixture(e).forward(nodes[self.placed.edges[e].source], draw[e], rows[e], keep)
                 terms = [tf.add_n([*terms, *outputs])] if self._low_memory else [*terms, *outputs]
             nodes.append(tf.add_n(terms))
-        return nodes[CELL_INPUTS:], Kept(inputs, draw, weights, rows, nodes[CELL_INPUTS:], aligned, kept)
+        return [nodes[node] for node in self.placed.output], Kept(inputs, draw, weights, rows, nodes[self._inputs :], aligned, kept)
 
-    def backward(self, kept: Kept, dnodes: Pieces, before: list[list[Pieces]], learn: Collection[str]):
-        """Gradients of `forward` with respect to inputs, weights and the draw's weights [edges, k].
+    def backward(self, kept: Kept, doutput: Pieces, known: Gradients, learn: Collection[str]):
+        """Gradients of `forward` with respect to what it reads, weights and the draw's weights [k] of every edge.
 
         Args:
             kept: what `forward` gave.
-            dnodes: gradients of the nodes.
-            before: what is known of the gradients of the inputs' terms, in the inputs' structure; an empty list for nothing.
-            learn: `WEIGHTS` if the weights' gradients are asked for, `LOGITS` if those of the draw's weights; the others
+            doutput: gradients of the output's pieces.
+            known: what is known of the gradients of earlier outputs; those that the cell reads are added to in place.
+            learn: `WEIGHTS` if the weights' gradients are asked for, `ALPHA` if those of the draw's weights; the others
                 are None.
         """
-        kernels, aligned, last = kept.weights[-CELL_INPUTS:], kept.aligned, list(dnodes[-1:])
+        kernels, aligned, last = kept.weights[-self._inputs :], kept.aligned, list(doutput[-1:])
         if self._low_memory:
             aligned = []
             for shared, terms, kernel in zip(self._shared, kept.inputs, kernels):
                 aligned.append(shared.again(terms, kernel, last[0]))
                 last = [aligned[-1][0]]
-        nodes, gradients = [*(x for x, _ in aligned), *kept.nodes], [*[None] * CELL_INPUTS, *dnodes]
-        drows, dshares = [None] * len(self._edges), [None] * len(self._edges)
-        for j in reversed(range(CELL_INPUTS, CELL_INPUTS + self._nodes)):
-            for e, i in self._incoming(j):
+        nodes = [*(x for x, _ in aligned), *kept.nodes]
+        gradients: list[tf.Tensor | None] = [None] * len(nodes)
+        for node, dnode in zip(self.placed.output, doutput):
+            gradients[node] = dnode
+        drows, dshares = [None] * len(self.placed.edges), [None] * len(self.placed.edges)
+        for node in reversed(self.placed.nodes):
+            for e in self.placed.incoming(node):
+                i = self.placed.edges[e].source
                 with self._after(last):
-                    gradients[i], drows[e], dshares[e] = self.mixtures[self._strides[e]].backward(
-                        nodes[i], kept.draw[e], kept.rows[e], kept.edges[e], gradients[j], gradients[i], learn
+                    gradients[i], drows[e], dshares[e] = self.mixture(e).backward(
+                        nodes[i], kept.draw[e], kept.rows[e], kept.edges[e], gradients[node], gradients[i], learn
                     )
                 last = [gradients[i]]
-        dinputs, dkernels, known = [], [], {}
-        for shared, terms, kernel, (x, statistics), dx, own in zip(self._shared, kept.inputs, kernels, aligned, gradients, before):
-            own = [known.get(id(term), start) for term, start in zip(terms, own)]
+        dkernels = []
+        for i, (shared, terms, kernel, (x, statistics)) in enumerate(zip(self._shared, kept.inputs, kernels, aligned)):
             with self._after(last):
-                dterms, dkernel = shared.backward(terms, kernel, statistics, x, dx, own)
-            known |= {id(term): dterm for term, dterm in zip(terms, dterms)}
-            dinputs.append(dterms)
+                dterms, dkernel = shared.backward(terms, kernel, statistics, x, gradients[i], self._before(i, known))
+            self._add(i, dterms, known)
             dkernels.append(dkernel)
             last = [dkernel]
-        matrices = [tf.stack([row for row, s in zip(drows, self._strides) if s == stride]) for stride in self.parameters]
-        return dinputs, [*matrices, *dkernels] if WEIGHTS in learn else None, tf.stack(dshares) if LOGITS in learn else None
+        matrices = [tf.stack([row for row, own in zip(drows, self._signatures) if own == signature]) for signature in self.parameters]
+        return [*matrices, *dkernels] if WEIGHTS in learn else None, dshares if ALPHA in learn else None
+
+    def join(self, number: int, outputs: Sequence[Pieces]) -> list[Pieces]:
+        """What an input joins, as terms of a sum: each source is one, or all together are one where they are concatenated."""
+        own = self.placed.inputs[number]
+        sources = [outputs[source] for source in own.sources]
+        if own.join == "concat":
+            return [[piece for pieces in sources for piece in pieces]]
+        return sources if self._alike(number) else [[tf.concat(pieces, axis=-1)] for pieces in sources]
+
+    def _alike(self, number: int) -> bool:
+        """Whether the sources of an input come in equally many pieces; else these can't be summed one by one."""
+        return len({self._pieces[source] for source in self.placed.inputs[number].sources}) == 1
+
+    def _before(self, number: int, known: Gradients) -> list[Pieces]:
+        """What the gradients of an input's terms are added to, in the structure of `join`; an empty list for nothing."""
+        own = self.placed.inputs[number]
+        if own.join == "concat":
+            return [[]]
+        before = [known.get(source, []) for source in own.sources]
+        return before if self._alike(number) else [[tf.concat(pieces, axis=-1)] if pieces else [] for pieces in before]
+
+    def _add(self, number: int, dterms: Sequence[Pieces], known: Gradients) -> None:
+        """Keeps the gradients of an input's terms, to which `_before` was added, as those of its sources."""
+        own = self.placed.inputs[number]
+        if own.join != "concat":
+            alike = self._alike(number)
+            for source, dterm in zip(own.sources, dterms):
+                known[source] = dterm if alike else tf.split(dterm[0], self._pieces[source], axis=-1)
+            return
+        pieces = iter(dterms[0])
+        for source in own.sources:
+            found = [next(pieces) for _ in range(self._pieces[source])]
+            known[source] = [a + b for a, b in zip(known[source], found)] if source in known else found
 
     def _after(self, last: Sequence[tf.Tensor]):
         """Lets what follows wait if memory is short: edges that run at the same time add up."""
         return tf.control_dependencies(tf.nest.flatten(last) if self._low_memory else [])
-
-    def _incoming(self, node: int) -> list[tuple[int, int]]:
-        """Index and source of every edge into a node."""
-        return [(e, i) for e, (i, target) in enumerate(self._edges) if target == node]

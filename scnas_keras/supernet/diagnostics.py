@@ -1,27 +1,28 @@
-"""How far a search has come, in numbers: what its logits say of the edges, what was drawn, what would be derived.
+"""How far a search has come, in numbers: what alpha says of the edges, what was drawn, what would be derived.
 
 Pure NumPy on small arrays, computed once an epoch.
 """
 
 import collections
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from scnas_keras.operations.facts import ZERO_GROUP
+from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.cost import CostTables
+from scnas_keras.spaces.derive import derive, softmax
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.operations import OPERATIONS
 from scnas_keras.spaces.space import SearchSpace
-from scnas_keras.supernet.derive import derive
 
-GROUPS = ("conv", "dilated", "pool", "identity", "zero")
+Tables = Mapping[str, np.ndarray]
+"""Table -> [rows, candidates]."""
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of each edge's operations, over the last axis."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+def groups_of(space: SearchSpace) -> tuple[str, ...]:
+    """Groups of the space's operations, in their order; absent edges are of the last one, `ZERO_GROUP`."""
+    return (*(group for group in dict.fromkeys(operation(name).group for name in space.operations) if group != ZERO_GROUP), ZERO_GROUP)
 
 
 def edge_entropy(probabilities: np.ndarray) -> np.ndarray:
@@ -47,11 +48,11 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def group_shares(genotype: Genotype) -> dict[tuple[str, str], float]:
-    """(cell kind, group of operations) -> share of the kind's edges, zero edges included."""
+    """(cell kind, group of operations) -> share of the kind's edges, absent edges included."""
     shares = {}
-    for kind in genotype.space.kinds:
-        count = collections.Counter(OPERATIONS[edge.operation].group for edge in genotype.cells[kind])
-        shares |= {(kind, group): count[group] / len(genotype.space.edges) for group in GROUPS}
+    for kind, edges in genotype.cells.items():
+        count = collections.Counter(ZERO_GROUP if edge.operation is None else operation(edge.operation).group for edge in edges)
+        shares |= {(kind, group): count[group] / len(edges) for group in groups_of(genotype.space)}
     return shares
 
 
@@ -68,12 +69,12 @@ def draw_deviation(drawn: np.ndarray, expected: np.ndarray, draws: int) -> float
 class Diagnostics:
     """The quantities of an epoch for history.csv and TensorBoard, and what needs the epoch before.
 
-    `entropy`, `margin` are means over all edges, with their least and largest; `js` is the mean (and largest) Jensen-Shannon
-    divergence of the edges' distributions from the epoch before, `changes` the number of edges whose operation differs
+    `entropy`, `margin` are means over all rows of alpha, with their least and largest; `js` is the mean (and largest) Jensen-Shannon
+    divergence of the rows' distributions from the epoch before, `changes` the number of edges whose operation differs
     from it, `unchanged_epochs` for how long none did; both are absent in the first epoch. `share_KIND_GROUP` is of the
-    genotype that would be derived now. `drawn_OPERATION` is how often an edge drew it in the epoch's draws,
+    genotype that would be derived now. `drawn_OPERATION` is how often a row drew it in the epoch's draws,
     `drawn_expected_OPERATION` what was to be expected. Costs are those of the derived network: of the genotype, and on
-    average over softmax(logits); in millions of parameters and billions of multiply-adds.
+    average over softmax(alpha); in millions of parameters and billions of multiply-adds.
 
     Args:
         tables: costs of the space's derived networks.
@@ -81,19 +82,20 @@ class Diagnostics:
 
     Attributes:
         genotype: what would be derived, as of the last update.
-        edges: per-edge "entropy" and "margin", each [kinds, edges], as of the last update.
+        rows: "entropy" and "margin" of each row of alpha, as of the last update.
     """
 
     def __init__(self, tables: CostTables, max_identity_edges: int | None = None):
         self._tables, self._max_identity_edges = tables, max_identity_edges
-        space = tables.space
-        shape = (len(space.kinds), len(space.edges), len(space.operations))
+        own = [table for table in tables.space.tables if not table.paths]
+        self._candidates = {table.name: table.candidates for table in own}
         self.genotype: Genotype | None = None
-        self.edges: dict[str, np.ndarray] = {}
+        self.rows: dict[str, np.ndarray] = {}
         self.unchanged = 0
-        self._probabilities: np.ndarray | None = None
-        self._operations: list[list[str]] | None = None
-        self._drawn, self._expected, self._draws = np.zeros(shape), np.zeros(shape), 0
+        self._probabilities: Tables | None = None
+        self._operations: list[list[str | None]] | None = None
+        self._drawn = self._expected = {table.name: np.zeros((table.rows, len(table.candidates))) for table in own}
+        self._draws = 0
 
     @property
     def space(self) -> SearchSpace:
@@ -104,75 +106,91 @@ class Diagnostics:
         """Names of all quantities, in order."""
         spreads = [name + end for name in ("entropy", "margin") for end in ("", "_min", "_max")]
         costs = [f"{of}_{cost}" for of in ("expected", "derived") for cost in ("mparams", "gmacs")]
-        shares = [f"share_{kind}_{group}" for kind in self.space.kinds for group in GROUPS]
+        shares = [f"share_{cell.name}_{group}" for cell in self.space.cells for group in groups_of(self.space)]
         drawn = [f"{of}_{name}" for name in self.space.operations for of in ("drawn", "drawn_expected")]
         return (*spreads, "js", "js_max", "changes", "unchanged_epochs", *costs, *shares, *drawn, "draw_deviation")
 
-    def update(
-        self, logits: np.ndarray, drawn: np.ndarray, drawn_expected: np.ndarray, draws: int, learning: bool = True
-    ) -> dict[str, float]:
+    def update(self, alpha: Tables, drawn: Tables, drawn_expected: Tables, draws: int, learning: bool = True) -> dict[str, float]:
         """The quantities of the epoch that just ended.
 
         Args:
-            logits: [kinds, edges, operations].
-            drawn, drawn_expected: of the same shape, how often each operation was drawn since the search began, and how
+            alpha: table -> [rows, candidates].
+            drawn, drawn_expected: of the same shapes, how often each operation was drawn since the search began, and how
                 often it should have been.
             draws: made since the search began.
-            learning: whether the logits learned; an epoch in which they did not is no sign of stability.
+            learning: whether alpha learned; an epoch in which it did not is no sign of stability.
         """
-        probabilities = softmax(np.asarray(logits, np.float64))
-        self.genotype = derive(self.space, np.asarray(logits, np.float64), self._max_identity_edges)
-        self.edges = {"entropy": edge_entropy(probabilities), "margin": edge_margin(probabilities)}
+        probabilities = softmax(alpha)
+        self.genotype = derive(self.space, alpha, self._max_identity_edges)
+        self.rows = {"entropy": _of_rows(edge_entropy, probabilities), "margin": _of_rows(edge_margin, probabilities)}
         values = {}
-        for name, edges in self.edges.items():
-            values |= {name: edges.mean(), f"{name}_min": edges.min(), f"{name}_max": edges.max()}
+        for name, rows in self.rows.items():
+            values |= {name: rows.mean(), f"{name}_min": rows.min(), f"{name}_max": rows.max()}
         values |= self._since_last_epoch(probabilities, learning)
-        values |= self._costs(probabilities)
+        values |= self._costs(alpha)
         values |= {f"share_{kind}_{group}": share for (kind, group), share in group_shares(self.genotype).items()}
-        values |= self._draws_since(np.asarray(drawn, np.float64), np.asarray(drawn_expected, np.float64), int(draws))
+        values |= self._draws_since(_wide(drawn), _wide(drawn_expected), int(draws))
         return {name: float(value) for name, value in values.items()}
 
-    def _since_last_epoch(self, probabilities: np.ndarray, learning: bool) -> dict[str, float]:
-        operations = [[edge.operation for edge in self.genotype.cells[kind]] for kind in self.space.kinds]
+    def _since_last_epoch(self, probabilities: Tables, learning: bool) -> dict[str, float]:
+        operations = [[edge.operation for edge in edges] for edges in self.genotype.cells.values()]
         before, before_operations = self._probabilities, self._operations
         self._probabilities, self._operations = probabilities, operations
         if before is None:
             return {}
-        divergence = jensen_shannon(before, probabilities)
-        changes = int(np.sum(np.array(operations) != np.array(before_operations)))
+        divergence = np.concatenate([jensen_shannon(before[table], own) for table, own in probabilities.items()])
+        changes = sum(now != then for own, old in zip(operations, before_operations) for now, then in zip(own, old))
         self.unchanged = self.unchanged + 1 if learning and not changes else 0
         return {"js": divergence.mean(), "js_max": divergence.max(), "changes": changes, "unchanged_epochs": self.unchanged}
 
-    def _costs(self, probabilities: np.ndarray) -> dict[str, float]:
-        costs = {"expected": self._tables.expected(probabilities), "derived": self._tables.of_genotype(self.genotype)}
+    def _costs(self, alpha: Tables) -> dict[str, float]:
+        costs = {"expected": self._tables.expected(alpha), "derived": self._tables.of_genotype(self.genotype)}
         parameters = {f"{of}_mparams": cost.parameters / 1e6 for of, cost in costs.items()}
         return parameters | {f"{of}_gmacs": cost.multiply_adds / 1e9 for of, cost in costs.items()}
 
-    def _draws_since(self, drawn: np.ndarray, expected: np.ndarray, draws: int) -> dict[str, float]:
+    def _draws_since(self, drawn: Tables, expected: Tables, draws: int) -> dict[str, float]:
         new = draws - self._draws
-        counts, means = drawn - self._drawn, expected - self._expected
+        counts, means = (
+            {table: now[table] - then[table] for table in now} for now, then in ((drawn, self._drawn), (expected, self._expected))
+        )
         self._drawn, self._expected, self._draws = drawn, expected, draws
         if not new:
             return {}
         values = {}
-        for i, name in enumerate(self.space.operations):
-            values |= {f"drawn_{name}": counts[..., i].mean() / new, f"drawn_expected_{name}": means[..., i].mean() / new}
-        return values | {"draw_deviation": draw_deviation(counts, means, new)}
+        for name in self.space.operations:
+            for column, found in ((f"drawn_{name}", counts), (f"drawn_expected_{name}", means)):
+                of_name = [found[table][:, names.index(name)] for table, names in self._candidates.items() if name in names]
+                values[column] = np.concatenate(of_name).mean() / new
+        flat = [np.concatenate([own.ravel() for own in found.values()]) for found in (counts, means)]
+        return values | {"draw_deviation": draw_deviation(*flat, new)}
 
     @property
     def state(self) -> dict[str, Any]:
         """What the next epoch's quantities depend on, for JSON; set it to go on from there."""
         return {
-            "probabilities": None if self._probabilities is None else self._probabilities.tolist(),
+            "probabilities": None if self._probabilities is None else _to_lists(self._probabilities),
             "operations": self._operations,
             "unchanged": self.unchanged,
-            "drawn": self._drawn.tolist(),
-            "expected": self._expected.tolist(),
+            "drawn": _to_lists(self._drawn),
+            "expected": _to_lists(self._expected),
             "draws": self._draws,
         }
 
     @state.setter
     def state(self, state: Mapping[str, Any]) -> None:
-        self._probabilities = None if state["probabilities"] is None else np.array(state["probabilities"])
+        self._probabilities = None if state["probabilities"] is None else _wide(state["probabilities"])
         self._operations, self.unchanged = state["operations"], state["unchanged"]
-        self._drawn, self._expected, self._draws = np.array(state["drawn"]), np.array(state["expected"]), state["draws"]
+        self._drawn, self._expected, self._draws = _wide(state["drawn"]), _wide(state["expected"]), state["draws"]
+
+
+def _of_rows(function: Callable[[np.ndarray], np.ndarray], tables: Tables) -> np.ndarray:
+    """A quantity of every row of all tables, one table after the other."""
+    return np.concatenate([function(own) for own in tables.values()])
+
+
+def _wide(tables: Mapping[str, Any]) -> Tables:
+    return {name: np.asarray(own, np.float64) for name, own in tables.items()}
+
+
+def _to_lists(tables: Tables) -> dict[str, Any]:
+    return {name: own.tolist() for name, own in tables.items()}

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras import ops
 
 from scnas_keras.kernels.fused_norm import gradient_from_output, normalize, normalize_gradient
-from scnas_keras.networks.operations import NEGATIVE_SLOPE, subsample
 from scnas_keras.networks.parts import Align, upsample
+from scnas_keras.operations.base import NEGATIVE_SLOPE, subsample
 from scnas_keras.supernet.mixture import graph_function
 
 Pieces = list[tf.Tensor]

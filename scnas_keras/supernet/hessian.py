@@ -1,4 +1,4 @@
-"""How sharp the validation loss is in the architecture: the dominant eigenvalue of its Hessian over the logits.
+"""How sharp the validation loss is in the architecture: the dominant eigenvalue of its Hessian over alpha.
 
 A search whose eigenvalue keeps rising tends to end in an architecture that loses much when it is discretised
 (Zela et al., Understanding and Robustifying Differentiable Architecture Search, arXiv 1909.09656).
@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from scnas_keras.supernet import relaxation as relax
-from scnas_keras.supernet.mixture import LOGITS
+from scnas_keras.supernet.mixture import ALPHA
 from scnas_keras.supernet.supernet import Supernet
 
 
@@ -34,7 +34,7 @@ def dominant_eigenvalue(
         iterations: at most; fewer once the eigenvalue changes by less than the tolerance, relative to itself.
         seed: of the first direction.
         step: length of the differences' step to either side. A network with rectifiers is kinked everywhere, which a small
-            step sees as curvature without end; half a logit, over all logits together, gave equal values from any seed.
+            step sees as curvature without end; a half, over all of alpha together, gave equal values from any seed.
         tolerance: see `iterations`.
     """
     direction = np.random.default_rng(seed).normal(size=x.shape)
@@ -50,10 +50,10 @@ def dominant_eigenvalue(
     return value
 
 
-def logits_curvature(supernet: Supernet, images: tf.Tensor, labels: tf.Tensor, iterations: int = 10) -> Callable[[int], float]:
-    """Epoch -> dominant eigenvalue of the loss' Hessian over the supernet's present logits, on one batch.
+def alpha_curvature(supernet: Supernet, images: tf.Tensor, labels: tf.Tensor, iterations: int = 10) -> Callable[[int], float]:
+    """Epoch -> dominant eigenvalue of the loss' Hessian over the supernet's present alpha, on one batch.
 
-    The loss is that of all operations under softmax(logits), whatever the search draws: a function of the logits alone.
+    The loss is that of all operations under softmax(alpha), whatever the search draws: a function of alpha alone.
 
     Args:
         supernet: compiled.
@@ -61,16 +61,21 @@ def logits_curvature(supernet: Supernet, images: tf.Tensor, labels: tf.Tensor, i
         labels: [batch, *space].
         iterations: of the power iteration, two gradients each.
     """
+    sizes = [np.prod(bank.shape) for bank in supernet.banks.banks]
 
     @tf.function(autograph=False)
-    def gradient(logits, images, labels):
+    def gradient(alpha, images, labels):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(logits)
-            output = supernet.forward(images, relax.softmax(logits, tf.constant(1.0)), (LOGITS,))
+            tape.watch(alpha)
+            banks = [tf.reshape(own, bank.shape) for own, bank in zip(tf.split(alpha, sizes), supernet.banks.banks)]
+            output = supernet.forward(images, [relax.softmax(own, tf.constant(1.0)) for own in banks], (ALPHA,))
             loss = supernet.loss_function(labels, output)
-        return tape.gradient(loss, logits)
+        return tape.gradient(loss, alpha)
 
     def at(point: np.ndarray) -> np.ndarray:
         return gradient(tf.constant(point, tf.float32), images, labels).numpy()
 
-    return lambda epoch: dominant_eigenvalue(at, keras.ops.convert_to_numpy(supernet.logits), iterations, seed=epoch)
+    def present() -> np.ndarray:
+        return np.concatenate([keras.ops.convert_to_numpy(alpha).ravel() for alpha in supernet.alpha])
+
+    return lambda epoch: dominant_eigenvalue(at, present(), iterations, seed=epoch)

@@ -5,8 +5,8 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.networks import from_genotype
-from scnas_keras.networks.derived import groups, operation_name
-from scnas_keras.networks.operations import has_weights
+from scnas_keras.networks.derived import groups, has_own_layer, operation_name
+from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.supernet.cell import MixedCell
 from scnas_keras.supernet.supernet import Supernet
@@ -26,9 +26,11 @@ def inherit(supernet: Supernet, genotype: Genotype) -> keras.Model:
             f"A genotype of the space {genotype.space.name!r} can't take weights from a supernet of "
             f"{supernet.space.name!r}: give one that was found in the same space."
         )
-    network = from_genotype(genotype, supernet.stem.kernel.shape[-2], supernet.num_classes, supernet.stem.channels)
+    network = from_genotype(genotype, supernet.stems[0].kernel.shape[-2], supernet.num_classes, supernet.stem_channels)
     layers = {layer.name: layer for layer in network.layers}
-    layers["stem"].kernel.assign(supernet.stem.kernel)
+    for stem in supernet.stems:
+        if stem.name in layers:
+            layers[stem.name].kernel.assign(stem.kernel)
     for variable, own in zip(layers["logits"].trainable_variables, supernet.out.trainable_variables):
         variable.assign(own)
     for cell in supernet.cells:
@@ -41,17 +43,22 @@ def _fill_cell(cell: MixedCell, genotype: Genotype, layers: dict[str, keras.Laye
     for i, align in enumerate(cell.aligns):
         if f"{cell.name}_input_{i}" in layers:
             layers[f"{cell.name}_input_{i}"].kernel.assign(align.kernel)
-    wanted = groups(genotype.cells[cell.plan.kind])
-    for parameters, edge in zip(cell.edge_parameters(), genotype.cells[cell.plan.kind]):
-        layer = layers.get(operation_name(cell.plan, edge.source, edge.operation))
-        if layer is None or not has_weights(edge.operation):
+    edges = genotype.cells[cell.placed.kind]
+    wanted = groups(edges)
+    for number, (parameters, edge) in enumerate(zip(cell.edge_parameters(), edges)):
+        if edge.operation is None or not operation(edge.operation).learns:
             continue
-        mixture = cell.mixtures[cell.plan.stride((edge.source, edge.target))]
-        own = keras.ops.convert_to_numpy(parameters)[mixture.operation_slice(genotype.space.operations.index(edge.operation))]
-        number = wanted[edge.source, edge.operation].index(edge.target)
-        for name in layer.kernels(genotype.space.rank, 1):
-            whole = keras.ops.convert_to_numpy(getattr(layer, name)).copy()
-            part = whole[layer.branch(name, number)]
+        alone = has_own_layer(edge.operation)
+        layer = layers.get(operation_name(cell.name, edge.source, edge.operation, edge.target if alone else None))
+        if layer is None:
+            continue
+        mixture = cell.mixture(number)
+        own = keras.ops.convert_to_numpy(parameters)[mixture.operation_slice(cell.placed.edges[number].candidates.index(edge.operation))]
+        branch = wanted[edge.source, edge.operation].index(edge.target)
+        for name in operation(edge.operation).kernels(genotype.space.rank, 1):
+            variable = next(weight for weight in layer.trainable_weights if weight.name == name)
+            whole = keras.ops.convert_to_numpy(variable).copy()
+            part = whole if alone else whole[layer.branch(name, branch)]
             values, own = np.split(own, [part.size])
             part[...] = values.reshape(part.shape)
-            getattr(layer, name).assign(whole)
+            variable.assign(whole)

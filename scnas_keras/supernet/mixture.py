@@ -1,11 +1,10 @@
 """The hot path: a weighted sum of drawn operations, traced once for all edges of equal shape.
 
 A search step runs only the operations that were drawn, but a graph must hold all of them. Inlining them on every edge
-does not finish tracing. Here all edges of one signature (channels, stride) call the same two graph functions, forward
+does not finish tracing. Here all edges of one signature (channels, role, candidates) call the same two graph functions, forward
 and backward, that hold one `switch_case` over the operations for each drawn one and are never inlined.
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Collection, Sequence
 
@@ -13,12 +12,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from scnas_keras.errors import ConfigError
 from scnas_keras.kernels.fast_operations import build_fast_operation
 from scnas_keras.kernels.fused_norm import fuse, normalize, normalize_gradient
-from scnas_keras.spaces.operations import ZERO
+from scnas_keras.operations.base import NormalizedConv, Operation
+from scnas_keras.operations.facts import HALVING, Facts
+from scnas_keras.operations.registry import operation
 from scnas_keras.supernet.relaxation import Draw
 
-WEIGHTS, LOGITS = "weights", "logits"
+WEIGHTS, ALPHA = "weights", "alpha"
 NEGLIGIBLE = 0.01
 graph_function = tf.function(autograph=False, experimental_attributes={"_noinline": True})
 
@@ -30,10 +32,13 @@ class Mixture:
         operations: names of the candidates.
         rank: spatial axes.
         channels: of input and output.
-        stride: 1 or 2.
+        role: what the edges do to the resolution, one of `operations.facts.ROLES`.
         keep_convolutions: keep the drawn convolutions' outputs for the backward pass instead of computing them again.
         negligible: a drawn operation whose weight is below this isn't run; its output counts as zero. 0 runs all.
         dtype: of the computation.
+
+    Raises:
+        ConfigError: an operation that this can't train correctly.
     """
 
     build_layer = staticmethod(build_fast_operation)
@@ -43,22 +48,24 @@ class Mixture:
         operations: Sequence[str],
         rank: int,
         channels: int,
-        stride: int,
+        role: str,
         keep_convolutions: bool = True,
         negligible: float = 0.0,
         dtype: str = "float32",
     ):
-        self.layers = [fuse(self.build_layer(name, stride, dtype, not keep_convolutions)) for name in operations]
-        for layer in self.layers:
+        self._facts = [operation(name) for name in operations]
+        self.layers = [fuse(self.build_layer(name, role, dtype, not keep_convolutions)) for name in operations]
+        for layer, facts in zip(self.layers, self._facts):
             layer.build((None, *[None] * rank, channels))
+            check_trainable(layer, facts, rank, channels)
         self._shapes = [[tuple(w.shape) for w in layer.trainable_variables] for layer in self.layers]
         sizes = [sum(map(math.prod, shapes)) for shapes in self._shapes]
         self._ends = np.cumsum(sizes).tolist()
         self._starts = [end - size for end, size in zip(self._ends, sizes)]
-        self._kernels = [getattr(layer, "kernels", lambda *_: {})(rank, channels) for layer in self.layers]
-        self._zero = operations.index(ZERO) if ZERO in operations else None
+        self._kernels = [facts.kernels(rank, channels) for facts in self._facts]
+        self._zero = next((i for i, facts in enumerate(self._facts) if facts.is_zero), None)
         self._negligible = negligible if self._zero is not None else 0.0
-        self.keep_convolutions, self._stride = keep_convolutions, stride
+        self.keep_convolutions, self._stride = keep_convolutions, 2 if role == HALVING else 1
         self._forwards: dict[bool, Callable] = {}
         self._backwards: dict[frozenset[str], Callable] = {}
 
@@ -108,7 +115,7 @@ class Mixture:
         """Gradients of `forward` with respect to x, parameters and the draw's weights [k].
 
         The first is added to `dx`, what is known of it from elsewhere. `learn` says which of the others are asked for:
-        `WEIGHTS` for the parameters', `LOGITS` for the draw's weights'. The other is empty, and not computed.
+        `WEIGHTS` for the parameters', `ALPHA` for the draw's weights'. The other is empty, and not computed.
         """
         key = frozenset(learn)
         if key not in self._backwards:
@@ -122,11 +129,12 @@ class Mixture:
             operations = tf.where(draw.weights < self._negligible, self._zero, operations)
         return operations, tf.cast(draw.weights, dtype)
 
-    @contextlib.contextmanager
-    def _kernels_from(self, operation: int, own: tf.Tensor):
+    def _kernels_from(self, operation: int, own: tf.Tensor) -> keras.StatelessScope:
         """Lets an operation's layer compute with the kernels in `own`, its part of an edge's parameters."""
-        with keras.StatelessScope(state_mapping=list(zip(self.layers[operation].trainable_variables, self._split(operation, own)))):
-            yield
+        return self._with_kernels(operation, self._split(operation, own))
+
+    def _with_kernels(self, operation: int, kernels: Sequence[tf.Tensor]) -> keras.StatelessScope:
+        return keras.StatelessScope(state_mapping=list(zip(self.layers[operation].trainable_variables, kernels)))
 
     def _split(self, operation: int, own: tf.Tensor) -> list[tf.Tensor]:
         shapes = self._shapes[operation]
@@ -143,8 +151,8 @@ class Mixture:
                     nothing,
                     none,
                 )
-            if not hasattr(layer, "before_norm"):
-                return weight * layer(x), nothing, none
+            if not self._is_one_convolution(i):
+                return weight * self.run(i, x, parameters), nothing, none
             with self._kernels_from(i, parameters[self.operation_slice(i)]):
                 convolved = layer.before_norm(x)
             y, statistics = normalize(convolved, weight, layer.norm.epsilon)
@@ -187,38 +195,72 @@ class Mixture:
     def _items(self, drawn: tf.Tensor, weights: tf.Tensor) -> list[tuple[tf.Tensor | int, tf.Tensor]]:
         return list(zip(range(len(self.layers)) if self._are_all(drawn) else tf.unstack(drawn), tf.unstack(weights)))
 
-    def _vjp(self, operation, x, weight, parameters, convolved, statistics, dy, learn):
-        """Gradients of weight * operation(x) with respect to x, parameters and weight; zeros for what isn't learned.
+    def _is_one_convolution(self, operation: int) -> bool:
+        """Whether an operation is a convolution and then its normalisation, whose gradient is written out."""
+        layer = self.layers[operation]
+        return isinstance(layer, NormalizedConv) and type(layer).call is NormalizedConv.call
 
-        For an operation without parameters, y = A x with a matrix that its gradient applies transposed, so that the
-        weight's gradient <dy, A x> is <A' dy, x>: no need for y.
-        """
-        layer, own = self.layers[operation], self.operation_slice(operation)
-        dparameters = tf.zeros((self.size if WEIGHTS in learn else 0,), x.dtype)
+    def _vjp(self, operation, x, weight, parameters, convolved, statistics, dy, learn):
+        """Gradients of weight * operation(x) with respect to x, parameters and weight; zeros for what isn't learned."""
         nothing = tf.zeros((), x.dtype)
         if operation == self._zero:
-            return _zeros(tf.shape(x), weight), dparameters, nothing
-        if not hasattr(layer, "before_norm"):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(x)
-                y = layer(x)
-            dx = tape.gradient(y, x, dy)
-            return weight * dx, dparameters, tf.reduce_sum(dx * x) if LOGITS in learn else nothing
-        kernels = self._split(operation, parameters[own])
-        with (
-            tf.GradientTape(watch_accessed_variables=False) as tape,
-            keras.StatelessScope(state_mapping=list(zip(layer.trainable_variables, kernels))),
-        ):
+            return _zeros(tf.shape(x), weight), self._padded(operation, [], x.dtype, learn), nothing
+        if self._is_one_convolution(operation):
+            return self._vjp_of_convolution(operation, x, weight, parameters, convolved, statistics, dy, learn)
+        facts = self._facts[operation]
+        if facts.homogeneous and not facts.learns:
+            # y = A x with a matrix that the gradient applies transposed: <dy, A x> is <A' dy, x>, and y isn't needed.
+            dx, _, _ = self._recomputed(operation, x, parameters, dy, ())
+            return weight * dx, self._padded(operation, [], x.dtype, learn), tf.reduce_sum(dx * x) if ALPHA in learn else nothing
+        dx, dkernels, y = self._recomputed(operation, x, parameters, dy, learn)
+        dparameters = self._padded(operation, [weight * d for d in dkernels], x.dtype, learn)
+        return weight * dx, dparameters, tf.reduce_sum(dy * y) if ALPHA in learn else nothing
+
+    def _recomputed(self, operation, x, parameters, dy, learn):
+        """By automatic differentiation of the layer, which runs again: gradients of x and of the kernels that learn, and the output."""
+        kernels = self._split(operation, parameters[self.operation_slice(operation)])
+        wanted = kernels if WEIGHTS in learn else []
+        with tf.GradientTape(watch_accessed_variables=False) as tape, self._with_kernels(operation, kernels):
+            tape.watch([x, *wanted])
+            y = self.layers[operation](x)
+        dx, *dkernels = tape.gradient(y, [x, *wanted], dy)
+        return dx, dkernels, y
+
+    def _vjp_of_convolution(self, operation, x, weight, parameters, convolved, statistics, dy, learn):
+        layer, kernels = self.layers[operation], self._split(operation, parameters[self.operation_slice(operation)])
+        with tf.GradientTape(watch_accessed_variables=False) as tape, self._with_kernels(operation, kernels):
             tape.watch([x, *kernels])
             y = layer.before_norm(x)  # computed where it is used only: not if it was kept
         convolved = tf.ensure_shape(convolved, dy.shape) if self.keep_convolutions else y
         statistics = tf.ensure_shape(statistics, (3, dy.shape[0], dy.shape[-1]))
         dconvolved, dweight = normalize_gradient(dy, convolved, statistics, weight, layer.norm.epsilon)
         dx, *dkernels = tape.gradient(y, [x, *kernels] if WEIGHTS in learn else [x], dconvolved)
-        if WEIGHTS in learn:
-            flat = tf.concat([tf.reshape(d, (-1,)) for d in dkernels], axis=0)
-            dparameters = tf.pad(flat, [[own.start, self.size - own.stop]])
-        return dx, dparameters, dweight if LOGITS in learn else nothing
+        dparameters = self._padded(operation, dkernels, x.dtype, learn)
+        return dx, dparameters, dweight if ALPHA in learn else tf.zeros((), x.dtype)
+
+    def _padded(self, operation, dkernels, dtype, learn):
+        """The gradient of all parameters of an edge, from that of an operation's kernels."""
+        if WEIGHTS not in learn or not dkernels:
+            return tf.zeros((self.size if WEIGHTS in learn else 0,), dtype)
+        own, flat = self.operation_slice(operation), tf.concat([tf.reshape(d, (-1,)) for d in dkernels], axis=0)
+        return tf.pad(flat, [[own.start, self.size - own.stop]])
+
+
+def check_trainable(layer: Operation, facts: Facts, rank: int, channels: int) -> None:
+    """Raises ConfigError for a layer whose weights or states the mixture would not train.
+
+    Kernels are kept outside of the layers, by what the facts say of them; there is no place for other weights or states.
+    """
+    told = [(name, shape) for name, (shape, _) in facts.kernels(rank, channels).items()]
+    found = [(variable.name, tuple(variable.shape)) for variable in layer.trainable_variables]
+    if told != found:
+        raise ConfigError(
+            f"Operation {facts.name!r}: its layer has the weights {found}, and its facts tell of {told}; names, shapes and order must be "
+            "equal, without scale and offset, which a search leaves out. Mend facts.py or layer.py: what isn't told would never be trained."
+        )
+    if layer.non_trainable_variables:
+        names = ", ".join(variable.name for variable in layer.non_trainable_variables)
+        raise ConfigError(f"Operation {facts.name!r}: its layer has states ({names}), which a search can't keep for each edge.")
 
 
 def _zeros(shape: Sequence[int] | tf.Tensor, weight: tf.Tensor) -> tf.Tensor:

@@ -10,85 +10,92 @@ import tensorflow as tf
 
 from scnas_keras.networks.parts import OutCell, Stem
 from scnas_keras.spaces.space import SearchSpace
+from scnas_keras.supernet.banks import Banks
 from scnas_keras.supernet.cell import MixedCell
 from scnas_keras.supernet.fixed_parts import SharedOut, SharedStem
-from scnas_keras.supernet.mixture import LOGITS, WEIGHTS
+from scnas_keras.supernet.mixture import ALPHA, WEIGHTS
 from scnas_keras.supernet.relaxation import Draw
 
 
 class Network:
-    """Stem, cells and output as one differentiable function of weights and draw.
+    """Stems, cells and output as one differentiable function of weights and draw.
 
     Args:
         space: the search space.
-        stem, cells, out: built layers.
+        banks: of the space.
+        stems, cells, out: built layers.
+        pieces: in how many pieces the output of each stem comes.
         dtype: of the computation; weights and their gradients stay in float32.
     """
 
-    def __init__(self, space: SearchSpace, stem: Stem, cells: Sequence[MixedCell], out: OutCell, dtype: str):
-        self._space, self._cells, self._dtype = space, cells, dtype
-        self._stem, self._out = SharedStem(space.nodes, stem.norm.epsilon), SharedOut()
-        self._variables = [stem.kernel, *(v for cell in cells for v in cell.weights_in_order), out.kernel, out.bias]
+    def __init__(
+        self, space: SearchSpace, banks: Banks, stems: Sequence[Stem], cells: Sequence[MixedCell], out: OutCell, pieces: int, dtype: str
+    ):
+        self._cells, self._dtype, self._banks = cells, dtype, banks
+        (self._last,) = space.head.sources
+        self._stems, self._out = [SharedStem(pieces, stem.norm.epsilon) for stem in stems], SharedOut()
+        kernels = [v for cell in cells for v in cell.weights_in_order]
+        self._variables = [*(stem.kernel for stem in stems), *kernels, out.kernel, out.bias]
 
-    def __call__(self, images: tf.Tensor, draw: Draw, learn: Collection[str] = ()) -> tf.Tensor:
-        """Logits [batch, *space, classes] of images under a draw [kinds, edges, k].
+    def __call__(self, images: tf.Tensor, draws: Sequence[Draw], learn: Collection[str] = ()) -> tf.Tensor:
+        """Logits [batch, *space, classes] of images under a draw [rows, k] for each bank.
 
-        `learn` says what will have a gradient: `WEIGHTS` the variables, `LOGITS` the draw's weights; nothing else has.
+        `learn` says what will have a gradient: `WEIGHTS` the variables, `ALPHA` the draws' weights; nothing else has.
         """
         images = tf.cast(images, self._dtype)
         variables = [tf.convert_to_tensor(v) for v in self._variables]
         if not learn:
-            return self._forward(images, draw, variables, keep=False)[0]
+            return self._forward(images, draws, variables, keep=False)[0]
 
         @tf.custom_gradient
         def network(*_):
-            logits, kept = self._forward(images, draw, variables, keep=True)
+            logits, kept = self._forward(images, draws, variables, keep=True)
 
             def gradient(dlogits):
                 dvariables, dshares = self._backward(images, kept, dlogits, learn)
-                return [*(dvariables if WEIGHTS in learn else []), *([dshares] if LOGITS in learn else [])]
+                return [*(dvariables if WEIGHTS in learn else []), *(dshares if ALPHA in learn else [])]
 
             return logits, gradient
 
-        return network(*(variables if WEIGHTS in learn else []), *([draw.weights] if LOGITS in learn else []))
+        return network(*(variables if WEIGHTS in learn else []), *([draw.weights for draw in draws] if ALPHA in learn else []))
 
-    def _forward(self, images: tf.Tensor, draw: Draw, variables: Sequence[tf.Tensor], keep: bool):
-        stem_kernel, *rest, out_kernel, out_bias = (tf.cast(v, self._dtype) for v in variables)
-        draws = {kind: own.unstack() for kind, own in zip(self._space.kinds, draw.unstack())}
-        pieces, statistics = self._stem.forward(images, stem_kernel)
-        outputs, cells = [pieces], []
+    def _forward(self, images: tf.Tensor, draws: Sequence[Draw], variables: Sequence[tf.Tensor], keep: bool):
+        *variables, out_kernel, out_bias = (tf.cast(v, self._dtype) for v in variables)
+        stem_kernels, rest = variables[: len(self._stems)], variables[len(self._stems) :]
+        rows = [draw.unstack() for draw in draws]
+        stems = [stem.forward(images, kernel) for stem, kernel in zip(self._stems, stem_kernels)]
+        outputs, cells = [pieces for pieces, _ in stems], []
         for cell in self._cells:
             own, rest = rest[: len(cell.weights_in_order)], rest[len(cell.weights_in_order) :]
-            nodes, kept = cell.forward(self._inputs(cell, outputs), draws[cell.plan.kind], own, keep)
+            places = [self._banks.place_of(edge) for edge in cell.placed.edges]
+            inputs = [cell.join(i, outputs) for i in range(len(cell.placed.inputs))]
+            nodes, kept = cell.forward(inputs, [rows[bank][row] for bank, row in places], own, keep)
             outputs.append(nodes)
             cells.append(kept)
-        logits = self._out.forward(outputs[-1], out_kernel, out_bias)
-        return tf.cast(logits, tf.float32), (stem_kernel, statistics, outputs, cells, out_kernel)
+        logits = self._out.forward(outputs[self._last], out_kernel, out_bias)
+        return tf.cast(logits, tf.float32), (stem_kernels, [statistics for _, statistics in stems], outputs[self._last], cells, out_kernel)
 
     def _backward(self, images: tf.Tensor, kept, dlogits: tf.Tensor, learn: Collection[str]):
-        """Gradients of all variables and of the draw's weights, each None if it isn't learned."""
-        stem_kernel, statistics, outputs, cells, out_kernel = kept
-        dlast, dout, dbias = self._out.backward(outputs[-1], out_kernel, tf.cast(dlogits, self._dtype))
-        gradients = [*[[] for _ in self._cells], dlast]
-        dvariables, dshares = [dout, dbias], {kind: [] for kind in self._space.kinds}
-        for number, (cell, own) in reversed(list(enumerate(zip(self._cells, cells), start=1))):
-            sources = self._sources(cell)
-            before = [[gradients[source] for source in terms] for terms in sources]
-            dinputs, dweights, dshare = cell.backward(own, gradients[number], before, learn)
-            for source, dterm in ((s, d) for terms, dterms in zip(sources, dinputs) for s, d in zip(terms, dterms)):
-                gradients[source] = dterm
-            gradients[number] = None
+        """Gradients of all variables and of the weights of each bank's draw, each None if it isn't learned."""
+        stem_kernels, statistics, last, cells, out_kernel = kept
+        dlast, dout, dbias = self._out.backward(last, out_kernel, tf.cast(dlogits, self._dtype))
+        known, dvariables, dshares = {self._last: dlast}, [dout, dbias], [[] for _ in self._banks.banks]
+        for cell, own in zip(reversed(self._cells), reversed(cells)):
+            dweights, dedges = cell.backward(own, known.pop(cell.placed.number), known, learn)
             dvariables = [*(dweights or []), *dvariables]
-            dshares[cell.plan.kind].append(dshare)
+            if dedges is not None:
+                self._collect(cell, dedges, dshares)
         if WEIGHTS in learn:
-            dvariables = [self._stem.backward(images, stem_kernel, statistics, gradients[0]), *dvariables]
-        shares = tf.stack([tf.add_n(own) for own in dshares.values()]) if LOGITS in learn else None
-        return [tf.cast(d, tf.float32) for d in dvariables], None if shares is None else tf.cast(shares, tf.float32)
+            dstems = [
+                stem.backward(images, kernel, own, known[number])
+                for number, (stem, kernel, own) in enumerate(zip(self._stems, stem_kernels, statistics))
+            ]
+            dvariables = [*dstems, *dvariables]
+        return [tf.cast(d, tf.float32) for d in dvariables], [tf.add_n(own) for own in dshares] if ALPHA in learn else None
 
-    def _sources(self, cell: MixedCell) -> list[list[int]]:
-        """For both inputs of a cell, which outputs are summed to it."""
-        two_back, previous = cell.plan.inputs
-        return [[two_back], [previous] if cell.plan.skip is None else [previous, cell.plan.skip]]
-
-    def _inputs(self, cell: MixedCell, outputs: Sequence[list[tf.Tensor]]) -> list[list[list[tf.Tensor]]]:
-        return [[outputs[source] for source in terms] for terms in self._sources(cell)]
+    def _collect(self, cell: MixedCell, dedges: Sequence[tf.Tensor], dshares: list[list[tf.Tensor]]) -> None:
+        """Puts the gradients of a cell's draw weights, [k] an edge, to those of the banks, each [rows, k]."""
+        for number, own in enumerate(dshares):
+            edges, incidence = self._banks.incidence(cell.placed, number)
+            if edges:
+                own.append(tf.matmul(tf.constant(incidence), tf.cast(tf.stack([dedges[e] for e in edges]), tf.float32)))

@@ -1,22 +1,23 @@
 """A price on parameters and multiply-adds that rises until the derived network keeps to its target."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from scnas_keras.spaces.cost import CostTables
-from scnas_keras.spaces.operations import ZERO
-from scnas_keras.supernet.derive import derived_operations
+from scnas_keras.spaces.presence import derived_shares, kept_edges, zero_mask
+from scnas_keras.spaces.space import ARGMAX
+from scnas_keras.supernet.banks import Banks
 
 COSTS = ("parameters", "multiply_adds")
 
 
 class CostPenalty:
-    """Sum over targets of λ max(0, cost / target - 1), added to the loss from which the logits learn.
+    """Sum over targets of λ max(0, cost / target - 1), added to the loss from which alpha learns.
 
     The cost is that of the network which `derive` would give now, so that the target holds for what a search returns;
-    its gradient is that of the expected cost under softmax(logits) (straight-through). Below the target nothing is
+    its gradient is that of the expected cost under softmax(alpha) (straight-through). Below the target nothing is
     penalised. λ starts at 0 and is raised after each update by the rate times the excess, and lowered alike (dual
     ascent): the weight that a bare λ leaves to guessing is found on the way.
 
@@ -33,34 +34,57 @@ class CostPenalty:
     def __init__(self, tables: CostTables, targets: Mapping[str, float], rate: float = 0.01, max_identity_edges: int | None = None):
         self.names = tuple(name for name in COSTS if name in targets)
         self._targets, self._rate = np.array([targets[name] for name in self.names]), rate
-        edges, inputs = tables.by_kind
         own = [COSTS.index(name) for name in self.names]
-        self._edges, self._inputs, self._fixed = (
-            tf.constant(array[..., own] / self._targets, tf.float32) for array in (edges, inputs, tables.fixed)
-        )
         self._space, self._max_identity_edges = tables.space, max_identity_edges
-        operations = tables.space.operations
-        self._zero = operations.index(ZERO) if ZERO in operations else None
-        self._reads = tf.constant(tables.reads)
+        self._banks, self._groups = Banks(tables.space), tables.space.groups
+        self._of_groups = [self._relative(tables.of_groups[group][..., own]) for group in self._groups]
+        self._of_inputs = {kind: self._relative(costs[:, own]) for kind, costs in tables.of_inputs.items()}
+        self._fixed = self._relative(tables.fixed[own])
 
-    def excess(self, logits: tf.Tensor) -> tf.Tensor:
-        """cost / target - 1 of each target, [targets]; negative below it. From logits [kinds, edges, operations]."""
-        probabilities = tf.nn.softmax(logits)
-        operations = tf.ensure_shape(tf.numpy_function(self._derived, [logits], tf.int64), logits.shape[:-1])
-        derived = tf.one_hot(operations, logits.shape[-1])
-        return self.relative_cost(probabilities + tf.stop_gradient(derived - probabilities)) - 1
-
-    def _derived(self, logits: np.ndarray) -> np.ndarray:
-        return derived_operations(self._space, logits, self._max_identity_edges)
+    def excess(self, alpha: Sequence[tf.Tensor]) -> tf.Tensor:
+        """cost / target - 1 of each target, [targets]; negative below it. From alpha [rows, candidates] for each bank."""
+        shapes = [(len(group.edges), len(self._space.table(group.table).candidates)) for group in self._groups]
+        now = tf.numpy_function(self._now, list(alpha), [tf.float32] * (2 * len(shapes)))
+        shares = []
+        for group, shape, derived, kept in zip(self._groups, shapes, now, now[len(shapes) :]):
+            share = self._expected(group, alpha, tf.ensure_shape(kept, shape[:1]))
+            shares.append(share + tf.stop_gradient(tf.ensure_shape(derived, shape) - share))
+        return self.relative_cost(shares) - 1
 
     def raised(self, multipliers: tf.Tensor, excess: tf.Tensor) -> tf.Tensor:
         """The multipliers after an update, [targets]. An excess counts as at most 1, so that a far target isn't rushed."""
         return tf.nn.relu(multipliers + self._rate * tf.minimum(excess, 1.0))
 
-    def relative_cost(self, probabilities: tf.Tensor) -> tf.Tensor:
-        """`CostTables.expected` over the targets, [targets], for probabilities [kinds, edges, operations]."""
-        total = self._fixed + tf.einsum("keo,keoc->c", probabilities, self._edges)
-        if self._zero is None:
-            return total + tf.reduce_sum(self._inputs, axis=(0, 1))
-        unread = tf.where(self._reads, probabilities[:, None, :, self._zero], 1.0)
-        return total + tf.einsum("ki,kic->c", 1 - tf.reduce_prod(unread, axis=-1), self._inputs)
+    def relative_cost(self, shares: Sequence[tf.Tensor]) -> tf.Tensor:
+        """`CostTables.of_shares` over the targets, [targets], for the share of every operation [edges, candidates] in each group."""
+        total = self._fixed
+        unread = {cell.name: [tf.ones(())] * cell.inputs for cell in self._space.cells}
+        for group, share, costs in zip(self._groups, shares, self._of_groups):
+            total += tf.einsum("eo,eoc->c", share, costs)
+            absent, own = tf.unstack(1 - tf.reduce_sum(share, axis=1)), unread[group.kind]
+            for e, missing in zip(group.edges, absent):
+                source = self._space.cell(group.kind).edges[e].source
+                if source < len(own):
+                    own[source] = own[source] * missing
+        for kind, costs in self._of_inputs.items():
+            total += tf.linalg.matvec(costs, 1 - tf.stack(unread[kind]), transpose_a=True)
+        return total
+
+    def _relative(self, costs: np.ndarray) -> tf.Tensor:
+        return tf.constant(costs / self._targets, tf.float32)
+
+    def _expected(self, group, alpha: Sequence[tf.Tensor], kept: tf.Tensor) -> tf.Tensor:
+        """`presence.edge_shares` of a group, differentiable in alpha."""
+        bank, start = next((i, bank.starts[group.table]) for i, bank in enumerate(self._banks.banks) if group.table in bank.starts)
+        rows = tf.unstack(alpha[bank])  # a `tf.gather` would make the whole gradient sparse, with rows that stand in it twice
+        probabilities = tf.nn.softmax(tf.stack([rows[start + row] for row in group.rows]))
+        share = tf.where(zero_mask(self._space, group.table), 0.0, probabilities)
+        if self._space.derivation != ARGMAX:
+            share = share / tf.reduce_sum(share, axis=1, keepdims=True)
+        return share * kept[:, None]
+
+    def _now(self, *alpha: np.ndarray) -> list[np.ndarray]:
+        """What would be derived now: for each group the share of every operation, and which edges can be there."""
+        tables = self._banks.to_tables(alpha)
+        derived, kept = derived_shares(self._space, tables, self._max_identity_edges), kept_edges(self._space, tables)
+        return [np.float32(derived[group].share) for group in self._groups] + [np.float32(kept[group]) for group in self._groups]

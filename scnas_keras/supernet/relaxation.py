@@ -1,4 +1,4 @@
-"""How architecture logits become edge weights: SCNAS' Algorithm 1, and what it is compared with.
+"""How the architecture parameters alpha become edge weights: SCNAS' Algorithm 1, and what it is compared with.
 
 Every draw is a pure function of (seed, counter), so that replicas agree and a resumed search repeats what an
 uninterrupted one would have drawn.
@@ -10,11 +10,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from scnas_keras.spaces.operations import OPERATIONS
-
-GUMBEL_PAIR, GUMBEL_SINGLE, SOFTMAX, UNIFORM = RELAXATIONS = ("gumbel_pair", "gumbel_single", "softmax", "uniform")
-PARAMETER_FREE_GROUPS = ("pool", "identity")
-"""Groups of operations that compute something without learning; zero computes nothing."""
+from scnas_keras.operations.registry import operation
+from scnas_keras.supernet.names import GUMBEL_PAIR, GUMBEL_SINGLE, SOFTMAX, UNIFORM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,25 +39,25 @@ class Draw:
         return tf.reduce_sum(tf.one_hot(self.operations, candidates), axis=-2)
 
 
-def gumbel_pair(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
+def gumbel_pair(alpha: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
     """Two operations an edge by Gumbel-softmax (Algorithm 1).
 
     The pair's weights are z_a / (z_a + z_b) and its complement for a relaxed one-hot sample z, a logistic function of
-    the two logits: exactly these two receive a gradient, of opposite sign.
+    the two alphas: exactly these two receive a gradient, of opposite sign.
 
     Args:
-        logits: float32 [..., edges, n].
+        alpha: float32 [..., edges, n].
         temperature: of the relaxation, above 0.
         seed: int32 [2].
     """
     seeds = tf.random.split(seed, 2)
-    relaxed = tfd.RelaxedOneHotCategorical(temperature, logits=logits)
+    relaxed = tfd.RelaxedOneHotCategorical(temperature, logits=alpha)
     log_z = relaxed.distribution.sample(seed=seeds[0])  # its logarithm: no underflow at low temperature
     operations = draw_pair(tf.stop_gradient(log_z), seeds[1])
     pair = tf.gather(log_z, operations, batch_dims=operations.shape.rank - 1)
     share = tf.sigmoid(pair[..., 0] - pair[..., 1])
     z = tf.stop_gradient(tf.exp(log_z))
-    inclusion = z + (1 - z) / (logits.shape[-1] - 1)
+    inclusion = z + (1 - z) / (alpha.shape[-1] - 1)
     return Draw(operations, tf.stack([share, 1 - share], axis=-1), inclusion)
 
 
@@ -81,55 +78,55 @@ def draw_pair(log_z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.reshape(pair, tf.concat([tf.shape(log_z)[:-1], [2]], axis=0))
 
 
-def gumbel_single(logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
+def gumbel_single(alpha: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
     """One operation an edge, the largest of a Gumbel-softmax sample z (GDAS, Dong and Yang 2019).
 
-    Its weight is one; the gradient is that of its z (straight-through), so that all logits of the edge learn.
+    Its weight is one; the gradient is that of its z (straight-through), so that all alphas of the edge learn.
     """
-    relaxed = tfd.RelaxedOneHotCategorical(temperature, logits=logits)
+    relaxed = tfd.RelaxedOneHotCategorical(temperature, logits=alpha)
     z = tf.exp(relaxed.distribution.sample(seed=seed))
     operations = tf.argmax(z, axis=-1, output_type=tf.int32)[..., None]
     drawn = tf.gather(z, operations, batch_dims=operations.shape.rank - 1)
-    return Draw(operations, drawn + tf.stop_gradient(1 - drawn), tf.stop_gradient(tf.nn.softmax(logits)))
+    return Draw(operations, drawn + tf.stop_gradient(1 - drawn), tf.stop_gradient(tf.nn.softmax(alpha)))
 
 
-def softmax(logits: tf.Tensor, temperature: tf.Tensor) -> Draw:
+def softmax(alpha: tf.Tensor, temperature: tf.Tensor) -> Draw:
     """All operations with softmax weights (DARTS, Auto-LW-MISN)."""
-    weights = tf.nn.softmax(logits / temperature)
-    operations = tf.broadcast_to(tf.range(logits.shape[-1]), tf.shape(logits))
-    return Draw(operations, weights, tf.ones_like(logits))
+    weights = tf.nn.softmax(alpha / temperature)
+    operations = tf.broadcast_to(tf.range(alpha.shape[-1]), tf.shape(alpha))
+    return Draw(operations, weights, tf.ones_like(alpha))
 
 
-def uniform(logits: tf.Tensor, seed: tf.Tensor) -> Draw:
+def uniform(alpha: tf.Tensor, seed: tf.Tensor) -> Draw:
     """Two operations an edge drawn uniformly, half of each: random sampling, the baseline of any search.
 
-    Nothing depends on the logits' values, so that they don't learn.
+    Nothing depends on alpha, so that they don't learn.
     """
-    even = tf.zeros_like(logits)
+    even = tf.zeros_like(alpha)
     operations = draw_pair(even, seed)
-    return Draw(operations, tf.fill(tf.shape(operations), 0.5), even + 2 / logits.shape[-1])
+    return Draw(operations, tf.fill(tf.shape(operations), 0.5), even + 2 / alpha.shape[-1])
 
 
-def draw(relaxation: str, logits: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
-    """A draw by the relaxation's name, one of `RELAXATIONS`."""
+def draw(relaxation: str, alpha: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> Draw:
+    """A draw by the relaxation's name, one of `names.RELAXATIONS`."""
     return {
-        GUMBEL_PAIR: lambda: gumbel_pair(logits, temperature, seed),
-        GUMBEL_SINGLE: lambda: gumbel_single(logits, temperature, seed),
-        SOFTMAX: lambda: softmax(logits, temperature),
-        UNIFORM: lambda: uniform(logits, seed),
+        GUMBEL_PAIR: lambda: gumbel_pair(alpha, temperature, seed),
+        GUMBEL_SINGLE: lambda: gumbel_single(alpha, temperature, seed),
+        SOFTMAX: lambda: softmax(alpha, temperature),
+        UNIFORM: lambda: uniform(alpha, seed),
     }[relaxation]()
 
 
-def operations_drawn(relaxation: str, candidates: int) -> int:
-    """How many of an edge's candidates a draw runs."""
-    return {GUMBEL_SINGLE: 1, SOFTMAX: candidates}.get(relaxation, 2)
+def operations_drawn(relaxation: str) -> int | None:
+    """How many of an edge's candidates a draw runs; None for all of them."""
+    return {GUMBEL_SINGLE: 1, SOFTMAX: None}.get(relaxation, 2)
 
 
 def drop_parameter_free(drawn: Draw, operations: Sequence[str], rate: tf.Tensor, seed: tf.Tensor) -> Draw:
     """Takes drawn parameter-free operations (pools, identity) out of a draw at random.
 
     Each has weight zero with probability `rate`, else its weight over 1 - rate: the same on average. It keeps shortcuts
-    from winning the logits while convolutions still learn (P-DARTS, Chen et al. 2019, does so on skip connections).
+    from winning while convolutions still learn (P-DARTS, Chen et al. 2019, does so on skip connections).
 
     Args:
         drawn: the draw.
@@ -137,20 +134,14 @@ def drop_parameter_free(drawn: Draw, operations: Sequence[str], rate: tf.Tensor,
         rate: float32 scalar, 0 to below 1.
         seed: int32 [2].
     """
-    groups = [OPERATIONS[name].group for name in operations]
-    concerned = tf.gather(tf.constant([group in PARAMETER_FREE_GROUPS for group in groups]), drawn.operations)
+    facts = [operation(name) for name in operations]
+    concerned = tf.gather(tf.constant([not own.learns and not own.is_zero for own in facts]), drawn.operations)
     kept = tf.random.stateless_uniform(tf.shape(drawn.operations), seed) >= rate
     factor = tf.where(concerned, tf.cast(kept, tf.float32) / (1 - rate), 1.0)
     return dataclasses.replace(drawn, weights=drawn.weights * factor)
 
 
-def strongest(logits: tf.Tensor) -> Draw:
+def strongest(alpha: tf.Tensor) -> Draw:
     """The most probable operation of every edge, with weight one."""
-    operations = tf.argmax(logits, axis=-1, output_type=tf.int32)[..., None]
+    operations = tf.argmax(alpha, axis=-1, output_type=tf.int32)[..., None]
     return Draw(operations, tf.ones_like(operations, tf.float32))
-
-
-def normalized_entropy(logits: tf.Tensor) -> tf.Tensor:
-    """Entropy of each edge's softmax over its maximum: 1 is uniform, 0 is decided. [..., edges, n] -> [..., edges]."""
-    log_p = tf.nn.log_softmax(logits)
-    return -tf.reduce_sum(tf.exp(log_p) * log_p, axis=-1) / tf.math.log(tf.cast(logits.shape[-1], logits.dtype))

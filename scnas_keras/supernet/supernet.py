@@ -1,19 +1,26 @@
-"""The network that holds every candidate, and the step that trains its weights and its logits in turn."""
+"""The network that holds every candidate, and the step that trains its weights and its architecture in turn."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from scnas_keras.kernels.fused_norm import fuse
-from scnas_keras.machine.precision import FLOAT16, apply_gradients, scaled, scaled_loss
+from scnas_keras.machine.names import FLOAT16
+from scnas_keras.machine.precision import apply_gradients, scaled, scaled_loss
 from scnas_keras.metrics.mean_dice import MeanDice
+from scnas_keras.networks.buildable import check_buildable
+from scnas_keras.networks.derived import stem_name
 from scnas_keras.networks.parts import OutCell, Stem
+from scnas_keras.spaces.places import output_widths
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.supernet import relaxation as relax
-from scnas_keras.supernet.cell import MixedCell
-from scnas_keras.supernet.mixture import LOGITS, WEIGHTS, Mixture
+from scnas_keras.supernet.banks import Banks
+from scnas_keras.supernet.cell import MixedCell, signature_of
+from scnas_keras.supernet.mixture import ALPHA, WEIGHTS, Mixture
+from scnas_keras.supernet.names import GUMBEL_PAIR, UNIFORM
 from scnas_keras.supernet.network import Network
 from scnas_keras.supernet.penalty import CostPenalty
 
@@ -25,7 +32,7 @@ class Supernet(keras.Model):
 
     Called on images it runs the most probable operation of every edge. `fit` takes a dataset of pairs
     ((images, labels), (held-out images, held-out labels)) and alternates: the weights Θ learn on the first, the
-    architecture logits α on the second, each under a draw of its own. All cells of a kind share one draw.
+    architecture parameters α on the second, each under a draw of its own. All edges that read one row of a table share its draw.
 
     Under the relaxation "uniform", and in the phase `WARM_UP`, only the weights learn and the second batch isn't used.
 
@@ -34,25 +41,29 @@ class Supernet(keras.Model):
         channels: image channels.
         num_classes: classes, background included.
         stem_channels: width at full resolution.
-        relaxation: how logits become edge weights, one of `relaxation.RELAXATIONS`. Under "uniform" the logits are random
-            and stay so: what is derived is a random network of the space, the baseline of a search.
+        relaxation: how α becomes edge weights, one of `names.RELAXATIONS`. Under "uniform" α is random
+            and stays so: what is derived is a random network of the space, the baseline of a search.
         low_memory: compute the drawn convolutions' outputs and the cells' aligned inputs again in the backward pass instead of
             keeping them, and one edge after the other.
         negligible: drawn operations whose weight is below this aren't run.
         seed: of the draws and of the edges' start values; stem, alignments and output follow Keras' own seed.
         parameter_free_dropout: rate at which training drops drawn pools and identities (`relaxation.drop_parameter_free`),
             to begin with; 0 is off.
-        penalty: what the logits learn beside the loss, or None.
+        penalty: what α learns beside the loss, or None.
         ignore_label: label value of voxels that the Dice doesn't count; a loss has its own.
 
     Attributes:
-        logits: [kinds, edges, operations], the architecture α.
+        banks: how the space's tables lie in `alpha`.
+        alpha: for each bank [rows, candidates], the architecture parameters α; `alpha_tables` gives them by table.
         temperature: of the relaxation; set it from a callback.
         drop_rate: of parameter-free operations; lower it from a callback.
         draws: how many draws were made; the next one is a function of (seed, draws).
-        drawn, drawn_expected: [kinds, edges, operations], how often each candidate was drawn, and what was to be expected.
+        drawn, drawn_expected: for each bank [rows, candidates], how often each candidate was drawn, and what was to be expected.
         multipliers: of the penalty.
         phase: `WARM_UP` or `SEARCH`. A traced train step keeps to the phase in which it was traced.
+
+    Raises:
+        ConfigError: the space holds what can't be built or trained, or the width can't be divided among the nodes.
     """
 
     mixture_class = Mixture
@@ -63,7 +74,7 @@ class Supernet(keras.Model):
         channels: int,
         num_classes: int,
         stem_channels: int,
-        relaxation: str = "gumbel_pair",
+        relaxation: str = GUMBEL_PAIR,
         low_memory: bool = False,
         negligible: float = 0.0,
         seed: int = 0,
@@ -79,118 +90,150 @@ class Supernet(keras.Model):
         self._low_memory, self._negligible = low_memory, negligible
         self._drops = parameter_free_dropout > 0
         rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5CAA5]))
-        self.stem = fuse(Stem(stem_channels, affine=False, name="stem"))
+        check_buildable(space)
+        space.check_width(stem_channels)
+        self.banks, self.stem_channels = Banks(space), stem_channels
+        self.stems = [fuse(Stem(stem.width * stem_channels, affine=False, name=stem_name(i))) for i, stem in enumerate(space.stems)]
         self.cells = self._build_cells(stem_channels, rng)
         self.out = OutCell(num_classes, name="logits")
-        shape = (len(space.kinds), len(space.edges), len(space.operations))
-        self.logits = self.add_weight(name="architecture_logits", shape=shape, initializer=self._initial_logits, dtype="float32")
+        self.alpha = [
+            self.add_weight(name=f"alpha_{i}", shape=bank.shape, initializer=self._initial_alpha, dtype="float32")
+            for i, bank in enumerate(self.banks.banks)
+        ]
         state = {"trainable": False, "aggregation": "only_first_replica", "dtype": "float32"}
         self.temperature = self.add_weight(name="temperature", shape=(), initializer="ones", **state)
         self.drop_rate = self.add_weight(
             name="drop_rate", shape=(), initializer=keras.initializers.Constant(parameter_free_dropout), **state
         )
         self.multipliers = self.add_weight(name="multipliers", shape=(len(penalty.names) if penalty else 0,), initializer="zeros", **state)
-        self.drawn = self.add_weight(name="drawn", shape=shape, initializer="zeros", **state)
-        self.drawn_expected = self.add_weight(name="drawn_expected", shape=shape, initializer="zeros", **state)
+        self.drawn, self.drawn_expected = (
+            [self.add_weight(name=f"{name}_{i}", shape=bank.shape, initializer="zeros", **state) for i, bank in enumerate(self.banks.banks)]
+            for name in ("drawn", "drawn_expected")
+        )
         self.draws = self.add_weight(name="draws", shape=(), initializer="zeros", **{**state, "dtype": "int32"})
         self._build_parts(channels, stem_channels)
-        self._network = Network(space, self.stem, self.cells, self.out, self.compute_dtype)
+        self._network = Network(space, self.banks, self.stems, self.cells, self.out, self._stem_pieces, self.compute_dtype)
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.held_out_tracker = keras.metrics.Mean(name="held_out_loss")
         self.dice = MeanDice(num_classes, ignore_label, name="dice")
 
-    def _initial_logits(self, shape, dtype=None):
+    def _initial_alpha(self, shape, dtype=None):
         """No preference; random ones where they never learn, or the first candidate would win every edge."""
-        if self.relaxation != relax.UNIFORM:
+        if self.relaxation != UNIFORM:
             return tf.zeros(shape, dtype)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, 0xA7C4]))
         return tf.constant(rng.normal(0, 1e-3, shape), dtype)
 
+    @property
+    def _stem_pieces(self) -> int:
+        """A stem's output comes in as many pieces as a cell's if it can, so that these can be summed one by one."""
+        return math.gcd(len(self.space.placed[0].output), *(stem.width * self.stem_channels for stem in self.space.stems))
+
     def _build_cells(self, stem_channels: int, rng: np.random.Generator) -> list[MixedCell]:
         space, mixtures, aligns, cells = self.space, {}, {}, []
-        for plan in space.cells():
-            channels = space.node_channels(stem_channels, plan.level)
-            for stride in {plan.stride(edge) for edge in space.edges}:
-                key = (channels, stride)
+        pieces = [self._stem_pieces] * len(space.stems)
+        for placed in space.placed:
+            channels, own = space.node_channels(stem_channels, placed), {}
+            for role, candidates in dict.fromkeys(map(signature_of, placed.edges)):
+                key = (channels, role, candidates)
                 if key not in mixtures:
                     mixtures[key] = self.mixture_class(
-                        space.operations, space.rank, channels, stride, not self._low_memory, self._negligible, self.compute_dtype
+                        candidates, space.rank, channels, role, not self._low_memory, self._negligible, self.compute_dtype
                     )
-            own = {stride: mixture for (width, stride), mixture in mixtures.items() if width == channels}
-            cells.append(MixedCell(space, plan, channels, own, aligns, self._low_memory, rng))
+                own[role, candidates] = mixtures[key]
+            cells.append(MixedCell(placed, channels, pieces, own, aligns, self._low_memory, rng))
+            pieces.append(len(placed.output))
         return cells
 
     def _build_parts(self, channels: int, stem_channels: int) -> None:
         dynamic = (None,) * (self.space.rank + 1)
-        self.stem.build((*dynamic, channels))
+        for stem in self.stems:
+            stem.build((*dynamic, channels))
         for cell in self.cells:
-            cell.build([(*dynamic, stem_channels * 2**level) for level in cell.plan.input_levels])
-        self.out.build((*dynamic, stem_channels))
+            cell.build([(*dynamic, stem_channels * own.width) for own in cell.placed.inputs])
+        (last,) = self.space.head.sources
+        self.out.build((*dynamic, stem_channels * output_widths(self.space)[last]))
         self.built = True
 
     @property
     def weight_variables(self) -> list[keras.Variable]:
-        """Θ: all trainable weights but the architecture's logits."""
-        return [v for v in self.trainable_variables if v is not self.logits]
+        """Θ: all trainable weights but α."""
+        return [v for v in self.trainable_variables if not any(v is alpha for alpha in self.alpha)]
 
-    def draw(self) -> relax.Draw:
-        """The next draw for all kinds, [kinds, edges, k]; differentiable in the logits. Advances `draws`."""
+    def alpha_tables(self) -> dict[str, np.ndarray]:
+        """α: table -> [rows, candidates]."""
+        return self.banks.to_tables([keras.ops.convert_to_numpy(alpha) for alpha in self.alpha])
+
+    def set_alpha(self, tables: Mapping[str, np.ndarray]) -> None:
+        """Sets α from table -> [rows, candidates]."""
+        for variable, matrix in zip(self.alpha, self.banks.from_tables(tables)):
+            variable.assign(matrix)
+
+    def draw(self) -> list[relax.Draw]:
+        """The next draw for each bank, [rows, k]; differentiable in α. Advances `draws`."""
         seed = tf.stack([tf.constant(self.seed, tf.int32), tf.convert_to_tensor(self.draws)])
         self.draws.assign_add(1)
-        logits = tf.convert_to_tensor(self.logits)
-        drawn = relax.draw(self.relaxation, logits, tf.convert_to_tensor(self.temperature), seed)
-        self.drawn.assign_add(drawn.counts(len(self.space.operations)))
-        self.drawn_expected.assign_add(drawn.inclusion)
+        drawn = [
+            relax.draw(self.relaxation, tf.convert_to_tensor(alpha), tf.convert_to_tensor(self.temperature), _of_bank(seed, i))
+            for i, alpha in enumerate(self.alpha)
+        ]
+        for bank, own, counts, expected in zip(self.banks.banks, drawn, self.drawn, self.drawn_expected):
+            counts.assign_add(own.counts(len(bank.candidates)))
+            expected.assign_add(own.inclusion)
         return drawn
 
-    def _drop(self, drawn: relax.Draw) -> relax.Draw:
+    def _drop(self, drawn: list[relax.Draw]) -> list[relax.Draw]:
         """The last draw as training uses it."""
         if not self._drops:
             return drawn
         seed = tf.random.fold_in([tf.constant(self.seed, tf.int32), tf.convert_to_tensor(self.draws)], 1)
-        return relax.drop_parameter_free(drawn, self.space.operations, tf.convert_to_tensor(self.drop_rate), seed)
+        rate = tf.convert_to_tensor(self.drop_rate)
+        return [
+            relax.drop_parameter_free(own, bank.candidates, rate, _of_bank(seed, i))
+            for i, (bank, own) in enumerate(zip(self.banks.banks, drawn))
+        ]
 
-    def forward(self, images: tf.Tensor, draw: relax.Draw, learn: Collection[str] = ()) -> tf.Tensor:
-        """Logits [batch, *space, num_classes] under a draw; `learn` says which gradients will be asked for."""
-        return self._network(images, draw, learn)
+    def forward(self, images: tf.Tensor, draws: Sequence[relax.Draw], learn: Collection[str] = ()) -> tf.Tensor:
+        """Logits [batch, *space, num_classes] under a draw for each bank; `learn` says which gradients will be asked for."""
+        return self._network(images, draws, learn)
 
     def call(self, images):
-        return self.forward(images, relax.strongest(tf.convert_to_tensor(self.logits)))
+        return self.forward(images, [relax.strongest(tf.convert_to_tensor(alpha)) for alpha in self.alpha])
 
-    def compile(self, weights_optimizer: keras.Optimizer, logits_optimizer: keras.Optimizer, loss: keras.Loss, **kwargs):
+    def compile(self, weights_optimizer: keras.Optimizer, alpha_optimizer: keras.Optimizer, loss: keras.Loss, **kwargs):
         """Sets the two optimizers and the loss (labels [batch, *space], logits) of both levels.
 
         In float16 each level scales its loss for itself.
         """
         super().compile(optimizer=weights_optimizer, jit_compile=False, **kwargs)
-        if self.dtype_policy.name == "mixed_float16" and not isinstance(logits_optimizer, keras.optimizers.LossScaleOptimizer):
-            logits_optimizer = scaled(logits_optimizer, FLOAT16)  # as Keras does to the other
-        self.logits_optimizer, self.loss_function = logits_optimizer, loss
+        if self.dtype_policy.name == "mixed_float16" and not isinstance(alpha_optimizer, keras.optimizers.LossScaleOptimizer):
+            alpha_optimizer = scaled(alpha_optimizer, FLOAT16)  # as Keras does to the other
+        self.alpha_optimizer, self.loss_function = alpha_optimizer, loss
         self.optimizer.build(self.weight_variables)
-        logits_optimizer.build([self.logits])
+        alpha_optimizer.build(self.alpha)
 
     @property
-    def learns_logits(self) -> bool:
+    def learns_alpha(self) -> bool:
         """Whether a train step has its second half."""
-        return self.phase == SEARCH and self.relaxation != relax.UNIFORM
+        return self.phase == SEARCH and self.relaxation != UNIFORM
 
     def train_step(self, data):
         """One alternation (SCNAS section 2.2): Θ on the training batch, then α on the held-out batch.
 
         Returns:
-            The running means of both losses, without the penalty; only the first where the logits don't learn.
+            The running means of both losses, without the penalty; only the first where α doesn't learn.
         """
         (images, labels), (held_out_images, held_out_labels) = data
         loss, gradients = self.weights_gradient(images, labels)
         apply_gradients(self.optimizer, gradients, self.weight_variables)
         self.loss_tracker.update_state(self._of_all_replicas(loss))
-        if not self.learns_logits:
+        if not self.learns_alpha:
             return {"loss": self.loss_tracker.result()}
-        held_out_loss, gradient = self.logits_gradient(held_out_images, held_out_labels)
-        apply_gradients(self.logits_optimizer, [gradient], [self.logits])
+        held_out_loss, gradients = self.alpha_gradient(held_out_images, held_out_labels)
+        apply_gradients(self.alpha_optimizer, gradients, self.alpha)
         self.held_out_tracker.update_state(self._of_all_replicas(held_out_loss))
         if self.penalty:
-            excess = self.penalty.excess(tf.convert_to_tensor(self.logits))
+            excess = self.penalty.excess(self._alpha_tensors())
             self.multipliers.assign(self.penalty.raised(tf.convert_to_tensor(self.multipliers), excess))
         return {"loss": self.loss_tracker.result(), "held_out_loss": self.held_out_tracker.result()}
 
@@ -202,23 +245,25 @@ class Supernet(keras.Model):
         """
         return self._gradient(images, labels, self.weight_variables, (WEIGHTS,), self.optimizer)
 
-    def logits_gradient(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def alpha_gradient(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The same with respect to α, whose gradient has the penalty's in it."""
-        loss, (gradient,) = self._gradient(images, labels, [self.logits], (LOGITS,), self.logits_optimizer)
-        return loss, gradient
+        return self._gradient(images, labels, self.alpha, (ALPHA,), self.alpha_optimizer)
 
     def _gradient(self, images, labels, variables, learn, optimizer):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
             loss = self.loss_function(labels, self.forward(images, self._drop(self.draw()), learn))
-            objective = scaled_loss(optimizer, loss + self._penalty_share() if LOGITS in learn else loss)
+            objective = scaled_loss(optimizer, loss + self._penalty_share() if ALPHA in learn else loss)
         return loss, tape.gradient(objective, [v.value for v in variables])
 
     def _penalty_share(self) -> tf.Tensor | float:
         if not self.penalty:
             return 0.0
-        excess = self.penalty.excess(tf.convert_to_tensor(self.logits))
+        excess = self.penalty.excess(self._alpha_tensors())
         return tf.reduce_sum(tf.convert_to_tensor(self.multipliers) * tf.nn.relu(excess)) / _replicas()
+
+    def _alpha_tensors(self) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(alpha) for alpha in self.alpha]
 
     @staticmethod
     def _of_all_replicas(loss: tf.Tensor) -> tf.Tensor:
@@ -232,6 +277,11 @@ class Supernet(keras.Model):
         self.loss_tracker.update_state(self._of_all_replicas(self.loss_function(labels, logits)))
         self.dice.update_state(labels, logits)
         return {"loss": self.loss_tracker.result(), "dice": self.dice.result()}
+
+
+def _of_bank(seed: tf.Tensor, number: int) -> tf.Tensor:
+    """The seed of a bank's draw."""
+    return tf.random.fold_in(seed, number) if number else seed
 
 
 def _replicas() -> int:

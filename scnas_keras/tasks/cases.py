@@ -13,6 +13,13 @@ class Case:
     label: Path | None
 
     @property
+    def label_file(self) -> Path:
+        """The label of a case that has one; ValueError for another."""
+        if self.label is None:
+            raise ValueError(f"Case {self.name} has no label.")
+        return self.label
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All files of the case."""
         return self.images + ((self.label,) if self.label else ())

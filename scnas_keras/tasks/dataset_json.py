@@ -3,15 +3,21 @@
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
+from msgspec import Meta
+
+from scnas_keras.documents import load
+from scnas_keras.documents.ranges import Index, Name
 from scnas_keras.errors import DataError
 from scnas_keras.tasks.cases import Case
 
 IGNORE = "ignore"
 MAX_LABELS = 256
 _EXAMPLES = {
+    "modality": '"modality": {"0": "FLAIR", "1": "T1w"}',
     "labels": '"labels": {"0": "background", "1": "tumour"}',
     "training": '"training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, ...]',
     "file_ending": '"file_ending": ".nii.gz"',
@@ -28,46 +34,79 @@ class Labels:
     label_map: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
-def read_json(file: Path) -> dict:
-    """The JSON object in a file; DataError names the place of what is broken."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file}: broken JSON in line {error.lineno}, column {error.colno}: {error.msg}. Mend this place, or download the file again."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not a text file in UTF-8 ({error}). Download the file again.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file}: expected a JSON object {{...}}, found {type(content).__name__}.")
-    return content
+@dataclasses.dataclass(frozen=True)
+class ListedPair:
+    """An entry of "training": paths from the folder of dataset.json."""
+
+    image: Name
+    label: Name
 
 
-def entry(file: Path, content: dict, key: str) -> object:
-    """What stands under a key; DataError gives an example where it's missing."""
-    if key not in content:
-        raise DataError(
-            f'{file}: the key "{key}" is missing (found: {", ".join(content) or "nothing"}). Add it, for example {_EXAMPLES[key]}.'
-        )
-    return content[key]
+@dataclasses.dataclass(frozen=True)
+class ListedImage:
+    """An entry of "test"."""
+
+    image: Name
 
 
-def channel_names(file: Path, content: dict) -> tuple[str, ...]:
+@dataclasses.dataclass(frozen=True)
+class ListedCase:
+    """An entry of "dataset": a file for each channel, and the label."""
+
+    images: Annotated[tuple[Name, ...], Meta(min_length=1)]
+    label: Name
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetJson:
+    """What is read of a dataset.json, of the Decathlon's, nnU-Net's or our form; other keys may stand beside these.
+
+    Attributes:
+        name: the dataset's.
+        modality, channel_names: index to name of the channels (Decathlon; nnU-Net).
+        labels: value to name (Decathlon), or name to value or values (nnU-Net).
+        regions_class_order: values that regions are painted with.
+        training, test: the Decathlon's cases.
+        dataset: nnU-Net's cases by name, where they aren't found in folders.
+        file_ending: of the files in nnU-Net's folders.
+        numTraining, numTest: numbers of cases, as declared.
+    """
+
+    name: Any = None
+    modality: dict[Index, str] = dataclasses.field(default_factory=dict)
+    channel_names: dict[Index, str] = dataclasses.field(default_factory=dict)
+    labels: dict[str, int | tuple[int, ...] | str] = dataclasses.field(default_factory=dict)
+    regions_class_order: tuple[int, ...] | None = None
+    training: tuple[ListedPair, ...] | None = None
+    test: tuple[Name | ListedImage, ...] = ()
+    dataset: dict[Name, ListedCase] | None = None
+    file_ending: str | None = None
+    numTraining: Any = None
+    numTest: Any = None
+
+
+def read_dataset(file: Path) -> DatasetJson:
+    """What a dataset.json says; DataError names the place of what is broken."""
+    return load(file, DatasetJson, "Mend this place, or download the file again.", other_keys=True)
+
+
+def missing_entry(file: Path, key: str) -> DataError:
+    """The error that a key is missing or empty, with an example."""
+    return DataError(f'{file}: found no entry for "{key}", expected for example {_EXAMPLES[key]}. Add it.')
+
+
+def channel_names(file: Path, content: DatasetJson) -> tuple[str, ...]:
     """Names of the image channels, from "modality" (MSD) or "channel_names" (nnU-Net)."""
-    names = content.get("modality", content.get("channel_names"))
-    try:
-        by_index = {int(index): str(name) for index, name in names.items()}
-    except (AttributeError, ValueError):
-        by_index = {}
-    if not by_index or sorted(by_index) != list(range(len(by_index))):
-        raise DataError(
-            f'{file}: the image channels must be named under "modality" (or "channel_names"), numbered '
-            f'from 0, for example "modality": {{"0": "FLAIR", "1": "T1w"}}; found {json.dumps(names)}.'
-        )
-    return tuple(by_index[index] for index in range(len(by_index)))
+    key = "modality" if content.modality or not content.channel_names else "channel_names"
+    names = getattr(content, key)
+    if not names:
+        raise missing_entry(file, key)
+    if sorted(names) != list(range(len(names))):
+        raise DataError(f"{file}: {key}: found {json.dumps(names)}, expected indices 0, 1, 2, ... without a gap. Renumber them.")
+    return tuple(names[index] for index in range(len(names)))
 
 
-def parse_labels(file: Path, content: dict, binary_255: bool = False) -> Labels:
+def parse_labels(file: Path, content: DatasetJson, binary_255: bool = False) -> Labels:
     """Reads "labels": {"1": "edema"} (MSD) or {"edema": 1} (nnU-Net), with regions and an ignore label if there are.
 
     Args:
@@ -75,9 +114,11 @@ def parse_labels(file: Path, content: dict, binary_255: bool = False) -> Labels:
         content: what it holds.
         binary_255: whether the foreground of two classes may be 255, as in pictures.
     """
-    found = entry(file, content, "labels")
+    found = content.labels
+    if not found:
+        raise missing_entry(file, "labels")
     pairs = _pairs(found)
-    regions = any(isinstance(value, list) for value in found.values()) if pairs else False
+    regions = any(isinstance(value, tuple) for value in found.values()) if pairs else False
     ignored = [values for name, values in pairs if name == IGNORE]
     pairs = [(name, values) for name, values in pairs if name != IGNORE]
     values = sorted({value for _, members in pairs for value in members})
@@ -87,16 +128,15 @@ def parse_labels(file: Path, content: dict, binary_255: bool = False) -> Labels:
     named_twice = len(pairs) > len(values) and not regions
     if not 2 <= len(values) <= MAX_LABELS or values != list(range(len(values))) or named_twice:
         raise DataError(
-            f'{file}: "labels" must name the values 0 (background), 1, 2, ... up to at most '
-            f'{MAX_LABELS - 1} without a gap, for example {{"0": "background", "1": "tumour"}}; found '
-            f"{json.dumps(found)}. "
+            f"{file}: labels: found {json.dumps(found)}, expected names for the values 0 (background), 1, 2, ... up to at most "
+            f'{MAX_LABELS - 1} without a gap, for example {{"0": "background", "1": "tumour"}}. '
             "Renumber the labels here and in the label files; where these are NIfTI, python -m "
             "scnas_keras.verify --fix=remap --fixed_dir=NEW writes a copy with both renumbered."
         )
     if ignored and ignored != [(len(values),)]:
         raise DataError(
-            f'{file}: the label "{IGNORE}" must have the highest value, here {len(values)}; found '
-            f"{json.dumps(found)}. Renumber it here and in the label files."
+            f"{file}: labels.{IGNORE}: found {json.dumps(found[IGNORE])}, expected the highest value, here {len(values)}. "
+            "Renumber it here and in the label files."
         )
     ignore_label = len(values) if ignored else None
     if not regions:
@@ -134,27 +174,25 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def _pairs(found: object) -> list[tuple[str, tuple[int, ...]]]:
+def _pairs(found: Mapping[str, int | tuple[int, ...] | str]) -> list[tuple[str, tuple[int, ...]]]:
     """Name and values of every label, in the order of the file; nothing if they aren't written in a known way."""
-    if not isinstance(found, dict):
-        return []
-    if all(isinstance(value, str) for value in found.values()):
-        return [(name, (int(value),)) for value, name in found.items()] if all(key.isdecimal() for key in found) else []
-    pairs = [(name, tuple(value) if isinstance(value, list) else (value,)) for name, value in found.items()]
-    return pairs if all(members and all(type(value) is int for value in members) for _, members in pairs) else []
+    names = {value: name for value, name in found.items() if isinstance(name, str)}
+    if len(names) == len(found):
+        return [(name, (int(value),)) for value, name in names.items()] if all(value.isdecimal() for value in names) else []
+    pairs = [(name, (value,) if isinstance(value, int) else value) for name, value in found.items() if not isinstance(value, str)]
+    return pairs if not names and all(members for _, members in pairs) else []
 
 
-def _painted_regions(file: Path, content: dict, regions: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
+def _painted_regions(file: Path, content: DatasetJson, regions: Sequence[tuple[str, tuple[int, ...]]]) -> dict[str, tuple[int, ...]]:
     """Region name to its values, the one that it's painted with first."""
-    order = content.get("regions_class_order")
-    fits = isinstance(order, list) and len(order) == len(regions) and len(set(map(str, order))) == len(order)
+    order = content.regions_class_order or ()
+    fits = len(set(order)) == len(order) == len(regions)
     if not fits or any(0 in members or value not in members for value, (_, members) in zip(order, regions)):
         raise DataError(
-            f'{file}: labels given as lists are regions, which need "regions_class_order": for each of '
-            f"{', '.join(name for name, _ in regions)} in this order, the value that is left of it once "
+            f"{file}: regions_class_order: found {json.dumps(content.regions_class_order)}, expected for each of "
+            f"{', '.join(name for name, _ in regions)} in this order (labels given as lists are regions) the value that is left of it once "
             'the regions after it are painted over it, for example "regions_class_order": [1, 2, 3] for '
-            "whole [1, 2, 3], core [2, 3] and "
-            f"enhancing [3]; found {json.dumps(order)}."
+            "whole [1, 2, 3], core [2, 3] and enhancing [3]."
         )
     return {name: (value, *sorted(set(members) - {value})) for value, (name, members) in zip(order, regions)}
 

@@ -1,54 +1,45 @@
 """The layout of the Medical Segmentation Decathlon (MSD): dataset.json lists every case."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
-from scnas_keras.errors import DataError
 from scnas_keras.formats.endings import ending_of, strip_ending
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import channel_names, check_cases, entry, parse_labels
-
-_ENTRY = '"training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}, ...]'
+from scnas_keras.tasks.dataset_json import DatasetJson, ListedImage, ListedPair, channel_names, check_cases, missing_entry, parse_labels
 
 
-def load_decathlon(root: Path, content: dict) -> Task:
+def load_decathlon(root: Path, content: DatasetJson) -> Task:
     """Reads the cases that "training" and "test" list. Test images that aren't there are left out, as many delete them.
 
     An image may also be nnU-Net's files of one channel each (a_0000.nii.gz, ...) where "image" says a.nii.gz.
     """
     file = root / "dataset.json"
     channels, labels = channel_names(file, content), parse_labels(file, content)
-    cases = _training(file, entry(file, content, "training"), len(channels))
-    tests = _test(file, content.get("test", []), len(channels))
+    cases = _training(file, content.training or (), len(channels))
+    tests = _test(file, content.test, len(channels))
     there = [case for case in tests if all(path.exists() for path in case.images)]
     if len(there) < len(tests):
         missing = len(tests) - len(there)
         logging.info("%s: %d of %d test images are not there; they are left out", file, missing, len(tests))
-    name = str(content.get("name") or root.resolve().name)
+    name = str(content.name or root.resolve().name)
     return Task(name, root, channels, labels.names, check_cases(file, cases), check_cases(file, there), labels.regions, labels.ignore_label)
 
 
-def _training(file: Path, listed: object, channels: int) -> list[Case]:
+def _training(file: Path, listed: Sequence[ListedPair], channels: int) -> list[Case]:
     cases = []
-    for item in listed if isinstance(listed, list) else []:
-        if not (isinstance(item, dict) and isinstance(item.get("image"), str) and isinstance(item.get("label"), str)):
-            raise DataError(f"{file}: every training entry must name an image and a label, found {json.dumps(item)}. Expected: {_ENTRY}.")
-        image, label = file.parent / item["image"], file.parent / item["label"]
+    for item in listed:
+        image, label = file.parent / item.image, file.parent / item.label
         if not image.name.startswith("._"):  # macOS leaves such companions in archives
             cases.append(Case(strip_ending(label.name), _image_files(image, channels), label))
     if not cases:
-        raise DataError(f'{file}: "training" lists no labelled case. Expected: {_ENTRY}.')
+        raise missing_entry(file, "training")
     return cases
 
 
-def _test(file: Path, listed: object, channels: int) -> Sequence[Case]:
-    entries = listed if isinstance(listed, list) else [None]
-    images = [item.get("image") if isinstance(item, dict) else item for item in entries]
-    if not all(isinstance(image, str) for image in images):
-        raise DataError(f'{file}: "test" must list image files, for example "test": ["./imagesTs/b.nii.gz"]; found {json.dumps(listed)}.')
+def _test(file: Path, listed: Sequence[str | ListedImage], channels: int) -> Sequence[Case]:
+    images = [item if isinstance(item, str) else item.image for item in listed]
     paths = [file.parent / image for image in images if not Path(image).name.startswith("._")]
     return [Case(strip_ending(path.name), _image_files(path, channels), None) for path in paths]
 

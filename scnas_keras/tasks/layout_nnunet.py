@@ -4,33 +4,33 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from scnas_keras.errors import DataError
 from scnas_keras.formats.endings import ENDINGS
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import channel_names, check_cases, entry, parse_labels, some
+from scnas_keras.tasks.dataset_json import DatasetJson, ListedCase, channel_names, check_cases, missing_entry, parse_labels, some
 
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _DATASET = '"dataset": {"case": {"images": ["a/case_0000.nii.gz"], "label": "b/case.nii.gz"}}'
 
 
-def load_nnunet(root: Path, content: dict) -> Task:
+def load_nnunet(root: Path, content: DatasetJson) -> Task:
     """Reads a folder that nnU-Net would plan: images in imagesTr (and imagesTs), labels in labelsTr.
 
     Raises DataError for names without a channel's number, missing channels, and images and labels without each other.
     """
     file = root / "dataset.json"
     channels, labels = channel_names(file, content), parse_labels(file, content)
-    if "dataset" in content:
-        cases = listed_cases(file, content["dataset"])
+    if content.dataset is not None:
+        cases = listed_cases(file, content.dataset)
     else:
         cases = _cases_in_folders(root, _file_ending(file, content), channels)
     tests = root / "imagesTs"
     scans = _scans(tests, _file_ending(file, content), channels) if tests.is_dir() and any(tests.iterdir()) else {}
     test_cases = tuple(Case(name, files, None) for name, files in sorted(scans.items()))
-    name = str(content.get("name") or root.resolve().name)
+    name = str(content.name or root.resolve().name)
     return Task(name, root, channels, labels.names, check_cases(file, cases), test_cases, labels.regions, labels.ignore_label)
 
 
@@ -46,27 +46,23 @@ def group_channels(names: Iterable[str]) -> tuple[dict[str, dict[int, str]], lis
     return dict(groups), others
 
 
-def listed_cases(file: Path, listed: object) -> list[Case]:
-    """The cases of "dataset"; DataError for an entry that isn't written as expected. Their files needn't be there."""
+def listed_cases(file: Path, listed: Mapping[str, ListedCase]) -> list[Case]:
+    """The cases of "dataset"; DataError if there are none. Their files needn't be there."""
+    if not listed:
+        raise DataError(f"{file}: dataset: found no case, expected {_DATASET}.")
     cases = []
-    for name, item in listed.items() if isinstance(listed, dict) else ():
-        images, label = (item.get("images"), item.get("label")) if isinstance(item, dict) else (None, None)
-        if not (isinstance(images, list) and images and all(isinstance(path, str) for path in (*images, label))):
-            raise DataError(
-                f'{file}: every entry of "dataset" must name images and a label, found "{name}": {json.dumps(item)}. Expected: {_DATASET}.'
-            )
-        *files, label = (file.parent / os.path.expanduser(os.path.expandvars(path)) for path in (*images, label))
+    for name, item in listed.items():
+        *files, label = (file.parent / os.path.expanduser(os.path.expandvars(path)) for path in (*item.images, item.label))
         cases.append(Case(name, tuple(files), label))
-    if not cases:
-        raise DataError(f'{file}: "dataset" lists no case. Expected: {_DATASET}.')
     return cases
 
 
-def _file_ending(file: Path, content: dict) -> str:
-    ending = entry(file, content, "file_ending")
-    if ending not in ENDINGS:
-        raise DataError(f'{file}: "file_ending" must be one of {", ".join(ENDINGS)}; found {json.dumps(ending)}.')
-    return ending
+def _file_ending(file: Path, content: DatasetJson) -> str:
+    if content.file_ending is None:
+        raise missing_entry(file, "file_ending")
+    if content.file_ending not in ENDINGS:
+        raise DataError(f"{file}: file_ending: found {json.dumps(content.file_ending)}, expected one of {', '.join(ENDINGS)}.")
+    return content.file_ending
 
 
 def _cases_in_folders(root: Path, ending: str, channels: tuple[str, ...]) -> list[Case]:

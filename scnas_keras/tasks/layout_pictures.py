@@ -12,7 +12,7 @@ from scnas_keras.errors import DataError
 from scnas_keras.formats.endings import ending_of, is_picture, strip_ending
 from scnas_keras.formats.volumes import read_header, read_label
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import Labels, channel_names, check_cases, parse_labels, some
+from scnas_keras.tasks.dataset_json import DatasetJson, Labels, channel_names, check_cases, parse_labels, some
 
 MASK_FOLDERS = ("masks", "labels")
 MAX_LOOKED_AT = 50
@@ -25,10 +25,10 @@ _REMEDY = 'write a dataset.json beside the folders, for example {"channel_names"
 
 def is_pictures_layout(root: Path) -> bool:
     """Whether a folder holds images/ with masks/ or labels/."""
-    return (root / "images").is_dir() and _mask_folder(root) is not None
+    return (root / "images").is_dir() and bool(_mask_folders(root))
 
 
-def load_pictures(root: Path, content: dict | None, tolerant: bool = False) -> Task:
+def load_pictures(root: Path, content: DatasetJson | None, tolerant: bool = False) -> Task:
     """Reads such a folder.
 
     Without dataset.json channels are named after the first picture's colours, and the classes are the values found in
@@ -55,7 +55,7 @@ def load_pictures(root: Path, content: dict | None, tolerant: bool = False) -> T
         first = next(_readable(lambda case: read_header(case.images), cases, tolerant))
         channels = {1: ("gray",), 3: ("red", "green", "blue")}[first.channels]
         labels = _labels_in_masks(root, cases, tolerant)
-    name = str((content or {}).get("name") or root.resolve().name)
+    name = str((content and content.name) or root.resolve().name)
     return Task(name, root, channels, labels.names, check_cases(file, cases), (), labels.regions, labels.ignore_label, labels.label_map)
 
 
@@ -65,13 +65,13 @@ def unpaired(root: Path) -> tuple[list[Path], list[Path]]:
     return images, masks
 
 
-def _mask_folder(root: Path) -> Path | None:
-    return next((root / name for name in MASK_FOLDERS if (root / name).is_dir()), None)
+def _mask_folders(root: Path) -> list[Path]:
+    return [root / name for name in MASK_FOLDERS if (root / name).is_dir()]
 
 
 def _pair(root: Path) -> tuple[list[Case], list[Path], list[Path]]:
     """The cases; the images without a mask; the masks without an image."""
-    folder = _mask_folder(root)
+    folder = _mask_folders(root)[0]
     images, masks = _files(root / "images"), _files(folder)
     marked = [name for name in masks if name.endswith(_MASK) and name not in images]
     twice = [name for name in marked if name.removesuffix(_MASK) in masks]
@@ -87,7 +87,7 @@ def _pair(root: Path) -> tuple[list[Case], list[Path], list[Path]]:
 
 
 def _alone(root: Path, images: list[Path], masks: list[Path]) -> DataError:
-    alone = {f"images without a mask in {_mask_folder(root).name}/": images, "masks without an image in images/": masks}
+    alone = {f"images without a mask in {_mask_folders(root)[0].name}/": images, "masks without an image in images/": masks}
     problems = [f"{len(paths)} {kind} ({some([strip_ending(path.name) for path in paths])})" for kind, paths in alone.items() if paths]
     return DataError(
         f"{root}: found {' and '.join(problems)}. An image and its mask have the same name up to the "
@@ -125,9 +125,9 @@ def _files(folder: Path) -> dict[str, Path]:
 def _labels_in_masks(root: Path, cases: list[Case], tolerant: bool) -> Labels:
     chosen = [cases[index] for index in np.unique(np.linspace(0, len(cases) - 1, MAX_LOOKED_AT).astype(int))]
     holders = defaultdict(list)
-    for case, found in _readable(lambda case: (case, _values(case.label)), chosen, tolerant):
+    for case, found in _readable(lambda case: (case, _values(case.label_file)), chosen, tolerant):
         for value in found:
-            holders[value].append(case.label.name)
+            holders[value].append(case.label_file.name)
     values = sorted(holders)
     where = f"{root}: {len(chosen)} of {len(cases)} masks hold the values {some(list(map(str, values)))}"
     if values == [0] or len(values) > MAX_UNNAMED:

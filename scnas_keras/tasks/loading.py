@@ -10,7 +10,7 @@ import numpy as np
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_label
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import channel_names, read_json, some
+from scnas_keras.tasks.dataset_json import channel_names, read_dataset, some
 from scnas_keras.tasks.layout_decathlon import load_decathlon
 from scnas_keras.tasks.layout_nnunet import load_nnunet
 from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures
@@ -96,19 +96,19 @@ def load_task(path: str | Path) -> Task:
             f"{file}: not found, and no folders images/ and masks/ either; {root} holds {_contents(root)}. "
             f"A task folder has one of these layouts:\n{LAYOUTS}"
         )
-    content = read_json(file) if file.is_file() else None
-    if content is None:
+    if not file.is_file():
         return load_pictures(root, None)
+    content = read_dataset(file)
     channel_names(file, content)  # whatever the layout
-    if "training" in content:
+    if content.training is not None:
         return load_decathlon(root, content)
-    if "dataset" in content or "file_ending" in content:
+    if content.dataset is not None or content.file_ending is not None:
         return load_nnunet(root, content)
     if is_pictures_layout(root):
         return load_pictures(root, content)
     raise DataError(
-        f'{file}: it has neither "training" nor "file_ending", and there are no folders images/ and masks/ '
-        f"beside it (keys: {', '.join(content)}; {root} holds {_contents(root)}). A task folder has "
+        f'{file}: found neither "training" nor "file_ending", expected one of them, or folders images/ and masks/ '
+        f"beside it ({root} holds {_contents(root)}). A task folder has "
         f"one of these layouts:\n{LAYOUTS}"
     )
 
@@ -119,7 +119,7 @@ def load_label(task: Task, case: Case) -> np.ndarray:
     Raises DataError for the reasons of `read_label`. Values that the task doesn't declare stay as they are:
     verification reports them.
     """
-    stored, _ = read_label(case.label)
+    stored, _ = read_label(case.label_file)
     if not task.label_map:
         return stored
     label = stored.copy()

@@ -56,16 +56,20 @@ def guess_pattern(names: Sequence[str]) -> str | None:
         pattern = "^[^_-]+" + (f"(?:[_-]+[^_-]+){{0,{fields - 1}}}" if fields > 1 else "")
         found = {name: match.group() for name in names if (match := re.search(pattern, name))}
         keys, rests = set(found.values()), {_DATE.sub("date", name[len(key) :]) for name, key in found.items()}
-        if (len(found) == len(names) and 1 < len(keys) < len(names) and all(re.search(r"\d", key) for key in keys)
-                and len(rests) <= _MOST_DISTINCT_RESTS * len(names)):  # fmt: skip
+        if (
+            len(found) == len(names)
+            and 1 < len(keys) < len(names)
+            and all(re.search(r"\d", key) for key in keys)
+            and len(rests) <= _MOST_DISTINCT_RESTS * len(names)
+        ):
             return _readable(keys) or pattern
     return None
 
 
 def shared_patients(groups: Mapping[str, Sequence[str]], first: Sequence[str], second: Sequence[str]) -> list[str]:
     """Patients with cases in both of two lists of names."""
-    first, second = set(first), set(second)
-    return [patient for patient, cases in groups.items() if first.intersection(cases) and second.intersection(cases)]
+    one, other = set(first), set(second)
+    return [patient for patient, cases in groups.items() if one.intersection(cases) and other.intersection(cases)]
 
 
 def some_of(names: Sequence[str], limit: int = 5) -> str:
@@ -84,9 +88,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         ) from error
 
 
-def _key(name: str, expression: re.Pattern[str]) -> str | None:
+def _key(name: str, expression: re.Pattern[str]) -> str:
+    """The patient in a case's name; "" if there is none."""
     match = expression.search(name)
-    return match and match.group(1 if expression.groups else 0)
+    return (match and match.group(1 if expression.groups else 0)) or ""
 
 
 def _unmatched(names: Sequence[str], num_cases: int, pattern: str) -> ConfigError:

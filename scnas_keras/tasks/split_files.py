@@ -6,15 +6,18 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Annotated, Any
 
 from absl import logging
+from msgspec import Meta
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.documents import load
+from scnas_keras.documents.ranges import Name
+from scnas_keras.errors import DataError
 from scnas_keras.files import write_text
 from scnas_keras.tasks.patients import group_by_patient, shared_patients, some_of
 
-_FORMAT = '[{"train": ["case_1", "case_2", ...], "val": ["case_3", ...]}, ...], an entry a fold'
+_REMEDY = 'The format is [{"train": ["case_1", "case_2", ...], "val": ["case_3", ...]}, ...], an entry a fold.'
 
 Groups = Mapping[str, Sequence[str]]
 
@@ -25,6 +28,15 @@ class FoldNames:
 
     training: tuple[str, ...]
     validation: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    train: tuple[Name, ...]
+    val: tuple[Name, ...]
+
+
+_Document: Any = Annotated[tuple[_Entry, ...], Meta(min_length=1)]  # which to a type checker is no `type`
 
 
 def write_splits(path: str | os.PathLike, folds: Sequence[FoldNames]) -> None:
@@ -43,31 +55,33 @@ def read_splits(path: str | os.PathLike, names: Sequence[str], groups: Groups | 
         groups: patient -> names of their cases. Default: every case is a patient of its own.
 
     Raises:
-        ConfigError: the file can't be opened.
-        DataError: it is no such file, names a case that the task lacks, names one twice in a fold, or leaves too few.
+        DataError: it can't be read, is no such file, names a case that the task lacks, names one twice in a fold, or leaves too few.
     """
-    entries = _read_json(path)
-    if not (isinstance(entries, list) and entries):
-        raise DataError(f"{path}: expected a list of folds like {_FORMAT}; found {json.dumps(entries)[:60]}.")
-    folds = [_fold_names(f"{path}, fold {index}", entry) for index, entry in enumerate(entries)]
+    folds = [_fold_names(f"{path}: [{index}]", entry) for index, entry in enumerate(_load(path))]
     listed = {name for fold in folds for name in fold.training + fold.validation}
     unknown = sorted(listed - set(names))
     if unknown:
         likeness = {name: difflib.get_close_matches(name, names, n=1) for name in unknown[:5]}
         alike = [f" {name} is like {close[0]}." for name, close in likeness.items() if close]
         raise DataError(
-            f"{path}: {len(unknown)} of its {len(listed)} cases aren't among the task's {len(names)} "
-            f"labelled cases: {some_of(unknown)}.{''.join(alike)} A case's name is its label file's name "
+            f"{path}: found {len(unknown)} of its {len(listed)} cases, {some_of(unknown)}, that aren't among the expected, the task's "
+            f"{len(names)} labelled cases.{''.join(alike)} A case's name is its label file's name "
             "without ending. Mend the names, or give the file that belongs to this task."
         )
     times = Counter(name for fold in folds for name in fold.validation)
-    for title, cases in (("in no fold", [name for name in sorted(names) if not times[name]]),
-                         ("in several folds", [name for name in sorted(names) if times[name] > 1])):  # fmt: skip
+    for title, cases in (
+        ("in no fold", [name for name in sorted(names) if not times[name]]),
+        ("in several folds", [name for name in sorted(names) if times[name] > 1]),
+    ):
         if cases:
-            logging.warning("%s: %d of the task's %d cases are validated %s: %s", path, len(cases), len(names), title,
-                            some_of(cases))  # fmt: skip
+            logging.warning("%s: %d of the task's %d cases are validated %s: %s", path, len(cases), len(names), title, some_of(cases))
     warn_of_divided_patients(folds, groups or group_by_patient(names), str(path))
     return folds
+
+
+def count_folds(path: str | os.PathLike) -> int:
+    """Number of folds in such a file; DataError if it is none."""
+    return len(_load(path))
 
 
 def warn_of_divided_patients(folds: Sequence[FoldNames], groups: Groups, source: str) -> None:
@@ -76,42 +90,29 @@ def warn_of_divided_patients(folds: Sequence[FoldNames], groups: Groups, source:
         logging.warning(
             "%s: %d of %d patients are both trained on and validated in the same fold, so that the scores are too "
             "good: %s. --split=by_patient without --splits keeps them together",
-            source, len(divided), len(groups), some_of(list(divided)),
-        )  # fmt: skip
+            source,
+            len(divided),
+            len(groups),
+            some_of(list(divided)),
+        )
 
 
-def _read_json(path: str | os.PathLike) -> object:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: broken JSON in line {error.lineno}, column {error.colno}: {error.msg}. Mend this place; expected is {_FORMAT}."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8 ({error}). Expected is JSON: {_FORMAT}.") from error
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: no splits can be read from here: {error.strerror}. Give the path of a file like nnU-Net's splits_final.json."
-        ) from error
+def _load(path: str | os.PathLike) -> tuple[_Entry, ...]:
+    return load(path, _Document, _REMEDY, other_keys=True)
 
 
-def _fold_names(where: str, entry: object) -> FoldNames:
-    parts = [entry.get(key) for key in ("train", "val")] if isinstance(entry, dict) else []
-    if not parts or not all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in parts):
-        found = f"the keys {', '.join(entry) or 'none'}" if isinstance(entry, dict) else json.dumps(entry)[:60]
-        raise DataError(f'{where}: expected lists of case names under "train" and "val", found {found}. The format is {_FORMAT}.')
-    training, validation = parts
-    repeated = [name for name, count in Counter(training + validation).items() if count > 1]
+def _fold_names(where: str, entry: _Entry) -> FoldNames:
+    names = entry.train + entry.val
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        both = set(training).intersection(validation)
+        both = set(entry.train).intersection(entry.val)
         raise DataError(
-            f"{where}: {len(repeated)} cases are listed more than once, {len(both)} of them in both train "
-            f"and val: {some_of(repeated)}. What is validated must not be trained on; "
-            "leave each in one place."
+            f"{where}: found {len(repeated)} cases more than once, {len(both)} of them in both train and val: {some_of(repeated)}; "
+            "expected each once. What is validated must not be trained on; leave each in one place."
         )
-    if len(training) < 2 or not validation:
+    if len(entry.train) < 2 or not entry.val:
         raise DataError(
-            f"{where}: lists {len(training)} cases to train and {len(validation)} to validate; at least 2 "
-            "(one each for weights and architecture) and 1 are needed. Add cases."
+            f"{where}: found {len(entry.train)} cases to train and {len(entry.val)} to validate, expected at least 2 "
+            "(one each for weights and architecture) and 1. Add cases."
         )
-    return FoldNames(tuple(sorted(training)), tuple(sorted(validation)))
+    return FoldNames(tuple(sorted(entry.train)), tuple(sorted(entry.val)))

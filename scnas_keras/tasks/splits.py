@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Sequence
+from typing import Final, Literal
 
 import numpy as np
 from absl import logging
@@ -17,15 +18,27 @@ _NNUNET_SEED = 12345
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The case names of one fold: for the network's weights, for the architecture's logits, and for validation."""
+    """The case names of one fold.
 
-    weights: tuple[str, ...]
-    logits: tuple[str, ...]
+    Attributes:
+        train: of its training cases, those on which a search trains the network's weights.
+        held_out: the others, on which a search trains the architecture; a fixed network is trained on both.
+        validation: cases that nothing is trained on.
+    """
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
     validation: tuple[str, ...]
 
 
-def find_folds(names: Sequence[str], num_folds: int = 5, seed: int = 0, method: str = "by_patient", pattern: str | None = None,
-               file: str | os.PathLike | None = None) -> tuple[list[FoldNames], Groups]:  # fmt: skip
+def find_folds(
+    names: Sequence[str],
+    num_folds: int = 5,
+    seed: int = 0,
+    method: str = "by_patient",
+    pattern: str | None = None,
+    file: str | os.PathLike | None = None,
+) -> tuple[list[FoldNames], Groups]:
     """All folds, of `make_splits` or of a file, and the cases of each patient.
 
     The result depends on nothing but the arguments, not on the names' order either.
@@ -46,8 +59,9 @@ def find_folds(names: Sequence[str], num_folds: int = 5, seed: int = 0, method: 
     return folds, groups
 
 
-def make_splits(names: Sequence[str], num_folds: int = 5, seed: int = 0, groups: Groups | None = None,
-                method: str = "by_patient") -> list[FoldNames]:  # fmt: skip
+def make_splits(
+    names: Sequence[str], num_folds: int = 5, seed: int = 0, groups: Groups | None = None, method: str = "by_patient"
+) -> list[FoldNames]:
     """Folds for cross-validation; every case is validated in exactly one.
 
     Args:
@@ -67,8 +81,12 @@ def make_splits(names: Sequence[str], num_folds: int = 5, seed: int = 0, groups:
         raise ConfigError(f"--num_folds={num_folds}: cross-validation needs at least 2 folds.")
     _check_count(len(names), num_folds, "labelled cases", "Label more cases.")
     if method == "by_patient":
-        _check_count(len(groups), num_folds, f"patients ({len(names)} labelled cases by --group_pattern)",
-                     "Label more patients, or mend --group_pattern if they are more.")  # fmt: skip
+        _check_count(
+            len(groups),
+            num_folds,
+            f"patients ({len(names)} labelled cases by --group_pattern)",
+            "Label more patients, or mend --group_pattern if they are more.",
+        )
         parts = _parts_by_patient(names, num_folds, seed, groups)
     else:
         parts = _parts_of_nnunet(names, num_folds)
@@ -77,11 +95,11 @@ def make_splits(names: Sequence[str], num_folds: int = 5, seed: int = 0, groups:
     return folds
 
 
-ALL = "all"
+ALL: Final = "all"
 """Instead of a fold's number: every case is trained on."""
 
 
-def parse_fold(text: str) -> int | str:
+def parse_fold(text: str) -> int | Literal["all"]:
     """A fold's number, or `ALL`; ConfigError for anything else."""
     if text == ALL:
         return ALL
@@ -90,8 +108,8 @@ def parse_fold(text: str) -> int | str:
     return int(text)
 
 
-def split_fold(folds: Sequence[FoldNames], fold: int | str, seed: int = 0, groups: Groups | None = None) -> Split:
-    """Divides a fold's training cases 4:1 for weights and logits as SCNAS does, patients as a whole.
+def split_fold(folds: Sequence[FoldNames], fold: int | Literal["all"], seed: int = 0, groups: Groups | None = None) -> Split:
+    """Divides a fold's training cases 4:1 for weights and architecture as SCNAS does, patients as a whole.
 
     Of `ALL`, every case is for the weights.
 
@@ -102,8 +120,9 @@ def split_fold(folds: Sequence[FoldNames], fold: int | str, seed: int = 0, group
     if fold == ALL:
         return Split(tuple(sorted({name for one in folds for name in one.training + one.validation})), (), ())
     if not 0 <= fold < len(folds):
-        raise ConfigError(f"--fold={fold}: with {len(folds)} fold{'s' * (len(folds) > 1)} the folds are 0 to "
-                          f"{len(folds) - 1}. Choose one of these.")  # fmt: skip
+        raise ConfigError(
+            f"--fold={fold}: with {len(folds)} fold{'s' * (len(folds) > 1)} the folds are 0 to {len(folds) - 1}. Choose one of these."
+        )
     training, validation = folds[fold].training, folds[fold].validation
     groups, set_aside = groups or group_by_patient(training + validation), set(validation)
     shuffled = [name for name in _shuffled(training + validation, seed) if name not in set_aside]
@@ -115,12 +134,12 @@ def split_fold(folds: Sequence[FoldNames], fold: int | str, seed: int = 0, group
             f"{some_of(training)}. Weights and architecture need one each. {remedy}, or have the "
             "--splits file train on more."
         )
-    logits, wanted = [], max(1, round(len(training) / 5))
+    held_out, wanted = [], max(1, round(len(training) / 5))
     for cases in patients:
-        if len(logits) + len(cases) <= wanted:
-            logits += cases
-    logits = logits or min(patients, key=len)
-    return Split(tuple(sorted(set(training) - set(logits))), tuple(sorted(logits)), tuple(sorted(validation)))
+        if len(held_out) + len(cases) <= wanted:
+            held_out += cases
+    held_out = held_out or min(patients, key=len)
+    return Split(tuple(sorted(set(training) - set(held_out))), tuple(sorted(held_out)), tuple(sorted(validation)))
 
 
 def _check_count(count: int, num_folds: int, what: str, remedy: str) -> None:
@@ -168,5 +187,7 @@ def _warn_of_likely_patients(names: Sequence[str]) -> None:
         logging.warning(
             "By their names the %d cases seem to come from %d patients. If so, keep each in one fold with "
             "--group_pattern='%s', or else scores are too good. If not, --group_pattern='.+' ends this warning",
-            len(names), len(group_by_patient(names, pattern)), pattern,
-        )  # fmt: skip
+            len(names),
+            len(group_by_patient(names, pattern)),
+            pattern,
+        )

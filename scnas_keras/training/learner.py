@@ -34,7 +34,7 @@ class Learner(keras.Model):
     def compile(
         self, optimizer: keras.Optimizer, loss: SegmentationLoss, weight_decay: float = 0.0, clip_norm: float | None = None, **kwargs
     ):
-        """Sets what an update is made of. From here on, networks of this process use TensorFlow's faster kernels (`kernels.fast_forms`).
+        """Sets what an update is made of. From here on the network uses TensorFlow's faster kernels (`kernels.fast_forms`).
 
         Args:
             optimizer: built here.
@@ -43,7 +43,7 @@ class Learner(keras.Model):
             **kwargs: of `keras.Model.compile`.
         """
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
-        use_fast_forms()
+        use_fast_forms(self.network)
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
         if isinstance(loss, DiceLoss):
             loss.over_replicas = sum_over_replicas

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.training.names import DICE, DICE_CE, FOCAL, JACCARD
 
 _serializable = keras.saving.register_keras_serializable("scnas_keras")
 
@@ -166,10 +167,10 @@ def _mean_of_voxels(values, counted):
 
 
 LOSSES: dict[str, Callable[..., SegmentationLoss]] = {
-    "jaccard": JaccardLoss,
-    "dice": DiceLoss,
-    "dice_ce": DiceCrossEntropyLoss,
-    "focal": FocalLoss,
+    JACCARD: JaccardLoss,
+    DICE: DiceLoss,
+    DICE_CE: DiceCrossEntropyLoss,
+    FOCAL: FocalLoss,
 }
 
 

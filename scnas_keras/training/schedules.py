@@ -129,9 +129,12 @@ class Collapse(keras.callbacks.Callback):
         again = self._restart is not None and not self.restarts and self._horizon.fraction <= LATEST_RESTART
         logging.warning(
             "The network finds no foreground (Dice %.3f after %.0f %% of the run)%s. What helps: a lower --learning_rate (a tenth), "
-            "--loss=dice_ce, a higher --foreground_share, --class_weights, --on_collapse=restart; or the labels are wrong: look at them with "
-            "scnas_keras.verify.", found, 100 * self._horizon.fraction, "; starting again with other start values and a tenth of the rate" * again,
-        )  # fmt: skip
+            "--loss=dice_ce, a higher --foreground_share, --class_weights, --on_collapse=restart; or the labels are wrong: look at them "
+            "with scnas_keras.verify.",
+            found,
+            100 * self._horizon.fraction,
+            "; starting again with other start values and a tenth of the rate" * again,
+        )
         if again:
             self._restart(self.restarts)
             self.restarts, self._quiet_until = self.restarts + 1, self._horizon.fraction + self._after

@@ -12,17 +12,24 @@ class VerifyConfig:
     data_dir: str | None = option(None, "The task's folder, or the folder around it. Default: $SCNAS_DATA_DIR.", "Data")
     task: str = option("custom", "Task, to pick a folder out of several.", "Data", of_task=True)
     spacing: tuple[float, ...] | None = option(
-        None, "Voxel spacing in mm that scans will be resampled to, along x,y,z; structures too small for it are told. "
-        "Default: the median.", "Data", of_task=True,
-    )  # fmt: skip
-    group_pattern: str | None = option(
-        None, "Regular expression that finds the patient in a case's name. Default: guessed from the names.", "Data",
+        None,
+        "Voxel spacing in mm that scans will be resampled to, along x,y,z; structures too small for it are told. Default: the median.",
+        "Data",
         of_task=True,
-    )  # fmt: skip
+    )
+    group_pattern: str | None = option(
+        None,
+        "Regular expression that finds the patient in a case's name. Default: guessed from the names.",
+        "Data",
+        of_task=True,
+    )
     processes: int | None = option(None, "Processes that read scans. Default: as cores and free memory allow.", "Data")
     output: str = option(".", "Folder for verification.json with all findings; made if absent.", "Result")
     fix: str | None = option(
-        None, "Write a mended copy of the dataset and verify that: labels get their image's header, or label values "
-        "become consecutive whole numbers.", "Mending", choices=("header", "remap"),
-    )  # fmt: skip
+        None,
+        "Write a mended copy of the dataset and verify that: labels get their image's header, or label values "
+        "become consecutive whole numbers.",
+        "Mending",
+        choices=("header", "remap"),
+    )
     fixed_dir: str | None = option(None, "Folder for the mended copy; must not exist. Unchanged files are hard links.", "Mending")

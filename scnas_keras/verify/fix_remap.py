@@ -9,6 +9,7 @@ import numpy as np
 
 from scnas_keras.checks.scan import memory, read_headers, stored_label
 from scnas_keras.checks.voxels import value_counts
+from scnas_keras.documents import parse
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import write_label
@@ -40,8 +41,8 @@ def remap_labels(source: Path, target: Path, processes: int | None = None) -> st
     """
     file = source / "dataset.json"
     check_mendable(source, ())
-    content = json.loads(file.read_text(encoding="utf-8-sig"))
-    declared = _declared(file, content.get("labels"))
+    content = parse(file)
+    declared = _declared(file, content.get("labels") if isinstance(content, dict) else None)
     consecutive = {value: index for index, value in enumerate(sorted(declared))}
     with mended_copy(source, target) as folder:
         content["labels"] = _renumbered(content["labels"], consecutive)

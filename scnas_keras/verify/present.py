@@ -1,12 +1,13 @@
 """Loads what is there of a dataset, so that one missing file doesn't keep the others from being verified."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from scnas_keras.checks.findings import Finding
 from scnas_keras.formats.endings import ENDINGS, ending_of, strip_ending
 from scnas_keras.tasks.cases import Task
-from scnas_keras.tasks.dataset_json import channel_names, read_json
+from scnas_keras.tasks.dataset_json import DatasetJson, ListedCase, ListedPair, channel_names, read_dataset
 from scnas_keras.tasks.layout_decathlon import load_decathlon
 from scnas_keras.tasks.layout_nnunet import group_channels, listed_cases, load_nnunet
 from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures, unpaired
@@ -20,28 +21,28 @@ def load_present(root: Path) -> tuple[Task, list[Finding]]:
         DataError: as `load_task`, but for missing files only if no case is complete.
     """
     file = root / "dataset.json"
-    content = read_json(file) if file.is_file() else {}
-    if isinstance(content.get("training"), list):
+    content = read_dataset(file) if file.is_file() else None
+    if content and content.training is not None:
         return _decathlon(root, content)
-    if isinstance(content.get("dataset"), dict):
+    if content and content.dataset is not None:
         return _listed(root, content)
-    if content.get("file_ending") in ENDINGS:
+    if content and content.file_ending in ENDINGS:
         return _nnunet(root, content)
-    if is_pictures_layout(root) and not {"training", "dataset", "file_ending"} & content.keys():
-        return _pictures(root, content or None)
+    if is_pictures_layout(root) and not (content and content.file_ending is not None):
+        return _pictures(root, content)
     return load_task(root), []
 
 
-def _decathlon(root: Path, content: dict) -> tuple[Task, list[Finding]]:
+def _decathlon(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
     channels, findings, present, listed = len(channel_names(root / "dataset.json", content)), [], [], set()
-    for item in content["training"]:
+    for item in content.training:
         files = _files_of(root, item, channels)
         listed.update(files)
         missing = [path for path in files if not path.exists()]
         findings += [Finding("missing", strip_ending(files[-1].name), path, "dataset.json lists it") for path in missing]
         if not missing:
             present.append(item)
-    task = load_decathlon(root, content | {"training": present}) if present else load_task(root)
+    task = load_decathlon(root, dataclasses.replace(content, training=tuple(present))) if present else load_task(root)
     listed.update(path for case in task.test_cases for path in case.files)
     findings += [
         Finding("unlisted", None, path, "dataset.json doesn't list it")
@@ -52,11 +53,9 @@ def _decathlon(root: Path, content: dict) -> tuple[Task, list[Finding]]:
     return task, findings
 
 
-def _files_of(root: Path, item: object, channels: int) -> Sequence[Path]:
-    """A training entry's images and, last, its label; none if it isn't written as expected, which loading it tells."""
-    if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in ("image", "label")):
-        return ()
-    image, label = root / item["image"], root / item["label"]
+def _files_of(root: Path, item: ListedPair, channels: int) -> Sequence[Path]:
+    """A training entry's images and, last, its label; none for a companion that macOS left."""
+    image, label = root / item.image, root / item.label
     if image.name.startswith("._"):
         return ()
     name, ending = strip_ending(image.name), ending_of(image.name) or ""
@@ -64,8 +63,8 @@ def _files_of(root: Path, item: object, channels: int) -> Sequence[Path]:
     return (image, label) if image.exists() or not parts[0].exists() else (*parts, label)
 
 
-def _nnunet(root: Path, content: dict) -> tuple[Task, list[Finding]]:
-    ending, channels = content["file_ending"], channel_names(root / "dataset.json", content)
+def _nnunet(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
+    ending, channels = content.file_ending, channel_names(root / "dataset.json", content)
     images, unnumbered = group_channels(_names(root / "imagesTr", ending))
     labels = _names(root / "labelsTr", ending)
     if unnumbered or not labels:
@@ -81,24 +80,22 @@ def _nnunet(root: Path, content: dict) -> tuple[Task, list[Finding]]:
         missing += [] if name in labels else [root / "labelsTr" / f"{name}{ending}"]
         findings += [Finding("missing", name, path, f"case {name} needs it") for path in missing]
         if not missing:
-            present[name] = {
-                "images": [f"imagesTr/{found[channel]}{ending}" for channel in sorted(found)],
-                "label": f"labelsTr/{name}{ending}",
-            }
-    return (load_nnunet(root, content | {"dataset": present}) if findings and present else load_task(root)), findings
+            images_of = tuple(f"imagesTr/{found[channel]}{ending}" for channel in sorted(found))
+            present[name] = ListedCase(images_of, f"labelsTr/{name}{ending}")
+    return (load_nnunet(root, dataclasses.replace(content, dataset=present)) if findings and present else load_task(root)), findings
 
 
-def _listed(root: Path, content: dict) -> tuple[Task, list[Finding]]:
+def _listed(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
     findings, present = [], {}
-    for case in listed_cases(root / "dataset.json", content["dataset"]):
+    for case in listed_cases(root / "dataset.json", content.dataset):
         missing = [path for path in case.files if not path.exists()]
         findings += [Finding("missing", case.name, path, "dataset.json lists it") for path in missing]
         if not missing:
-            present[case.name] = content["dataset"][case.name]
-    return (load_nnunet(root, content | {"dataset": present}) if findings and present else load_task(root)), findings
+            present[case.name] = content.dataset[case.name]
+    return (load_nnunet(root, dataclasses.replace(content, dataset=present)) if findings and present else load_task(root)), findings
 
 
-def _pictures(root: Path, content: dict | None) -> tuple[Task, list[Finding]]:
+def _pictures(root: Path, content: DatasetJson | None) -> tuple[Task, list[Finding]]:
     images, masks = unpaired(root)
     findings = [Finding("missing", strip_ending(path.name), path, "it has no mask of the same name") for path in images]
     findings += [Finding("missing", strip_ending(path.name), path, "it has no image of the same name") for path in masks]

@@ -32,10 +32,13 @@ ROWS = {
 }
 DEFAULT_ROWS = ("sampled_pair", "sampled_pair_low_memory", "single_draw", "all_operations")
 KERNELS = {
-    "convolution": ("Conv2D", "Conv3D", "MatMul"), "normalisation": ("BatchNorm",), "pooling": ("Pool",),
-    "activation": ("LeakyRelu",), "sums and products": ("Add", "Mul", "Sum", "RealDiv", "Sub"),
+    "convolution": ("Conv2D", "Conv3D", "MatMul"),
+    "normalisation": ("BatchNorm",),
+    "pooling": ("Pool",),
+    "activation": ("LeakyRelu",),
+    "sums and products": ("Add", "Mul", "Sum", "RealDiv", "Sub"),
     "copies": ("Slice", "SpaceToBatch", "BatchToSpace", "Tile", "Transpose", "Reverse", "Concat", "Pad", "Split", "Fill", "Cast", "Pack"),
-}  # fmt: skip
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,29 +64,30 @@ def supernet_step(row: str, stem: int, size: int, config: Config):
     import tensorflow as tf
 
     from scnas_keras.machine.precision import set_precision
-    from scnas_keras.networks.operations import build_operation
-    from scnas_keras.spaces.space import SCNAS
+    from scnas_keras.operations.build import build_operation
+    from scnas_keras.spaces.known import find_space
     from scnas_keras.supernet.mixture import Mixture
-    from scnas_keras.supernet.reference import plain_forward
+    from scnas_keras.supernet.reference import reference_forward
+    from scnas_keras.supernet.relaxation import Draw
     from scnas_keras.supernet.supernet import Supernet
     from scnas_keras.training.losses import JaccardLoss
 
     class PortableMixture(Mixture):
-        build_layer = staticmethod(lambda name, stride, dtype, low_memory: build_operation(name, stride, affine=False, dtype=dtype))
+        build_layer = staticmethod(lambda name, role, dtype, low_memory: build_operation(name, role, affine=False, dtype=dtype))
 
-    class PlainSupernet(Supernet):
+    class ReferenceSupernet(Supernet):
         mixture_class = Mixture if row.endswith("fast_kernels") else PortableMixture
 
-        def forward(self, images, draw, learn=()):
-            everything = np.broadcast_to(np.arange(8), draw.operations.shape)
-            return plain_forward(self, images, everything, draw.weights)
+        def forward(self, images, draws, learn=()):
+            everything = [np.broadcast_to(np.arange(draw.weights.shape[-1]), draw.weights.shape) for draw in draws]
+            return reference_forward(self, images, [Draw(own, draw.weights) for own, draw in zip(everything, draws)])
 
     if row.endswith("bfloat16"):
         set_precision("bfloat16")
     relaxation = {"all": "softmax", "single": "gumbel_single"}.get(row.partition("_")[0], "gumbel_pair")
-    network = PlainSupernet if row in ("all_operations", "all_operations_fast_kernels") else Supernet
+    network = ReferenceSupernet if row in ("all_operations", "all_operations_fast_kernels") else Supernet
     negligible = 0.01 if row == "late_pair" else 0.0
-    supernet = network(SCNAS, config.channels, config.classes, stem, relaxation, row.endswith("low_memory"), negligible)
+    supernet = network(find_space("scnas", 3), config.channels, config.classes, stem, relaxation, row.endswith("low_memory"), negligible)
     supernet.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(3e-3), JaccardLoss())
     supernet.temperature.assign(0.2 if row == "late_pair" else 1.0)
     shape = (config.batch_size, *(size,) * 3)
@@ -199,8 +203,9 @@ def print_table(results: list[dict]) -> None:
         row, stem, size = [*result["name"].split(":"), "", ""][:3]
         print(
             f"{row:29}{f'{stem} {size}^3' if size else '':8}{result['seconds']:9.2f}{time_ratio:7.2f}{result['first_step_seconds']:14.1f}"
-            f"{result['peak_bytes'] / 2**30:10.2f}{memory_ratio:7.2f}", flush=True,
-        )  # fmt: skip
+            f"{result['peak_bytes'] / 2**30:10.2f}{memory_ratio:7.2f}",
+            flush=True,
+        )
 
 
 def print_kernels(result: dict) -> None:

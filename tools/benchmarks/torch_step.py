@@ -18,11 +18,22 @@ FEATURES = [32, 64, 128, 256]
 
 
 def dynunet(settings):
-    """MONAI's DynUNet with the layers of nnunet_4_stages: scale and offset, and the bias of transposed convolutions, as nnU-Net has them."""
+    """MONAI's DynUNet with the layers of nnunet_4_stages: scale and offset, and the bias of transposed convolutions, as nnU-Net has."""
     from monai.networks.nets import DynUNet
 
-    return DynUNet(3, settings["channels"], settings["classes"], kernel_size=[3] * 4, strides=[1, 2, 2, 2], upsample_kernel_size=[2, 2, 2],
-                   filters=FEATURES, norm_name=("instance", {"affine": True}), trans_bias=True, res_block=False, deep_supervision=False)  # fmt: skip
+    return DynUNet(
+        3,
+        settings["channels"],
+        settings["classes"],
+        kernel_size=[3] * 4,
+        strides=[1, 2, 2, 2],
+        upsample_kernel_size=[2, 2, 2],
+        filters=FEATURES,
+        norm_name=("instance", {"affine": True}),
+        trans_bias=True,
+        res_block=False,
+        deep_supervision=False,
+    )
 
 
 def monai_unet(settings):
@@ -36,9 +47,23 @@ def nnunet_v2(settings):
     from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
     stages = len(settings["features"])
-    return PlainConvUNet(settings["channels"], stages, settings["features"], torch.nn.Conv3d, settings["kernel_sizes"], settings["strides"], 2,
-                         settings["classes"], 2, conv_bias=True, norm_op=torch.nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True},
-                         nonlin=torch.nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=settings["deep_supervision"])  # fmt: skip
+    return PlainConvUNet(
+        settings["channels"],
+        stages,
+        settings["features"],
+        torch.nn.Conv3d,
+        settings["kernel_sizes"],
+        settings["strides"],
+        2,
+        settings["classes"],
+        2,
+        conv_bias=True,
+        norm_op=torch.nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=torch.nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+        deep_supervision=settings["deep_supervision"],
+    )
 
 
 def monai_loss(settings):
@@ -105,9 +130,17 @@ def main(settings):
         hook.remove()
     seconds = statistics.median(step() for _ in range(settings["steps"]))
     parameters, peak = sum(weight.numel() for weight in network.parameters()), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({
-        "seconds": seconds, "first_step_seconds": first, "parameters": parameters, "multiply_adds": sum(multiply_adds), "peak_bytes": peak,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "first_step_seconds": first,
+                "parameters": parameters,
+                "multiply_adds": sum(multiply_adds),
+                "peak_bytes": peak,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

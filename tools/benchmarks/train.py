@@ -3,9 +3,9 @@
 Each row runs in a process of its own: a step of the package's learner (update, loss and Dice) on one random batch, in float32. The first
 step, which traces and compiles, isn't counted. Times depend on the machine and on what else it does: read the ratios, of one run.
 
---torch_python=VENV/bin/python, an environment with torch, monai and nnunetv2 (leave out the rows of what it lacks by --rows), adds networks of
-theirs, trained as --preset=nnunet does: DynUNet with the layers of nnunet_4_stages, as installed and with a malloc that keeps freed memory, UNet,
-and nnU-Net v2's own network and loss with the stages of nnunet. Their steps compute no Dice for the log.
+--torch_python=VENV/bin/python, an environment with torch, monai and nnunetv2 (leave out the rows of what it lacks by --rows), adds networks
+of theirs, trained as --preset=nnunet does: DynUNet with the layers of nnunet_4_stages, as installed and with a malloc that keeps freed
+memory, UNet, and nnU-Net v2's own network and loss with the stages of nnunet. Their steps compute no Dice for the log.
 """
 
 import dataclasses
@@ -22,25 +22,37 @@ from collections.abc import Sequence
 from benchmarks.rows import check_rows, print_result, run_rows
 
 from scnas_keras import console
-from scnas_keras.architectures.names import DEFAULT_WIDTHS, GENOTYPE
-from scnas_keras.architectures.registry import footprint
-from scnas_keras.assess.genotypes import random_genotype
+from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, Network, footprint, widths_text
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.memory import usable_cpus
 from scnas_keras.options import option
-from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.topology import Topology, fixed_topology
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.space import SCNAS
+from scnas_keras.spaces.known import find_space
+from scnas_keras.spaces.random_genotypes import random_genotype
 
 UNIT, FOUR_STAGES, NNUNET_V2 = "nnunet", "nnunet_4_stages", "nnunet_v2"
 TORCH_STEP = pathlib.Path(__file__).with_name("torch_step.py")
+
+
+def handmade_rows() -> dict[str, str]:
+    """The hand-made networks that can have three axes, each with what its docstring says up to a semicolon.
+
+    Of the presets of a network only the first: they differ in the patches that are planned for them.
+    """
+    rows, kinds = {}, set()
+    for network in (footprint(name) for name in HANDMADE):
+        if 3 in network.ranks and type(network) not in kinds:
+            kinds.add(type(network))
+            rows[network.name] = type(network).__doc__.splitlines()[0].partition(";")[0]
+    return rows
+
+
+_HANDMADE = handmade_rows()
 ROWS = {
-    UNIT: "nnU-Net's plain U-Net with the stages that it plans for the patch at 1 mm",
+    UNIT: _HANDMADE[UNIT],  # the first, since others are compared with it
     GENOTYPE: "the network of --genotype",
-    "u_resnet": "the SCNAS paper's baseline",
-    "resenc_m": "nnU-Net's residual encoder M with the stages that it plans for the patch at 1 mm",
-    "unet": "the 3D U-Net of Çiçek et al.",
+    **_HANDMADE,
     FOUR_STAGES: "nnU-Net's plain U-Net with three halvings and 32, 64, 128, 256 channels",
 }
 TORCH_ROWS = {
@@ -57,7 +69,8 @@ MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2*
 LEGEND = """
 parameters: trainable, millions; G: 1e9 multiply-adds of the convolutions, forward pass of a batch;
 s/step: median of {steps} after the first; ms/G: milliseconds of a step for each G; x: ms/G, {unit} is 1;
-first step: seconds with start, imports and tracing; peak: of the row's process; estimate: the planner's"""
+first step: seconds with start, imports and tracing; peak: of the row's process; estimate: the planner's;
+nnU-Net's networks have the stages that are planned for the patch at 1 mm, but for {four_stages}"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +85,11 @@ class Config:
     preset: str = option(PRESET, "Loss and optimizer.", "Training", choices=("scnas", PRESET))
     deep_supervision: bool = option(False, "Train coarser outputs as well, where a network has them.", "Training")
     genotype: str | None = option(None, "A genotype.json. Default: a drawn one, always the same.", "Training")
-    width: int = option(DEFAULT_WIDTHS[GENOTYPE], "Channels at full resolution of the genotype's network; the others have 32.", "Training")
+    width: int = option(
+        DEFAULT_WIDTHS[GENOTYPE],
+        f"Channels at full resolution of the genotype's network; hand-made ones have {widths_text(HANDMADE)}.",
+        "Training",
+    )
     steps: int = option(5, "Steps to time; the median counts.", "Benchmark")
     torch_python: str | None = option(
         None, "Python of an environment with torch, monai and nnunetv2, to time their networks beside it.", "Benchmark"
@@ -101,19 +118,21 @@ class Case:
         return f"patches of {' x '.join(map(str, self.patch_size))} voxels, batch {self.batch}"
 
 
-def plan(row: str, patch_size: Sequence[int], config: Config) -> tuple[Footprint, Topology]:
+def plan(row: str, patch_size: Sequence[int], config: Config) -> tuple[Network, Topology]:
     """A row's network and its stages for a patch; ConfigError if it can't halve the patch."""
     if row == GENOTYPE:
-        genotype = Genotype.load(config.genotype) if config.genotype else random_genotype(SCNAS, 0, 0)
+        genotype = Genotype.load(config.genotype) if config.genotype else random_genotype(find_space("scnas", 3), 0, 0)
         network = footprint(row, config.width, genotype)
     else:
         network = footprint(UNIT if row == FOUR_STAGES else row)
     if len(patch_size) not in network.ranks:
-        raise ConfigError(f"--genotype={config.genotype} has {network.ranks[0]} axes; this benchmark has patches of {len(patch_size)}.")
+        raise ConfigError(f"{row} has {network.ranks[0]} axes; this benchmark has patches of {len(patch_size)}.")
     topology = fixed_topology(patch_size, 3) if row == FOUR_STAGES else network.topology((1.0,) * len(patch_size), patch_size)
     if topology.patch_size != tuple(patch_size):
-        raise ConfigError(f"--cases: {row} can't halve a patch of {'x'.join(map(str, patch_size))}; the next that it can is "
-                          f"{'x'.join(map(str, topology.patch_size))}.")  # fmt: skip
+        raise ConfigError(
+            f"--cases: {row} can't halve a patch of {'x'.join(map(str, patch_size))}; the next that it can is "
+            f"{'x'.join(map(str, topology.patch_size))}."
+        )
     return network, topology
 
 
@@ -123,15 +142,14 @@ def measure(row: str, case: Case, config: Config) -> dict[str, float]:
     console.load_tensorflow()
     import tensorflow as tf
 
-    from scnas_keras.architectures.build import build_network
-    from scnas_keras.machine.precision import NONE
+    from scnas_keras.machine.names import NONE
     from scnas_keras.networks.cost import network_cost
     from scnas_keras.retrain.recipes import PRESETS, make_optimizer
     from scnas_keras.training.learner import Learner
     from scnas_keras.training.losses import make_loss
 
     network, topology = plan(row, case.patch_size, config)
-    model = build_network(network, topology, network.features(topology), config.channels, config.classes, config.deep_supervision)
+    model = network.build(topology, network.features(topology), config.channels, config.classes, config.deep_supervision)
     recipe, learner = PRESETS[config.preset], Learner(model, config.classes)
     learner.compile(make_optimizer(recipe, 0.0, NONE), make_loss(recipe.loss), recipe.weight_decay, recipe.clip_norm)
     shape = (case.batch, *case.patch_size)
@@ -163,10 +181,18 @@ def measure_torch(row: str, case: Case, config: Config) -> dict[str, float]:
     print(f"running {row} ...", file=sys.stderr, flush=True)
     network, topology = plan(UNIT if row == NNUNET_V2 else FOUR_STAGES, case.patch_size, config)
     settings = {
-        "row": row, "threads": usable_cpus(), "steps": config.steps, "patch_size": case.patch_size, "batch": case.batch,
-        "channels": config.channels, "classes": config.classes, "deep_supervision": config.deep_supervision,
-        "strides": topology.strides, "kernel_sizes": topology.kernel_sizes, "features": network.features(topology),
-    }  # fmt: skip
+        "row": row,
+        "threads": usable_cpus(),
+        "steps": config.steps,
+        "patch_size": case.patch_size,
+        "batch": case.batch,
+        "channels": config.channels,
+        "classes": config.classes,
+        "deep_supervision": config.deep_supervision,
+        "strides": topology.strides,
+        "kernel_sizes": topology.kernel_sizes,
+        "features": network.features(topology),
+    }
     environment = {name: value for name, value in os.environ.items() if name not in MALLOC} | (MALLOC if row == "dynunet_malloc" else {})
     command = [config.torch_python, "-W", "ignore", str(TORCH_STEP), json.dumps(settings)]
     try:
@@ -185,10 +211,12 @@ def main(config: Config) -> None:
         print_result(config.row, measure(row, Case.parse(case), config))
         return
     rows, cases = chosen(config)
-    print(f"train: one training step, --preset={config.preset}, deep supervision {'on' if config.deep_supervision else 'off'}, "
-          f"{config.channels} channels, {config.classes} classes, float32, {usable_cpus()} cores")  # fmt: skip
+    print(
+        f"train: one training step, --preset={config.preset}, deep supervision {'on' if config.deep_supervision else 'off'}, "
+        f"{config.channels} channels, {config.classes} classes, float32, {usable_cpus()} cores"
+    )
     failed = [f"{row} at {text}" for text, case in cases.items() for row in print_case(rows, text, case, config)]
-    print(LEGEND.format(steps=config.steps, unit=UNIT))
+    print(LEGEND.format(steps=config.steps, unit=UNIT, four_stages=FOUR_STAGES))
     for row in rows:
         print(f"  {row}: {(ROWS | TORCH_ROWS)[row]}{_genotype(config) if row == GENOTYPE else ''}")
     if failed:
@@ -241,8 +269,9 @@ def print_row(row: str, result: dict[str, float], unit: dict[str, float] | None)
     estimate = "" if math.isnan(result["estimated_bytes"]) else f"{result['estimated_bytes'] / 2**30:.2f}"
     print(
         f"{row:17}{result['parameters'] / 1e6:13.3f}{_digits(result['multiply_adds'] / 1e9):>9}{_digits(result['seconds']):>10}"
-        f"{_digits(_cost(result)):>9}{ratio:>8}{result['first_step_seconds']:14.1f}{result['peak_bytes'] / 2**30:10.2f}{estimate:>14}", flush=True,
-    )  # fmt: skip
+        f"{_digits(_cost(result)):>9}{ratio:>8}{result['first_step_seconds']:14.1f}{result['peak_bytes'] / 2**30:10.2f}{estimate:>14}",
+        flush=True,
+    )
 
 
 def _cost(result: dict[str, float]) -> float:

@@ -1,0 +1,144 @@
+"""What the layers of all candidate operations have in common.
+
+All of them map [batch, *space, channels] to [batch, *space / stride, channels]. Where an operation has stride 2, its
+i-th output is centred on input voxel 2 i + 1 of every axis, for all operations alike, so that their sums are aligned.
+That is where a 3-wide kernel lands under "same" padding when the axis is even, as a U-Net's always is.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from scnas_keras.operations.facts import Kernels
+
+NEGATIVE_SLOPE = 0.01
+serializable = keras.saving.register_keras_serializable("scnas_keras")
+
+
+def subsample(x):
+    """Every second voxel of each spatial axis, beginning with the second."""
+    return x[(slice(None), *[slice(1, None, 2)] * (len(x.shape) - 2))]
+
+
+@serializable
+class InstanceNorm(layers.Layer):
+    """Instance normalisation: every channel of every item to mean 0 and variance 1 over its voxels.
+
+    The same function as `GroupNormalization(groups=-1)` with epsilon 1e-5, in a third of the graph nodes: a supernet
+    holds hundreds of them and its start-up time grows with the square of their number.
+
+    Args:
+        affine: learned scale and offset; on in fixed networks, off in a search (else weights can cheat the logits).
+
+    Attributes:
+        fast_form: a faster form of the affine function (x, scale, offset, epsilon) that gives None where it can't; set on the layers of a
+            model that is trained (`kernels.fast_forms`).
+    """
+
+    fast_form: Callable[..., Any] | None = None
+
+    def __init__(self, affine: bool = True, epsilon: float = 1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.affine, self.epsilon = affine, epsilon
+
+    def build(self, input_shape):
+        if self.affine:
+            self.scale = self.add_weight(name="scale", shape=(input_shape[-1],), initializer="ones")
+            self.offset = self.add_weight(name="offset", shape=(input_shape[-1],), initializer="zeros")
+
+    def call(self, x):
+        if self.affine and self.fast_form is not None:
+            fast = self.fast_form(x, self.scale, self.offset, self.epsilon)
+            if fast is not None:
+                return fast
+        wide: Any = ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
+        moments: Any = ops.moments(wide, axes=tuple(range(1, len(x.shape) - 1)), keepdims=True)
+        mean, variance = moments
+        factor: Any = ops.rsqrt(variance + self.epsilon)
+        if self.affine:
+            factor = factor * ops.cast(self.scale, wide.dtype)
+            return ops.cast((wide - mean) * factor + ops.cast(self.offset, wide.dtype), x.dtype)
+        return ops.cast((wide - mean) * factor, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "affine": self.affine, "epsilon": self.epsilon}
+
+
+class Operation(layers.Layer):
+    """Base of the candidates: channels stay, space is divided by `stride` (1 or 2).
+
+    Attributes:
+        merges: whether it takes `branches`: several of it on one input are one layer, whose result is a list then.
+    """
+
+    merges = False
+
+    def __init__(self, stride: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.stride = stride
+
+    def compute_output_shape(self, input_shape) -> tuple | list:
+        space = [n if n is None else -(-n // self.stride) for n in input_shape[1:-1]]
+        return (input_shape[0], *space, input_shape[-1])
+
+    def kernel_weights(self) -> int:
+        """How many weights its convolutions have: all but scales and offsets."""
+        return sum(math.prod(weight.shape) for weight in self.trainable_weights if len(weight.shape) > 1)
+
+    def get_config(self):
+        return {**super().get_config(), "stride": self.stride}
+
+
+class NormalizedConv(Operation):
+    """LeakyReLU, a convolution that the subclass defines, instance normalisation.
+
+    Several such operations on the same input are one layer with as many branches: one wide convolution is computed faster than
+    several narrow ones. Then the layer's result is a list.
+
+    Args:
+        affine: see `InstanceNorm`.
+        branches: operations in one.
+
+    Attributes:
+        kernels: (spatial axes, channels, branches) -> its kernels' shapes and start values; those of its facts.
+    """
+
+    merges = True
+    kernels: Callable[[int, int, int], Kernels]
+
+    def __init__(self, affine: bool = True, branches: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.affine, self.branches = affine, branches
+        self.norm = InstanceNorm(affine, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        for name, (shape, stddev) in self.kernels(len(input_shape) - 2, input_shape[-1], self.branches).items():
+            initializer = keras.initializers.RandomNormal(stddev=stddev)
+            setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer))
+        self.norm.build((*super().compute_output_shape(input_shape)[:-1], self.branches * input_shape[-1]))
+
+    def before_norm(self, x):
+        """All but the normalisation; the branches' channels one after the other."""
+        return self.convolve(ops.leaky_relu(x, NEGATIVE_SLOPE))
+
+    def call(self, x):
+        y = self.norm(self.before_norm(x))
+        return ops.split(y, self.branches, axis=-1) if self.branches > 1 else y
+
+    def compute_output_shape(self, input_shape):
+        shape = super().compute_output_shape(input_shape)
+        return [shape] * self.branches if self.branches > 1 else shape
+
+    def branch(self, weight: str, number: int) -> tuple[Any, slice]:
+        """Where in one of `kernels` a branch has its part."""
+        width = getattr(self, weight).shape[-1] // self.branches
+        return ..., slice(number * width, (number + 1) * width)
+
+    def get_config(self):
+        return {**super().get_config(), "affine": self.affine, "branches": self.branches}

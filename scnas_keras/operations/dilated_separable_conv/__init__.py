@@ -1,0 +1,1 @@
+"""Dilated depthwise-separable convolution."""

@@ -1,0 +1,59 @@
+"""Dilated depthwise-separable convolution as a Keras layer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from scnas_keras.operations.base import NormalizedConv, serializable, subsample
+from scnas_keras.operations.dilated_separable_conv.facts import kernels
+
+
+@serializable
+class DilatedSeparableConv(NormalizedConv):
+    """LeakyReLU - depthwise dilated 3-wide convolution - pointwise convolution - InstanceNorm (SCNAS section 3).
+
+    Nothing stands between the two convolutions, so they are computed as one dense convolution with the composed
+    kernel `depthwise * pointwise`: the same function of the same parameters, without the grouped convolution that
+    is tens of times slower on CPUs and missing from exchange formats. It costs more arithmetic than
+    `multiply_adds` counts, which is the operation's own.
+
+    Attributes:
+        fast_form: a faster form of a convolution with stride 1 (x, kernel, rate) that gives None where it can't; set on the layers of a
+            model that is trained (`kernels.fast_forms`).
+    """
+
+    kernels = staticmethod(kernels)
+    depthwise: keras.Variable
+    pointwise: keras.Variable
+    fast_form: Callable[..., Any] | None = None
+
+    def __init__(self, rate: int = 2, **kwargs):
+        super().__init__(**kwargs)
+        self.rate = rate
+
+    def composed(self):
+        """The dense kernel, [3, ..., channels, branches * channels]."""
+        depthwise: Any = ops.convert_to_tensor(self.depthwise)
+        pointwise: Any = ops.convert_to_tensor(self.pointwise)
+        if self.branches == 1:
+            return depthwise * pointwise
+        channels = pointwise.shape[0]
+        kernel = depthwise[..., None] * ops.reshape(pointwise, (channels, self.branches, channels))
+        return ops.reshape(kernel, (*depthwise.shape[:-1], self.branches * channels))
+
+    def convolve(self, x):
+        rate, stride, kernel = self.rate, self.stride, self.composed()
+        if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
+            x, rate, stride = subsample(x), rate // 2, 1
+        y = self.fast_form(x, kernel, rate) if self.fast_form is not None and rate > 1 else None
+        if y is None:
+            y = ops.conv(x, kernel, padding="same", data_format="channels_last", dilation_rate=rate)
+        return subsample(y) if stride == 2 else y
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
+
+
+LAYER = DilatedSeparableConv

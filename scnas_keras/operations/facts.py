@@ -1,0 +1,66 @@
+"""What is known of an operation without a framework: for tables, figures, costs and the search."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+ORDINARY, HALVING, DOUBLING = ROLES = ("ordinary", "halving", "doubling")
+"""What an edge does to the resolution; an operation's layer has stride 1, stride 2, or doubles by itself."""
+ZERO_GROUP, IDENTITY_GROUP = "zero", "identity"
+
+Kernels = dict[str, tuple[tuple[int, ...], float]]
+"""Name of a kernel -> its shape and the standard deviation of its start values."""
+
+
+def no_kernels(rank: int, channels: int) -> Kernels:
+    """Of an operation that doesn't learn."""
+    return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """An operation that keeps the number of channels.
+
+    Attributes:
+        name: in spaces and genotypes.
+        label: in tables and figures.
+        group: what it is counted and coloured with, such as conv or pool; `ZERO_GROUP` is the absent edge.
+        settings: arguments of its layer that make it this operation.
+        kernels: (spatial axes, channels) -> all that it learns but scale and offset of its normalisations.
+        normalizations: channels that are normalised altogether, as multiples of the operation's.
+        homogeneous: f(c x) = c f(x) for c > 0. Then <dy, f(x)> = <f'(x)^T dy, x> (Euler), by which the search gets the gradient of the
+            operation's weight without its output.
+        roles: in which it can stand.
+        multiply_adds: (spatial axes, channels) -> of one voxel of the output; by default every kernel weight counts once.
+    """
+
+    name: str
+    label: str
+    group: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    kernels: Callable[[int, int], Kernels] = no_kernels
+    normalizations: float = 0
+    homogeneous: bool = False
+    roles: tuple[str, ...] = (ORDINARY, HALVING)
+    multiply_adds: Callable[[int, int], int] | None = None
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it stands for no edge at all."""
+        return self.group == ZERO_GROUP
+
+    @property
+    def is_identity(self) -> bool:
+        return self.group == IDENTITY_GROUP
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has weights; one without gives the same on every edge from the same node."""
+        return bool(self.kernels(2, 1))
+
+    def cost(self, rank: int, channels: int) -> tuple[int, int]:
+        """Trainable parameters, scale and offset of normalisations among them; multiply-adds of one voxel of the output."""
+        weights = sum(math.prod(shape) for shape, _ in self.kernels(rank, channels).values())
+        multiply_adds = weights if self.multiply_adds is None else self.multiply_adds(rank, channels)
+        return weights + round(2 * self.normalizations * channels), multiply_adds

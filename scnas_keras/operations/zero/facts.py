@@ -1,0 +1,5 @@
+"""The absent edge, as a search sees it."""
+
+from scnas_keras.operations.facts import ZERO_GROUP, Facts
+
+OPERATIONS = (Facts("zero", "zero", ZERO_GROUP, homogeneous=True),)

@@ -1,0 +1,76 @@
+"""The epochs of a training: its patches, schedule, second start, and the line after each."""
+
+from typing import Any
+
+import keras
+
+from scnas_keras.machine.distribution import Cluster
+from scnas_keras.retrain.architecture import Architecture
+from scnas_keras.retrain.build import new_network
+from scnas_keras.retrain.config import POLY, RetrainConfig
+from scnas_keras.retrain.recipes import Recipe, steps_per_epoch
+from scnas_keras.retrain.transfer import take_weights
+from scnas_keras.runs.assembly import Run, assemble, patch_batches
+from scnas_keras.runs.folds import Fold
+from scnas_keras.runs.horizon import Horizon
+from scnas_keras.runs.run_folder import RunFolder
+from scnas_keras.tasks.splits import ALL
+from scnas_keras.training.learner import Learner
+from scnas_keras.training.schedules import LEAST_RATE, Collapse, Plateau, Poly, start_again
+
+COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate")
+OLDEST_CHECKPOINT = 1
+"""Version of a training's checkpoint that this program at least reads."""
+
+
+def train(
+    config: RetrainConfig,
+    found: Recipe,
+    fold: Fold,
+    architecture: Architecture,
+    learner: Learner,
+    horizon: Horizon,
+    run: RunFolder,
+    cluster: Cluster,
+) -> list[dict]:
+    """Trains on patches of the fold's training cases, or goes on with that; returns the rows of history.csv."""
+    training = fold.sampler("train", "held_out", seed=config.seed * 2, augmented=True)
+    parts = ("train", "held_out") if config.fold == ALL else ("validation",)
+    validation = fold.sampler(*parts, seed=config.seed * 2 + 1, augmented=False)
+    batch_size = cluster.batch_size(fold.configuration.batch_size)
+    steps = steps_per_epoch(found, len(training.cases), batch_size, config.budget_minutes, config.steps_per_epoch)
+    plateaus = Plateau(horizon, config.plateau, LEAST_RATE, factor=0.2)
+    schedule = Poly(horizon, found.learning_rate) if found.schedule == POLY else plateaus
+
+    def again(restarts: int) -> None:
+        keras.utils.set_random_seed(config.seed + 1000 * (restarts + 1))
+        fresh = new_network(found, fold, architecture)
+        if architecture.weights:
+            take_weights(fresh, architecture.weights)
+        start_again(learner, learner.network, fresh.get_weights())
+        schedule.restart(found.learning_rate / 10)
+
+    def describe(logs: dict[str, Any]) -> str:
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
+        return f"loss {logs['loss']:.4f}  validation Dice {logs['val_dice']:.3f}  rate {logs['learning_rate']:.1e}"
+
+    collapse = Collapse(horizon, again if config.on_collapse == "restart" else None)
+    assembly = assemble(
+        Run(
+            model=learner,
+            optimizers=[learner.optimizer],
+            batches=patch_batches([training], validation, batch_size, steps, config.validation_steps, cluster),
+            batch_size=batch_size,
+            horizon=horizon,
+            columns=COLUMNS,
+            describe=describe,
+            callbacks=[schedule, collapse],
+            parts={"schedule": schedule, "collapse": collapse},
+            digest=fold.digest,
+            checkpoint_minutes=config.checkpoint_minutes,
+        ),
+        run.path,
+        cluster,
+    )
+    assembly.loop.run()
+    return assembly.history.rows

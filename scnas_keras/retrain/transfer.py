@@ -1,0 +1,65 @@
+"""Weights that a network takes over from a trained one."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+
+import keras
+from absl import logging
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import write_text
+from scnas_keras.inference.model_folder import load_network
+from scnas_keras.retrain.architecture import Architecture
+from scnas_keras.runs.run_folder import RunFolder
+
+TRANSFER = "transfer.json"
+
+
+def take_weights(network: keras.Model, path: pathlib.Path) -> tuple[int, list[str]]:
+    """Puts those weights of a saved model into a network that have the same place and shape.
+
+    A weight's place is its layer's name and its number within the layer.
+
+    Returns:
+        How many were taken, and a line for each of the network's that was not.
+
+    Raises:
+        DataError: the model can't be read.
+        ConfigError: none fits.
+    """
+    theirs = {_place(layer, i): weight for layer in load_network(path).layers for i, weight in enumerate(layer.weights)}
+    taken, left = 0, []
+    for layer in network.layers:
+        for i, weight in enumerate(layer.weights):
+            other = theirs.get(_place(layer, i))
+            if other is not None and tuple(other.shape) == tuple(weight.shape):
+                weight.assign(other)
+                taken += 1
+            else:
+                found = "not there" if other is None else f"{_times(other.shape)} there"
+                left.append(f"{layer.name}, {weight.name}: {_times(weight.shape)} here, {found}")
+    if not taken:
+        raise ConfigError(f"--init=weights: no weight of {path} fits this network. Give both the same --network, architecture and --width.")
+    return taken, left
+
+
+def _place(layer: keras.Layer, number: int) -> tuple[str, int]:
+    return layer.name, number
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "1"
+
+
+def report_transfer(architecture: Architecture, transfer: tuple[int, list[str]], run: RunFolder) -> None:
+    """Tells which weights were taken over and which were not; the list is kept in transfer.json."""
+    taken, left = transfer
+    logging.info(
+        "%d weights taken from %s; new ones for %d:%s",
+        taken,
+        architecture.weights,
+        len(left),
+        "".join(f"\n  {line}" for line in left) or " none",
+    )
+    write_text(run[TRANSFER], json.dumps({"from": str(architecture.weights), "taken": taken, "not_taken": left}, indent=1) + "\n")

@@ -1,0 +1,71 @@
+"""The flags that a run was begun with, maybe by an older version of the program, read back and compared."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from absl import flags
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.options import flag_text, plain_type, read_flagfile
+
+Config = TypeVar("Config")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded(Generic[Config]):
+    """Flags of a run.
+
+    Attributes:
+        config: where the run has no value for a flag that is newer than it, the flag's former one (`options.option`).
+        unknown: the text of those that the command doesn't have in this version, by name.
+    """
+
+    config: Config
+    unknown: Mapping[str, str]
+
+    def differences(self, config: Config, agree: Callable[[str, Any, Any], bool]) -> list[str]:
+        """What another config has otherwise, a phrase a flag.
+
+        Args:
+            config: the other.
+            agree: whether two values of a flag count as the same, given its name, the run's value and the other's.
+        """
+        found = []
+        for field in dataclasses.fields(config):
+            there, here = getattr(self.config, field.name), getattr(config, field.name)
+            if not agree(field.name, there, here):
+                found.append(f"--{field.name}: {_shown(field, there)} there, {_shown(field, here)} here")
+        return found + [f"--{name}: {text} there, no such flag here" for name, text in self.unknown.items()]
+
+
+def recorded(config_class: type[Config], values: Mapping[str, Any]) -> Recorded[Config]:
+    """What a run's values of flags by name, as summary.json has them, mean today.
+
+    A flag that is gone since, and that the run had left to the data or to other flags (auto), changed nothing and is left out.
+    """
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    former = {name: field.metadata["formerly"] for name, field in fields.items()}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    known = {name: value for name, value in values.items() if name in fields}
+    gone = {name: flag_text(value) for name, value in values.items() if name not in fields}
+    return Recorded(config_class(**former | known), {name: text for name, text in gone.items() if text != flag_text(None)})
+
+
+def read_recorded(config_class: type[Config], file: pathlib.Path) -> Recorded[Config]:
+    """The same of a run's flags.cfg.
+
+    Raises:
+        ConfigError: a value that this version doesn't take.
+    """
+    try:
+        return recorded(config_class, read_flagfile(config_class, file))
+    except flags.Error as error:
+        raise ConfigError(
+            f"{file}: {error}. It is of another command, or another version of scnas_keras: go on with that, or name another --workdir."
+        ) from error
+
+
+def _shown(field: dataclasses.Field, value: Any) -> str:
+    return "unset" if value is None and plain_type(field.type) is str else flag_text(value)

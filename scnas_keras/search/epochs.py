@@ -1,0 +1,82 @@
+"""The epochs of a search: its patches, what watches it, and what happens between epochs."""
+
+import math
+from typing import Any
+
+import keras
+from absl import logging
+
+from scnas_keras.machine.distribution import Cluster
+from scnas_keras.patches.stream import patch_dataset
+from scnas_keras.runs.assembly import Run, assemble, patch_batches
+from scnas_keras.runs.folds import Fold
+from scnas_keras.runs.horizon import Horizon
+from scnas_keras.runs.run_folder import RunFolder
+from scnas_keras.search import guards
+from scnas_keras.search.config import SearchConfig
+from scnas_keras.search.monitor import Monitor
+from scnas_keras.spaces.cost import CostTables
+from scnas_keras.supernet.hessian import alpha_curvature
+from scnas_keras.supernet.supernet import Supernet
+from scnas_keras.training.schedules import Plateau
+
+COLUMNS = ("loss", "held_out_loss", "val_loss", "val_dice", "temperature", "learning_rate")
+OLDEST_CHECKPOINT = 2
+"""Version of a supernet's checkpoint that this program at least reads."""
+
+
+def watch(config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTables, run: RunFolder, cluster: Cluster) -> Monitor:
+    """What watches the search and sets up its epochs; the first host writes the genotypes."""
+    eigenvalue = None
+    if config.hessian_every:
+        sampler = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
+        images, labels = next(iter(patch_dataset(sampler, cluster.batch_size(fold.configuration.batch_size), 0, 1)))
+        eigenvalue = alpha_curvature(supernet, images, labels)
+    return Monitor(config, supernet, tables, run["genotypes.jsonl"] if cluster.chief else None, eigenvalue)
+
+
+def train(
+    config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monitor, horizon: Horizon, run: RunFolder, cluster: Cluster
+) -> list[dict]:
+    """Runs all epochs, or those that an interrupted run has left; returns the rows of history.csv."""
+    batch_size = cluster.batch_size(fold.configuration.batch_size)
+    steps = config.steps_per_epoch or math.ceil(len(fold.split.train) / batch_size)
+    training = [fold.sampler(part, seed=config.seed * 3 + i, augmented=True) for i, part in enumerate(("train", "held_out"))]
+    validation = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
+    plateau = Plateau(horizon, config.plateau, factor=0.1)
+    assembly = assemble(
+        Run(
+            model=supernet,
+            optimizers=(supernet.optimizer, supernet.alpha_optimizer),
+            batches=patch_batches(training, validation, batch_size, steps, config.validation_steps, cluster),
+            batch_size=batch_size,
+            horizon=horizon,
+            columns=(*COLUMNS, *monitor.columns),
+            describe=lambda logs: _between_epochs(config, supernet, monitor, horizon, logs),
+            callbacks=[plateau],
+            parts={"plateau": plateau, "monitor": monitor},
+            digest=fold.digest,
+            checkpoint_minutes=config.checkpoint_minutes,
+        ),
+        run.path,
+        cluster,
+    )
+    logging.info("tracing the supernet: the first step takes a while (about half a minute on two cores) ...")
+    assembly.loop.run()
+    return assembly.history.rows
+
+
+def _between_epochs(config: SearchConfig, supernet: Supernet, monitor: Monitor, horizon: Horizon, logs: dict[str, Any]) -> str:
+    """Adds to a finished epoch's logs, sets up the next one, and returns the line that is shown."""
+    logs["temperature"] = float(keras.ops.convert_to_numpy(supernet.temperature))
+    logs["learning_rate"] = float(keras.ops.convert_to_numpy(supernet.optimizer.learning_rate))
+    fall = math.log(config.temperature_end / config.temperature_start)
+    supernet.temperature.assign(config.temperature_start * math.exp(fall * guards.search_fraction(horizon.fraction, config.warm_up)))
+    if reason := monitor.on_epoch_end(horizon.done, logs, horizon.fraction):
+        logging.info("%s", reason)
+        supernet.stop_training = True
+    held_out = f"held-out {logs['held_out_loss']:.4f}  " if "held_out_loss" in logs else ""  # a warm-up has none
+    return (
+        f"loss {logs['loss']:.4f}  {held_out}validation Dice {logs['val_dice']:.3f}  temperature {logs['temperature']:.2f}  "
+        + monitor.describe(logs)
+    )

@@ -1,0 +1,64 @@
+"""What a finished search leaves: the derived architecture, its drawings, the network without training, the summary."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from scnas_keras.files import write_text
+from scnas_keras.machine.names import NONE
+from scnas_keras.machine.precision import set_precision
+from scnas_keras.networks import from_genotype
+from scnas_keras.networks.cost import network_cost
+from scnas_keras.reporting.genotype_figure import draw_genotype
+from scnas_keras.reporting.genotype_table import genotype_table
+from scnas_keras.reporting.training_figure import draw_history
+from scnas_keras.runs.folds import Fold
+from scnas_keras.runs.run_folder import RunFolder
+from scnas_keras.search.config import SearchConfig
+from scnas_keras.search.monitor import Monitor
+from scnas_keras.spaces.derive import derive, softmax
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.supernet.diagnostics import edge_entropy
+from scnas_keras.supernet.supernet import Supernet
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+    """What a search found: the architecture, a readable table of it, and the run's folder."""
+
+    genotype: Genotype
+    table: str
+    folder: pathlib.Path
+
+
+def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monitor, history: list[dict], run: RunFolder) -> SearchResult:
+    """Derives the architecture and writes everything that a run leaves."""
+    alpha = supernet.alpha_tables()
+    genotype = derive(supernet.space, alpha, config.max_identity_edges)
+    genotype.save(run["genotype.json"])
+    table = genotype_table(genotype)
+    write_text(run["genotype.txt"], table + "\n")
+    for suffix in ("svg", "png"):
+        draw_genotype(genotype, run[f"genotype.{suffix}"])
+    draw_history(history, run["history.png"])
+    set_precision(NONE)
+    model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.width)
+    model.save(run["model.keras"])
+    cost = network_cost(model, fold.patch_size)
+    entropy = float(np.mean(np.concatenate([edge_entropy(own) for own in softmax(alpha).values()])))
+    run.write_summary(
+        config,
+        {
+            "task": fold.task.name,
+            "cases": {part: list(getattr(fold.split, part)) for part in ("train", "held_out", "validation")},
+            "patch_size": list(fold.patch_size),
+            "epochs": len(history),
+            "validation_dice": history[-1]["val_dice"],
+            "mean_edge_entropy": entropy,
+            "notes": [*([monitor.stopped] if monitor.stopped else []), *genotype.notes],
+            "derived": {"stem_channels": config.width, **dataclasses.asdict(cost)},
+            "alpha": {table: own.round(6).tolist() for table, own in alpha.items()},
+        },
+    )
+    return SearchResult(genotype, table, run.path)

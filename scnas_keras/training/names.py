@@ -1,0 +1,4 @@
+"""Names for flags; importing them loads no framework."""
+
+JACCARD, DICE, DICE_CE, FOCAL = LOSS_NAMES = ("jaccard", "dice", "dice_ce", "focal")
+"""What can be minimised; `training.losses` has the classes."""

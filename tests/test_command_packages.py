@@ -1,0 +1,103 @@
+"""The commands as packages: importing one is cheap, and what a summary calls its command can be pasted."""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import scnas_keras
+from scnas_keras.runs.run_folder import command_line
+
+PACKAGE = Path(scnas_keras.__file__).parent
+COMMANDS = sorted(path.parent.name for path in PACKAGE.glob("*/__main__.py"))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+
+
+def test_these_are_the_commands():
+    assert COMMANDS == ["assess", "crossval", "plan", "predict", "retrain", "search", "verify"]
+
+
+def test_importing_a_command_loads_no_framework(tmp_path):
+    code = f"""
+import importlib, sys
+for name in {COMMANDS}:
+    package = importlib.import_module(f"scnas_keras.{{name}}")
+    assert package.main and package.__doc__.startswith(f"python -m scnas_keras.{{name}} --"), name
+    heavy = {{"keras", "tensorflow", "tensorflow_probability", "matplotlib", "scipy"}} & set(sys.modules)
+    assert not heavy, (name, heavy)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", errors="replace"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_main_defines_nothing(name):
+    """Spawned worker processes run it under another name than `__main__`, and don't see what it would define."""
+    docstring, *imports, entry = ast.parse((PACKAGE / name / "__main__.py").read_text()).body
+    assert isinstance(docstring.value, ast.Constant) and all(isinstance(line, ast.ImportFrom) for line in imports)
+    assert isinstance(entry, ast.If) and ast.unparse(entry.test) == "__name__ == '__main__'" and not entry.orelse
+
+
+def test_a_command_answers_from_any_folder(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "scnas_keras.search", "--help"],
+        env=ENVIRONMENT,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    assert done.returncode == 0 and not done.stderr and done.stdout.startswith("python -m scnas_keras.search --task=TASK")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "module, argv, command",
+    [
+        (
+            "scnas_keras.search.__main__",
+            ["/x/scnas_keras/search/__main__.py", "--task=a", "--workdir=my run"],
+            "python -m scnas_keras.search --task=a '--workdir=my run'",
+        ),
+        ("pytest.__main__", ["/x/pytest/__main__.py", "tests"], None),
+        ("scnas_keras.search", ["-m"], None),
+        (None, ["tools/cost", "--network=model.keras"], None),
+        (None, ["/x/pytest/__main__.py"], None),
+        (None, [""], None),
+    ],
+    ids=["command", "another package", "another module", "tool", "zipped program", "shell"],
+)
+def test_a_command_is_named_only_where_one_was_given(module, argv, command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", types.SimpleNamespace(__spec__=module and types.SimpleNamespace(name=module)))
+    monkeypatch.setattr(sys, "argv", argv)
+    assert command_line() == command
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="pastes into bash")
+def test_the_command_of_a_summary_can_be_pasted(tmp_path):
+    flags = ("--task=phantom", "--num_phantoms=3", "--num_folds=3", "--network=unet", "--width=2", "--patch_size=8,8,8", "--batch_size=1")
+    short = ("--epochs=1", "--steps_per_epoch=1", "--validation_steps=1", "--processes=1", f"--cache_dir={tmp_path / 'cache'}")
+    words = [sys.executable, "-m", "scnas_keras.retrain", *flags, *short, "--workdir=my run"]
+    done = subprocess.run(words, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", errors="replace")
+    assert done.returncode == 0, done.stderr
+    command = json.loads((tmp_path / "my run" / "summary.json").read_text())["command"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    again = subprocess.run(
+        ["bash", "-c", command],
+        env=ENVIRONMENT | {"PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    assert again.returncode == 2 and "--workdir=my run holds this very run, finished" in again.stderr, again.stderr

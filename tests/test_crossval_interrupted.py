@@ -1,0 +1,76 @@
+"""A cross-validation that is stopped and killed, as a process of its own."""
+
+import fcntl
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from small_training import run, words
+
+from scnas_keras.inference.model_folder import load_network
+
+
+def wait_for(file, process):
+    """Until a process has made a file."""
+    deadline = time.monotonic() + 300
+    while not file.exists():
+        assert process.poll() is None and time.monotonic() < deadline, file
+        time.sleep(0.05)
+
+
+def wait_until_free(lock):
+    """Until no process is at a run: the training of a cross-validation that was killed ends when it has noticed."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        time.sleep(0.5)
+        try:
+            with open(lock, encoding="utf-8") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pass
+    raise AssertionError("the training goes on without its parent")
+
+
+CROSSVAL = (
+    "--networks=nnunet,u_resnet",
+    "--baseline_width=4",
+    "--epochs=3",
+    "--steps_per_epoch=30",
+    "--preset=nnunet",
+    "--ema=0.9",
+    "--workdir=cv",
+    "--folds=0",
+)
+
+
+@pytest.mark.serial
+def test_folds_resume_after_being_stopped_and_killed_and_merge(tmp_path):
+    """Bit for bit, with what nnU-Net's recipe adds: momentum, decay, clipping, polynomial rate, deep supervision; and with EMA."""
+    nnunet, u_resnet = (tmp_path / "cv" / name / "fold_0" for name in ("nnunet", "u_resnet"))
+    child = subprocess.Popen(**words(tmp_path, "crossval", *CROSSVAL), stderr=subprocess.PIPE)
+    wait_for(nnunet / "history.csv", child)
+    child.send_signal(signal.SIGTERM)
+    child.communicate()
+    assert child.returncode == 143 and not (nnunet / "summary.json").exists() and list((nnunet / "checkpoint").glob("last-*"))
+    child = subprocess.Popen(**words(tmp_path, "crossval", *CROSSVAL), stderr=subprocess.PIPE)
+    wait_for(u_resnet / "run.lock", child)
+    child.send_signal(signal.SIGKILL)
+    _, errors = child.communicate()
+    assert "resuming after" in errors
+    wait_until_free(u_resnet / "run.lock")
+    first = (nnunet / "summary.json").read_bytes()
+    done = run(tmp_path, "crossval", *CROSSVAL)
+    assert "nnunet on fold 0 was finished before" in done.stderr and "u_resnet: fold 1, 2, 3, 4 not there yet" in done.stdout
+    assert (nnunet / "summary.json").read_bytes() == first
+    assert "nnunet - u_resnet" in done.stdout and (tmp_path / "cv" / "crossval.png").stat().st_size > 5000
+    done = run(tmp_path, "crossval", *CROSSVAL, "--epochs=4", code=2)
+    assert "--epochs: 3 there, 4 here" in done.stderr
+
+    run(tmp_path, "retrain", f"--flagfile={nnunet / 'flags.cfg'}", "--workdir=whole")
+    assert (tmp_path / "whole" / "history.csv").read_bytes() == (nnunet / "history.csv").read_bytes()
+    whole, parts = (load_network(path / "model.keras").get_weights() for path in (tmp_path / "whole", nnunet))
+    for expected, found in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(found, expected)

@@ -1,0 +1,116 @@
+"""What two devices compute and what one does, in a process of its own, since a process' devices can't be split once it computes.
+
+python tests/two_devices.py FOLDER
+"""
+
+import pathlib
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+from patch_cases import random_case
+from small_run import train_learner
+from some_spaces import TINY
+from test_resume import FLAGS
+from test_training_devices import LEARNERS, learned
+
+from scnas_keras.machine.distribution import Cluster, open_cluster
+from scnas_keras.machine.precision import apply_gradients, scaled, scaled_loss
+from scnas_keras.options import parse
+from scnas_keras.patches.presets import preset
+from scnas_keras.patches.sampler import PatchSampler
+from scnas_keras.patches.stream import patch_dataset
+from scnas_keras.runs import startup
+from scnas_keras.search import SearchConfig, runner
+from scnas_keras.supernet.supernet import Supernet
+from scnas_keras.training.losses import JaccardLoss
+
+TWO = "cpu:0,cpu:1"
+SEARCH = (*FLAGS, "--epochs=2", "--steps_per_epoch=3", "--batch_size=2")
+
+
+def learner_runs(folder, two, one):
+    """Runs of the small learner: on one device, on two, and there in each half precision."""
+    for name, cluster, precision in (
+        ("single", one, "none"),
+        ("mirrored", two, "none"),
+        ("bfloat16", two, "bfloat16"),
+        ("float16", two, "float16"),
+    ):
+        train_learner(folder / name, cluster, precision, 0)
+
+
+def losses_and_updates(two, one):
+    """What each of `LEARNERS` learns, and one whose replicas keep their Dice to themselves."""
+    found = {name: [learned(cluster, name) for cluster in (two, one)] for name in LEARNERS}
+    return {**found, "alone": [learned(two, "batch-dice", alone=True), found["batch-dice"][1]]}
+
+
+def items(seed):
+    images = np.random.default_rng(seed).normal(size=(4, 8, 8, 8, 1)).astype("float32")
+    return tf.data.Dataset.from_tensor_slices((images, (images[..., 0] > 0).astype("int32")))
+
+
+def stepped(cluster):
+    """Losses of both levels and variables after a step of a search."""
+    keras.utils.set_random_seed(0)
+    with cluster.strategy.scope():
+        supernet = Supernet(TINY, 1, 2, 8, seed=1)
+        supernet.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0), JaccardLoss())
+    step = tf.function(lambda batch: cluster.strategy.run(supernet.train_step, args=(batch,)), autograph=False)
+    pairs = tf.data.Dataset.zip(items(0), items(1)).repeat().batch(4 // cluster.replicas)
+    step(next(iter(cluster.distribute(lambda: pairs))))  # one: the roundings of a step become the next one's differences
+    losses = [float(np.asarray(tracker.result())) for tracker in (supernet.loss_tracker, supernet.held_out_tracker)]
+    return {"losses": losses, **{str(i): keras.ops.convert_to_numpy(v) for i, v in enumerate(supernet.trainable_variables)}}
+
+
+def overflowing_steps(two):
+    """Values and scale after a step whose gradient is infinite on the second device, and values after a good one."""
+    with two.strategy.scope():
+        variable = keras.Variable([1.0, 2.0])
+        optimizer = scaled(keras.optimizers.SGD(1.0), "float16")
+        optimizer.build([variable])
+
+    @tf.function(autograph=False)
+    def step(bad):
+        def run(bad):
+            own = tf.distribute.get_replica_context().replica_id_in_sync_group
+            gradient = scaled_loss(optimizer, tf.constant([0.25, 0.5]))
+            apply_gradients(optimizer, [tf.where((own == 1) & bad, np.inf, 1.0) * gradient], [variable])
+
+        two.strategy.run(run, args=(bad,))
+
+    step(tf.constant(True))
+    after_bad, scale = keras.ops.convert_to_numpy(variable), float(keras.ops.convert_to_numpy(optimizer.dynamic_scale))
+    step(tf.constant(False))
+    return {"after_bad": after_bad, "scale": scale, "after_good": keras.ops.convert_to_numpy(variable)}
+
+
+def streamed(two):
+    """Three batches of four patches, as the two replicas get them."""
+    sampler = PatchSampler([random_case()], (8, 8, 8), augmentation=preset("v2", (8, 8, 8), (0,)))
+    shared = two.strategy.experimental_distribute_dataset(patch_dataset(sampler, 4, 1, 3))
+    return [np.stack([part.numpy() for part in two.strategy.experimental_local_results(image)]) for image, _ in shared]
+
+
+def search_run(folder, cluster):
+    """A run of the small search. A process can have one strategy of several devices, so that the flag can't make another."""
+    runner.find_space, startup.open_cluster = lambda name, rank: TINY, lambda devices: cluster
+    runner.run_search(parse(SearchConfig, ["search", *SEARCH, f"--cache_dir={folder.parent / 'cache'}", f"--workdir={folder}"]))
+
+
+def main(folder: pathlib.Path):
+    two, one = open_cluster(TWO), Cluster(tf.distribute.get_strategy())
+    assert (two.replicas, one.replicas) == (2, 1)
+    np.savez(folder / "batches.npz", *streamed(two))
+    np.savez(folder / "learners.npz", **losses_and_updates(two, one))
+    np.savez(folder / "overflow.npz", **overflowing_steps(two))
+    for name, cluster in (("two", two), ("one", one)):
+        np.savez(folder / f"step_{name}.npz", **stepped(cluster))
+        search_run(folder / f"search_{name}", cluster)
+    learner_runs(folder, two, one)  # the last: it leaves a half precision behind
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))
