@@ -3,9 +3,10 @@
 import numpy as np
 
 from scnas_keras.spaces.catalog.scnas import OPERATIONS as OPERATIONS
+from scnas_keras.spaces.description import STRONGEST_TWO, Cell, CellEdge, Head, Input, Place, Table
 from scnas_keras.spaces.genotype import Edge, Genotype
 from scnas_keras.spaces.known import find_space
-from scnas_keras.spaces.space import STRONGEST_TWO, Cell, CellEdge, Head, Input, Place, SearchSpace, Table
+from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
 
 U = (REDUCTION, ENCODER, EXPANSION, DECODER)
@@ -46,6 +47,11 @@ def pairs(space, kind=None):
     """Source and target of every edge of a kind of cell, by default of the first."""
     cell = space.cells[0] if kind is None else space.cell(kind)
     return tuple((edge.source, edge.target) for edge in cell.edges)
+
+
+def num_edges(space):
+    """Of all kinds of cells, each kind once."""
+    return sum(len(cell.edges) for cell in space.cells)
 
 
 def alpha_shape(space):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from some_spaces import SCNAS, SMALL, alpha_shape, kinds, tables
+from some_spaces import SCNAS, SMALL, alpha_shape, kinds, num_edges, tables
 from test_supernet_search import batch, small_supernet
 
 from scnas_keras.assess.evaluation import SharedWeights, genotype_draw, sampled_draw
@@ -76,7 +76,7 @@ def test_sampled_draws_follow_the_search_without_advancing_it(supernet):
     (first,), (again,), (other,) = (sampled_draw(supernet, 4, index) for index in (0, 0, 1))
     np.testing.assert_array_equal(first.operations, again.operations)
     assert np.any(first.operations != other.operations) and int(supernet.draws) == before
-    assert first.operations.shape == (SMALL.num_edges, 2) == (20, 2)
+    assert first.operations.shape == (num_edges(SMALL), 2) == (20, 2)
     np.testing.assert_allclose(tf.reduce_sum(first.weights, -1), 1, atol=1e-6)
 
 

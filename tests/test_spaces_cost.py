@@ -12,9 +12,10 @@ from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
+from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO, Cell, CellEdge, Head, Input, Place, Table
 from scnas_keras.spaces.presence import derived_shares
 from scnas_keras.spaces.random_genotypes import random_genotype
-from scnas_keras.spaces.space import STRONGEST_TWO
+from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.spaces.u_shape import u_shaped
 
 PATCH = (16, 24, 8)
@@ -174,3 +175,19 @@ def test_patches_that_do_not_fit_are_refused():
         cost_tables(SCNAS, 12, (12, 16, 16), 1, 2)
     with pytest.raises(ConfigError, match="3 axes"):
         cost_tables(SCNAS, 12, (16, 16), 1, 2)
+
+
+@pytest.mark.parametrize("derivation", [ARGMAX, STRONGEST_TWO])
+def test_the_least_is_that_of_the_cheapest_of_all_networks(derivation):
+    """One cell of two nodes; every choice of an operation an edge, and of the edge that the second node drops."""
+    edges = [(0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
+    cell = Cell("cell", 2, tuple(CellEdge(i, j, "all", row) for row, (i, j) in enumerate(edges)), (2, 3))
+    table = Table("all", ("conv_3", "dilated_conv_3_rate_2", "zero"), 5)
+    space = SearchSpace("one", 2, (table,), (cell,), (Place("cell", (Input((0,)), Input((0,))), 0),), Head((1,)), derivation=derivation)
+    own, costs = cost_tables(space, 4, (8, 8), 1, 2), []
+    for choice in itertools.product(range(3), repeat=5):
+        for weak in (2, 3, 4):
+            alpha = 9.0 * np.eye(3)[list(choice)]
+            alpha[weak] /= 2
+            costs.append(dataclasses.astuple(own.of_genotype(derive(space, {"all": alpha}))))
+    assert dataclasses.astuple(own.least()) == tuple(np.min(costs, axis=0))

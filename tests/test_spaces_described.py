@@ -11,9 +11,10 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
+from scnas_keras.spaces.description import STRONGEST_TWO, Cell, CellEdge, Head, Input, Place, Stem, Table
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.random_genotypes import random_genotype
-from scnas_keras.spaces.space import STRONGEST_TWO, Cell, CellEdge, Head, Input, Place, SearchSpace, Stem, Table
+from scnas_keras.spaces.space import SearchSpace
 
 FACTS = """
 from scnas_keras.operations.facts import DOUBLING, HALVING, ORDINARY, Facts

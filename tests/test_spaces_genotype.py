@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from some_spaces import PATHS, SCNAS, SMALL, U, genotype_of, kinds, pairs, sparse_genotype, uniform_genotype
+from some_spaces import PATHS, SCNAS, SMALL, U, genotype_of, kinds, num_edges, pairs, sparse_genotype, uniform_genotype
 
 from scnas_keras.errors import ConfigError, GenotypeError
 from scnas_keras.spaces.derive import derive
@@ -20,7 +20,7 @@ DATA = Path(__file__).parent / "data" / "format_1"
 def test_scnas_has_the_papers_size():
     assert len(SCNAS.placed) == 12 and len(SCNAS.operations) == 8 and SCNAS.depth == 3
     assert kinds(SCNAS) == (REDUCTION, ENCODER, EXPANSION, DECODER) == tuple(table.name for table in SCNAS.tables)
-    assert [len(cell.edges) for cell in SCNAS.cells] == [14] * 4 == [table.rows for table in SCNAS.tables] and SCNAS.num_edges == 56
+    assert [len(cell.edges) for cell in SCNAS.cells] == [14] * 4 == [table.rows for table in SCNAS.tables] and num_edges(SCNAS) == 56
 
 
 def test_layout_is_a_u_whose_skips_mirror():
@@ -86,7 +86,7 @@ def test_paths_and_absent_edges_come_back_from_a_file(tmp_path):
         genotype.save(tmp_path / "genotype.json")
         assert Genotype.load(tmp_path / "genotype.json") == genotype
         absent = [edge for edges in genotype.cells.values() for edge in edges if edge.operation is None]
-        assert len(absent) == PATHS.num_edges - 2 * 3 and {edge.probability for edge in absent} == {0}
+        assert len(absent) == num_edges(PATHS) - 2 * 3 and {edge.probability for edge in absent} == {0}
         (path,) = genotype.paths["paths"]
         assert genotype.dropped == (() if path.source else (2,))  # the second place reads the first, not the other way round
         dropped.add(genotype.dropped)

@@ -7,7 +7,8 @@ import tensorflow as tf
 from some_spaces import FLAT, OPERATIONS, SMALL, TINY
 from test_supernet_search import batch
 
-from scnas_keras.spaces.space import Cell, CellEdge, Head, Input, Place, SearchSpace, Stem, Table
+from scnas_keras.spaces.description import Cell, CellEdge, Head, Input, Place, Stem, Table
+from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
 from scnas_keras.supernet.mixture import ALPHA, WEIGHTS
 from scnas_keras.supernet.reference import reference_forward

@@ -8,8 +8,9 @@ from scnas_keras.operations.registry import known_operations, operation
 from scnas_keras.reporting.figure_files import COLOURS, check_suffix, save_figure
 from scnas_keras.reporting.genotype_layout import Box, CellLayout, Route, lay_out
 from scnas_keras.reporting.genotype_table import cell_title, node_name
+from scnas_keras.spaces.description import Cell
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.space import Cell, SearchSpace
+from scnas_keras.spaces.space import SearchSpace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

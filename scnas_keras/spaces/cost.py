@@ -1,5 +1,6 @@
 """What the networks of a search space cost, as tables: of every choice on every edge, and of what no choice changes."""
 
+import collections
 import dataclasses
 import functools
 import math
@@ -9,9 +10,11 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.operations.registry import operation
+from scnas_keras.spaces.derive import KEPT_EDGES
+from scnas_keras.spaces.description import ARGMAX, Cell
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.places import Group, PlacedCell, PlacedInput, output_widths
-from scnas_keras.spaces.presence import Presence, edge_shares
+from scnas_keras.spaces.presence import Shares, edge_shares, zero_mask
 from scnas_keras.spaces.space import SearchSpace
 
 
@@ -68,13 +71,13 @@ class CostTables:
         """
         return self.of_shares(edge_shares(self.space, alpha))
 
-    def of_shares(self, shares: Mapping[Group, Presence]) -> Cost:
+    def of_shares(self, shares: Shares) -> Cost:
         """The same, from the share of every operation on every edge."""
         total = self.fixed.astype(np.float64)
         unread = {cell.name: np.ones(cell.inputs) for cell in self.space.cells}
-        for group, (share, absent) in shares.items():
+        for group, share in shares.items():
             total = total + np.einsum("eo,eoc->c", share, self.of_groups[group])
-            for e, missing in zip(group.edges, absent):
+            for e, missing in zip(group.edges, 1 - share.sum(axis=1)):
                 source = self.space.cell(group.kind).edges[e].source
                 if source < len(unread[group.kind]):
                     unread[group.kind][source] *= missing
@@ -83,22 +86,18 @@ class CostTables:
         return Cost(*map(float, total))
 
     def least(self) -> Cost:
-        """The least of both costs that `expected` can come to: the cheapest operation on one edge a node, from one input."""
+        """The least of each cost that a network can come to: the edges that every node must have, each with its cheapest operation."""
         total = self.fixed.copy()
         for cell in self.space.cells:
-            cheapest, optional = {}, {}
-            for group in self.space.groups:
-                if group.kind == cell.name:
-                    zeros = np.array([operation(name).is_zero for name in self.space.table(group.table).candidates])
-                    cheapest |= dict(zip(group.edges, self.of_groups[group][:, ~zeros].min(axis=1)))
-                    optional |= dict.fromkeys(group.edges, zeros.any() or self.space.derivation != "argmax")
-            for node in sorted({edge.target for edge in cell.edges}):
-                own = [e for e, edge in enumerate(cell.edges) if edge.target == node]
-                needed = [cheapest[e] for e in own if not optional[e]]
-                total = total + (np.sum(needed, axis=0) if needed else np.min([cheapest[e] for e in own], axis=0))
-            all_read = not all(optional.values())
+            cheapest, must = self._cheapest(cell), self._must_be_there(cell)
+            for node in {edge.target for edge in cell.edges}:
+                incoming = [e for e, edge in enumerate(cell.edges) if edge.target == node]
+                fewest = 1 if self.space.derivation == ARGMAX else KEPT_EDGES
+                always = [cheapest[e] for e in incoming if e in must] or np.sort([cheapest[e] for e in incoming], axis=0)[:fewest]
+                total = total + np.sum(always, axis=0)
             inputs = self.of_inputs[cell.name]
-            total = total + (inputs.sum(axis=0) if all_read else inputs.min(axis=0))
+            read = sorted({cell.edges[e].source for e in must if cell.edges[e].source < cell.inputs})
+            total = total + (inputs[read].sum(axis=0) if read else inputs.min(axis=0))
         return Cost(*map(int, total))
 
     def of_genotype(self, genotype: Genotype) -> Cost:
@@ -119,6 +118,21 @@ class CostTables:
                     parts = self.inputs[number][i]
                     total = total + (parts[kept].sum(0) if len(parts) > 1 else parts[0])
         return Cost(*map(int, total))
+
+    def _cheapest(self, cell: Cell) -> dict[int, np.ndarray]:
+        """Edge -> the least of each cost of its operations other than zero, [2], summed over the cells of the kind."""
+        found = {}
+        for group in self.space.groups:
+            if group.kind == cell.name:
+                found |= dict(zip(group.edges, self.of_groups[group][:, ~zero_mask(self.space, group.table)].min(axis=1)))
+        return found
+
+    def _must_be_there(self, cell: Cell) -> set[int]:
+        """Edges that no choice drops."""
+        if self.space.derivation == ARGMAX:
+            return {e for e, edge in enumerate(cell.edges) if not zero_mask(self.space, edge.table).any()}
+        into = collections.Counter(edge.target for edge in cell.edges)
+        return {e for e, edge in enumerate(cell.edges) if into[edge.target] <= KEPT_EDGES}
 
     def _cells(self, kind: str) -> list[int]:
         return [number for number, cell in enumerate(self.space.placed) if cell.kind == kind]

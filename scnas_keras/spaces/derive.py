@@ -5,12 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from scnas_keras.operations.registry import operation
+from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO, Cell
 from scnas_keras.spaces.genotype import Edge, Genotype, Path
-from scnas_keras.spaces.space import ARGMAX, STRONGEST_TWO, Cell, SearchSpace
+from scnas_keras.spaces.space import SearchSpace
 
 Alpha = Mapping[str, np.ndarray]
 """Table -> [rows, candidates]."""
-_KEPT = 2
+KEPT_EDGES = 2
+"""That a node has by the rule "strongest_two"."""
 ABSENT = -1
 
 
@@ -95,7 +97,7 @@ class _Choice:
         for node in self._nodes():
             incoming = self._incoming(node)
             strength = [-best[e][self.chosen[e]] for e in incoming]
-            for weak in np.argsort(strength, kind="stable")[_KEPT:]:
+            for weak in np.argsort(strength, kind="stable")[KEPT_EDGES:]:
                 self.chosen[incoming[weak]] = ABSENT
 
     def _nodes(self) -> list[int]:

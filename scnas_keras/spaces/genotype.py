@@ -10,8 +10,9 @@ from typing import Any
 from scnas_keras.documents import parse
 from scnas_keras.errors import GenotypeError
 from scnas_keras.files import write_text
+from scnas_keras.spaces.description import CellEdge
 from scnas_keras.spaces.genotype_format import FORMAT, VERSION, read_genotype, space_to_json
-from scnas_keras.spaces.space import CellEdge, SearchSpace
+from scnas_keras.spaces.space import SearchSpace
 
 
 @dataclasses.dataclass(frozen=True)

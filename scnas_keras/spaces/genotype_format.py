@@ -52,14 +52,19 @@ class PathEntry(msgspec.Struct, frozen=True):
     probability: Probability
 
 
-class Document(msgspec.Struct, frozen=True):
-    """Version 2: the space in full, so that the document is read without the program that found it."""
+class AnyDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What both versions hold."""
 
     format: str
     version: int
-    space: SearchSpace
     cells: dict[str, list[EdgeEntry]]
     notes: tuple[str, ...] = ()
+
+
+class Document(AnyDocument, frozen=True, kw_only=True):
+    """Version 2: the space in full, so that the document is read without the program that found it."""
+
+    space: SearchSpace
     paths: dict[str, list[PathEntry]] = {}
     dropped: tuple[Count, ...] = ()
 
@@ -74,14 +79,10 @@ class SpaceOfVersion1(msgspec.Struct, frozen=True):
     layout: tuple[str, ...]
 
 
-class DocumentOfVersion1(msgspec.Struct, frozen=True):
+class DocumentOfVersion1(AnyDocument, frozen=True, kw_only=True):
     """Version 1, in which an absent edge has the operation zero."""
 
-    format: str
-    version: int
     space: SpaceOfVersion1
-    cells: dict[str, list[EdgeEntry]]
-    notes: tuple[str, ...] = ()
 
 
 def read_genotype(document: Any, where: str = "genotype") -> Parts:
@@ -114,16 +115,6 @@ def check_known_version(document: Any, name: str, where: str) -> int:
 def space_to_json(space: SearchSpace) -> dict[str, Any]:
     """A space as JSON; what is as by default is left out."""
     return _without_defaults(space)
-
-
-def space_from_json(content: Any, where: str) -> SearchSpace:
-    """The space that `space_to_json` wrote.
-
-    Raises:
-        GenotypeError: anything else.
-    """
-    _check_known({"space": content}, where)
-    return decode(content, SearchSpace, where, error=GenotypeError)
 
 
 def _read_version_1(document: Mapping[str, Any], where: str) -> Parts:

@@ -1,12 +1,9 @@
 """What follows from a space's description for each of its places: levels, widths, and the role of every edge."""
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from scnas_keras.operations.facts import DOUBLING, HALVING, ORDINARY
-
-if TYPE_CHECKING:
-    from scnas_keras.spaces.space import Input, SearchSpace
+from scnas_keras.spaces.description import Description, Input
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +11,7 @@ class PlacedInput:
     """An input of a cell where it stands.
 
     Attributes:
-        sources, join, weights: see `space.Input`.
+        sources, join, weights: see `description.Input`.
         source_levels: of each source.
         source_widths: channels of each source, as multiples of the network's width.
         level: of the node, before its edges run.
@@ -106,18 +103,18 @@ class Group:
     rows: tuple[int, ...]
 
 
-def output_levels(space: "SearchSpace") -> tuple[int, ...]:
+def output_levels(space: Description) -> tuple[int, ...]:
     """The level of every output, stems first."""
     return (*(stem.level for stem in space.stems), *(place.level for place in space.places))
 
 
-def output_widths(space: "SearchSpace") -> tuple[int, ...]:
+def output_widths(space: Description) -> tuple[int, ...]:
     """The width of every output as a multiple of the network's, stems first."""
     places = (space.widths[place.level] if place.width is None else place.width for place in space.places)
     return (*(stem.width for stem in space.stems), *places)
 
 
-def placed_cells(space: "SearchSpace") -> tuple[PlacedCell, ...]:
+def placed_cells(space: Description) -> tuple[PlacedCell, ...]:
     """All places of a space."""
     levels, widths, found = output_levels(space), output_widths(space), []
     tables = {table.name: table for table in space.tables}
@@ -136,7 +133,7 @@ def placed_cells(space: "SearchSpace") -> tuple[PlacedCell, ...]:
     return tuple(found)
 
 
-def groups(space: "SearchSpace") -> tuple[Group, ...]:
+def groups(space: Description) -> tuple[Group, ...]:
     """By kind of cell, in the order of the cells and of their first use of a table."""
     found = []
     for cell in space.cells:
@@ -146,7 +143,7 @@ def groups(space: "SearchSpace") -> tuple[Group, ...]:
     return tuple(found)
 
 
-def _input(own: "Input", level: int, levels: tuple[int, ...], widths: tuple[int, ...]) -> PlacedInput:
+def _input(own: Input, level: int, levels: tuple[int, ...], widths: tuple[int, ...]) -> PlacedInput:
     return PlacedInput(
         own.sources,
         own.join,

@@ -1,21 +1,17 @@
 """How much of every operation there is on an edge, on average, in the networks that alpha describes."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.derive import ABSENT, Alpha, chosen_operations, softmax
+from scnas_keras.spaces.description import ARGMAX
 from scnas_keras.spaces.places import Group
-from scnas_keras.spaces.space import ARGMAX, SearchSpace
+from scnas_keras.spaces.space import SearchSpace
 
-
-class Presence(NamedTuple):
-    """Of a group's edges: the share of each candidate [edges, candidates], none of zero; how probably each edge is absent [edges]."""
-
-    share: np.ndarray
-    absent: np.ndarray
+Shares = Mapping[Group, np.ndarray]
+"""Group -> the share of each candidate on each edge, [edges, candidates], none of zero: what is missing of 1 is the edge's absence."""
 
 
 def zero_mask(space: SearchSpace, table: str) -> np.ndarray:
@@ -31,8 +27,8 @@ def kept_edges(space: SearchSpace, alpha: Alpha) -> dict[Group, np.ndarray]:
     return {group: chosen[group.kind][list(group.edges)] != ABSENT for group in space.groups}
 
 
-def edge_shares(space: SearchSpace, alpha: Alpha) -> Mapping[Group, Presence]:
-    """The presence on every edge, by group.
+def edge_shares(space: SearchSpace, alpha: Alpha) -> Shares:
+    """What there is on every edge, by group.
 
     Where each edge decides for itself, operations have their probabilities and `zero` is the edge's absence. Where a node keeps its
     strongest edges, those that alpha would keep now are there, and `zero` is no choice.
@@ -42,17 +38,15 @@ def edge_shares(space: SearchSpace, alpha: Alpha) -> Mapping[Group, Presence]:
         share = np.where(zero_mask(space, group.table), 0.0, probabilities[group.table][list(group.rows)])
         if space.derivation != ARGMAX:
             share = share / share.sum(axis=1, keepdims=True)
-        share = share * kept[group][:, None]
-        found[group] = Presence(share, 1 - share.sum(axis=1))
+        found[group] = share * kept[group][:, None]
     return found
 
 
-def derived_shares(space: SearchSpace, alpha: Alpha, max_identity_edges: int | None = None) -> Mapping[Group, Presence]:
+def derived_shares(space: SearchSpace, alpha: Alpha, max_identity_edges: int | None = None) -> Shares:
     """The same for the one network that `derive` gives."""
     chosen, _ = chosen_operations(space, alpha, max_identity_edges)
     found = {}
     for group in space.groups:
         own = chosen[group.kind][list(group.edges)]
-        share = np.eye(len(space.table(group.table).candidates))[np.where(own == ABSENT, 0, own)] * (own != ABSENT)[:, None]
-        found[group] = Presence(share, (own == ABSENT).astype(np.float64))
+        found[group] = np.eye(len(space.table(group.table).candidates))[own] * (own != ABSENT)[:, None]
     return found

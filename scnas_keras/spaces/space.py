@@ -1,4 +1,4 @@
-"""A search space as data: tables of architecture parameters, cells, and how cells stand in a network."""
+"""A search space: a description whose parts fit, and what follows from it."""
 
 import dataclasses
 import functools
@@ -6,161 +6,19 @@ import math
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.spaces import validity
+from scnas_keras.spaces.description import Description
 from scnas_keras.spaces.places import Group, PlacedCell, groups, output_levels, placed_cells
 
-ARGMAX, STRONGEST_TWO = DERIVATIONS = ("argmax", "strongest_two")
-"""How a network follows from alpha; `spaces.derive` has a function for each."""
-
 
 @dataclasses.dataclass(frozen=True)
-class Table:
-    """Architecture parameters alpha of some edges.
-
-    Attributes:
-        name: unique.
-        candidates: what each row chooses among: operations, or with `paths` the sources of a weighted sum.
-        rows: how many edges, or weighted sums, have parameters of their own.
-        paths: whether rows weigh the sources of an input instead of the operations of an edge.
-    """
-
-    name: str
-    candidates: tuple[str, ...]
-    rows: int
-    paths: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class CellEdge:
-    """An edge of a cell, from node `source` to node `target`, and the row of a table that chooses its operation."""
-
-    source: int
-    target: int
-    table: str
-    row: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """A graph of nodes, of a kind that may stand at several places.
-
-    Nodes 0 to `inputs` - 1 are what the cell reads; each node after them is the sum of the edges into it.
-
-    Attributes:
-        name: of the kind.
-        inputs: how many nodes are inputs.
-        edges: in the order of their targets.
-        output: nodes whose concatenation is the cell's output.
-    """
-
-    name: str
-    inputs: int
-    edges: tuple[CellEdge, ...]
-    output: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """What a cell reads at one of its inputs.
-
-    Outputs are counted: the stems first, then the places.
-
-    Attributes:
-        sources: outputs of stems and of places before this one, once each.
-        join: "sum", "concat", or "weighted": a sum weighted by a row of a table of paths.
-        weights: table and row of a weighted sum.
-        level: of the node; by default that of the place. Where it is another, the edges that read the node halve or double.
-        halve: how a finer source is brought to the node: "pointwise" (every second voxel, before the pointwise convolution that every
-            input has), "factorized" or "max_pool".
-        double: how a coarser one is: "nearest", "linear" or "transposed".
-    """
-
-    sources: tuple[int, ...]
-    join: str = "sum"
-    weights: tuple[str, int] | None = None
-    level: int | None = None
-    halve: str = "pointwise"
-    double: str = "nearest"
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """A cell in the network.
-
-    Attributes:
-        cell: name of the kind.
-        inputs: one for each of the cell's.
-        level: its output has the resolution of the image divided by 2 ** level on every axis.
-        width: channels of its output as a multiple of the network's width; by default, the space's at this level.
-    """
-
-    cell: str
-    inputs: tuple[Input, ...]
-    level: int
-    width: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Stem:
-    """A first convolution of the image.
-
-    Attributes:
-        level: its output has the resolution of the image divided by 2 ** level.
-        width: its channels as a multiple of the network's width.
-    """
-
-    level: int = 0
-    width: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """What the class scores are computed from.
-
-    Attributes:
-        sources: outputs that it reads.
-        join: of several: "sum" or "concat".
-        double: how coarser ones are brought to full resolution: "nearest" or "linear".
-        auxiliary: outputs at coarser levels that deep supervision reads too, finest first.
-    """
-
-    sources: tuple[int, ...]
-    join: str = "concat"
-    double: str = "linear"
-    auxiliary: tuple[int, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class SearchSpace:
+class SearchSpace(Description):
     """Everything that defines which networks can be found.
-
-    Attributes:
-        name: the space's.
-        rank: spatial axes of the images, 2 or 3.
-        tables: of architecture parameters.
-        cells: the kinds of cells.
-        places: cells in the order in which they are computed.
-        head: what the class scores are computed from.
-        stems: first convolutions.
-        widths: channels of an output by level, as multiples of the network's width.
-        derivation: how a network follows from alpha, one of `DERIVATIONS`.
 
     Raises:
         ConfigError: parts that don't fit each other; the message names the part.
     """
 
-    name: str
-    rank: int
-    tables: tuple[Table, ...]
-    cells: tuple[Cell, ...]
-    places: tuple[Place, ...]
-    head: Head
-    stems: tuple[Stem, ...] = (Stem(),)
-    widths: tuple[int, ...] = (1, 2, 4, 8)
-    derivation: str = ARGMAX
-
     def __post_init__(self):
-        if self.derivation not in DERIVATIONS:
-            raise ConfigError(f"Search space {self.name!r}: derivation is {self.derivation!r}, expected one of {', '.join(DERIVATIONS)}.")
         validity.check(self)
 
     @functools.cached_property
@@ -187,17 +45,6 @@ class SearchSpace:
     def operations(self) -> tuple[str, ...]:
         """All candidate operations, in the order of the tables."""
         return tuple(dict.fromkeys(name for table in self.tables if not table.paths for name in table.candidates))
-
-    @property
-    def num_edges(self) -> int:
-        """Edges of all kinds of cells, each kind once."""
-        return sum(len(cell.edges) for cell in self.cells)
-
-    def table(self, name: str) -> Table:
-        return next(table for table in self.tables if table.name == name)
-
-    def cell(self, name: str) -> Cell:
-        return next(cell for cell in self.cells if cell.name == name)
 
     @functools.cached_property
     def width_step(self) -> int:

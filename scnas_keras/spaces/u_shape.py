@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.spaces.space import Cell, CellEdge, Head, Input, Place, SearchSpace, Table
+from scnas_keras.spaces.description import Cell, CellEdge, Head, Input, Place, Table
+from scnas_keras.spaces.space import SearchSpace
 
 ENCODER, REDUCTION, DECODER, EXPANSION = "encoder_normal", "reduction", "decoder_normal", "expansion"
 _MIRRORED = {REDUCTION: EXPANSION, ENCODER: DECODER}

@@ -1,28 +1,27 @@
 """Whether the parts of a search space fit each other."""
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.operations.facts import ROLES
 from scnas_keras.operations.registry import known_operations, operation
+from scnas_keras.spaces.description import DERIVATIONS, Cell, Description, Input, Place, Table
 from scnas_keras.spaces.places import PlacedCell, output_levels, placed_cells
-
-if TYPE_CHECKING:
-    from scnas_keras.spaces.space import Cell, Input, Place, SearchSpace, Table
 
 JOINS, HALVINGS, DOUBLINGS = ("sum", "concat", "weighted"), ("pointwise", "factorized", "max_pool"), ("nearest", "linear", "transposed")
 
 
-def check(space: "SearchSpace") -> None:
+def check(space: Description) -> None:
     """Raises ConfigError naming the first part of a space that doesn't fit."""
     for problem in _problems(space):
         raise ConfigError(f"Search space {space.name!r}: {problem}")
 
 
-def _problems(space: "SearchSpace") -> Iterable[str]:
+def _problems(space: Description) -> Iterable[str]:
     if space.rank not in (2, 3):
         yield f"rank is {space.rank}, expected 2 or 3."
+    yield from _one_of("derivation", space.derivation, DERIVATIONS)
     if not (space.tables and space.cells and space.places and space.stems):
         yield "needs tables, cells, places and stems, at least one of each."
     for what, members in (("table", space.tables), ("cell", space.cells)):
@@ -43,7 +42,7 @@ def _problems(space: "SearchSpace") -> Iterable[str]:
     yield from _unused(space)
 
 
-def _of_table(table: "Table") -> Iterable[str]:
+def _of_table(table: Table) -> Iterable[str]:
     if table.rows < 1 or len(table.candidates) < 2 or len(set(table.candidates)) < len(table.candidates):
         yield f"{table.rows} rows of the candidates {list(table.candidates)}, expected a row, and two candidates or more, each once."
     elif unknown := [name for name in table.candidates if not table.paths and name not in known_operations()]:
@@ -52,7 +51,7 @@ def _of_table(table: "Table") -> Iterable[str]:
         yield "has no candidate but zero."
 
 
-def _of_cell(cell: "Cell", tables: dict[str, "Table"]) -> Iterable[str]:
+def _of_cell(cell: Cell, tables: dict[str, Table]) -> Iterable[str]:
     nodes = {edge.target for edge in cell.edges}
     if cell.inputs < 1 or nodes != set(range(cell.inputs, cell.inputs + len(nodes))) or not nodes:
         yield f"nodes {sorted(nodes)} have edges, expected {cell.inputs}, {cell.inputs + 1}, ... without a gap behind the inputs."
@@ -73,7 +72,7 @@ def _of_cell(cell: "Cell", tables: dict[str, "Table"]) -> Iterable[str]:
         yield f"its output is the nodes {list(cell.output)}, expected some of {sorted(nodes)}, once each."
 
 
-def _of_place(space: "SearchSpace", number: int, place: "Place") -> Iterable[str]:
+def _of_place(space: Description, number: int, place: Place) -> Iterable[str]:
     cells, levels = {cell.name: cell for cell in space.cells}, output_levels(space)
     if place.cell not in cells:
         yield f"there is no cell {place.cell!r}; known: {', '.join(cells)}."
@@ -88,7 +87,7 @@ def _of_place(space: "SearchSpace", number: int, place: "Place") -> Iterable[str
             yield from (f"input {i}: {problem}" for problem in _of_input(space, own, [levels[s] for s in own.sources], place.level))
 
 
-def _of_input(space: "SearchSpace", own: "Input", levels: list[int], level: int) -> Iterable[str]:
+def _of_input(space: Description, own: Input, levels: list[int], level: int) -> Iterable[str]:
     yield from _one_of("join", own.join, JOINS)
     yield from _one_of("halve", own.halve, HALVINGS)
     yield from _one_of("double", own.double, DOUBLINGS)
@@ -104,7 +103,7 @@ def _of_input(space: "SearchSpace", own: "Input", levels: list[int], level: int)
             yield f"weights {own.weights}: expected a row of a table of paths with a candidate for each of {len(own.sources)} sources."
 
 
-def _of_head(space: "SearchSpace") -> Iterable[str]:
+def _of_head(space: Description) -> Iterable[str]:
     head, count = space.head, len(space.stems) + len(space.places)
     yield from (f"head: {problem}" for problem in _one_of("join", head.join, JOINS[:2]))
     yield from (f"head: {problem}" for problem in _one_of("double", head.double, ("nearest", "linear")))
@@ -123,7 +122,7 @@ def _of_roles(cell: PlacedCell) -> Iterable[str]:
             yield f"edge {edge.source}->{edge.target} is {edge.role}, of {', '.join(ROLES)}, which {', '.join(unable)} can't be."
 
 
-def _unused(space: "SearchSpace") -> Iterable[str]:
+def _unused(space: Description) -> Iterable[str]:
     read = {source for place in space.places for own in place.inputs for source in own.sources} | set(space.head.sources)
     idle = sorted(set(range(len(space.stems) + len(space.places))) - read)
     if idle:

@@ -47,10 +47,14 @@ class Banks:
             starts = np.cumsum([0, *(table.rows for table in own)]).tolist()
             self.banks.append(Bank(candidates, dict(zip((table.name for table in own), starts)), starts[-1]))
 
+    def find(self, table: str) -> tuple[int, int]:
+        """The bank that holds a table, and the table's first row there."""
+        return next((i, bank.starts[table]) for i, bank in enumerate(self.banks) if table in bank.starts)
+
     def place_of(self, edge: PlacedEdge) -> tuple[int, int]:
         """The bank of an edge, and its row there."""
-        number = next(i for i, bank in enumerate(self.banks) if edge.table in bank.starts)
-        return number, self.banks[number].starts[edge.table] + edge.row
+        number, start = self.find(edge.table)
+        return number, start + edge.row
 
     def incidence(self, cell: PlacedCell, number: int) -> tuple[list[int], np.ndarray]:
         """A cell's edges in a bank, and the matrix [rows, edges] of zeros and ones that adds what they have to their rows."""

@@ -21,7 +21,6 @@ from scnas_keras.operations.registry import operation
 from scnas_keras.supernet.relaxation import Draw
 
 WEIGHTS, ALPHA = "weights", "alpha"
-NEGLIGIBLE = 0.01
 graph_function = tf.function(autograph=False, experimental_attributes={"_noinline": True})
 
 
@@ -85,7 +84,7 @@ class Mixture:
 
     def run(self, operation: int, x: tf.Tensor, parameters: tf.Tensor) -> tf.Tensor:
         """One operation by its layer: x [batch, *space, channels] and all parameters of the edge to its output."""
-        with self._kernels_from(operation, parameters[self.operation_slice(operation)]):
+        with self._with_kernels(operation, self._kernels_of(operation, parameters)):
             return self.layers[operation](x)
 
     def forward(self, x: tf.Tensor, draw: Draw, parameters: tf.Tensor, keep: bool) -> tuple[list[tf.Tensor], list[list[tf.Tensor]]]:
@@ -129,15 +128,13 @@ class Mixture:
             operations = tf.where(draw.weights < self._negligible, self._zero, operations)
         return operations, tf.cast(draw.weights, dtype)
 
-    def _kernels_from(self, operation: int, own: tf.Tensor) -> keras.StatelessScope:
-        """Lets an operation's layer compute with the kernels in `own`, its part of an edge's parameters."""
-        return self._with_kernels(operation, self._split(operation, own))
-
     def _with_kernels(self, operation: int, kernels: Sequence[tf.Tensor]) -> keras.StatelessScope:
+        """Lets an operation's layer compute with these kernels instead of its own."""
         return keras.StatelessScope(state_mapping=list(zip(self.layers[operation].trainable_variables, kernels)))
 
-    def _split(self, operation: int, own: tf.Tensor) -> list[tf.Tensor]:
-        shapes = self._shapes[operation]
+    def _kernels_of(self, operation: int, parameters: tf.Tensor) -> list[tf.Tensor]:
+        """An operation's kernels, out of all parameters of an edge."""
+        shapes, own = self._shapes[operation], parameters[self.operation_slice(operation)]
         kernels = tf.split(own, [math.prod(shape) for shape in shapes]) if shapes else []
         return [tf.reshape(kernel, shape) for kernel, shape in zip(kernels, shapes)]
 
@@ -153,7 +150,7 @@ class Mixture:
                 )
             if not self._is_one_convolution(i):
                 return weight * self.run(i, x, parameters), nothing, none
-            with self._kernels_from(i, parameters[self.operation_slice(i)]):
+            with self._with_kernels(i, self._kernels_of(i, parameters)):
                 convolved = layer.before_norm(x)
             y, statistics = normalize(convolved, weight, layer.norm.epsilon)
             return y, convolved if keep else nothing, statistics
@@ -218,7 +215,7 @@ class Mixture:
 
     def _recomputed(self, operation, x, parameters, dy, learn):
         """By automatic differentiation of the layer, which runs again: gradients of x and of the kernels that learn, and the output."""
-        kernels = self._split(operation, parameters[self.operation_slice(operation)])
+        kernels = self._kernels_of(operation, parameters)
         wanted = kernels if WEIGHTS in learn else []
         with tf.GradientTape(watch_accessed_variables=False) as tape, self._with_kernels(operation, kernels):
             tape.watch([x, *wanted])
@@ -227,7 +224,7 @@ class Mixture:
         return dx, dkernels, y
 
     def _vjp_of_convolution(self, operation, x, weight, parameters, convolved, statistics, dy, learn):
-        layer, kernels = self.layers[operation], self._split(operation, parameters[self.operation_slice(operation)])
+        layer, kernels = self.layers[operation], self._kernels_of(operation, parameters)
         with tf.GradientTape(watch_accessed_variables=False) as tape, self._with_kernels(operation, kernels):
             tape.watch([x, *kernels])
             y = layer.before_norm(x)  # computed where it is used only: not if it was kept

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from scnas_keras.spaces.cost import CostTables
+from scnas_keras.spaces.description import ARGMAX
 from scnas_keras.spaces.presence import derived_shares, kept_edges, zero_mask
-from scnas_keras.spaces.space import ARGMAX
 from scnas_keras.supernet.banks import Banks
 
 COSTS = ("parameters", "multiply_adds")
@@ -75,7 +75,7 @@ class CostPenalty:
 
     def _expected(self, group, alpha: Sequence[tf.Tensor], kept: tf.Tensor) -> tf.Tensor:
         """`presence.edge_shares` of a group, differentiable in alpha."""
-        bank, start = next((i, bank.starts[group.table]) for i, bank in enumerate(self._banks.banks) if group.table in bank.starts)
+        bank, start = self._banks.find(group.table)
         rows = tf.unstack(alpha[bank])  # a `tf.gather` would make the whole gradient sparse, with rows that stand in it twice
         probabilities = tf.nn.softmax(tf.stack([rows[start + row] for row in group.rows]))
         share = tf.where(zero_mask(self._space, group.table), 0.0, probabilities)
@@ -87,4 +87,4 @@ class CostPenalty:
         """What would be derived now: for each group the share of every operation, and which edges can be there."""
         tables = self._banks.to_tables(alpha)
         derived, kept = derived_shares(self._space, tables, self._max_identity_edges), kept_edges(self._space, tables)
-        return [np.float32(derived[group].share) for group in self._groups] + [np.float32(kept[group]) for group in self._groups]
+        return [np.float32(derived[group]) for group in self._groups] + [np.float32(kept[group]) for group in self._groups]
