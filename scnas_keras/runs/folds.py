@@ -161,26 +161,9 @@ def open_fold(config: DataConfig, network: Footprint, fold: int | Literal["all"]
     warn_of_memory(configuration, network, plans, config.memory_gb or plans.memory_gb)
     plan = plans.preprocessing(config.configuration, task.labels)
     cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
-    logging.info(
-        "%s: %d cases, channels %s, classes %s; fold %s: %d cases to train on, %d held out for the architecture, %d for validation",
-        task.name,
-        len(task.cases),
-        ", ".join(task.channel_names),
-        ", ".join(task.labels.values()),
-        fold,
-        len(split.train),
-        len(split.held_out),
-        len(split.validation),
-    )
-    logging.info(
-        "%s: spacing %s mm, patch %s voxels along %s, batch %d",
-        config.configuration,
-        _times(configuration.spacing),
-        _times(configuration.patch_size),
-        ",".join(plans.axes[-len(configuration.spacing) :]),
-        configuration.batch_size,
-    )
-    return Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, {case.name: case for case in cases})
+    opened = Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, {case.name: case for case in cases})
+    _tell(opened, fold)
+    return opened
 
 
 def open_task(config: TaskConfig) -> Task:
@@ -253,6 +236,19 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
         changes["features_per_stage"] = network.features(topology)
     changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes}
     return dataclasses.replace(found, **changes)
+
+
+def _tell(opened: Fold, fold: int | str) -> None:
+    """Logs what a fold holds and how it is cut into patches."""
+    task, split, configuration = opened.task, opened.split, opened.configuration
+    parts = (
+        f"{len(split.train)} cases to train on, {len(split.held_out)} held out for the architecture, {len(split.validation)} for validation"
+    )
+    channels, classes = ", ".join(task.channel_names), ", ".join(task.labels.values())
+    logging.info("%s: %d cases, channels %s, classes %s; fold %s: %s", task.name, len(task.cases), channels, classes, fold, parts)
+    spacing, patch = _times(configuration.spacing), _times(configuration.patch_size)
+    axes = ",".join(opened.plans.axes[-len(configuration.spacing) :])
+    logging.info("%s: spacing %s mm, patch %s voxels along %s, batch %d", opened.name, spacing, patch, axes, configuration.batch_size)
 
 
 def _check_rank(name: str, plans: Plans | None, network: Footprint) -> None:
