@@ -96,7 +96,7 @@ class Sigmoid(Operation):
 LAYER = Sigmoid
 ''',
 )
-"""Without kernels, and not homogeneous."""
+"""Without kernels, and not linear."""
 
 RESIDUAL_CONV = (
     """

@@ -98,6 +98,17 @@ def test_only_drawn_operations_have_gradients(mixture, shared):
         assert part.size == 0 or bool(np.any(part)) == (operation in (0, 1)), NAMES[operation]
 
 
+def test_what_tied_maxima_hand_back_is_no_part_of_the_weights_gradient():
+    """TensorFlow without oneDNN gives a maximum's gradient to each value that ties, as doubled resolutions have them."""
+    mixture = Mixture(("max_pool_3", "identity"), 2, CHANNELS, ORDINARY, dtype="float64")
+    layer = mixture.layers[0]
+    pool = layer.call
+    layer.call = tf.custom_gradient(lambda x: (pool(x), lambda dy: 2 * dy))
+    x, weights = tf.random.stateless_normal((2, 6, 8, CHANNELS), (0, 1), dtype=tf.float64), tf.constant([0.7, 0.3], tf.float64)
+    y, (_, dweights, _) = traced(mixture, (ALPHA,))(tf.range(2), x, weights, tf.zeros((0,), tf.float64))
+    np.testing.assert_allclose(dweights, [tf.reduce_sum(tf.cos(y) * pool(x)), tf.reduce_sum(tf.cos(y) * x)], rtol=1e-10)
+
+
 def test_all_operations_at_once(mixture):
     """The softmax relaxation: as many drawn operations as there are candidates."""
     x, _, parameters = edge_inputs(mixture, 3)
@@ -171,7 +182,7 @@ def mixture_of_others(request, others):
 
 @pytest.mark.parametrize("name", OTHERS[:3])
 def test_any_layer_has_exact_gradients(mixture_of_others, name):
-    """One with a normalisation between two kernels, one without kernels that isn't homogeneous, one that adds to a plain convolution."""
+    """One with a normalisation between two kernels, one without kernels that isn't linear, one that adds to a plain convolution."""
     mixture, pair = mixture_of_others, (OTHERS.index(name), OTHERS.index("conv_3"))
     inputs = edge_inputs(mixture, 9)
     expected_y, (expected_dx, *expected) = value_and_gradients(lambda *a: plain(mixture, pair, *a), *inputs)

@@ -29,8 +29,8 @@ class Facts:
         settings: arguments of its layer that make it this operation.
         kernels: (spatial axes, channels) -> all that it learns but scale and offset of its normalisations.
         normalizations: channels that are normalised altogether, as multiples of the operation's.
-        homogeneous: f(c x) = c f(x) for c > 0. Then <dy, f(x)> = <f'(x)^T dy, x> (Euler), by which the search gets the gradient of the
-            operation's weight without its output.
+        linear: f(x) = A x. Then <dy, f(x)> = <A' dy, x>, by which the search gets the gradient of the operation's weight without its
+            output. A maximum isn't linear: where values tie, TensorFlow without oneDNN hands its gradient to each of them.
         roles: in which it can stand.
         multiply_adds: (spatial axes, channels) -> of one voxel of the output; by default every kernel weight counts once.
     """
@@ -41,7 +41,7 @@ class Facts:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     kernels: Callable[[int, int], Kernels] = no_kernels
     normalizations: float = 0
-    homogeneous: bool = False
+    linear: bool = False
     roles: tuple[str, ...] = (ORDINARY, HALVING)
     multiply_adds: Callable[[int, int], int] | None = None
 

@@ -205,8 +205,8 @@ class Mixture:
         if self._is_one_convolution(operation):
             return self._vjp_of_convolution(operation, x, weight, parameters, convolved, statistics, dy, learn)
         facts = self._facts[operation]
-        if facts.homogeneous and not facts.learns:
-            # y = A x with a matrix that the gradient applies transposed: <dy, A x> is <A' dy, x>, and y isn't needed.
+        if facts.linear and not facts.learns:
+            # <dy, A x> is <A' dy, x>: y isn't needed.
             dx, _, _ = self._recomputed(operation, x, parameters, dy, ())
             return weight * dx, self._padded(operation, [], x.dtype, learn), tf.reduce_sum(dx * x) if ALPHA in learn else nothing
         dx, dkernels, y = self._recomputed(operation, x, parameters, dy, learn)

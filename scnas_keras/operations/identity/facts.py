@@ -2,4 +2,4 @@
 
 from scnas_keras.operations.facts import IDENTITY_GROUP, Facts
 
-OPERATIONS = (Facts("identity", "identity", IDENTITY_GROUP, homogeneous=True),)
+OPERATIONS = (Facts("identity", "identity", IDENTITY_GROUP, linear=True),)

@@ -2,4 +2,7 @@
 
 from scnas_keras.operations.facts import Facts
 
-OPERATIONS = tuple(Facts(f"{mode}_pool_3", f"{mode} pool 3", "pool", {"mode": mode}, homogeneous=True) for mode in ("max", "average"))
+OPERATIONS = (
+    Facts("max_pool_3", "max pool 3", "pool", {"mode": "max"}),
+    Facts("average_pool_3", "average pool 3", "pool", {"mode": "average"}, linear=True),
+)

@@ -2,4 +2,4 @@
 
 from scnas_keras.operations.facts import ZERO_GROUP, Facts
 
-OPERATIONS = (Facts("zero", "zero", ZERO_GROUP, homogeneous=True),)
+OPERATIONS = (Facts("zero", "zero", ZERO_GROUP, linear=True),)
