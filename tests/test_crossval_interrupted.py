@@ -6,7 +6,6 @@ import subprocess
 import time
 
 import numpy as np
-import pytest
 from small_training import run, words
 
 from scnas_keras.inference.model_folder import load_network
@@ -46,7 +45,6 @@ CROSSVAL = (
 )
 
 
-@pytest.mark.serial
 def test_folds_resume_after_being_stopped_and_killed_and_merge(tmp_path):
     """Bit for bit, with what nnU-Net's recipe adds: momentum, decay, clipping, polynomial rate, deep supervision; and with EMA."""
     nnunet, u_resnet = (tmp_path / "cv" / name / "fold_0" for name in ("nnunet", "u_resnet"))

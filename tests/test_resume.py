@@ -84,7 +84,6 @@ def whole(tmp_path_factory):
         command.finish()
 
 
-@pytest.mark.serial
 def test_two_processes_in_one_folder_are_refused(whole):
     whole.process.send_signal(signal.SIGSTOP)
     with pytest.raises(ConfigError, match=f"process {whole.process.pid} on .*is running there"):
@@ -92,7 +91,6 @@ def test_two_processes_in_one_folder_are_refused(whole):
     whole.process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.serial
 def test_a_search_killed_at_three_random_moments_and_stopped_once_equals_the_whole_one(whole):
     cache, run, rng = whole.run.parent / "cache", whole.run.parent / "parts", random.Random(7)
     first, second, third = sorted(rng.sample(range(1, 20), 3))

@@ -17,6 +17,7 @@ from scnas_keras.supernet.supernet import Supernet
 
 DEEP = u_shaped("deep", 3, OPERATIONS, 2, (REDUCTION, ENCODER, REDUCTION, ENCODER, EXPANSION, DECODER, EXPANSION, DECODER))
 
+TINY_FLAT = u_shaped("tiny", 2, TINY.operations, 1, (REDUCTION, ENCODER, EXPANSION, DECODER))
 MANY = ("conv_3", "dilated_conv_3_rate_2", "max_pool_3", "zero")
 
 
@@ -55,11 +56,12 @@ def random_draws(supernet, k, seed):
     "space, k, low_memory",
     [
         pytest.param(SMALL, 2, False, id="pair"),
-        pytest.param(FLAT, 2, True, id="two axes-low_memory"),
+        pytest.param(TINY_FLAT, 2, True, id="two axes-low_memory"),
         pytest.param(TINY, 4, False, id="tiny-all"),
         pytest.param(ODD, 2, True, id="odd-low_memory"),
         pytest.param(SMALL, 2, True, id="pair-low_memory", marks=pytest.mark.nightly),
         pytest.param(SMALL, 8, False, id="all", marks=pytest.mark.nightly),
+        pytest.param(FLAT, 2, True, id="two axes-eight operations-low_memory", marks=pytest.mark.nightly),
         pytest.param(FLAT, 8, False, id="two axes-all", marks=pytest.mark.nightly),
         pytest.param(DEEP, 2, True, id="deep-low_memory", marks=pytest.mark.nightly),
         pytest.param(ODD, 8, False, id="odd-all", marks=pytest.mark.nightly),
