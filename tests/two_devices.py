@@ -94,10 +94,13 @@ def streamed(two):
     return [np.stack([part.numpy() for part in two.strategy.experimental_local_results(image)]) for image, _ in shared]
 
 
-def search_run(folder, cluster):
-    """A run of the small search. A process can have one strategy of several devices, so that the flag can't make another."""
-    runner.find_space, startup.open_cluster = lambda name, rank: TINY, lambda devices: cluster
-    runner.run_search(parse(SearchConfig, ["search", *SEARCH, f"--cache_dir={folder.parent / 'cache'}", f"--workdir={folder}"]))
+def search_run(folder, cluster, devices):
+    """A run of the small search on what the flag names. A process can have one strategy of several devices, so it's opened before."""
+    asked = []
+    runner.find_space, startup.open_cluster = lambda name, rank: TINY, lambda devices: asked.append(devices) or cluster
+    words = ["search", *SEARCH, f"--devices={devices}", f"--cache_dir={folder.parent / 'cache'}", f"--workdir={folder}"]
+    runner.run_search(parse(SearchConfig, words))
+    assert asked == [devices]
 
 
 def main(folder: pathlib.Path):
@@ -106,9 +109,9 @@ def main(folder: pathlib.Path):
     np.savez(folder / "batches.npz", *streamed(two))
     np.savez(folder / "learners.npz", **losses_and_updates(two, one))
     np.savez(folder / "overflow.npz", **overflowing_steps(two))
-    for name, cluster in (("two", two), ("one", one)):
+    for name, cluster, devices in (("two", two, TWO), ("one", one, "cpu")):
         np.savez(folder / f"step_{name}.npz", **stepped(cluster))
-        search_run(folder / f"search_{name}", cluster)
+        search_run(folder / f"search_{name}", cluster, devices)
     learner_runs(folder, two, one)  # the last: it leaves a half precision behind
 
 
