@@ -118,7 +118,7 @@ class SupernetNetwork(_Searched):
 
     def cell_maps(self, cell, voxels):
         inputs = sum(voxels[own.level] for own in cell.inputs)
-        kept = 0 if self.low_memory else sum(round(self.share_drawn(len(edge.candidates)) * len(edge.candidates)) for edge in cell.edges)
+        kept = 0 if self.low_memory else sum(self.drawn or len(edge.candidates) for edge in cell.edges)
         return inputs + (kept + len(cell.edges) + 2 * len(cell.nodes)) * voxels[cell.level]
 
     def reference(self, rank: int) -> Reference:
