@@ -3,15 +3,14 @@
 import collections
 import os
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from absl import logging
+from processes import PYTHON, ROOT, run, with_package
 from turns import once, turn
 
-ROOT = Path(__file__).parents[1]
 WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that run tests, as tools/test starts them
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"} if WORKER else {}
 
@@ -45,16 +44,7 @@ def two_devices(shared_folder):
     """The folder that two_devices.py has filled."""
 
     def compute(folder):
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "TF_CPP_MIN_LOG_LEVEL": "2"}
-        done = subprocess.run(
-            [sys.executable, ROOT / "tests" / "two_devices.py", folder],
-            env=environment,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        run(PYTHON, ROOT / "tests" / "two_devices.py", folder, env=with_package(TF_CPP_MIN_LOG_LEVEL="2"))
 
     return once(shared_folder / "two_devices", compute)
 

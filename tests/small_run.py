@@ -2,7 +2,7 @@
 
     python tests/small_run.py --task=phantom --workdir=RUN ...
 
-is `python -m scnas_keras.search` on a space of four cells, which takes seconds to trace, and
+is `python -m scnas_keras.search` on a space of two cells, which takes seconds to trace, and
 
     python tests/small_run.py learner RUN DEVICES PRECISION SECONDS_A_STEP
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
-from some_spaces import TINY
+from some_spaces import LEVEL
 
 from scnas_keras import options, search
 from scnas_keras.console import set_up_logging
@@ -131,7 +131,7 @@ def main():
         except UserError as error:
             sys.exit(f"error: {error}")
     else:
-        runner.find_space = lambda name, rank: TINY
+        runner.find_space = lambda name, rank: LEVEL
         options.run(search.SearchConfig, search.main, __doc__)
 
 

@@ -1,18 +1,17 @@
 """Trainings of the commands on generated scans: in this process, or as a process of its own where it is to be killed."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import processes
 import pytest
 from absl import logging
+from processes import PYTHON, with_package
 
 from scnas_keras.options import parse
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.retrain.runner import TrainingResult, run_training
 
-REPOSITORY = Path(__file__).parents[1]
 FLAGS = (
     "--task=phantom",
     "--num_phantoms=5",
@@ -25,24 +24,22 @@ FLAGS = (
 )
 
 
-def words(folder: Path, command: str, *flags: str) -> dict:
-    """What `subprocess` needs to run a command in a folder, with a cache of prepared scans there."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SCNAS_CACHE_DIR": str(folder / "cache")}
-    return {
-        "args": [sys.executable, "-m", f"scnas_keras.{command}", *FLAGS, *flags],
-        "env": environment,
-        "cwd": folder,
-        "text": True,
-        "encoding": "utf-8",
-        "errors": "replace",
-    }
+def start_command(folder: Path, command: str, *flags: str) -> subprocess.Popen:
+    """Starts a command as a process in a folder, with a cache of prepared scans there."""
+    return processes.start(*_words(command, flags), **_place(folder))
 
 
-def run(folder: Path, command: str, *flags: str, code: int = 0) -> subprocess.CompletedProcess:
-    """Runs a command as a process; it must end with `code`."""
-    done = subprocess.run(**words(folder, command, *flags), capture_output=True)
-    assert done.returncode == code, done.stderr[-3000:]
-    return done
+def run_command(folder: Path, command: str, *flags: str, code: int = 0) -> subprocess.CompletedProcess:
+    """Runs one to its end; it must end with `code`."""
+    return processes.run(*_words(command, flags), code=code, **_place(folder))
+
+
+def _words(command, flags):
+    return PYTHON, "-m", f"scnas_keras.{command}", *FLAGS, *flags
+
+
+def _place(folder):
+    return {"cwd": folder, "env": with_package(SCNAS_CACHE_DIR=str(folder / "cache"))}
 
 
 def retrain(folder: Path, *flags: str) -> TrainingResult:

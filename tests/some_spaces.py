@@ -14,6 +14,8 @@ SCNAS = find_space("scnas", 3)
 SMALL = u_shaped("small", 3, OPERATIONS, 2, U)
 TINY = u_shaped("tiny", 3, ("conv_3", "max_pool_3", "identity", "zero"), 1, U)
 """Four operations and one node, for tests in which the space isn't the point."""
+LEVEL = u_shaped("level", 3, TINY.operations, 1, (ENCODER, DECODER))
+"""Two cells at full resolution, where the network isn't the point either: the fastest to trace."""
 FLAT = u_shaped("flat", 2, OPERATIONS, 2, U)
 PATHS = SearchSpace(
     "paths",

@@ -2,13 +2,11 @@
 
 import dataclasses
 import math
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import pytest
+from processes import PYTHON, ROOT, run, with_package
 from test_networks_handmade import SEARCHED
 from test_spaces_genotype import uniform_genotype
 from traced_cost import traced_cost
@@ -21,7 +19,6 @@ from scnas_keras.networks import blocks
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.runs.checks import check_outputs
 
-ROOT = Path(__file__).parents[1]
 WIDTH, CHANNELS, CLASSES = 4, 2, 3
 # Spacing and patch: one of equal sides, and thick slices of odd sizes, which a network rounds up to what it halves.
 PATCHES = {
@@ -224,10 +221,7 @@ def test_a_network_is_added_by_one_file(tmp_path):
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "small.py").write_text(SMALL)
     uniform_genotype("conv_3", SEARCHED[2]).save(tmp_path / "flat.json")
-    arguments = [sys.executable, "-c", USE_SMALL, tmp_path / "files", ROOT / "tools", ROOT / "tests"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    assert done.returncode == 0, done.stderr[-3000:]
+    run(PYTHON, "-c", USE_SMALL, tmp_path / "files", ROOT / "tools", ROOT / "tests", cwd=tmp_path, env=with_package())
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path, monkeypatch):
@@ -242,5 +236,4 @@ def test_a_name_that_is_taken_is_refused(tmp_path, monkeypatch):
 def test_the_registry_loads_no_framework():
     heavy = "{'keras', 'tensorflow', 'numpy', 'scipy', 'matplotlib'} & set(sys.modules)"
     script = f"import sys, scnas_keras.architectures.registry as found; assert found.HANDMADE and not {heavy}, {heavy}"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    assert done.returncode == 0, done.stderr
+    run(PYTHON, "-c", script, cwd=ROOT)

@@ -1,8 +1,5 @@
-import subprocess
-import sys
-
 import pytest
-from conftest import ROOT
+from processes import PYTHON, ROOT, run
 from some_spaces import SCNAS
 
 from scnas_keras.architectures.registry import footprint
@@ -17,9 +14,8 @@ ROWS = ("nnunet", "genotype")
 @pytest.mark.nightly
 @pytest.mark.serial
 def test_the_figures_of_a_row_agree_with_each_other_and_with_the_tables():
-    command = [sys.executable, "tools/benchmark", "train", "--cases=16x2", "--width=4", "--steps=1", f"--rows={','.join(ROWS)}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    assert done.returncode == 0, done.stderr
+    words = "tools/benchmark", "train", "--cases=16x2", "--width=4", "--steps=1", f"--rows={','.join(ROWS)}"
+    done = run(PYTHON, *words, cwd=ROOT)
     assert max(map(len, done.stdout.splitlines())) <= 110
     cells = [line.split() for line in done.stdout.splitlines() if line.startswith(ROWS)]
     assert [len(row) for row in cells] == [9, 9]

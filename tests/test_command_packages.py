@@ -4,19 +4,18 @@ import ast
 import json
 import os
 import shutil
-import subprocess
 import sys
 import types
 from pathlib import Path
 
 import pytest
+from processes import PYTHON, run, with_package
 
 import scnas_keras
 from scnas_keras.runs.run_folder import command_line
 
 PACKAGE = Path(scnas_keras.__file__).parent
 COMMANDS = sorted(path.parent.name for path in PACKAGE.glob("*/__main__.py"))
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
 
 
 def test_these_are_the_commands():
@@ -32,10 +31,7 @@ for name in {COMMANDS}:
     heavy = {{"keras", "tensorflow", "tensorflow_probability", "matplotlib", "scipy"}} & set(sys.modules)
     assert not heavy, (name, heavy)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", errors="replace"
-    )
-    assert done.returncode == 0, done.stderr
+    run(PYTHON, "-c", code, env=with_package(), cwd=tmp_path)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -47,16 +43,8 @@ def test_main_defines_nothing(name):
 
 
 def test_a_command_answers_from_any_folder(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "scnas_keras.search", "--help"],
-        env=ENVIRONMENT,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    assert done.returncode == 0 and not done.stderr and done.stdout.startswith("python -m scnas_keras.search --task=TASK")
+    done = run(PYTHON, "-m", "scnas_keras.search", "--help", env=with_package(), cwd=tmp_path)
+    assert not done.stderr and done.stdout.startswith("python -m scnas_keras.search --task=TASK")
     assert not list(tmp_path.iterdir())
 
 
@@ -86,18 +74,8 @@ def test_a_command_is_named_only_where_one_was_given(module, argv, command, monk
 def test_the_command_of_a_summary_can_be_pasted(tmp_path):
     flags = ("--task=phantom", "--num_phantoms=3", "--num_folds=3", "--network=unet", "--width=2", "--patch_size=8,8,8", "--batch_size=1")
     short = ("--epochs=1", "--steps_per_epoch=1", "--validation_steps=1", "--processes=1", f"--cache_dir={tmp_path / 'cache'}")
-    words = [sys.executable, "-m", "scnas_keras.retrain", *flags, *short, "--workdir=my run"]
-    done = subprocess.run(words, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    assert done.returncode == 0, done.stderr
+    run(PYTHON, "-m", "scnas_keras.retrain", *flags, *short, "--workdir=my run", env=with_package(), cwd=tmp_path)
     command = json.loads((tmp_path / "my run" / "summary.json").read_text())["command"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    again = subprocess.run(
-        ["bash", "-c", command],
-        env=ENVIRONMENT | {"PATH": path},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    assert again.returncode == 2 and "--workdir=my run holds this very run, finished" in again.stderr, again.stderr
+    path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
+    again = run("bash", "-c", command, code=2, env=with_package(PATH=path), cwd=tmp_path)
+    assert "--workdir=my run holds this very run, finished" in again.stderr, again.stderr

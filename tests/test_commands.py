@@ -1,13 +1,11 @@
 """Flags, --help and what a command says when something is wrong."""
 
 import dataclasses
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from absl import flags
+from processes import PYTHON, ROOT, run
 from small_task import change, write_json, write_task
 from some_spaces import SCNAS
 
@@ -19,8 +17,6 @@ from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.search import SearchConfig
-
-ROOT = Path(__file__).parents[1]
 
 HELP = {
     "scnas_keras.search": ("--task", "--data_dir", "--workdir", "--budget_minutes", "--patch_size", "--flagfile", "phantom"),
@@ -45,10 +41,8 @@ assert not heavy, heavy
 
 @pytest.mark.parametrize("name", HELP)
 def test_help_is_quick_and_complete(name):
-    done = subprocess.run(
-        [sys.executable, "-c", HELP_SCRIPT, name], capture_output=True, text=True, encoding="utf-8", errors="replace", cwd=ROOT
-    )
-    assert done.returncode == 0 and not done.stderr, done.stderr
+    done = run(PYTHON, "-c", HELP_SCRIPT, name, cwd=ROOT)
+    assert not done.stderr
     assert not [word for word in HELP[name] if word not in done.stdout]
 
 

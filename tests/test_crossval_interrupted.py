@@ -2,11 +2,10 @@
 
 import fcntl
 import signal
-import subprocess
 import time
 
 import numpy as np
-from small_training import run, words
+from small_training import run_command, start_command
 
 from scnas_keras.inference.model_folder import load_network
 
@@ -48,26 +47,26 @@ CROSSVAL = (
 def test_folds_resume_after_being_stopped_and_killed_and_merge(tmp_path):
     """Bit for bit, with what nnU-Net's recipe adds: momentum, decay, clipping, polynomial rate, deep supervision; and with EMA."""
     nnunet, u_resnet = (tmp_path / "cv" / name / "fold_0" for name in ("nnunet", "u_resnet"))
-    child = subprocess.Popen(**words(tmp_path, "crossval", *CROSSVAL), stderr=subprocess.PIPE)
+    child = start_command(tmp_path, "crossval", *CROSSVAL)
     wait_for(nnunet / "history.csv", child)
     child.send_signal(signal.SIGTERM)
     child.communicate()
     assert child.returncode == 143 and not (nnunet / "summary.json").exists() and list((nnunet / "checkpoint").glob("last-*"))
-    child = subprocess.Popen(**words(tmp_path, "crossval", *CROSSVAL), stderr=subprocess.PIPE)
+    child = start_command(tmp_path, "crossval", *CROSSVAL)
     wait_for(u_resnet / "run.lock", child)
     child.send_signal(signal.SIGKILL)
     _, errors = child.communicate()
     assert "resuming after" in errors
     wait_until_free(u_resnet / "run.lock")
     first = (nnunet / "summary.json").read_bytes()
-    done = run(tmp_path, "crossval", *CROSSVAL)
+    done = run_command(tmp_path, "crossval", *CROSSVAL)
     assert "nnunet on fold 0 was finished before" in done.stderr and "u_resnet: fold 1, 2, 3, 4 not there yet" in done.stdout
     assert (nnunet / "summary.json").read_bytes() == first
     assert "nnunet - u_resnet" in done.stdout and (tmp_path / "cv" / "crossval.png").stat().st_size > 5000
-    done = run(tmp_path, "crossval", *CROSSVAL, "--epochs=4", code=2)
+    done = run_command(tmp_path, "crossval", *CROSSVAL, "--epochs=4", code=2)
     assert "--epochs: 3 there, 4 here" in done.stderr
 
-    run(tmp_path, "retrain", f"--flagfile={nnunet / 'flags.cfg'}", "--workdir=whole")
+    run_command(tmp_path, "retrain", f"--flagfile={nnunet / 'flags.cfg'}", "--workdir=whole")
     assert (tmp_path / "whole" / "history.csv").read_bytes() == (nnunet / "history.csv").read_bytes()
     whole, parts = (load_network(path / "model.keras").get_weights() for path in (tmp_path / "whole", nnunet))
     for expected, found in zip(whole, parts, strict=True):

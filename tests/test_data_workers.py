@@ -1,12 +1,11 @@
 import functools
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from processes import PYTHON, run, start
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.machine import workers
@@ -166,10 +165,7 @@ def test_a_script_without_the_main_guard_is_told_so(tmp_path):
         "test.map_cases(test.name_of, test.CASES, 'Naming', 1, 2, progress=False)\n"
     )
     here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, script, here, here.parent], capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=120
-    )
-    assert done.returncode == 1
+    done = run(PYTHON, script, here, here.parent, code=1, timeout=120)
     assert ConfigError.__name__ in done.stderr and 'if __name__ == "__main__"' in done.stderr
 
 
@@ -189,15 +185,7 @@ def test_an_interrupt_ends_the_workers_and_lets_them_tidy_up(tmp_path):
         "    test.map_cases(work, test.CASES, 'Sleeping', 1, 2)\n"
     )
     here = Path(__file__).parent
-    process = subprocess.Popen(
-        [sys.executable, script, here, here.parent],
-        start_new_session=True,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        preexec_fn=_heed_interrupts,
-    )
+    process = start(PYTHON, script, here, here.parent, start_new_session=True, preexec_fn=_heed_interrupts)
     for _ in range(600):
         if len(list(tmp_path.glob("started-*"))) == 2:
             break

@@ -1,15 +1,14 @@
 """Two hosts of one run, as processes: they compute what one device does, and notice when the other is gone."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import processes
 import pytest
+from processes import PYTHON, with_package
 from test_distribution import assert_close, assert_close_searches
 from test_resume import last_step
 from two_devices import SEARCH
@@ -20,11 +19,7 @@ HERE = Path(__file__).parent
 
 def start(*arguments, **environment):
     """The processes of small_run.py with its arguments."""
-    words = [sys.executable, str(HERE / "small_run.py"), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "TF_CPP_MIN_LOG_LEVEL": "2", **environment}
-    return subprocess.Popen(
-        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
-    )
+    return processes.start(PYTHON, HERE / "small_run.py", *arguments, env=with_package(TF_CPP_MIN_LOG_LEVEL="2", **environment))
 
 
 def start_hosts(*arguments):

@@ -2,9 +2,8 @@
 
 import runpy
 import tempfile
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from processes import ROOT
 
 
 def test_the_script_that_trains_with_fit(tmp_path, monkeypatch, capsys):

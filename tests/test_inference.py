@@ -4,13 +4,12 @@ import dataclasses
 import itertools
 import json
 import os
-import subprocess
-import sys
 
 import keras
 import nibabel as nib
 import numpy as np
 import pytest
+from processes import PYTHON, run
 from small_task import write_task
 from some_spaces import SMALL, sparse_genotype
 from test_networks_derived import chain_genotype
@@ -337,16 +336,7 @@ def test_a_saved_model_serves_without_this_package(tmp_path):
     np.savez(tmp_path / "inputs.npz", *images)
     arguments = [tmp_path / name for name in ("export", "inputs.npz", "outputs.npz")]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-c", SERVE, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    run(PYTHON, "-c", SERVE, *arguments, env=environment, cwd=tmp_path)
     with np.load(tmp_path / "outputs.npz") as outputs:
         first, second = (outputs[name] for name in outputs.files)
     padded = np.pad(images[1], [(0, 0), (0, 1), (0, 0), (0, 1), (0, 0)])  # to 10 x 14 x 6: the network halves once

@@ -1,13 +1,11 @@
 """What a built wheel holds: all rooms, the flagfiles, the type marker."""
 
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from processes import PYTHON, ROOT, run
 
 ASK = "import scnas_keras.options as o, scnas_keras; print(scnas_keras.__file__); print(' '.join(o.tasks()))"
 
@@ -15,37 +13,18 @@ ASK = "import scnas_keras.options as o, scnas_keras; print(scnas_keras.__file__)
 @pytest.mark.nightly
 def test_an_installed_wheel_lists_the_tasks(tmp_path):
     """Built, installed without its dependencies in a new environment that sees this one's, and asked from another folder."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT], check=True, cwd=tmp_path)
+    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT, cwd=tmp_path)
     (wheel,) = tmp_path.glob("scnas_keras-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "scnas_keras").rglob("*.py")}
     assert modules <= names and "scnas_keras/py.typed" in names and "scnas_keras/flags/presets/paper_literal.cfg" in names
     assert not any(name.startswith(("tests/", "tools/", "flags/")) for name in names)
-    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", tmp_path / "venv"], check=True)
+    run(PYTHON, "-m", "venv", "--system-site-packages", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "--quiet", "install", "--no-deps", "--force-reinstall", wheel], check=True)
-    (
-        Path(
-            subprocess.run(
-                [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            ).stdout.strip()
-        )
-        / "outer.pth"
-    ).write_text("\n".join(path for path in sys.path if "site-packages" in path))
-    asked = subprocess.run(
-        [python, "-P", "-c", ASK],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin"},
-        check=True,
-    )
+    run(python, "-m", "pip", "--quiet", "install", "--no-deps", "--force-reinstall", wheel)
+    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
+    (packages / "outer.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path))
+    asked = run(python, "-P", "-c", ASK, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"})
     where, tasks = asked.stdout.splitlines()
     assert where.startswith(str(tmp_path)) and {"brain", "custom", "hippocampus", "phantom"} <= set(tasks.split())

@@ -4,13 +4,12 @@ import importlib.util
 import json
 import math
 import os
-import pathlib
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+from processes import PYTHON, ROOT, run
 from some_spaces import FLAT, OPERATIONS, SCNAS, SMALL, genotype_of, sparse_genotype, uniform_genotype
 
 from scnas_keras.errors import ConfigError
@@ -22,7 +21,6 @@ from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.u_shape import DECODER, EXPANSION, REDUCTION, u_shaped
 from scnas_keras.training.losses import JaccardLoss
 
-ROOT = pathlib.Path(__file__).parents[1]
 DATA = ROOT / "tests" / "data" / "format_1"
 """A genotype of format 1, its network as it was saved then, an image and what the network gave for it."""
 
@@ -163,16 +161,7 @@ def reload(backend, model, folder):
         pytest.skip(f"{backend} isn't installed")
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
     arguments = [model, folder / "inputs.npz", folder / "outputs.npz"]
-    done = subprocess.run(
-        [sys.executable, "-c", RELOAD, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        cwd=folder,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    done = run(PYTHON, "-c", RELOAD, *arguments, env=environment, cwd=folder)
     assert done.stdout.split()[-2:] == [backend, str(backend == "tensorflow")]
 
 

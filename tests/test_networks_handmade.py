@@ -4,14 +4,13 @@ import functools
 import importlib.util
 import math
 import os
-import pathlib
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from processes import PYTHON, ROOT, run
 from some_spaces import OPERATIONS, uniform_genotype
 
 from scnas_keras.architectures.nnunet import NNUNet
@@ -24,7 +23,6 @@ from scnas_keras.networks.heads import at_full_resolution
 from scnas_keras.planning.topology import Topology, fixed_topology, unet_topology
 from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
 
-ROOT = pathlib.Path(__file__).parents[1]
 CHANNELS, CLASSES = 2, 3
 SEARCHED = {  # SCNAS with two nodes a cell
     rank: u_shaped("small", rank, OPERATIONS, 2, (REDUCTION, ENCODER) * 3 + (EXPANSION, DECODER) * 3) for rank in (2, 3)
@@ -110,16 +108,8 @@ def test_saved_models_give_the_same_in_a_fresh_process(backend, tmp_path):
         model.save(tmp_path / f"{name}.keras")
         np.save(tmp_path / f"{name}.npy", inputs[name])
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-    done = subprocess.run(
-        [sys.executable, "-c", RELOAD, tmp_path],
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0 and done.stdout.split()[-1] == backend, done.stderr[-2000:]
+    done = run(PYTHON, "-c", RELOAD, tmp_path, env=environment, cwd=tmp_path)
+    assert done.stdout.split()[-1] == backend
     for name, model in models.items():
         expected = as_list(model(inputs[name]))
         with np.load(tmp_path / f"{name}.npz") as outputs:

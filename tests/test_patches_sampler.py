@@ -1,12 +1,12 @@
 import concurrent.futures
 import dataclasses
 import itertools
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 from patch_cases import MemoryCase, random_case
+from processes import PYTHON, run
 from small_task import write_task
 
 from scnas_keras.errors import ConfigError
@@ -309,4 +309,4 @@ def test_the_data_package_does_not_import_tensorflow():
         "import sys, scnas_keras.patches.presets, scnas_keras.patches.stream, scnas_keras.tasks.sides\n"
         "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
+    run(PYTHON, "-c", code, env={"PYTHONPATH": ":".join(sys.path)})

@@ -3,12 +3,11 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import PYTHON, start
 from small_task import REAL_DATA, change, save, write_task
 
 from scnas_keras.documents import load
@@ -249,8 +248,7 @@ def test_two_runs_at_once_both_end_well(tmp_path):
         "print(len(test.prepare(task, test.PLAN, sys.argv[4], processes=1, progress=False)))\n"
     )
     here = Path(__file__).parent
-    arguments = [sys.executable, script, here, here.parent, tmp_path / "task", tmp_path / "cache"]
-    runs = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace") for _ in range(2)]
+    runs = [start(PYTHON, script, here, here.parent, tmp_path / "task", tmp_path / "cache") for _ in range(2)]
     assert [run.communicate(timeout=120)[0] for run in runs] == ["12\n", "12\n"]
     (folder,) = (tmp_path / "cache").iterdir()
     assert len(list(folder.glob("case_*"))) == 12 and not list(folder.glob(".partial-*"))

@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import namedtuple
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from processes import PYTHON, run
 from small_task import change, write_task
 
 from scnas_keras.errors import ConfigError, DataError
@@ -136,11 +135,9 @@ def test_a_disk_that_fills_up_names_the_case_and_leaves_no_half_file(tmp_path, p
         "    test.prepare(task, test.PLAN, sys.argv[4], int(sys.argv[5]), progress=False)\n"
     )
     arguments = [HERE, HERE.parent, tmp_path / "task", tmp_path / "cache", str(processes)]
-    run = subprocess.run(
-        [sys.executable, script, *arguments], stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", timeout=120
-    )
-    last = run.stderr[run.stderr.index("DataError") :]
-    assert run.returncode == 1 and "1 of 3 cases failed" in last and "case_1: " in last and "--cache_dir" in last
+    errors = run(PYTHON, script, *arguments, code=1, timeout=120).stderr
+    last = errors[errors.index("DataError") :]
+    assert "1 of 3 cases failed" in last and "case_1: " in last and "--cache_dir" in last
     assert "case_0" not in last and "case_2" not in last
     (folder,) = (tmp_path / "cache").iterdir()
     assert sorted(path.name.split("-")[0] for path in folder.iterdir()) == ["case_0", "case_2", "plan.json"]

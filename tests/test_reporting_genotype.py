@@ -1,10 +1,8 @@
 import collections
+import functools
 import itertools
 import os
-import pathlib
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from matplotlib.patches import FancyBboxPatch, PathPatch
+from processes import PYTHON, ROOT, run, with_package
 from some_spaces import SCNAS, U, genotype_of, kinds, pairs
 
 from scnas_keras.errors import ConfigError
@@ -23,7 +22,6 @@ from scnas_keras.spaces.genotype import Edge, Genotype
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.spaces.u_shape import u_shaped
 
-REPOSITORY = pathlib.Path(__file__).parents[1]
 ONE_NODE = u_shaped("one_node", 3, SCNAS.operations, 1, U)
 
 
@@ -203,24 +201,19 @@ Note: An edge was restored.
 
 @pytest.fixture
 def draw_tool():
-    def run(*arguments):
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        command = [sys.executable, str(REPOSITORY / "tools" / "draw"), *map(str, arguments)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=60)
-
-    return run
+    return functools.partial(run, PYTHON, ROOT / "tools" / "draw", env=with_package(), timeout=60)
 
 
 def test_tool_draws_a_genotype_file(draw_tool, tmp_path):
     GENOTYPES["half zero"].save(tmp_path / "genotype.json")
     done = draw_tool(f"--genotype={tmp_path / 'genotype.json'}", f"--output={tmp_path / 'cells.svg'}")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path / 'cells.svg'}\n", "")
+    assert (done.stdout, done.stderr) == (f"{tmp_path / 'cells.svg'}\n", "")
     draw_genotype(GENOTYPES["half zero"], tmp_path / "expected.svg")
     assert (tmp_path / "cells.svg").read_bytes() == (tmp_path / "expected.svg").read_bytes()
 
 
 def test_tool_refuses_a_damaged_genotype_without_a_traceback(draw_tool, tmp_path):
     (tmp_path / "genotype.json").write_text('{"format": ')
-    done = draw_tool(f"--genotype={tmp_path / 'genotype.json'}", f"--output={tmp_path / 'cells.svg'}")
-    assert done.returncode == 2 and "genotype.json: line 1, column 12: found broken JSON" in done.stderr
+    done = draw_tool(f"--genotype={tmp_path / 'genotype.json'}", f"--output={tmp_path / 'cells.svg'}", code=2)
+    assert "genotype.json: line 1, column 12: found broken JSON" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "cells.svg").exists()

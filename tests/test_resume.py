@@ -1,15 +1,13 @@
 """A search that is killed, as a process of its own, ends as the one that was not."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import PYTHON, start, with_package
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import parse
@@ -33,20 +31,14 @@ class Command:
     def __init__(self, cache: Path, run: Path):
         self.run = run
         self.words = [str(HERE / "small_run.py"), *FLAGS, *GUARDS, f"--workdir={run}", f"--cache_dir={cache}"]
-        environment = {**os.environ, "PYTHONPATH": f"{HERE.parent}"}
-        self.process = subprocess.Popen(
-            [sys.executable, *self.words],
-            env=environment,
-            cwd=run.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-        )
+        self.errors = None
+        self.process = start(PYTHON, *self.words, env=with_package(), cwd=run.parent)
 
     def finish(self) -> str:
         """Waits for the end; returns what was written to stderr."""
-        return self.process.communicate(timeout=300)[1]
+        if self.errors is None:
+            _, self.errors = self.process.communicate(timeout=300)
+        return self.errors
 
     def stop(self, step: int, pause: float, sent: int) -> str:
         """Sends a signal a while after a step has been saved."""
@@ -91,10 +83,10 @@ def test_two_processes_in_one_folder_are_refused(whole):
     whole.process.send_signal(signal.SIGCONT)
 
 
-def test_a_search_killed_at_three_random_moments_and_stopped_once_equals_the_whole_one(whole):
-    cache, run, rng = whole.run.parent / "cache", whole.run.parent / "parts", random.Random(7)
-    first, second, third = sorted(rng.sample(range(1, 20), 3))
-    for step in (first, second, third):
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.nightly)])
+def test_a_search_killed_at_random_moments_and_stopped_once_equals_the_whole_one(kills, whole, tmp_path):
+    cache, run, rng = whole.run.parent / "cache", tmp_path / "parts", random.Random(7)
+    for step in sorted(rng.sample(range(1, 20), kills)):
         command = Command(cache, run)
         command.stop(step, rng.uniform(0, 0.3), signal.SIGKILL)
         assert command.process.returncode == -signal.SIGKILL

@@ -17,10 +17,12 @@ CHANNELS = 4
 NAMES = SCNAS.operations
 
 
-every_mixture = pytest.fixture(
+every_mixture = pytest.fixture(  # by day one that keeps convolutions and one that doesn't, for each rank
     scope="module",
-    params=[*itertools.product((3,), (ORDINARY, HALVING), (True, False)), (2, ORDINARY, True), (2, HALVING, False)],
-    ids=lambda p: f"{p[0]}d-{p[1]}-keep{p[2]}",
+    params=[
+        pytest.param((rank, role, keep), id=f"{rank}d-{role}-keep{keep}", marks=() if keep == (role == ORDINARY) else pytest.mark.nightly)
+        for rank, role, keep in itertools.product((3, 2), (ORDINARY, HALVING), (True, False))
+    ],
 )
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from some_spaces import SCNAS, SMALL, TINY, alpha_shape, kinds, tables
+from some_spaces import LEVEL, SCNAS, SMALL, TINY, alpha_shape, kinds, tables
 
 from scnas_keras.machine.precision import scaled
 from scnas_keras.spaces.cost import cost_tables
@@ -76,7 +76,7 @@ def test_exactly_the_two_drawn_alphas_learn_with_opposite_signs(gradients):
 
 
 def test_each_step_leaves_the_other_level_alone():
-    supernet = small_supernet(TINY)
+    supernet = small_supernet(LEVEL)
     before = [np.array(v) for v in supernet.trainable_variables]
 
     def changed():
@@ -93,7 +93,7 @@ def test_each_step_leaves_the_other_level_alone():
 
 
 def test_a_step_learns_weights_on_the_first_batch_and_alpha_on_the_second():
-    stepped, by_hand = small_supernet(TINY), small_supernet(TINY)
+    stepped, by_hand = small_supernet(LEVEL), small_supernet(LEVEL)
     tf.function(lambda: stepped.train_step((batch(0), batch(1))), autograph=False)()
 
     @tf.function(autograph=False)
@@ -111,11 +111,11 @@ def test_a_step_learns_weights_on_the_first_batch_and_alpha_on_the_second():
 
 def test_loss_scales_change_nothing_and_the_penalty_moves_alpha():
     """Scales are powers of two: a step with them equals one without, on both levels."""
-    penalty = CostPenalty(cost_tables(TINY, 8, (8, 8, 8), 2, 3), {"parameters": 2000})
+    penalty = CostPenalty(cost_tables(LEVEL, 8, (8, 8, 8), 2, 3), {"parameters": 2000})
 
     def learned(scale, price):
         keras.utils.set_random_seed(0)
-        supernet = Supernet(TINY, 2, 3, 8, penalty=penalty)
+        supernet = Supernet(LEVEL, 2, 3, 8, penalty=penalty)
         optimizers = [scaled(keras.optimizers.SGD(0.1), "float16" if scale else "none") for _ in range(2)]
         supernet.compile(*optimizers, JaccardLoss())
         supernet.multipliers.assign([price])
@@ -125,7 +125,7 @@ def test_loss_scales_change_nothing_and_the_penalty_moves_alpha():
         return np.array(supernet.alpha[0]), [np.array(v) for v in supernet.trainable_variables]
 
     with tf.GradientTape() as tape:
-        start = tf.zeros((8, 4))
+        start = tf.zeros((4, 4))
         tape.watch(start)
         excess = tf.reduce_sum(penalty.excess([start]))
     assert excess > 0

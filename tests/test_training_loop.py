@@ -76,7 +76,14 @@ def test_the_loop_learns_what_fit_learns(whole):
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
-@pytest.mark.parametrize("where", [{"step": k} for k in range(1, 2 * STEPS + 1)] + [{"test": 1}, {"test": 4}], ids=str)
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param(place, marks=() if place in ({"step": 1}, {"step": STEPS}, {"step": STEPS + 2}, {"test": 4}) else pytest.mark.nightly)
+        for place in [*({"step": k} for k in range(1, 2 * STEPS + 1)), {"test": 1}, {"test": 4}]
+    ],
+    ids=str,
+)
 def test_a_run_killed_anywhere_ends_as_if_nothing_had_happened(where, whole, tmp_path):
     with pytest.raises(Killed):
         SmallRun(tmp_path, EPOCHS, callbacks=[At(kill, **where)]).loop.run()

@@ -1,10 +1,8 @@
 """The memory that a process says it has held."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from processes import PYTHON, run
 
 from scnas_keras.machine.peak_memory import peak_bytes
 
@@ -19,7 +17,5 @@ def test_a_program_does_not_report_the_memory_of_the_one_that_started_it():
     assert own >= held.nbytes
     del held
     assert peak_bytes() > 0.99 * own  # a peak stays; Linux counts pages in batches
-    child = int(
-        subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, encoding="utf-8", errors="replace", check=True).stdout
-    )
+    child = int(run(PYTHON, "-c", CHILD).stdout)
     assert 2**22 < child < own - before

@@ -1,11 +1,10 @@
 import json
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from processes import PYTHON, run
 from small_task import change, save, write_json, write_task
 
 from scnas_keras.verify.dataset import verify_dataset
@@ -78,7 +77,7 @@ def test_help_loads_no_library_that_takes_long():
         f"import sys, runpy; sys.argv = ['verify', '--help']; runpy.run_module('{COMMAND}', run_name='__main__'); "
         "print({'numpy', 'nibabel', 'scipy', 'tensorflow'} & set(sys.modules))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", errors="replace", check=True)
+    result = run(PYTHON, "-c", code)
     assert "--group_pattern" in result.stdout
     assert result.stdout.splitlines()[-1] == "set()"
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from patch_cases import random_case
 from small_run import train_learner
-from some_spaces import TINY
+from some_spaces import LEVEL
 from test_resume import FLAGS
 from test_training_devices import LEARNERS, learned
 
@@ -56,7 +56,7 @@ def stepped(cluster):
     """Losses of both levels and variables after a step of a search."""
     keras.utils.set_random_seed(0)
     with cluster.strategy.scope():
-        supernet = Supernet(TINY, 1, 2, 8, seed=1)
+        supernet = Supernet(LEVEL, 1, 2, 8, seed=1)
         supernet.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0), JaccardLoss())
     step = tf.function(lambda batch: cluster.strategy.run(supernet.train_step, args=(batch,)), autograph=False)
     pairs = tf.data.Dataset.zip(items(0), items(1)).repeat().batch(4 // cluster.replicas)
@@ -97,7 +97,7 @@ def streamed(two):
 def search_run(folder, cluster, devices):
     """A run of the small search on what the flag names. A process can have one strategy of several devices, so it's opened before."""
     asked = []
-    runner.find_space, startup.open_cluster = lambda name, rank: TINY, lambda devices: asked.append(devices) or cluster
+    runner.find_space, startup.open_cluster = lambda name, rank: LEVEL, lambda devices: asked.append(devices) or cluster
     words = ["search", *SEARCH, f"--devices={devices}", f"--cache_dir={folder.parent / 'cache'}", f"--workdir={folder}"]
     runner.run_search(parse(SearchConfig, words))
     assert asked == [devices]

@@ -75,14 +75,7 @@ def prepare(
     if storage not in STORAGES:
         raise ConfigError(f"--storage={storage}: prepared images are stored as {' or '.join(STORAGES)}.")
     _check_labels(task, plan)
-    # The label map isn't part of the plan, since predictions don't need it.
-    content = [CACHE_FORMAT, plan.to_json(), storage, sorted(task.label_map.items())]
-    folder = Path(cache_dir) / f"{_slug(task.name)}-{_digest(content)}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
-    _remove_abandoned(folder)
+    folder = _open_folder(task, plan, storage, cache_dir)
     prepared = [PreparedCase(case.name, _case_folder(folder, case)) for case in task.cases]
     todo = tuple(case for case, done in zip(task.cases, prepared) if not is_whole(done.folder))
     damaged = [done.name for done in prepared if done.folder.is_dir() and not is_whole(done.folder)]
@@ -107,6 +100,19 @@ def prepare(
             "were read. Start again when nothing writes to the folder any more."
         )
     return prepared
+
+
+def _open_folder(task: Task, plan: PreprocessingPlan, storage: str, cache_dir: str | Path) -> Path:
+    """The folder of all cases that are prepared alike, made if need be, without what killed runs left."""
+    # The label map isn't part of the plan, since predictions don't need it.
+    content = [CACHE_FORMAT, plan.to_json(), storage, sorted(task.label_map.items())]
+    folder = Path(cache_dir) / f"{_slug(task.name)}-{_digest(content)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+    _remove_abandoned(folder)
+    return folder
 
 
 def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path, storage: str) -> None:
