@@ -1,6 +1,7 @@
 """What several test files use, and how tests are run: several at a time, `serial` ones alone, `nightly` ones only when asked for."""
 
 import collections
+import gc
 import os
 import runpy
 import sys
@@ -14,6 +15,7 @@ from turns import once, turn
 WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that run tests, as tools/test starts them
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"} if WORKER else {}
 
+gc.set_threshold(50_000, 20, 20)  # tracing makes many objects, and few of them are garbage
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `console.load_tensorflow` has it
 os.environ.update(ONE_THREAD)  # workers share the cores
 
