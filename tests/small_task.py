@@ -37,7 +37,9 @@ def write_json(folder: Path, names, channels=("T1", "T2"), **changes):
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray = AFFINE):
     path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(array, affine), path)
+    image = nib.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
 
 
 def change(path: Path, edit):

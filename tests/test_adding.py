@@ -1,5 +1,7 @@
 """What docs/architecture.md says under "To add something", done to the letter: an operation and a space, each by new files alone."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import tensorflow as tf
 from scnas_keras import operations
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
+from scnas_keras.operations import registry
 from scnas_keras.spaces import catalog
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype
@@ -116,3 +119,15 @@ def test_an_operation_and_a_space_are_searched_derived_and_trained(added, rank, 
     fresh = from_genotype(genotype, 2, 3, 8)
     fresh.compile("sgd", JaccardLoss(), jit_compile=False)
     assert np.isfinite(fresh.fit(images, labels, verbose=0).history["loss"][0])
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path, monkeypatch):
+    """Else a new folder would change what an old space means."""
+    (tmp_path / "twin").mkdir()
+    (tmp_path / "twin" / "__init__.py").touch()
+    (tmp_path / "twin" / "facts.py").write_text(FACTS.replace('Facts("bottleneck"', 'Facts("conv_3"'))
+    monkeypatch.setattr(operations, "__path__", [*operations.__path__, str(tmp_path)])
+    with pytest.raises(ValueError, match="twin declares an operation conv_3, and scnas_keras.operations.conv has one of that name"):
+        registry.known_operations()
+    for name in [name for name in sys.modules if name.startswith(f"{operations.__name__}.twin")]:
+        monkeypatch.delitem(sys.modules, name)

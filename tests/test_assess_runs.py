@@ -38,7 +38,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def config(run):
-    return AssessConfig(workdir=str(run), random=2, patches=2, data_dir=str(run.parent / "moved"))
+    return AssessConfig(workdir=str(run), random=19, patches=2, data_dir=str(run.parent / "moved"))
 
 
 def test_a_search_is_assessed(run, config):
@@ -46,7 +46,7 @@ def test_a_search_is_assessed(run, config):
     folder = run / "assessment"
     document = json.loads((folder / "assessment.json").read_text())
     rows = list(csv.DictReader((folder / "networks.csv").open()))
-    assert [row["name"] for row in rows] == ["found", "random_0_0", "random_0_1", "sampled_0", "sampled_1"]
+    assert [row["name"] for row in rows] == ["found", *(f"random_0_{i}" for i in range(19)), *(f"sampled_{i}" for i in range(19))]
     assert document["verdict"] in (folder / "assessment.txt").read_text() and document["retrained"] is None
     assert report.seconds > 0 and report.epochs == 2
     inherited = keras.saving.load_model(folder / "inherited.keras")

@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from some_spaces import SCNAS, SMALL, alpha_shape, kinds, num_edges, tables
+from test_supernet_network import ODD
 from test_supernet_search import batch, small_supernet
 
 from scnas_keras.assess.evaluation import SharedWeights, genotype_draw, sampled_draw
 from scnas_keras.errors import ConfigError
 from scnas_keras.metrics.mean_dice import MeanDice
+from scnas_keras.search.cost import supernet_parameters
+from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.supernet.inherit import inherit
@@ -86,3 +89,19 @@ def test_a_genotypes_draw_names_its_operations(supernet):
     names = [SMALL.operations[i] for i in draw.operations[:, 0].numpy()]
     assert names == [edge.operation or "zero" for kind in kinds(SMALL) for edge in genotype.cells[kind]]
     assert np.all(draw.weights == 1)
+
+
+def test_a_sampled_draw_is_one_that_the_search_makes():
+    """Banks of equal alpha draw each for itself."""
+    supernet = small_supernet(ODD, seed=7)
+    drawn = supernet.draw()
+    for ours, theirs in zip(sampled_draw(supernet, 7, 0), drawn, strict=True):
+        np.testing.assert_array_equal(ours.operations, theirs.operations)
+        np.testing.assert_array_equal(ours.weights, theirs.weights)
+
+
+@pytest.mark.parametrize("space", [SMALL, ODD], ids=lambda space: space.name)
+def test_the_parameters_of_a_supernet_are_its_weights(space):
+    supernet = small_supernet(space)
+    built = sum(int(np.prod(variable.shape)) for variable in supernet.weight_variables)
+    assert supernet_parameters(cost_tables(space, 8, (8, 8, 8), 2, 3), 8) == built

@@ -157,7 +157,8 @@ def no_folder(task):
 
 
 def all_background(task):
-    change(task / "labelsTr" / "case_1.nii.gz", lambda label: label.fill(0))
+    for index in range(3):
+        change(task / "labelsTr" / f"case_{index}.nii.gz", lambda label: label.fill(0))
 
 
 def undeclared_label(task):
@@ -180,6 +181,7 @@ BAD_FLAGS = {
     "derived stem channels": ({"width": 50}, ("50", "48 or 52")),
     "epochs": ({"epochs": 0}, ("--epochs=0", "above 0")),
     "budget": ({"budget_minutes": -1}, ("--budget_minutes=-1", "above 0")),
+    "skip": ({"skip_below": 1}, ("--skip_below=1", "0 to 0.5")),
     "betas": ({"alpha_betas": "0.9"}, ("--alpha_betas", "two numbers", "0.9")),
     "patch": ({"patch_size": "8,12,8"}, ("--patch_size=8,12,8", "multiple of 8", "instead of 12 use 8 or 16")),
     "flag": ({"epohcs": 3}, ("epohcs",)),
@@ -191,7 +193,7 @@ BAD_FLAGS = {
 BAD_DATA = {
     "no folder": (no_folder, ("{task}", "no such folder", "--data_dir")),
     "no dataset.json": (no_dataset, ("{task}", "dataset.json")),
-    "all background": (all_background, ("{task}/labelsTr/case_1.nii.gz", "every voxel is background", "Label the case")),
+    "all background": (all_background, ("{task}", "no case has a labelled voxel", "scnas_keras.verify")),
     "undeclared label": (undeclared_label, ("{task}/labelsTr/case_2.nii.gz", "7 (1 voxels)", '"labels"')),
     "NaN": (not_a_number, ("{task}/imagesTr/case_0.nii.gz", "1 voxels that are NaN", "Replace them")),
     "cut off": (cut_off, ("{task}/imagesTr/case_0.nii.gz", "again")),

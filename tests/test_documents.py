@@ -135,6 +135,8 @@ def test_the_error_has_the_class_that_was_asked_for():
         (b'{"a": {"b": 1, "c": 2, "b": 1}}', "a.b: found this key more than once, expected once."),
         (b"[" * 100_000, "found lists or objects nested too deeply, expected a JSON document."),
         (b"1" * 5000, "Exceeds the limit"),
+        (b'{"a": ["b", "\\ud800"]}', r"a[1]: found '\ud800', half of a character, expected text."),
+        (b'{"\\udfff": 1}', r"found '\udfff', half of a character, expected text."),
     ],
 )
 def test_files_that_hold_no_usable_json_are_refused(tmp_path, text, told):

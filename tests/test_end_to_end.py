@@ -28,7 +28,10 @@ def test_search_retrain_predict(space, command, monkeypatch, tmp_path, capsys, c
     monkeypatch.setattr(runner, "find_space", lambda name, rank: space)
     monkeypatch.setenv("SCNAS_CACHE_DIR", str(tmp_path / "cache"))
     command("scnas_keras.search", **SEARCH)
-    assert "Reduction cell" in capsys.readouterr().out and "epoch 2/2" in caplog.text
+    shown = capsys.readouterr().out
+    assert "Reduction cell" in shown and "epoch 2/2" in caplog.text
+    last = shown[shown.index("Undecided: ") :].splitlines()  # four updates of alpha
+    assert last[-3].startswith("Search longer: --budget_minutes=") and last[-1].startswith("The run is in")
     left = {path.name for path in Path("search").iterdir()}
     assert left >= {
         "genotype.json",
@@ -55,7 +58,9 @@ def test_search_retrain_predict(space, command, monkeypatch, tmp_path, capsys, c
     assert refused.value.code == 2 and "finished" in capsys.readouterr().err
 
     command("scnas_keras.retrain", **TASK, width=4, genotype="search", workdir="trained", num_folds=5)
-    assert "whole validation scans" in capsys.readouterr().out and Path("trained/overlay.png").stat().st_size > 10_000
+    shown = capsys.readouterr().out
+    assert "whole validation scans" in shown and "Undecided: mean entropy" in shown and "Undecided: mean entropy" in caplog.text
+    assert Path("trained/overlay.png").stat().st_size > 10_000
     held_out = json.loads(Path("trained/summary.json").read_text())["result"]["validation_images"]
     assert [Path(path).name.removesuffix(".nii.gz") for path in held_out] == parts["validation"]
 

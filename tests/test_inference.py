@@ -223,7 +223,10 @@ CT = {"scheme": "ct", "low": -100, "high": 300, "mean": 50, "std": 80}
             lambda content: content.update(patch_size=[8, 8], mirror_axes=[2]),
             "mirror_axes[0]: found 2, expected an axis of the patch, 0 to 1.",
         ),
-        (lambda content: content.update(mirror_axis=[0]), "mirror_axis: found this key, expected one of patch_size, mirror_axes, plan."),
+        (
+            lambda content: content.update(mirror_axis=[0]),
+            "mirror_axis: found this key, expected one of patch_size, mirror_axes, plan, seen.",
+        ),
         (lambda content: content.update(plan=[1]), "plan: found [1], expected an object {...}."),
         (in_plan(version=1), "plan: version 1 can't be read; this release reads version 2. Use the program that trained the model"),
         (in_plan(spacing=[0, 1, 1]), "plan.spacing[0]: found 0, expected a number >= 1e-06."),

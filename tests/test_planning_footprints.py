@@ -24,6 +24,12 @@ def test_a_derived_networks_elements_are_those_of_its_graph(seed):
     assert found <= DerivedNetwork(SCNAS, 16).elements(topology, 2, 3)
 
 
+def test_cells_that_are_not_built_have_no_elements():
+    genotype = genotype_of(SCNAS, lambda kind, i, j: "identity" if i == 0 else None)
+    found = DerivedNetwork(SCNAS, 16, genotype).elements(fixed_topology((16, 24, 8), 3), 2, 3)
+    assert found == network_cost(from_genotype(genotype, 2, 3, 16), (16, 24, 8)).elements
+
+
 def test_supernets_keep_more_with_more_operations_drawn_and_less_when_they_recompute():
     topology = fixed_topology((32, 32, 32), SCNAS.depth)
     kept, recomputed, everything = (

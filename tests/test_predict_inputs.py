@@ -122,9 +122,14 @@ def threshold(monkeypatch):
     class Threshold:
         plan = types.SimpleNamespace(channels=("first",), labels={0: "background", 1: "positive"})
 
+        seen = None
+
         @classmethod
         def load(cls, path):
             return cls()
+
+        def unfamiliar(self, volume):
+            return []
 
         def segment(self, volume, mirror_axes):
             if volume.array.shape[3] != len(self.plan.channels):

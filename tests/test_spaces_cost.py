@@ -191,3 +191,38 @@ def test_the_least_is_that_of_the_cheapest_of_all_networks(derivation):
             alpha[weak] /= 2
             costs.append(dataclasses.astuple(own.of_genotype(derive(space, {"all": alpha}))))
     assert dataclasses.astuple(own.least()) == tuple(np.min(costs, axis=0))
+
+
+def test_the_least_counts_no_cell_that_may_be_left_out():
+    """All edges but those from what is two back are zero: every other cell is never built."""
+    costs = cost_tables(SCNAS, 16, (32, 32, 32), 1, 3)
+    identity = SCNAS.operations.index("identity")
+    alpha = {table.name: np.zeros((table.rows, len(table.candidates))) for table in SCNAS.tables}
+    for cell in SCNAS.cells:
+        for edge in cell.edges:
+            chosen = identity if edge.source == 0 else SCNAS.operations.index("zero")
+            alpha[edge.table][edge.row, chosen] = 9
+    found, least = costs.of_genotype(derive(SCNAS, alpha)), costs.least()
+    assert found.parameters == network_cost(from_genotype(derive(SCNAS, alpha), 1, 3, 16), (32, 32, 32)).parameters
+    assert 0 < least.parameters <= found.parameters and 0 < least.multiply_adds <= found.multiply_adds
+
+
+@pytest.mark.parametrize("with_zero", [True, False])
+def test_no_network_is_below_the_least(with_zero):
+    for space in (STRONGEST[with_zero], u_shaped("argmax", 2, OPERATIONS if with_zero else OPERATIONS[:-1], 3, U)):
+        costs = cost_tables(space, 12, (16, 16), 1, 2)
+        least = costs.least()
+        for index in range(30):
+            cost = costs.of_genotype(random_genotype(space, 0, index))
+            assert cost.parameters >= least.parameters and cost.multiply_adds >= least.multiply_adds
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_a_capped_identity_of_the_strongest_two_never_becomes_zero(most):
+    """The second best operation of most edges is zero here, which the rule has left out."""
+    space = dataclasses.replace(u_shaped("capped", 2, ("identity", "conv_3", "zero"), 3, U), derivation=STRONGEST_TWO)
+    alpha = {table.name: np.tile([2.0, 0.0, 1.0], (table.rows, 1)) for table in space.tables}
+    for found in (derive(space, alpha, most), *(random_genotype(space, 0, index, most) for index in range(20))):
+        for edges in found.cells.values():
+            kept = [edge.operation for edge in edges if edge.operation]
+            assert len(kept) == 6 and "zero" not in kept and kept.count("identity") <= most

@@ -41,7 +41,7 @@ OPERATIONS = (
     *three((ORDINARY, HALVING), "", ("cweight", "dil_conv", "dep_conv", "conv")),
     *three((HALVING,), "down_", ("cweight", "dil_conv", "dep_conv", "conv")),
     *three((DOUBLING,), "up_", ("cweight", "dil_conv", "dep_conv", "conv")),
-    Facts("sep_conv_5", "sep conv 5", "dep_conv", kernels=depthwise, normalizations=2, multiply_adds=lambda rank, width: 9 * width),
+    Facts("sep_conv_5", "sep conv 5", "dep_conv", kernels=depthwise, normalizations=2),
 )
 """
 DOWN = ("average_pool_3", "max_pool_3", "down_cweight", "down_dil_conv", "down_dep_conv", "down_conv")

@@ -139,6 +139,14 @@ DAMAGES = {
     "found {}, expected a list": lambda d: d["cells"].update({ENCODER: {}}),
     "cells: found": lambda d: d.update(cells=[]),
     "dropped is": lambda d: d.update(dropped=[12]),
+    r"candidates\[0\]: found \[.a.\]": lambda d: d["space"]["tables"][0].update(candidates=[["a"]]),
+    "has 2000000 rows, expected at most 10000": lambda d: d["space"]["tables"][0].update(rows=2_000_000),
+    "with width 0": lambda d: d["space"]["places"][0].update(width=0),
+    "widths are .-3.": lambda d: d["space"].update(widths=[-3]),
+    "cell 'a/b': expected a name of letters": lambda d: d["space"]["cells"][0].update(name="a/b"),
+    "is at level -1": lambda d: d["space"]["places"][0]["inputs"][0].update(level=-1),
+    "sources are .12, 12., expected each once": lambda d: d["space"]["head"].update(sources=[12, 12]),
+    "operation 'zero' is no edge at all": lambda d: d["cells"][ENCODER][3].update(operation="zero"),
     "Paths are of the tables": lambda d: d.update(paths={"x": []}),
 }
 

@@ -50,7 +50,7 @@ HEADER_FAULTS = {
         lambda folder: save(folder / "labelsTr" / "case_1.nii.gz", np.zeros((12, 10, 7), np.uint8)),
         "shapes.*case_1.nii.gz: 12x10x7, not 12x10x8 like its image.*nearest",
     ),
-    "affine": (shift_label, r"different places.*case_1.nii.gz: 2\.5 mm off its image.*--fix=header"),
+    "affine": (shift_label, r"different places.*case_1.nii.gz: 2\.5 voxels \(2\.5 mm\) off its image.*--fix=header"),
     "spacing": (flatten, r"spacing.*imagesTr/case_1.nii.gz: .*0\.0\) mm.*Mend"),
 }
 
@@ -90,7 +90,6 @@ VOXEL_FAULTS = {
     "Inf": ("imagesTr", spoil(np.inf), r"channel 1 \(T2\) has 1 voxels that are NaN or infinite"),
     "constant": ("imagesTr", lambda array: array.fill(3), r"\(T1\) is 3 everywhere; channel 1 \(T2\) is 3 everywhere.*Export"),
     "undeclared": ("labelsTr", undeclared, r"7 \(3 voxels\).*declared are 0, 1, 2.*labels"),
-    "background": ("labelsTr", lambda array: array.fill(0), "every voxel is background"),
 }
 
 

@@ -132,7 +132,12 @@ CASE_FAULTS = {
     "cut off": ("unreadable", cut_off, IMAGE, "cut off|damaged"),
     "channels in a label": ("unreadable", new_label(lambda array: np.stack([array] * 2, -1)), LABEL, "2 channels"),
     "shape": ("shapes", new_label(lambda array: array[:, :, :7]), LABEL, "12x10x7, not 12x10x8 like its image"),
-    "affine": ("affines", move(LABEL, [[1, 0, 0, 2.5], [0, 1, 0, 0], [0, 0, 1.5, 0], [0, 0, 0, 1]]), LABEL, r"2\.5 mm off its image"),
+    "affine": (
+        "affines",
+        move(LABEL, [[1, 0, 0, 2.5], [0, 1, 0, 0], [0, 0, 1.5, 0], [0, 0, 0, 1]]),
+        LABEL,
+        r"2\.5 voxels \(2\.5 mm\) off its image",
+    ),
     "spacing": ("spacing", rows_of_affine(srow_z=0), LABEL, r"0\.0\) mm"),
     "axes in one plane": ("spacing", rows_of_affine(srow_x=(1, 1, 0, 0), srow_y=(1, 1, 0, 0)), LABEL, "axes in one plane"),
     "origin": ("spacing", rows_of_affine(srow_z=(0, 0, 1.5, np.nan)), LABEL, "isn't finite"),
@@ -215,7 +220,7 @@ def test_channel_files_on_different_grids_are_found(tmp_path):
     put(other, array_of(other)[1:])
     found = [(finding.key, finding.case, finding.file, finding.detail) for finding in verify(task).findings]
     assert found == [
-        ("channel_grids", "case_1", file, "0.7 mm off case_1_0000.nii.gz"),
+        ("channel_grids", "case_1", file, "0.467 voxels (0.7 mm) off case_1_0000.nii.gz"),
         ("channel_grids", "case_2", other, "11x10x8, not 12x10x8 like case_2_0000.nii.gz"),
     ]
 
@@ -372,7 +377,7 @@ def test_ignored_voxels_are_no_class_and_no_foreground(tmp_path):
     assert verify(task).findings == ()
     change(tmp_path / LABEL, lambda array: array.fill(2))
     (finding,) = verify(task).findings
-    assert (finding.key, finding.case, finding.detail) == ("all_background", "case_1", "every voxel is 2 (ignore)")
+    assert (finding.key, finding.case, finding.detail) == ("all_ignored", "case_1", "every voxel is 2 (ignore)")
 
 
 def test_values_are_judged_after_the_tasks_own_mapping(tmp_path):
@@ -436,7 +441,12 @@ def test_the_report_has_all_in_json_and_five_of_a_kind_in_text(tmp_path):
     ]
 
 
-REAL_WARNINGS = {"brain": {}, "hippocampus": {}, "lung": {"orientation": 4, "shared_patient": 9}, "nuclei": {"foreground_outside": 1}}
+REAL_WARNINGS = {
+    "brain": {"no_unit": 1},
+    "hippocampus": {},
+    "lung": {"no_unit": 1, "orientation": 4, "shared_patient": 9},
+    "nuclei": {"foreground_outside": 1},
+}
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"no real data in {REAL_DATA}")

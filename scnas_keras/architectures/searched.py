@@ -9,6 +9,7 @@ from scnas_keras.operations.facts import ORDINARY
 from scnas_keras.operations.registry import operation
 from scnas_keras.planning.footprints import Reference
 from scnas_keras.planning.topology import Topology, fixed_topology
+from scnas_keras.spaces.built import built_cells
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.places import PlacedCell, PlacedEdge
 from scnas_keras.spaces.space import SearchSpace
@@ -76,6 +77,8 @@ class DerivedNetwork(_Searched):
 
     def cell_maps(self, cell, voxels):
         operations = [edge.operation for edge in self.genotype.cells[cell.kind]] if self.genotype else [None] * len(cell.edges)
+        if self.genotype is not None and cell.number not in built_cells(self.genotype):
+            return 0
         kept = [(edge, name) for edge, name in zip(cell.edges, operations) if self.genotype is None or name is not None]
         read = {edge.source for edge, _ in kept}
         inputs = sum(voxels[own.level] for i, own in enumerate(cell.inputs) if i in read)

@@ -4,8 +4,6 @@ import dataclasses
 import statistics
 from typing import Any
 
-from scipy import stats
-
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
@@ -45,15 +43,19 @@ class Comparison:
         return self.deviation / self.mean if self.mean else None
 
     @property
-    def chance(self) -> float:
-        """Probability that one more random network does at least as well, if their Dice is normally distributed.
+    def p(self) -> float:
+        """Probability of a rank at least as good if the found network were a random one, whatever their distribution."""
+        return (1 + sum(value >= self.found for value in self.random)) / (len(self.random) + 1)
 
-        From Student's t with the uncertainty of mean and deviation: few random networks can't make it small.
-        """
-        if self.deviation == 0:  # the mean of equal numbers may differ from them by rounding
-            return 0.5 if self.found == self.random[0] else float(self.found < self.random[0])
-        count = len(self.random)
-        return float(stats.t.sf((self.found - self.mean) / (self.deviation * (1 + 1 / count) ** 0.5), count - 1))
+    @property
+    def p_worse(self) -> float:
+        """The same of a rank at least as bad."""
+        return (1 + sum(value <= self.found for value in self.random)) / (len(self.random) + 1)
+
+    @property
+    def smallest_p(self) -> float:
+        """What so few random networks allow."""
+        return 1 / (len(self.random) + 1)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -65,5 +67,6 @@ class Comparison:
             "of": len(self.random) + 1,
             "relative_improvement": self.improvement,
             "relative_improvement_deviation": self.improvement_deviation,
-            "chance": self.chance,
+            "p": self.p,
+            "smallest_p": self.smallest_p,
         }

@@ -12,7 +12,7 @@ from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.supernet import relaxation as relax
-from scnas_keras.supernet.supernet import Supernet
+from scnas_keras.supernet.supernet import Supernet, seed_of_bank
 from scnas_keras.training.losses import JaccardLoss
 
 _ABSENT = -1
@@ -81,6 +81,6 @@ def sampled_draw(supernet: Supernet, seed: int, index: int) -> list[relax.Draw]:
     """A draw as the search makes them, from the supernet's alpha at its temperature; a function of (seed, index)."""
     temperature = tf.convert_to_tensor(supernet.temperature)
     return [
-        relax.draw(supernet.relaxation, tf.convert_to_tensor(alpha), temperature, tf.constant([seed, index], tf.int32))
-        for alpha in supernet.alpha
+        relax.draw(supernet.relaxation, tf.convert_to_tensor(alpha), temperature, seed_of_bank(tf.constant([seed, index], tf.int32), i))
+        for i, alpha in enumerate(supernet.alpha)
     ]

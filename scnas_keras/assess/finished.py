@@ -76,7 +76,7 @@ class FinishedSearch:
         """
         config = dataclasses.replace(self.config, **self.data_flags(data_dir, cache_dir, processes))
         try:
-            fold = open_fold(config, footprint(config), config.fold)
+            fold = open_fold(config, footprint(config, self.genotype.space), config.fold)
         except (ConfigError, DataError) as error:
             if data_dir:
                 raise
@@ -116,7 +116,8 @@ def load_search(folder: str) -> FinishedSearch:
         )
     CheckpointFolder(path / CHECKPOINT).check_version(OLDEST_CHECKPOINT, _RETRAIN.format(path=path))
     summary = _read_summary(path / SUMMARY)
-    return FinishedSearch(path, found.config, Genotype.load(path / "genotype.json"), summary, _read_history(path / "history.csv"))
+    history = _read_history(path / "history.csv") or _fail(path / "history.csv", "it has no epoch")
+    return FinishedSearch(path, found.config, Genotype.load(path / "genotype.json"), summary, history)
 
 
 def warn_of_differences(searches: list[FinishedSearch]) -> None:

@@ -65,7 +65,11 @@ class Report:
     def compare(self, column: str) -> Comparison:
         """The found network against the random ones in one column."""
         (found,) = self.of_kind(FOUND)
-        return Comparison(getattr(found, column), tuple(getattr(row, column) for row in self.of_kind(RANDOM)))
+        return Comparison(getattr(found, column), self.of_random(column))
+
+    def of_random(self, column: str) -> tuple[float, ...]:
+        """A column of the random networks that have it."""
+        return tuple(value for row in self.of_kind(RANDOM) if (value := getattr(row, column)) is not None)
 
     @property
     def gap(self) -> dict[str, float]:
@@ -107,7 +111,7 @@ def networks_csv(report: Report) -> str:
 def report_text(report: Report) -> str:
     """An assessed search as a table, its last line the verdict."""
     evidence, gap = report.evidence, report.gap
-    rows = [("Dice", "found", "random", "best random", "rank", "improvement", "chance"), _comparison_row("shared weights", evidence.shared)]
+    rows = [("Dice", "found", "random", "best random", "rank", "improvement", "p"), _comparison_row("shared weights", evidence.shared)]
     if evidence.retrained:
         rows.append(_comparison_row(f"trained {report.retrain_minutes:g} min", evidence.retrained))
     columns = [("parameters", "M parameters", 1e6), ("multiply_adds", "G multiply-adds", 1e9)]
@@ -118,7 +122,7 @@ def report_text(report: Report) -> str:
             f"{report.run}: {report.relaxation}, seed {report.seed}, epochs {report.epochs} in {clock(report.seconds)}, validation Dice "
             f"{report.validation_dice:.3f}, entropy {report.entropy:.3f}",
             *table(rows),
-            "improvement: found over the mean of random, and the spread of random; chance: that one more random network does as well",
+            "improvement: found over the mean of random, and the spread of random; p: of so good a rank if the found one were a random one",
             *table(costs),
             f"Discretisation gap on {report.patches} patches: {gap['dice']:+.3f} Dice (derived {gap['derived_dice']:.3f}, sampled "
             f"{gap['sampled_dice']:.3f} ± {gap['sampled_dice_deviation']:.3f}), {gap['loss']:+.3f} loss (derived "
@@ -162,12 +166,12 @@ def _comparison_row(title: str, comparison: Comparison) -> tuple[str, ...]:
         f"{max(comparison.random):.3f}",
         f"{comparison.rank} of {len(comparison.random) + 1}",
         _improvement(comparison),
-        f"{comparison.chance:.2f}",
+        f"{comparison.p:.2f}",
     )
 
 
 def _cost_row(report: Report, column: str, unit: str, scale: float) -> tuple[str, ...]:
-    (found,), random = report.of_kind(FOUND), [getattr(row, column) / scale for row in report.of_kind(RANDOM)]
+    (found,), random = report.of_kind(FOUND), [value / scale for value in report.of_random(column)]
     return unit, f"{getattr(found, column) / scale:.3g}", f"{statistics.fmean(random):.3g} ± {statistics.stdev(random):.2g}"
 
 

@@ -9,7 +9,7 @@ import keras
 from absl import logging
 
 from scnas_keras.assess.finished import FinishedSearch
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.runner import run_training
 from scnas_keras.runs.recorded import recorded
@@ -86,13 +86,16 @@ def training_config(search: FinishedSearch, run: pathlib.Path, minutes: float, s
 
 
 def _read(run: pathlib.Path, config: RetrainConfig, genotype: Genotype) -> Trained:
-    summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
-    found = recorded(RetrainConfig, summary["flags"])
+    try:
+        summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
+        found, result = recorded(RetrainConfig, summary["flags"]), summary["result"]
+        dice, epochs = result["mean_dice"], int(result["epochs"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{run / SUMMARY}: damaged ({type(error).__name__}: {error}). Delete {run} to train again.") from error
     differing = found.differences(config, lambda name, there, here: name in _WHERE or there == here)
     if differing or Genotype.load(run.with_suffix(".genotype.json")) != genotype:
         raise ConfigError(
             f"{run} holds a training of another network or with other settings ({', '.join(differing) or 'genotype'}). "
             f"Move or delete {run.parent} and run again."
         )
-    dice = summary["result"]["mean_dice"]
-    return Trained(0.0 if dice is None else dice, summary["result"]["epochs"])
+    return Trained(0.0 if dice is None else dice, epochs)

@@ -14,7 +14,7 @@ from scnas_keras.assess.finished import FinishedSearch, load_search, warn_of_dif
 from scnas_keras.assess.genotypes import Agreement, agreement
 from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text
 from scnas_keras.assess.retraining import Trained, train_all
-from scnas_keras.assess.verdict import verdict_of_runs
+from scnas_keras.assess.verdict import SIGNIFICANT, verdict_of_runs
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.patches.stream import patch_dataset
@@ -23,12 +23,13 @@ from scnas_keras.runs.checks import check_positive
 from scnas_keras.runs.folds import Fold
 from scnas_keras.search import guards
 from scnas_keras.search.runner import build
-from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.spaces.cost import CostTables, cost_tables
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.random_genotypes import random_genotype
+from scnas_keras.spaces.random_genotypes import matched_genotypes
 from scnas_keras.supernet.inherit import inherit
 
 FOLDER = "assessment"
+FEWEST_RANDOM = round(1 / SIGNIFICANT) - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +73,12 @@ def run_assessment(config: AssessConfig) -> AssessmentResult:
 def open_searches(config: AssessConfig) -> list[FinishedSearch]:
     """The searches that flags name, checked."""
     check_positive(config, "patches")
-    if config.random < 2:
-        raise ConfigError(f"--random={config.random}: at least 2 random networks are needed for their spread; 8 and more tell something.")
+    if config.random < FEWEST_RANDOM:
+        raise ConfigError(
+            f"--random={config.random}: at least {FEWEST_RANDOM} random networks are needed; of fewer, no rank has p = {SIGNIFICANT:g}."
+        )
+    if not 2 <= config.retrain_random <= config.random:
+        raise ConfigError(f"--retrain_random={config.retrain_random}: expected 2 to --random={config.random}.")
     if config.retrain_minutes < 0 or not 0 <= config.seed < 2**31:
         raise ConfigError(
             f"--retrain_minutes={config.retrain_minutes:g} must not be negative, --seed={config.seed} be from 0 to 2147483647."
@@ -93,15 +98,17 @@ def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
     logging.info("assessing %s", search.path)
     folder = search.path / FOLDER
     fold = search.open_fold(config.data_dir, config.cache_dir, config.processes)
-    genotypes = {FOUND: search.genotype}
-    for i in range(config.random):
-        genotypes[f"{RANDOM}_{config.seed}_{i}"] = random_genotype(search.genotype.space, config.seed, i, search.config.max_identity_edges)
-    rows, seconds = score_networks(config, search, fold, genotypes, folder)
+    tables = cost_tables(search.genotype.space, search.config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
+    wanted = tables.of_genotype(search.genotype).multiply_adds
+    drawn = matched_genotypes(tables, wanted, config.random, config.seed, search.config.max_identity_edges)
+    genotypes = {FOUND: search.genotype} | {f"{RANDOM}_{config.seed}_{i}": genotype for i, genotype in enumerate(drawn)}
+    rows, seconds = score_networks(config, search, fold, tables, genotypes, folder)
     trained = {}
     if config.retrain_minutes:
         data_flags = search.data_flags(config.data_dir, config.cache_dir, config.processes)
         runs = folder.absolute() / f"trained_{config.retrain_minutes:g}_minutes_seed_{config.seed}"
-        trained = train_all(search, genotypes, config.retrain_minutes, config.seed, runs, data_flags)
+        some = dict(itertools.islice(genotypes.items(), 1 + config.retrain_random))
+        trained = train_all(search, some, config.retrain_minutes, config.seed, runs, data_flags)
     last = search.history[-1]
     report = Report(
         str(search.path),
@@ -122,15 +129,15 @@ def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
 
 
 def score_networks(
-    config: AssessConfig, search: FinishedSearch, fold: Fold, genotypes: dict[str, Genotype], folder: pathlib.Path
+    config: AssessConfig, search: FinishedSearch, fold: Fold, tables: CostTables, genotypes: dict[str, Genotype], folder: pathlib.Path
 ) -> tuple[list[NetworkRow], float]:
     """Scores all genotypes and as many drawn networks as there are random ones, with the search's weights.
 
     The found network with these weights is left as inherited.keras. Also returns how many seconds the search took, in all
     the processes that worked on it.
     """
-    tables = cost_tables(search.genotype.space, search.config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
-    supernet = build(search.config, fold, guards.cost_penalty(search.config, tables))  # the checkpoint has the penalty's multipliers
+    penalty = guards.cost_penalty(search.config, tables)  # the checkpoint has its multipliers
+    supernet = build(search.config, fold, penalty, space=search.genotype.space)
     clock = restore_model(search.path, supernet)["horizon"]
     validation = fold.sampler("validation", seed=config.seed, augmented=False)
     shared = SharedWeights(supernet, patch_dataset(validation, 1, 0, config.patches))

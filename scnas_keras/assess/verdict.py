@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from scnas_keras.assess.comparison import Comparison
 from scnas_keras.assess.genotypes import Agreement
+from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
 
-UNTRAINED_DICE, SIGNIFICANT, UNDECIDED_ENTROPY, SMALL_GAP, SAME = 0.1, 0.05, 0.9, 0.05, 0.5
-"""Dice under which weights count as untrained; probability under which chance is ruled out; mean normalised entropy above
-which a search has not decided; Dice that deriving may lose without a word; share of equal edges above which genotypes count as the same."""
+UNTRAINED_DICE, SIGNIFICANT, SMALL_GAP, SAME = 0.1, 0.05, 0.05, 0.5
+"""Dice under which weights count as untrained; p up to which chance is ruled out; Dice that deriving may lose without a word; share of
+equal edges above which genotypes count as the same."""
 _LONGER = "search longer or raise the learning rate of alpha (--alpha_lr)"
+_FAVOUR = "but these favour what was drawn most"
 _BASELINE = "under the uniform relaxation the architecture doesn't learn, it is the baseline for the others"
 
 
@@ -41,7 +43,10 @@ class Evidence:
 
 
 def verdict(evidence: Evidence) -> str:
-    """One plain sentence about a search: better than random or not, by which figures, and what to do about it."""
+    """One plain sentence about a search: whether it has decided, by which figures, and what to do about it.
+
+    Only trainings can show that it is better than random (`_shared`).
+    """
     comparison, nothing = evidence.retrained or evidence.shared, f"Nothing can be said {_after(evidence)}"
     best = max(comparison.found, *comparison.random, *(() if evidence.retrained else evidence.sampled))
     if best < UNTRAINED_DICE and evidence.retrained:
@@ -70,15 +75,35 @@ def verdict_of_runs(agreements: Sequence[Agreement]) -> str:
 def _against_random(evidence: Evidence) -> str:
     comparison = evidence.retrained or evidence.shared
     how = "each trained alike" if evidence.retrained else "with shared weights"
-    figures = f"Dice {comparison.found:.3f} against {comparison.mean:.3f} ± {comparison.deviation:.3f} of {len(comparison.random)}, {how}"
-    uniform = evidence.relaxation == "uniform"
-    if comparison.chance < SIGNIFICANT:
-        caution = "" if evidence.retrained else "; shared weights favour what was drawn most, so confirm it with --retrain_minutes"
-        return f"Better than random {_after(evidence)}: {figures}{f'; by luck: {_BASELINE}' if uniform else caution}"
-    if comparison.chance > 1 - SIGNIFICANT:
+    figures = (
+        f"Dice {comparison.found:.3f} against {comparison.mean:.3f} ± {comparison.deviation:.3f} of {len(comparison.random)} of its cost, "
+        f"{how}: rank {comparison.rank} of {len(comparison.random) + 1}, p {comparison.p:.2f}"
+    )
+    if evidence.relaxation == "uniform":
+        return f"A baseline {_after(evidence)}: {figures}; {_BASELINE}"
+    return (_trained if evidence.retrained else _shared)(evidence, comparison, figures)
+
+
+def _shared(evidence: Evidence, comparison: Comparison, figures: str) -> str:
+    """Shared weights favour what was drawn most, hence the found network: being ahead with them shows nothing, being behind does."""
+    if comparison.p > SIGNIFICANT:
+        return f"Not better than random {_after(evidence)}: {figures}; {_remedy(evidence)}"
+    if evidence.entropy > UNDECIDED_ENTROPY:
+        return f"The search has not decided {_after(evidence)}, mean entropy {evidence.entropy:.2f} of maximum: {figures}; {_LONGER}"
+    return f"The search has decided {_after(evidence)}; whether it pays only training shows (--retrain_minutes): {figures}, {_FAVOUR}"
+
+
+def _trained(evidence: Evidence, comparison: Comparison, figures: str) -> str:
+    if comparison.p <= SIGNIFICANT:
+        return f"Better than random {_after(evidence)}: {figures}"
+    if comparison.p_worse <= SIGNIFICANT:
         return f"Worse than random {_after(evidence)}: {figures}; {_remedy(evidence)}"
-    undecided = f"mean entropy {evidence.entropy:.2f} of maximum"
-    return f"Not distinguishable from random {_after(evidence)}: {figures}, {undecided}; {_remedy(evidence)}"
+    if comparison.p == comparison.smallest_p:
+        return (
+            f"Ahead of all {len(comparison.random)} random networks {_after(evidence)}, which is no evidence yet: {figures}, the smallest "
+            f"that {len(comparison.random)} allow; train more (--retrain_random=19)"
+        )
+    return f"Not distinguishable from random {_after(evidence)}: {figures}; {_remedy(evidence)}"
 
 
 def _after(evidence: Evidence) -> str:
@@ -86,13 +111,9 @@ def _after(evidence: Evidence) -> str:
 
 
 def _remedy(evidence: Evidence) -> str:
-    if evidence.relaxation == "uniform":
-        return _BASELINE
     if evidence.entropy > UNDECIDED_ENTROPY:
-        return _LONGER
-    if evidence.retrained is None:
-        return "the search has decided, so compare trained networks with --retrain_minutes"
-    return "the search has decided, yet on nothing that pays: use the cheaper network, or search with other data or another seed"
+        return f"mean entropy {evidence.entropy:.2f} of maximum, so {_LONGER}"
+    return "the search has decided, yet on nothing that pays: use a hand-made network, or search with other data or another seed"
 
 
 def _gap_clause(evidence: Evidence) -> str:

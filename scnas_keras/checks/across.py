@@ -23,6 +23,7 @@ def header_comparisons(scans: Sequence[Scan], task: Task) -> list[Finding]:
         *_mixed_channels(known),
         *_orientations(known),
         *_spacing_outliers(known),
+        *_missing_units(known),
         *_unit_spacings(known, task),
         *_big_scans(known),
         *_declared_counts(task),
@@ -94,6 +95,13 @@ def _spacing_outliers(scans: Sequence[Scan]) -> list[Finding]:
         for scan in scans
         if spacing_factor(scan.grid.spacing, median) > SPACING_FACTOR
     ]
+
+
+def _missing_units(scans: Sequence[Scan]) -> list[Finding]:
+    without = [scan for scan in scans if not scan.grid.unit]
+    if not without:
+        return []
+    return [Finding("no_unit", None, None, f"{len(without)} of {len(scans)} cases, for example {without[0].case.name}")]
 
 
 def _unit_spacings(scans: Sequence[Scan], task: Task) -> list[Finding]:

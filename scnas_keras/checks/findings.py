@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-from scnas_keras.formats.geometry import AFFINE_TOLERANCE
+from scnas_keras.formats.geometry import TOLERANCE
 
 ERROR, WARNING = "error", "warning"
 SPACING_FACTOR = 3.0
@@ -45,7 +45,7 @@ KINDS = {kind.key: kind for kind in (
          "Resample the channels of a case to the grid of its first one."),
     Kind("shapes", ERROR, "image and label have different shapes",
          "A label needs the voxel grid of its image; resample it with nearest-neighbour."),
-    Kind("affines", ERROR, f"image and label lie in different places (more than {AFFINE_TOLERANCE} mm apart)",
+    Kind("affines", ERROR, f"image and label lie in different places (more than {TOLERANCE} voxels apart)",
          "If they look aligned voxel by voxel, --fix=header --fixed_dir=DIR writes a copy of the dataset whose labels "
          "have their image's header; otherwise resample the label."),
     Kind("spacing", ERROR, "spacing isn't positive, or the axes don't span a volume",
@@ -62,7 +62,7 @@ KINDS = {kind.key: kind for kind in (
     Kind("undeclared", ERROR, "label values that aren't declared",
          'Declare them under "labels" in dataset.json or correct the file; --fix=remap --fixed_dir=DIR writes a copy '
          "with consecutive values where there are as many values as declared classes (like 0/255 for one class)."),
-    Kind("all_background", ERROR, "label without any class",
+    Kind("all_ignored", ERROR, "label of nothing but voxels to ignore",
          "Label the case, or take it out of the dataset."),
     Kind("duplicate", ERROR, "the same image under two names",
          "Keep one of them: with one in training and the other in validation, scores come out too good."),
@@ -75,10 +75,18 @@ KINDS = {kind.key: kind for kind in (
          "and its segmentation turned back. Other programs may need one orientation."),
     Kind("spacing_outlier", WARNING, f"spacing is off the median by more than a factor of {SPACING_FACTOR:g}",
          "Check the header. If it is right, the case is resampled a long way; --spacing=x,y,z sets the target."),
+    Kind("no_unit", WARNING, "headers without a unit of length",
+         "Millimetres are assumed. Write the unit into the headers (xyzt_units) if it is another one."),
+    Kind("no_orientation", WARNING, "headers that don't say how the scan lies",
+         "Programs assume different orientations there, so left and right may be exchanged. Convert from DICOM again."),
+    Kind("two_places", WARNING, "headers whose sform and qform put the voxels in different places",
+         "The sform is used; programs that believe the qform see the scan elsewhere. Correct the one that is wrong."),
     Kind("unit_spacing", WARNING, "spacing of exactly 1 x 1 x 1 mm, which often means that it was lost",
          "Compare with the scanner's protocol, and convert from DICOM again if it is wrong."),
     Kind("small_structure", WARNING, "structure smaller than two voxels of the target spacing",
          "Resampling may erase it; give search and retrain a finer --spacing=x,y,z."),
+    Kind("all_background", WARNING, "cases without any class",
+         "They are trained on as they are: healthy ones. Where something should be there, label it."),
     Kind("absent_class", WARNING, "class that no case has",
          "Nothing can be learned of it, and its score will be empty. Take it out of the labels, or label it."),
     Kind("rare_class", WARNING, f"class in fewer than {FEW_CASES} cases",

@@ -9,7 +9,7 @@ import numpy as np
 
 from scnas_keras.checks.findings import Finding
 from scnas_keras.errors import DataError
-from scnas_keras.formats.geometry import AFFINE_TOLERANCE, Header, affine_distance, is_invertible
+from scnas_keras.formats.geometry import NO_UNIT, Header, grid_difference, is_invertible
 from scnas_keras.formats.volumes import read_header
 from scnas_keras.tasks.cases import Case, Task
 
@@ -23,12 +23,14 @@ class Grid:
         channels: number of channels, all files of the case together.
         spacing: mm along the canonical axes.
         orientation: where the file's axes point, like "LPS".
+        unit: whether all files of the case tell their unit of length.
     """
 
     shape: tuple[int, int, int]
     channels: int
     spacing: tuple[float, float, float]
     orientation: str
+    unit: bool = True
 
     @property
     def voxels(self) -> int:
@@ -53,7 +55,11 @@ def read_grid(case: Case, task: Task) -> tuple[Grid | None, list[Finding]]:
     images = [headers[path] for path in case.images if path in headers and path not in flat]
     if len(images) < len(case.images):
         return None, findings
-    grid = Grid(images[0].shape, sum(image.channels for image in images), images[0].spacing, "".join(nib.aff2axcodes(images[0].affine)))
+    doubts = [(path, doubt) for path, header in headers.items() for doubt in header.doubts]
+    findings += [Finding(doubt.kind, case.name, path, doubt.text) for path, doubt in doubts if doubt.kind != NO_UNIT]
+    channels, orientation = sum(image.channels for image in images), "".join(nib.aff2axcodes(images[0].affine))
+    unit = all(doubt.kind != NO_UNIT for _, doubt in doubts)
+    grid = Grid(images[0].shape, channels, images[0].spacing, orientation, unit)
     findings += _channel_problems(case, task, images, grid)
     label = None if case.label in flat else headers.get(case.label)
     return grid, findings + (_label_problems(case, images[0], label) if label else [])
@@ -80,23 +86,15 @@ def _channel_problems(case: Case, task: Task, images: Sequence[Header], grid: Gr
     if grid.channels != expected and case.label:
         findings.append(Finding("channels", case.name, case.images[0], f"{grid.channels} in the file, {expected} declared"))
     for path, image in zip(case.images[1:], images[1:]):
-        problem = _difference(images[0], image)
+        problem = grid_difference(images[0], image)
         if problem:
-            findings.append(Finding("channel_grids", case.name, path, f"{problem[1]} {case.images[0].name}"))
+            findings.append(Finding("channel_grids", case.name, path, f"{problem.text} {case.images[0].name}"))
     return findings
 
 
 def _label_problems(case: Case, image: Header, label: Header) -> list[Finding]:
-    problem = _difference(image, label)
-    return [Finding(problem[0], case.name, case.label, f"{problem[1]} its image")] if problem else []
-
-
-def _difference(first: Header, second: Header) -> tuple[str, str] | None:
-    """How the second file's grid differs from the first's: the kind's key, and words that the first's name follows."""
-    if first.shape != second.shape:
-        return "shapes", f"{times(second.shape)}, not {times(first.shape)} like"
-    distance = affine_distance(first.affine, second.affine, first.shape)
-    return ("affines", f"{distance:.3g} mm off") if distance > AFFINE_TOLERANCE else None
+    problem = grid_difference(image, label)
+    return [Finding("shapes" if problem.shapes else "affines", case.name, case.label, f"{problem.text} its image")] if problem else []
 
 
 def _no_volume(header: Header) -> str | None:

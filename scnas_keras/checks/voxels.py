@@ -10,11 +10,11 @@ import numpy as np
 from scipy import ndimage
 
 from scnas_keras.checks.findings import Finding
+from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.tasks.cases import Case, Task
 
 MAX_LISTED = 10
 MAX_OUTSIDE = 0.01
-_SAMPLES = 100_000
 _SLAB_VOXELS = 1 << 20
 _MAX_VALUES = 10_000
 
@@ -97,7 +97,7 @@ def label_findings(case: Case, label: np.ndarray, image: np.ndarray | None, task
     if not values.any():
         findings.append(Finding("all_background", case.name, case.label, "every voxel is background"))
     elif task.ignore_label is not None and values.tolist() == [task.ignore_label]:
-        findings.append(Finding("all_background", case.name, case.label, f"every voxel is {task.ignore_label} (ignore)"))
+        findings.append(Finding("all_ignored", case.name, case.label, f"every voxel is {task.ignore_label} (ignore)"))
     return findings
 
 
@@ -123,15 +123,11 @@ def outside_findings(case: Case, label: np.ndarray, image: np.ndarray, task: Tas
 
 
 def image_facts(image: np.ndarray) -> ImageFacts:
-    """Digest and ranges of an image [x, y, z, channels]; percentiles of at most 100000 voxels, always the same ones."""
+    """Digest and ranges of an image [x, y, z, channels]."""
     content = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
     content.update(np.ascontiguousarray(image).data)
-    flat = image.reshape(-1, image.shape[3])
-    if len(flat) > _SAMPLES:
-        flat = flat[np.random.default_rng(0).integers(0, len(flat), _SAMPLES)]
-    low, high = np.percentile(flat, (0.5, 99.5), axis=0)
     constant = bool((image == image[:1, :1, :1]).all())
-    return ImageFacts(None if constant else content.hexdigest(), tuple(zip(low.tolist(), high.tolist())))
+    return ImageFacts(None if constant else content.hexdigest(), intensity_ranges(image))
 
 
 def structures(label: np.ndarray, spacing: Sequence[float], task: Task) -> dict[int, Structure]:

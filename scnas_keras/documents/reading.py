@@ -58,11 +58,18 @@ def parse(path: str | os.PathLike, remedy: str = "", error: type[UserError] = Da
     path = Path(path).expanduser()
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows' editor begins files with a mark
-        return _plain(json.loads(text, object_pairs_hook=_object), ())
     except OSError as reason:
-        message = f"can't be read ({reason.strerror})"
+        raise error(_line(path, f"can't be read ({reason.strerror})", remedy)) from reason
     except UnicodeDecodeError as reason:
         message = f"byte {reason.start}: found no text in UTF-8 ({reason.reason}), expected a JSON document"
+        raise error(_line(path, message, remedy)) from reason
+    return parse_text(text, path, remedy, error)
+
+
+def parse_text(text: str, where: str | os.PathLike, remedy: str = "", error: type[UserError] = DataError) -> Any:
+    """What a JSON text holds; see `parse`. `where` names it in messages."""
+    try:
+        return _plain(json.loads(text, object_pairs_hook=_object), ())
     except json.JSONDecodeError as reason:
         if not reason.doc.strip():
             message = "found an empty file, expected a JSON document"
@@ -73,7 +80,7 @@ def parse(path: str | os.PathLike, remedy: str = "", error: type[UserError] = Da
         message = "found lists or objects nested too deeply, expected a JSON document"
     except ValueError as reason:  # a Misfit, or a number of thousands of digits
         message = str(reason)
-    raise error(_line(path, message, remedy))
+    raise error(_line(where, message, remedy))
 
 
 def decode(
@@ -169,7 +176,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _plain(value: Any, place: Place) -> Any:
     """The value with whole numbers as ints; Misfit at a number that isn't finite and at a repeated key."""
     if isinstance(value, dict):
-        return {key: _plain(item, (*place, key)) for key, item in value.items()}
+        return {_text(key, place): _plain(item, (*place, key)) for key, item in value.items()}
+    if isinstance(value, str):
+        return _text(value, place)
     if isinstance(value, list):
         return [_plain(item, (*place, index)) for index, item in enumerate(value)]
     if isinstance(value, _Repeated):
@@ -178,6 +187,15 @@ def _plain(value: Any, place: Place) -> Any:
         if not math.isfinite(value):
             raise Misfit(written(place), value, "a finite number")
         return int(value) if value.is_integer() else value
+    return value
+
+
+def _text(value: str, place: Place) -> str:
+    """The text itself; ValueError for one that no file can hold."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{written(place)}: found {ascii(value)}, half of a character, expected text".removeprefix(": ")) from error
     return value
 
 

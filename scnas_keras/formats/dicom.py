@@ -13,6 +13,8 @@ from scnas_keras.formats.stored import Stored, cut_off, unreadable
 EVENNESS = 0.2
 """Share of the slice distance by which a slice may be off an even spacing. Rounded positions stay under it; a missing
 slice puts one next to the gap off by at least half a step."""
+SAME = 0.01
+"""Share of the slice distance under which two slices lie at one position."""
 _SERIES = "0020|000e"
 
 
@@ -113,7 +115,7 @@ def _stack(path: Path, files: Sequence[Path], readers: Sequence) -> tuple[tuple[
     step = (positions[-1] - positions[0]) / (len(positions) - 1)
     distance = np.linalg.norm(step)
     gaps = np.diff(np.sort(_heights(readers)))
-    if gaps.min() < 1e-3:
+    if gaps.min() <= SAME * np.median(gaps):
         first_two = [files[order[i]].name for i in (gaps.argmin(), gaps.argmin() + 1)]
         raise DataError(
             f"{path}: {first_two[0]} and {first_two[1]} lie at the same position. Several time points, "

@@ -14,9 +14,12 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 
+from scnas_keras.formats.shear import straight_sizes
+
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
-AFFINE_TOLERANCE = 1e-2
-"""mm by which files of one case may lie apart."""
+TOLERANCE = 0.25
+"""Voxels by which files of one case may lie apart, at the corner where it's worst: each voxel's nearest is still its own. Programs that
+round direction cosines to four digits put the far corner of a scan of 512 voxels off by 0.03, those of three digits by 0.3."""
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -30,6 +33,7 @@ class Geometry:
         shape: the three spatial sizes in the file's axis order.
         orientation: [3, 2], the axis permutation and flips from the file's order to the canonical one.
         header: a NIfTI file's header (units, qform and sform codes), None for other formats.
+        doubts: what of it had to be assumed.
     """
 
     path: Path
@@ -37,12 +41,12 @@ class Geometry:
     shape: tuple[int, int, int]
     orientation: np.ndarray
     header: nib.Nifti1Header | None
+    doubts: tuple["Doubt", ...] = ()
 
     @property
     def canonical_shape(self) -> tuple[int, int, int]:
         """The spatial sizes in canonical axis order."""
-        order = np.argsort(self.orientation[:, 0])
-        return tuple(self.shape[axis] for axis in order)
+        return canonical_grid(self.affine, self.shape)[1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,12 +67,55 @@ class Header:
         channels: numbers per voxel.
         affine: [4, 4], voxel index in the file's axis order to millimetres, RAS+.
         spacing: mm along the canonical axes; along the file's own axes where the affine is singular.
+        doubts: what of it had to be assumed.
     """
 
     shape: tuple[int, int, int]
     channels: int
     affine: np.ndarray
     spacing: tuple[float, float, float]
+    doubts: tuple["Doubt", ...] = ()
+
+
+NO_UNIT, NO_ORIENTATION, TWO_PLACES = "no_unit", "no_orientation", "two_places"
+
+
+@dataclasses.dataclass(frozen=True)
+class Doubt:
+    """What a header leaves open or says twice: its kind, and what was assumed."""
+
+    kind: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How a file's voxel grid differs from another's.
+
+    Attributes:
+        shapes: whether it has other sizes, else it lies elsewhere.
+        text: words that the other file's name follows.
+    """
+
+    shapes: bool
+    text: str
+
+
+def grid_difference(first: Header, second: Header) -> Difference | None:
+    """How the second file's voxels don't cover the places of the first one's, in whatever order of axes each is stored; None if they do.
+
+    Both affines must be invertible, else files that differ at all count as different.
+    """
+    if not (is_invertible(first.affine) and is_invertible(second.affine)):
+        equal = first.shape == second.shape and np.array_equal(first.affine, second.affine, equal_nan=True)
+        return None if equal else Difference(False, "has an affine that gives no volume, unlike")
+    (affine, shape), (other, other_shape) = (canonical_grid(header.affine, header.shape) for header in (first, second))
+    if shape != other_shape:
+        return Difference(True, f"{'x'.join(map(str, second.shape))}, not {'x'.join(map(str, first.shape))} like")
+    distance = grid_distance(affine, other, shape)
+    if distance <= TOLERANCE:
+        return None
+    return Difference(False, f"{distance:.3g} voxels ({affine_distance(affine, other, shape):.3g} mm) off")
 
 
 def ras(affine_lps: np.ndarray) -> np.ndarray:
@@ -77,10 +124,10 @@ def ras(affine_lps: np.ndarray) -> np.ndarray:
 
 
 def canonical_spacing(affine: np.ndarray) -> tuple[float, float, float]:
-    """Voxel sizes in mm along the canonical axes; along the file's own axes where the affine is singular."""
+    """Voxel sizes in mm along the canonical axes (`shear.straight_sizes`); along the file's own axes where the affine is singular."""
     spacing = voxel_sizes(affine)
     if is_invertible(affine):
-        spacing = spacing[np.argsort(nib.io_orientation(affine)[:, 0])]
+        spacing = straight_sizes(affine)[np.argsort(nib.io_orientation(affine)[:, 0])]
     first, second, third = map(float, spacing)
     return first, second, third
 
@@ -91,6 +138,19 @@ def is_invertible(affine: np.ndarray) -> bool:
     if not (np.isfinite(affine).all() and spacing.all()):
         return False
     return bool(abs(np.linalg.det(affine[:3, :3] / spacing)) > 1e-6)
+
+
+def canonical_grid(affine: np.ndarray, shape: Sequence[int]) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """The affine and the spatial sizes of a file once its axes are turned to the canonical ones."""
+    orientation = nib.io_orientation(affine)
+    i, j, k = (int(shape[axis]) for axis in np.argsort(orientation[:, 0]))
+    return affine @ nib.orientations.inv_ornt_aff(orientation, shape), (i, j, k)
+
+
+def grid_distance(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -> float:
+    """How many of the first one's voxels apart two affines [4, 4] put the same voxel, at the corner where it's worst."""
+    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
+    return float(np.abs(np.linalg.solve(first, (first - second) @ corners.T)).max())
 
 
 def affine_distance(first: np.ndarray, second: np.ndarray, shape: Sequence[int]) -> float:

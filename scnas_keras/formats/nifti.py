@@ -16,12 +16,15 @@ from nibabel.wrapstruct import WrapStructError
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
-from scnas_keras.formats.geometry import Geometry
+from scnas_keras.formats.geometry import NO_ORIENTATION, NO_UNIT, TOLERANCE, TWO_PLACES, Doubt, Geometry, grid_distance, is_invertible
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 _LONGEST_HEADER = 540  # bytes, that of NIfTI-2
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 20  # bytes
+_SPATIAL = 0b111  # of xyzt_units
+_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+"""Code of a spatial unit (NIfTI-1.1: unknown, metre, millimetre, micrometre) -> its millimetres."""
 _READ_ERRORS = (
     ImageFileError,
     HeaderDataError,
@@ -43,6 +46,8 @@ def open_file(path: Path) -> Stored:
         image, affine = _load(path)
     except _READ_ERRORS as error:
         raise unreadable(path, "NIfTI", error) from error
+    to_mm, doubts = _unit(path, image.header), _doubts(image.header)
+    affine = np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine
     kind = np.dtype(image.get_data_dtype())
     if kind.kind not in "biuf":
         raise DataError(
@@ -60,11 +65,11 @@ def open_file(path: Path) -> Stored:
         except _READ_ERRORS as error:
             raise cut_off(path, error) from error
 
-    return Stored(path, (i, j, k), channels, affine, voxels, proxy.slope, proxy.inter, image.header)
+    return Stored(path, (i, j, k), channels, affine, voxels, proxy.slope, proxy.inter, image.header, doubts=doubts)
 
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
-    """Writes a label [i, j, k] in the geometry's own axis order; a NIfTI scan's header is kept, affine bit for bit."""
+    """Writes a label [i, j, k] in the geometry's own axis order; a NIfTI scan's header is kept, unit and affine bit for bit."""
     header = nib.Nifti1Header() if geometry.header is None else geometry.header.copy()
     header.extensions.clear()
     header.set_data_dtype(array.dtype)
@@ -72,7 +77,7 @@ def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
     header.set_intent("none")
     header["cal_min"] = header["cal_max"] = 0
     image_type = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    image = image_type(array, geometry.affine, header)
+    image = image_type(array, geometry.affine if geometry.header is None else header.get_best_affine(), header)
     if geometry.header is None:
         image.header.set_xyzt_units("mm")
         for place in (image.set_sform, image.set_qform):  # readers differ in which of the two they believe
@@ -108,6 +113,30 @@ def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
             image = image_type.from_file_map({"image": nib.FileHolder(filename=str(path))})
             return image, _affine(image, start)
     raise ValueError(f"it starts with {start[:4]!r}, which is no NIfTI header")
+
+
+def _unit(path: Path, header: nib.Nifti1Header) -> float:
+    """Millimetres of the header's unit of length."""
+    code = int(header["xyzt_units"]) & _SPATIAL
+    if code not in _MM:
+        raise DataError(
+            f"{path}: the header's unit of length (xyzt_units) is code {code}, which NIfTI doesn't define. Correct it: 2 is millimetres."
+        )
+    return _MM[code]
+
+
+def _doubts(header: nib.Nifti1Header) -> tuple[Doubt, ...]:
+    """What the header leaves open, or says twice."""
+    doubts = [] if int(header["xyzt_units"]) & _SPATIAL else [Doubt(NO_UNIT, "no unit of length; millimetres were assumed")]
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if sform <= 0 and qform <= 0:
+        text = "no orientation (sform_code = qform_code = 0); axes pointing left, anterior, superior were assumed, as SPM does"
+        doubts.append(Doubt(NO_ORIENTATION, text))
+    elif sform > 0 and qform > 0:
+        places, shape = (header.get_sform(), header.get_qform()), (*header.get_data_shape()[:3], 1, 1)[:3]
+        if all(map(is_invertible, places)) and (distance := grid_distance(*places, shape)) > TOLERANCE:
+            doubts.append(Doubt(TWO_PLACES, f"sform and qform lie {distance:.3g} voxels apart; the sform was used"))
+    return tuple(doubts)
 
 
 def _stored_numbers(path: Path, proxy: ArrayProxy) -> np.ndarray:

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from scnas_keras.errors import DataError
+from scnas_keras.formats.geometry import Doubt
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Stored:
         voxels: reads the numbers as they are stored, [i, j, k, channels]; raises DataError if they can't be read.
         slope, inter: a stored number n means n * slope + inter.
         header: a NIfTI file's header, None for other formats.
+        doubts: what of the header had to be assumed.
         indexed: the numbers index a colour table: classes of a label, but no intensities of an image.
     """
 
@@ -33,6 +35,7 @@ class Stored:
     slope: float = 1.0
     inter: float = 0.0
     header: nib.Nifti1Header | None = None
+    doubts: tuple[Doubt, ...] = ()
     indexed: bool = False
 
 

@@ -3,6 +3,7 @@
 Arrays are in canonical axes (see `scnas_keras.formats.geometry`). `scnas_keras.formats.endings` lists the formats.
 """
 
+import dataclasses
 import importlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,19 +11,20 @@ from types import ModuleType
 
 import nibabel as nib
 import numpy as np
+from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, reader_of
 from scnas_keras.formats.geometry import (
-    AFFINE_TOLERANCE,
     CANONICAL,
     Geometry,
     Header,
     Volume,
-    affine_distance,
     canonical_spacing,
+    grid_difference,
     is_invertible,
 )
+from scnas_keras.formats.shear import is_sheared, straightened
 from scnas_keras.formats.stored import Stored
 
 Paths = str | Path | Sequence[Path]
@@ -34,9 +36,7 @@ def read_header(paths: Paths) -> Header:
 
     Raises DataError if a file can't be read, or several don't lie on one voxel grid.
     """
-    files = _open_all(paths)
-    first = files[0]
-    return Header(first.shape, sum(file.channels for file in files), first.affine, canonical_spacing(first.affine))
+    return _header(_open_all(paths))
 
 
 def read_image(paths: Paths) -> Volume:
@@ -55,7 +55,7 @@ def read_image(paths: Paths) -> Volume:
     shape = (*geometry.canonical_shape, sum(file.channels for file in files))
     array, channel = np.empty(0, np.float32), 0
     for file in files:
-        voxels = nib.apply_orientation(file.voxels(), geometry.orientation)
+        voxels = nib.apply_orientation(file.voxels(), _geometry(file).orientation)
         array = array if channel else np.empty(shape, np.float32)  # only now: reading takes memory of its own
         for slab, values in _slabs(voxels, file):
             array[slab, ..., channel : channel + file.channels] = values
@@ -96,8 +96,8 @@ def read_values(path: str | Path) -> tuple[np.ndarray, Geometry]:
 def write_label(path: str | Path, array: np.ndarray, geometry: Geometry) -> None:
     """Writes a segmentation [x, y, z] in canonical axes onto the voxel grid that `geometry` describes.
 
-    The file has the affine and axis order of the scan (in NIfTI bit for bit) and the smallest unsigned type that holds
-    the labels. It appears under its name only when it's complete.
+    The file has the affine and axis order of the scan (in NIfTI bit for bit, its unit too) and the smallest unsigned type that holds
+    the labels. Tilted slices of other formats are put onto a grid of right angles. The file appears under its name only when it's complete.
 
     Raises:
         ConfigError: the name's ending isn't one that is written, needs a library that isn't installed, or is that of a
@@ -112,6 +112,10 @@ def write_label(path: str | Path, array: np.ndarray, geometry: Geometry) -> None
         raise ValueError(f"write_label needs an integer array of shape {geometry.canonical_shape}, got {array.dtype} {array.shape}")
     back = nib.orientations.ornt_transform(CANONICAL, geometry.orientation)
     stored = nib.apply_orientation(array, back).astype(np.min_scalar_type(int(array.max(initial=0))))
+    if geometry.header is None and is_sheared(geometry.affine):  # a NIfTI scan's own header says whatever the scan's does
+        stored, affine = straightened(stored, geometry.affine)
+        geometry = dataclasses.replace(geometry, affine=affine, shape=stored.shape)
+        logging.warning("%s: the scan's slices are tilted; the segmentation is written on a grid of right angles that holds them.", path)
     _module(ENDINGS[ending].reader).write_file(path, stored, geometry)
 
 
@@ -161,19 +165,18 @@ def _open_all(paths: Paths) -> list[Stored]:
                 f"{file.path}: of a case with several image files each must have 1 channel, this one has "
                 f"{file.channels}. Keep all channels in one file, or one in each."
             )
-        if file.shape != first.shape:
+        if problem := grid_difference(_header([first]), _header([file])):
             raise DataError(
-                f"{file.path}: has shape {file.shape}, but {first.path.name} of the same case has "
-                f"{first.shape}. Resample the channels of a case to one voxel grid."
-            )
-        distance = affine_distance(first.affine, file.affine, first.shape)
-        if distance > AFFINE_TOLERANCE:
-            raise DataError(
-                f"{file.path}: lies {distance:.3g} mm off {first.path.name} of the same case. If they look "
-                "aligned voxel by voxel, copy the affine; otherwise resample the channels to one voxel "
-                "grid."
+                f"{file.path}: {problem.text} {first.path.name} of the same case. If they look aligned voxel by voxel, copy the affine; "
+                "otherwise resample the channels of a case to one voxel grid."
             )
     return files
+
+
+def _header(files: Sequence[Stored]) -> Header:
+    first = files[0]
+    doubts = tuple(dict.fromkeys(doubt for file in files for doubt in file.doubts))
+    return Header(first.shape, sum(file.channels for file in files), first.affine, canonical_spacing(first.affine), doubts)
 
 
 def _geometry(file: Stored) -> Geometry:
@@ -182,7 +185,7 @@ def _geometry(file: Stored) -> Geometry:
             f"{file.path}: the affine in the header gives no volume (a zero spacing or "
             f"NaN):\n{file.affine}\nMend the header, for example by converting the scan from DICOM again."
         )
-    return Geometry(file.path, file.affine, file.shape, nib.io_orientation(file.affine), file.header)
+    return Geometry(file.path, file.affine, file.shape, nib.io_orientation(file.affine), file.header, file.doubts)
 
 
 def _slabs(voxels: np.ndarray, file: Stored) -> Iterator[tuple[slice, np.ndarray]]:

@@ -13,11 +13,13 @@ import numpy as np
 import tqdm
 from msgspec import Meta
 
+from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.documents import Misfit, check_version, decode, parse
 from scnas_keras.documents.ranges import Axis, PatchSize, check_axes, check_different
 from scnas_keras.errors import DataError
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import Volume
+from scnas_keras.inference.seen import Seen, check_grid, differences
 from scnas_keras.inference.sliding_window import predict_volume
 from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
@@ -33,6 +35,7 @@ class Companion:
     patch_size: Annotated[tuple[PatchSize, ...], Meta(min_length=2, max_length=3)]
     mirror_axes: tuple[Axis, ...]
     plan: PreprocessingPlan
+    seen: Seen | None = None
 
     def __post_init__(self):
         check_different("mirror_axes", self.mirror_axes)
@@ -40,6 +43,8 @@ class Companion:
         check_axes("mirror_axes", self.mirror_axes, rank)
         if self.plan.spacing[0] is None and rank == 3:
             raise Misfit("patch_size", self.patch_size, "2 numbers, as plan.spacing keeps the slices along its first axis")
+        if self.seen and len(self.seen.intensity) != len(self.plan.channels):
+            raise Misfit("seen.intensity", self.seen.intensity, f"{len(self.plan.channels)} pairs, one a channel of the plan")
 
 
 def read_companion(path: pathlib.Path) -> Companion:
@@ -60,12 +65,14 @@ class SegmentationModel:
         plan: how scans are preprocessed.
         patch_size: voxels of a tile along the plan's axes; two are those of a slice along the first.
         mirror_axes: the patch's axes along which the network was shown flipped patches, and tiles may be flipped.
+        seen: what the scans were like that it was trained on; models of older versions don't know.
     """
 
     network: keras.Model
     plan: PreprocessingPlan
     patch_size: tuple[int, ...]
     mirror_axes: tuple[int, ...] = ()
+    seen: Seen | None = None
 
     def segment(self, volume: Volume, mirror: bool = False) -> np.ndarray:
         """The segmentation of a scan on its own canonical voxel grid, uint8 [x, y, z], ready for `write_label`.
@@ -73,9 +80,20 @@ class SegmentationModel:
         Args:
             volume: from `read_image`.
             mirror: whether to average over the flips along `mirror_axes`; 2 ^ axes times the work.
+
+        Raises:
+            DataError: see `preprocess_image` and `check_grid`.
         """
+        check_grid(volume, self.plan)
         image, crop, _ = preprocess_image(volume, self.plan)
         return restore_probabilities(self.probabilities(image, mirror), crop, self.plan)
+
+    def unfamiliar(self, volume: Volume) -> list[str]:
+        """In what a scan differs from those that the network was trained on, with figures; nothing if that isn't known."""
+        names = [channel.channel for channel in self.plan.channels]
+        if self.seen is None or volume.array.shape[3] != len(names):
+            return []
+        return differences(self.seen, volume, intensity_ranges(volume.array), names)
 
     def probabilities(self, image: np.ndarray, mirror: bool = False) -> np.ndarray:
         """Class probabilities [a, b, c, classes] of a preprocessed scan [a, b, c, channels]."""
@@ -95,7 +113,7 @@ class SegmentationModel:
         """Writes model.keras and model.json."""
         folder = pathlib.Path(folder)
         self.network.save(folder / MODEL)
-        companion = Companion(self.patch_size, self.mirror_axes, self.plan)
+        companion = Companion(self.patch_size, self.mirror_axes, self.plan, self.seen)
         write_text(folder / COMPANION, json.dumps(dataclasses.asdict(companion), indent=1) + "\n")
 
     @classmethod
@@ -112,7 +130,7 @@ class SegmentationModel:
             if not file.is_file():
                 raise DataError(f"{file}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
         found = read_companion(companion)
-        return cls(load_network(path), found.plan, found.patch_size, found.mirror_axes)
+        return cls(load_network(path), found.plan, found.patch_size, found.mirror_axes, found.seen)
 
 
 def _slice_by_slice(predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:

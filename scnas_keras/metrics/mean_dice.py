@@ -5,13 +5,16 @@ from typing import Any
 import keras
 from keras import ops
 
+from scnas_keras.metrics.labels import class_numbers
+
 
 @keras.saving.register_keras_serializable("scnas_keras")
 class MeanDice(keras.metrics.Metric):
     """Mean Dice of the foreground classes, from voxel counts pooled over all batches.
 
     Pooled counts are steadier on patches than a mean of patch values (nnU-Net calls this pseudo Dice). A class
-    that was neither present nor predicted so far is left out; without any such class the result is 0.
+    that was neither present nor predicted so far is left out; without any such class the result is 0. Labels that are neither class
+    numbers nor the ignore label are an error; in a graph, as `fit` makes, the result is NaN.
 
     Args:
         num_classes: classes, background (0) included.
@@ -27,7 +30,8 @@ class MeanDice(keras.metrics.Metric):
 
     def update_state(self, labels, logits, sample_weight=None):
         del sample_weight  # voxels count alike
-        labels = ops.cast(labels, "int32")
+        labels, sound = class_numbers(labels, self.num_classes, self.ignore_label)
+        labels = ops.reshape(labels, ops.shape(logits)[:-1])  # also of [batch, *space, 1]
         predicted: Any = ops.one_hot(ops.argmax(logits, axis=-1), self.num_classes, dtype=self.dtype)
         actual: Any = ops.one_hot(labels, self.num_classes, dtype=self.dtype)
         if self.ignore_label is not None:
@@ -35,7 +39,7 @@ class MeanDice(keras.metrics.Metric):
             counted = wanted[..., None]
             predicted, actual = predicted * counted, actual * counted
         voxels = tuple(range(len(logits.shape) - 1))
-        self.overlap.assign_add(ops.sum(predicted * actual, axis=voxels))
+        self.overlap.assign_add(ops.sum(predicted * actual, axis=voxels) * ops.cast(sound, self.dtype))
         self.total.assign_add(ops.sum(predicted + actual, axis=voxels))
 
     def per_class(self):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import keras
 from keras import layers
 
+from scnas_keras.errors import ConfigError
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.heads import LOGITS, with_outputs
 from scnas_keras.networks.parts import Align, OutCell, Stem
@@ -45,6 +46,10 @@ def from_genotype(
     """
     space = genotype.space
     check_buildable(space)
+    if channels < 1 or num_classes < 2:
+        raise ConfigError(
+            f"A network of {channels} channels and {num_classes} classes: it needs a channel, and the background and a class."
+        )
     space.check_width(stem_channels)
     image = keras.Input((*[None] * space.rank, channels), name="image")
     outputs = [Stem(stem.width * stem_channels, name=stem_name(i))(image) for i, stem in enumerate(space.stems)]

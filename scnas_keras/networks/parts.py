@@ -4,7 +4,7 @@ import math
 
 from keras import initializers, layers, ops
 
-from scnas_keras.operations.base import NEGATIVE_SLOPE, InstanceNorm, serializable, subsample
+from scnas_keras.operations.base import NEGATIVE_SLOPE, InstanceNorm, serializable, subsample, takes_only
 
 
 def upsample(x):
@@ -33,6 +33,7 @@ class Align(layers.Layer):
         self.norm = InstanceNorm(affine, dtype=self.dtype_policy)
 
     def build(self, input_shape):
+        takes_only(self, input_shape)
         initializer = initializers.RandomNormal(stddev=math.sqrt(2 / input_shape[-1]))
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.channels), initializer=initializer)
         self.norm.build((*input_shape[:-1], self.channels))
@@ -60,6 +61,7 @@ class Stem(layers.Layer):
         self.norm = InstanceNorm(affine, dtype=self.dtype_policy)
 
     def build(self, input_shape):
+        takes_only(self, input_shape)
         rank = len(input_shape) - 2
         initializer = initializers.RandomNormal(stddev=math.sqrt(1 / (3**rank * input_shape[-1])))
         shape = (3,) * rank + (input_shape[-1], self.channels)
@@ -85,6 +87,7 @@ class OutCell(layers.Layer):
         self.num_classes = num_classes
 
     def build(self, input_shape):
+        takes_only(self, input_shape)
         initializer = initializers.RandomNormal(stddev=math.sqrt(2 / input_shape[-1]))
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.num_classes), initializer=initializer)
         self.bias = self.add_weight(name="bias", shape=(self.num_classes,), initializer="zeros")

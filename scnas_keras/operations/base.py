@@ -23,6 +23,11 @@ def subsample(x):
     return x[(slice(None), *[slice(1, None, 2)] * (len(x.shape) - 2))]
 
 
+def takes_only(layer: layers.Layer, input_shape) -> None:
+    """Has a layer refuse other channels and axes than it was built for: TensorFlow takes more channels as groups, and says nothing."""
+    layer.input_spec = layers.InputSpec(ndim=len(input_shape), axes={-1: input_shape[-1]})
+
+
 @serializable
 class InstanceNorm(layers.Layer):
     """Instance normalisation: every channel of every item to mean 0 and variance 1 over its voxels.
@@ -31,7 +36,7 @@ class InstanceNorm(layers.Layer):
     holds hundreds of them and its start-up time grows with the square of their number.
 
     Args:
-        affine: learned scale and offset; on in fixed networks, off in a search (else weights can cheat the logits).
+        affine: learned scale and offset; on in fixed networks, off in a search (else weights can cheat alpha).
 
     Attributes:
         fast_form: a faster form of the affine function (x, scale, offset, epsilon) that gives None where it can't; set on the layers of a
@@ -118,6 +123,7 @@ class NormalizedConv(Operation):
         self.norm = InstanceNorm(affine, dtype=self.dtype_policy)
 
     def build(self, input_shape):
+        takes_only(self, input_shape)
         for name, (shape, stddev) in self.kernels(len(input_shape) - 2, input_shape[-1], self.branches).items():
             initializer = keras.initializers.RandomNormal(stddev=stddev)
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer))

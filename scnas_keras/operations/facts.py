@@ -18,6 +18,10 @@ def no_kernels(rank: int, channels: int) -> Kernels:
     return {}
 
 
+_EXAMPLE = 48
+"""Channels that kernels are asked for where only their names count: many numbers of groups divide it."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Facts:
     """An operation that keeps the number of channels.
@@ -32,7 +36,6 @@ class Facts:
         linear: f(x) = A x. Then <dy, f(x)> = <A' dy, x>, by which the search gets the gradient of the operation's weight without its
             output. A maximum isn't linear: where values tie, TensorFlow without oneDNN hands its gradient to each of them.
         roles: in which it can stand.
-        multiply_adds: (spatial axes, channels) -> of one voxel of the output; by default every kernel weight counts once.
     """
 
     name: str
@@ -43,7 +46,6 @@ class Facts:
     normalizations: float = 0
     linear: bool = False
     roles: tuple[str, ...] = (ORDINARY, HALVING)
-    multiply_adds: Callable[[int, int], int] | None = None
 
     @property
     def is_zero(self) -> bool:
@@ -57,10 +59,17 @@ class Facts:
     @property
     def learns(self) -> bool:
         """Whether it has weights; one without gives the same on every edge from the same node."""
-        return bool(self.kernels(2, 1))
+        return bool(self.kernel_names(2))
+
+    def kernel_names(self, rank: int) -> tuple[str, ...]:
+        """Of its kernels, in order."""
+        return tuple(self.kernels(rank, _EXAMPLE))
+
+    def weights(self, rank: int, channels: int) -> int:
+        """Trainable parameters of its kernels."""
+        return sum(math.prod(shape) for shape, _ in self.kernels(rank, channels).values())
 
     def cost(self, rank: int, channels: int) -> tuple[int, int]:
-        """Trainable parameters, scale and offset of normalisations among them; multiply-adds of one voxel of the output."""
-        weights = sum(math.prod(shape) for shape, _ in self.kernels(rank, channels).values())
-        multiply_adds = weights if self.multiply_adds is None else self.multiply_adds(rank, channels)
-        return weights + round(2 * self.normalizations * channels), multiply_adds
+        """Trainable parameters, scale and offset of normalisations among them; multiply-adds of one output voxel, a kernel weight each."""
+        weights = self.weights(rank, channels)
+        return weights + round(2 * self.normalizations * channels), weights

@@ -38,4 +38,10 @@ def _entry(name: str) -> tuple[str, Facts]:
 @functools.cache
 def _found(paths: tuple[str, ...]) -> dict[str, tuple[str, Facts]]:
     folders = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(paths) if module.ispkg]
-    return {facts.name: (folder, facts) for folder in folders for facts in importlib.import_module(f"{folder}.facts").OPERATIONS}
+    found: dict[str, tuple[str, Facts]] = {}
+    for folder in folders:
+        for facts in importlib.import_module(f"{folder}.facts").OPERATIONS:
+            if facts.name in found:
+                raise ValueError(f"{folder} declares an operation {facts.name}, and {found[facts.name][0]} has one of that name")
+            found[facts.name] = (folder, facts)
+    return found

@@ -5,11 +5,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from absl import logging
+
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
+from scnas_keras.formats.geometry import NO_UNIT
 from scnas_keras.formats.volumes import Volume, read_image
 from scnas_keras.tasks.dataset_json import some
 from scnas_keras.tasks.layout_nnunet import group_channels
+
+LIKELY_MM = 0.01, 20.0
+"""Voxel sizes outside of which a header without a unit probably means another one than millimetres."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +98,13 @@ def read_scan(scan: Scan, channels: int) -> Volume:
             f"{some([file.name for file in scan.files])}. Give one file per channel, in order, or one file "
             "with all."
         )
-    return read_image(scan.files)
+    volume = read_image(scan.files)
+    likely = all(LIKELY_MM[0] <= step <= LIKELY_MM[1] for step in volume.spacing)
+    for doubt in volume.geometry.doubts:
+        if doubt.kind != NO_UNIT or not likely:
+            sizes = " x ".join(f"{step:.4g}" for step in volume.spacing)
+            logging.warning("%s: the header has %s. Voxels are %s mm.", scan.files[0], doubt.text, sizes)
+    return volume
 
 
 def _single_scan(files: tuple[Path, ...], target: Path) -> Scan:

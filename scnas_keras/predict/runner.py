@@ -30,6 +30,8 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     model = SegmentationModel.load(config.model)
     if config.mirror and not model.mirror_axes:
         logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
+    if model.seen is None:
+        logging.warning("%s is of an older version: whether scans are like those that it was trained on can't be told.", config.model)
     scans = collect_scans(config.image, config.output, len(model.plan.channels))
     check_targets(scans, config.overlay)
     written, failures = [], {}
@@ -62,6 +64,8 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     from scnas_keras.reporting.overlay import draw_overlay
 
     volume = read_scan(scan, len(model.plan.channels))
+    if found := model.unfamiliar(volume):
+        logging.warning("%s is unlike the scans that the model was trained on: %s.", scan.files[0], "; ".join(found))
     segmentation = model.segment(volume, config.mirror)
     write_label(scan.output, segmentation, volume.geometry)
     if config.overlay:

@@ -26,6 +26,7 @@ from pathlib import Path
 from absl import logging
 
 from scnas_keras.checks.preparation import verify_voxels
+from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_image
@@ -40,7 +41,7 @@ from scnas_keras.tasks.sources import source_digest
 
 __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER = 24 * 3600.0
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -131,12 +132,12 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
     problems = verify_voxels(case, volume.array, label, task)
     if problems:
         raise DataError("\n    ".join(problems))
-    scan = preprocess_image(volume, plan)
+    scan, ranges = preprocess_image(volume, plan), intensity_ranges(volume.array)
     del volume
     label = preprocess_label(label, scan.crop, plan)
     classes = sorted(value for value in task.labels if value > 0)
     try:
-        _store(target, lambda partial: write_case(partial, case, scan, label, classes, storage))
+        _store(target, lambda partial: write_case(partial, case, scan, label, classes, storage, ranges))
     except OSError as error:
         if error.errno not in _FULL:
             raise

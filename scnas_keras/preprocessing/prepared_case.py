@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,6 +59,11 @@ class PreparedCase:
         return Crop(**{key: tuple(value) for key, value in self._meta["crop"].items()})
 
     @functools.cached_property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """`checks.ranges.intensity_ranges` of the scan."""
+        return tuple((low, high) for low, high in self._meta["ranges"])
+
+    @functools.cached_property
     def classes(self) -> dict[int, int]:
         """The classes present but the background: value to the number of its voxels that `foreground_voxel` knows."""
         return {int(value): count for value, count in self._meta["foreground"].items()}
@@ -75,7 +80,15 @@ class PreparedCase:
         return json.loads((self.folder / "meta.json").read_text(encoding="utf-8"))
 
 
-def write_case(folder: Path, case: Case, scan: Preprocessed, label: np.ndarray, classes: list[int], storage: str) -> None:
+def write_case(
+    folder: Path,
+    case: Case,
+    scan: Preprocessed,
+    label: np.ndarray,
+    classes: list[int],
+    storage: str,
+    ranges: Sequence[tuple[float, float]],
+) -> None:
     """Writes a case's files to an empty folder, each on the disk for good when this returns.
 
     Args:
@@ -84,6 +97,7 @@ def write_case(folder: Path, case: Case, scan: Preprocessed, label: np.ndarray, 
         scan: from `preprocess_image`.
         label: integers [a, b, c] from 0 to 255; to 254 where the scan has an outside.
         classes: label values that patches may be centred on, ascending.
+        ranges: `intensity_ranges` of the scan as it was read.
         storage: "float16" (values beyond its range of 65504 are clipped) or "float32".
 
     Raises:
@@ -101,6 +115,7 @@ def write_case(folder: Path, case: Case, scan: Preprocessed, label: np.ndarray, 
         "label": str(case.label),
         "shape": label.shape,
         "foreground": listed,
+        "ranges": ranges,
         "crop": dataclasses.asdict(scan.crop),
         "bytes": {name: (folder / name).stat().st_size for name in ARRAYS},
     }

@@ -24,10 +24,10 @@ _Matrices = tuple[scipy.sparse.csr_array | None, ...]
 def resampled_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float | None]) -> tuple[int, ...]:
     """The number of voxels along each axis after going from `spacing` to `target` (mm); at least one.
 
-    An axis whose target is None, or whose spacing is right already within a thousandth of a millimetre, keeps its size.
+    An axis whose target is None, or whose spacing is right already within a thousandth of it, keeps its size.
     """
     return tuple(
-        size if new is None or abs(old - new) < SPACING_TOLERANCE else max(1, round(size * old / new))
+        size if new is None or abs(old - new) < SPACING_TOLERANCE * new else max(1, round(size * old / new))
         for size, old, new in zip(shape, spacing, target)
     )
 

@@ -1,6 +1,7 @@
 """A genotype as a figure, one graph a cell kind (SCNAS, Figure 2)."""
 
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,17 @@ FONT, SMALL, TITLE = 8, 7, 10
 MARGIN, TITLE_HEIGHT, PANEL_GAP, LEGEND_SIZE = 0.15, 0.3, 0.2, (7.2, 0.35)
 FIRST_GROUPS = ("conv", "dilated", "pool", "identity")
 """Keep their colours whatever operations are added."""
-GREY, PALE, INK = "#767676", "#EFEFEF", "#222222"
+GREY, PALE, INK, WARNING = "#767676", "#EFEFEF", "#222222", "#B00020"
+LETTERS_AN_INCH, LINE = 15, 0.16
+"""Of bold text at `FONT`, and the height of a line of it in inches."""
 
 
 def draw_genotype(genotype: Genotype, path: str | os.PathLike) -> None:
     """Draws the cells of a genotype, one panel a cell kind, to an .svg or .png file.
 
     The inputs are at the left, the output is at the right. An edge carries its operation, is coloured by the operation's
-    group and is the wider the more probable the operation was. Absent edges are left out.
+    group and is the wider the more probable the operation was. Absent edges are left out. Above stands the note of a search that has not
+    decided.
 
     Raises:
         ConfigError: another suffix, or the folder doesn't exist.
@@ -45,9 +49,11 @@ def genotype_figure(genotype: Genotype) -> "Figure":
     label_width = max(_text_width(operation(name).label) for name in genotype.space.operations) + 0.06
     layouts = {cell.name: lay_out(genotype.cells[cell.name], label_width, cell.inputs) for cell in cells}
     width = max(LEGEND_SIZE[0], *(layout.width for layout in layouts.values())) + 2 * MARGIN
-    height = sum(TITLE_HEIGHT + layout.height + PANEL_GAP for layout in layouts.values()) + LEGEND_SIZE[1] + MARGIN
+    remark = textwrap.wrap(genotype.undecided or "", int(LETTERS_AN_INCH * (width - 2 * MARGIN)))
+    top = MARGIN + len(remark) * LINE
+    height = top + sum(TITLE_HEIGHT + layout.height + PANEL_GAP for layout in layouts.values()) + LEGEND_SIZE[1]
     figure = Figure(figsize=(width, height), facecolor="white")
-    top = MARGIN
+    figure.text(MARGIN / width, 1 - MARGIN / height / 2, "\n".join(remark), fontsize=FONT, fontweight="bold", va="top", color=WARNING)
     for cell in cells:
         layout = layouts[cell.name]
         axes = _inch_axes(figure, MARGIN, top, layout.width, TITLE_HEIGHT + layout.height)

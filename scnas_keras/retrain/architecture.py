@@ -85,7 +85,7 @@ def genotype_file(path: str | None) -> pathlib.Path:
 
 
 def _number(width: str | None, network: str) -> int:
-    if width is None:
+    if width in (None, "auto"):
         return DEFAULT_WIDTHS[network]
     if not width.isdecimal():
         only = f" {MATCH} is for --network={GENOTYPE}." if width.startswith(MATCH) else ""

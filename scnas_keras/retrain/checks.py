@@ -1,7 +1,5 @@
 """What a training refuses or warns of before it begins."""
 
-import json
-
 from absl import logging
 
 from scnas_keras.errors import ConfigError
@@ -9,6 +7,7 @@ from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_data, check_positive
 from scnas_keras.runs.folds import Fold
+from scnas_keras.runs.recorded import read_result
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.tasks.splits import parse_fold
 
@@ -47,8 +46,8 @@ def warn_of_leak(architecture: Architecture, fold: Fold) -> None:
     summary = architecture.source and architecture.source.with_name(SUMMARY)
     if not summary or not summary.is_file():
         return
-    found = json.loads(summary.read_text(encoding="utf-8"))["result"]
-    if found["task"] != fold.task.name or "cases" not in found:
+    found = read_result(summary)
+    if found.get("task") != fold.task.name or "cases" not in found:
         return
     searched = {case for part, cases in found["cases"].items() if part != "validation" for case in cases}
     seen = set(fold.split.validation) & searched

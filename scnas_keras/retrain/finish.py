@@ -1,18 +1,20 @@
 """What a finished training leaves: costs as measured, figure, summary, table."""
 
-import csv
 import dataclasses
+import math
 import pathlib
-import statistics
+import textwrap
+from collections.abc import Sequence
 
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.networks.cost import NetworkCost
+from scnas_keras.reporting.genotype_table import WIDTH
 from scnas_keras.reporting.training_figure import draw_history
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.validation import class_means, mean_of_known
-from scnas_keras.runs.assembly import TIMINGS
 from scnas_keras.runs.folds import Fold
+from scnas_keras.runs.pace import measured
 from scnas_keras.runs.run_folder import RunFolder
 
 
@@ -51,24 +53,25 @@ def finish(
         "dice": dict(zip(classes, means)),
         "mean_dice": mean_of_known(means),
         **dataclasses.asdict(cost),
-        **_measured(run),
+        **measured(run),
         "validation_images": [str(case.images[0]) for case in fold.task.cases if case.name in dice],
     }
     run.write_summary(config, result)
     if not dice:
         return TrainingResult(model, dice, f"Trained on all {len(fold.cases)} cases; none is left to validate on.", run.path)
-    rows = [*zip(classes, means), ("mean", result["mean_dice"])]
-    lines = [f"Dice on {len(dice)} whole validation scans of fold {config.fold}:", *(f"  {name:30} {_text(value)}" for name, value in rows)]
+    rows = [(name, _text(mean) + _counts(column)) for name, mean, column in zip(classes, means, zip(*dice.values()))]
+    rows.append(("mean", _text(result["mean_dice"])))
+    lines = [f"Dice on {len(dice)} whole validation scans of fold {config.fold}:", *(f"  {name:30} {text}" for name, text in rows)]
+    if architecture.genotype and architecture.genotype.undecided:
+        lines += textwrap.wrap(architecture.genotype.undecided, WIDTH)
     return TrainingResult(model, dice, "\n".join(lines), run.path)
 
 
-def _measured(run: RunFolder) -> dict[str, float]:
-    """From timings.csv: median seconds of an epoch and of a step, without the first epoch, which was traced; peak memory while training."""
-    with open(run[TIMINGS], newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    peak, rows = max(int(row["peak_bytes"]) for row in rows), rows[1:] or rows
-    median = {name: statistics.median(float(row[name]) for row in rows) for name in ("seconds", "seconds_per_step")}
-    return {"seconds_per_epoch": median["seconds"], "seconds_per_step": median["seconds_per_step"], "training_peak_bytes": peak}
+def _counts(column: Sequence[float]) -> str:
+    """Of a class' Dice: how many scans it has none in, and in how many it is 0."""
+    absent, missed = sum(map(math.isnan, column)), sum(value == 0 for value in column)
+    found = [f"left out: {absent} scans with it in neither label nor segmentation"] * bool(absent) + [f"0 in {missed}"] * bool(missed)
+    return f"  ({'; '.join(found)})" if found else ""
 
 
 def _text(value: float | None) -> str:

@@ -1,6 +1,9 @@
 """A whole training, from its flags to what is left in the run's folder."""
 
+from absl import logging
+
 from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.inference.seen import seen_in
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.heads import at_full_resolution
@@ -46,6 +49,8 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
     fold = open_fold(config, architecture.network, parse_fold(config.fold))
     check_classes(config, fold)
     warn_of_leak(architecture, fold)
+    if architecture.genotype and architecture.genotype.undecided:
+        logging.warning("%s: %s", architecture.source, architecture.genotype.undecided)
     learner = build(config, found, fold, architecture, cluster)
     cost = network_cost(at_full_resolution(learner.network), fold.patch_size)
     preflight.check_training(fold, architecture.network, cost, run, cluster)
@@ -61,7 +66,8 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
     history = train(config, found, fold, architecture, learner, horizon, run, cluster)
     learner.optimizer.finalize_variable_values(learner.network.trainable_variables)
     network = portable(found, fold, architecture, learner)
-    model = SegmentationModel(network, fold.plan, fold.patch_size, fold.configuration.augmentation.mirror_axes)
+    seen = seen_in(fold.part("train", "held_out"))
+    model = SegmentationModel(network, fold.plan, fold.patch_size, fold.configuration.augmentation.mirror_axes, seen)
     if not cluster.chief:
         return TrainingResult(model, {}, "The first host validates the network.", run.path)
     model.save(run.path)

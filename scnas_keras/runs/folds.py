@@ -161,9 +161,20 @@ def open_fold(config: DataConfig, network: Footprint, fold: int | Literal["all"]
     warn_of_memory(configuration, network, plans, config.memory_gb or plans.memory_gb)
     plan = plans.preprocessing(config.configuration, task.labels)
     cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
+    _check_foreground(task, split, {case.name: case for case in cases}, fold)
     opened = Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, {case.name: case for case in cases})
     _tell(opened, fold)
     return opened
+
+
+def _check_foreground(task: Task, split: Split, cases: dict[str, PreparedCase], fold: int | Literal["all"]) -> None:
+    """Raises DataError if there is nothing to learn: cases without any class are data, but not all of them."""
+    trained = [*split.train, *split.held_out]
+    if not any(count for name in trained for count in cases[name].classes.values()):
+        raise DataError(
+            f"{task.root}: none of the {len(trained)} cases that fold {fold} trains on has any class. Label some of them, or take another "
+            "--fold or --split_seed."
+        )
 
 
 def open_task(config: TaskConfig) -> Task:

@@ -7,9 +7,11 @@ from typing import Any, Generic, TypeVar
 
 from absl import flags
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.documents import parse
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.options import flag_text, plain_type, read_flagfile
 
+_REMEDY = "Restore it from a copy, or move it away."
 Config = TypeVar("Config")
 
 
@@ -38,6 +40,19 @@ class Recorded(Generic[Config]):
             if not agree(field.name, there, here):
                 found.append(f"--{field.name}: {_shown(field, there)} there, {_shown(field, here)} here")
         return found + [f"--{name}: {text} there, no such flag here" for name, text in self.unknown.items()]
+
+
+def read_result(file: pathlib.Path) -> dict[str, Any]:
+    """The "result" of a run's summary.json.
+
+    Raises:
+        DataError: the file can't be read, or holds none.
+    """
+    result = parse(file, _REMEDY)
+    result = result.get("result") if isinstance(result, dict) else None
+    if not isinstance(result, dict):
+        raise DataError(f'{file}: found no "result", expected what a finished run leaves. {_REMEDY}')
+    return result
 
 
 def recorded(config_class: type[Config], values: Mapping[str, Any]) -> Recorded[Config]:

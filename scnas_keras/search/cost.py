@@ -11,11 +11,12 @@ from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.documents import load
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.machine.distribution import Cluster
+from scnas_keras.operations.registry import operation
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.preflight import batch_in_memory, check_memory, estimate, free_gibibytes
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.search.config import AUTO, FAST, LOW_MEMORY, SearchConfig
-from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.spaces.cost import CostTables, cost_tables
 
 COST = "cost.json"
 
@@ -34,6 +35,17 @@ class SearchCost:
         write_text(run[COST], readable_json(dataclasses.asdict(self)))
 
 
+def supernet_parameters(tables: CostTables, width: int) -> int:
+    """Weights of a supernet: every candidate's kernels, without the scales and offsets that only derived networks have."""
+    space = tables.space
+    total = int(tables.fixed[0]) - sum(2 * stem.width * width for stem in space.stems)
+    for cell, inputs in zip(space.placed, tables.inputs):
+        channels = space.node_channels(width, cell)
+        total += sum(int(parts[:, 0].sum()) - 2 * channels * len(parts) for parts in inputs)
+        total += sum(operation(name).weights(space.rank, channels) for edge in cell.edges for name in edge.candidates)
+    return total
+
+
 def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run: RunFolder, cluster: Cluster) -> SearchCost:
     """Tells what a search costs, and decides how it uses memory, "fast" or "low_memory"; hosts decide together.
 
@@ -46,10 +58,9 @@ def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run:
     batch = batch_in_memory(fold, cluster)
     channels, classes = len(fold.task.channel_names), fold.task.num_classes
     tables = cost_tables(network.space, network.width, fold.patch_size, channels, classes)
-    edges = [np.stack([own.sum(axis=0) for own in cell]).sum(axis=0) for cell in tables.edges]
     drawn = [np.stack([own.sum(axis=0) * network.share_drawn(len(own)) for own in cell]).sum(axis=0) for cell in tables.edges]
     others = tables.fixed + sum(own.sum(axis=0) for cell in tables.inputs for own in cell)
-    parameters, multiply_adds = sum(edges)[0] + others[0], (sum(drawn)[1] + others[1]) * batch
+    parameters, multiply_adds = supernet_parameters(tables, network.width), (sum(drawn)[1] + others[1]) * batch
     if config.hessian_every:
         network = dataclasses.replace(network, drawn=None)  # the eigenvalue takes all of them
     modes = {mode: dataclasses.replace(network, low_memory=mode == LOW_MEMORY) for mode in (FAST, LOW_MEMORY)}

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+import keras
 import numpy as np
 
 from scnas_keras.files import write_text
@@ -14,12 +15,15 @@ from scnas_keras.reporting.genotype_figure import draw_genotype
 from scnas_keras.reporting.genotype_table import genotype_table
 from scnas_keras.reporting.training_figure import draw_history
 from scnas_keras.runs.folds import Fold
+from scnas_keras.runs.pace import measured
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.monitor import Monitor
+from scnas_keras.spaces.decision import time_note, undecided_note
 from scnas_keras.spaces.derive import derive, softmax
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.supernet.diagnostics import edge_entropy
+from scnas_keras.supernet.names import UNIFORM
 from scnas_keras.supernet.supernet import Supernet
 
 
@@ -35,7 +39,12 @@ class SearchResult:
 def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monitor, history: list[dict], run: RunFolder) -> SearchResult:
     """Derives the architecture and writes everything that a run leaves."""
     alpha = supernet.alpha_tables()
+    entropy = float(np.mean(np.concatenate([edge_entropy(own) for own in softmax(alpha).values()])))
+    updates = int(keras.ops.convert_to_numpy(supernet.alpha_optimizer.iterations))
     genotype = derive(supernet.space, alpha, config.max_identity_edges)
+    undecided = None if config.relaxation == UNIFORM else undecided_note(entropy, updates, config.alpha_lr)
+    if undecided:
+        genotype = dataclasses.replace(genotype, notes=(*genotype.notes, undecided))
     genotype.save(run["genotype.json"])
     table = genotype_table(genotype)
     write_text(run["genotype.txt"], table + "\n")
@@ -46,7 +55,6 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
     model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.width)
     model.save(run["model.keras"])
     cost = network_cost(model, fold.patch_size)
-    entropy = float(np.mean(np.concatenate([edge_entropy(own) for own in softmax(alpha).values()])))
     run.write_summary(
         config,
         {
@@ -61,4 +69,6 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
             "alpha": {table: own.round(6).tolist() for table, own in alpha.items()},
         },
     )
+    if undecided:
+        table += time_note(updates, config.alpha_lr, measured(run)["seconds_per_step"]) + "\n"
     return SearchResult(genotype, table, run.path)

@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from scnas_keras.errors import ConfigError
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.cost import CostTables
+from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
 from scnas_keras.supernet.diagnostics import Diagnostics
 from scnas_keras.supernet.names import UNIFORM
 from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
-
-UNDECIDED = 0.95
-"""Mean entropy over its maximum above which a genotype says little: most edges' operations are nearly equally probable."""
 
 
 def check_guards(config: SearchConfig) -> None:
@@ -98,7 +96,7 @@ def warnings(logs: Mapping[str, float], kinds: Sequence[str], fraction: float) -
         fraction: finished share of the run without its warm-up.
     """
     found = {}
-    if logs["entropy"] > UNDECIDED:
+    if logs["entropy"] > UNDECIDED_ENTROPY:
         if fraction >= 0.5:
             found["undecided"] = (
                 f"not distinguishable from random so far: mean entropy {logs['entropy']:.2f} of the maximum after "

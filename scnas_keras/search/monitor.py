@@ -9,10 +9,12 @@ import numpy as np
 from absl import logging
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.operations.facts import ZERO_GROUP
 from scnas_keras.search import guards
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import CostTables
+from scnas_keras.spaces.description import ARGMAX
 from scnas_keras.supernet.diagnostics import Diagnostics
 from scnas_keras.supernet.supernet import Supernet
 
@@ -111,7 +113,10 @@ class Monitor:
         return "  ".join(parts)
 
     def _warn(self, logs: dict[str, Any], fraction: float) -> None:
-        for name, text in guards.warnings(logs, [cell.name for cell in self._supernet.space.cells], fraction).items():
+        space = self._supernet.space
+        if space.derivation != ARGMAX:  # where every node drops edges, absent ones are no sign of anything
+            logs = {name: value for name, value in logs.items() if not name.endswith(f"_{ZERO_GROUP}")}
+        for name, text in guards.warnings(logs, [cell.name for cell in space.cells], fraction).items():
             if name not in self._warned:
                 self._warned.append(name)
                 logging.warning("%s", text)

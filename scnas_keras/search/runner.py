@@ -87,6 +87,8 @@ def check(config: SearchConfig) -> None:
         "checkpoint_minutes",
     )
     check_betas(config, "weights_betas", "alpha_betas")
+    if not 0 <= config.skip_below <= 0.5:
+        raise ConfigError(f"--skip_below={config.skip_below} must be from 0 to 0.5: of two drawn operations, one weighs at least a half.")
     check_data(config)
     guards.check_guards(config)
     for channels in (config.stem_channels, config.width):
@@ -102,18 +104,23 @@ def space_of(config: SearchConfig) -> SearchSpace:
     return find_space(config.space, 2 if config.configuration.startswith("2d") else 3)
 
 
-def footprint(config: SearchConfig) -> SupernetNetwork:
-    """The supernet as the planner sees it."""
+def footprint(config: SearchConfig, space: SearchSpace | None = None) -> SupernetNetwork:
+    """The supernet of the space that flags name, or of another one, as the planner sees it."""
     return SupernetNetwork(
-        space_of(config), config.stem_channels, operations_drawn(config.relaxation), low_memory=config.memory_mode == LOW_MEMORY
+        space or space_of(config), config.stem_channels, operations_drawn(config.relaxation), low_memory=config.memory_mode == LOW_MEMORY
     )
 
 
-def build(config: SearchConfig, fold: Fold, penalty: CostPenalty | None = None, low_memory: bool = False) -> Supernet:
-    """The compiled supernet for a fold's data. Called in a strategy's scope, it has its variables on all devices."""
+def build(
+    config: SearchConfig, fold: Fold, penalty: CostPenalty | None = None, low_memory: bool = False, space: SearchSpace | None = None
+) -> Supernet:
+    """The compiled supernet for a fold's data, of the space that flags name or of another one.
+
+    Called in a strategy's scope, it has its variables on all devices.
+    """
     negligible = config.skip_below if config.relaxation == GUMBEL_PAIR else 0.0
     supernet = Supernet(
-        space_of(config),
+        space or space_of(config),
         len(fold.task.channel_names),
         fold.task.num_classes,
         config.stem_channels,

@@ -1,6 +1,5 @@
 """What the networks of a search space cost, as tables: of every choice on every edge, and of what no choice changes."""
 
-import collections
 import dataclasses
 import functools
 import math
@@ -10,8 +9,9 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.operations.registry import operation
+from scnas_keras.spaces.built import built_cells, kept_sources
 from scnas_keras.spaces.derive import KEPT_EDGES
-from scnas_keras.spaces.description import ARGMAX, Cell
+from scnas_keras.spaces.description import ARGMAX
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.places import Group, PlacedCell, PlacedInput, output_widths
 from scnas_keras.spaces.presence import Shares, edge_shares, zero_mask
@@ -86,61 +86,57 @@ class CostTables:
         return Cost(*map(float, total))
 
     def least(self) -> Cost:
-        """The least of each cost that a network can come to: the edges that every node must have, each with its cheapest operation."""
-        total = self.fixed.copy()
-        for cell in self.space.cells:
-            cheapest, must = self._cheapest(cell), self._must_be_there(cell)
-            for node in {edge.target for edge in cell.edges}:
-                incoming = [e for e, edge in enumerate(cell.edges) if edge.target == node]
-                fewest = 1 if self.space.derivation == ARGMAX else KEPT_EDGES
-                always = [cheapest[e] for e in incoming if e in must] or np.sort([cheapest[e] for e in incoming], axis=0)[:fewest]
-                total = total + np.sum(always, axis=0)
-            inputs = self.of_inputs[cell.name]
-            read = sorted({cell.edges[e].source for e in must if cell.edges[e].source < cell.inputs})
-            total = total + (inputs[read].sum(axis=0) if read else inputs.min(axis=0))
-        return Cost(*map(int, total))
+        """A bound from below of each cost of every network of the space.
+
+        It is that of the cheapest way from a stem to the head, with the edges that every cell on it must have, each with its cheapest
+        operation, and the alignment of the inputs that it must read.
+        """
+        costs = {number: np.zeros(2, np.int64) for number in range(len(self.space.stems))}
+        for number, cell in enumerate(self.space.placed):
+            edges, must = self._least_edges(number, cell)
+            ways = []
+            for own, parts in zip(cell.inputs, self.inputs[number]):
+                before = [costs[source] for source in own.sources]
+                some = own.weights is not None
+                ways.append((parts.min(0) if some else parts.sum(0), np.min(before, 0) if some else np.max(before, 0)))
+            read = sorted({cell.edges[e].source for e in must if cell.edges[e].source < len(cell.inputs)})
+            if read:
+                inputs = sum(ways[i][0] for i in read) + np.max([ways[i][1] for i in read], 0)
+            else:
+                inputs = np.min([align + before for align, before in ways], 0)
+            costs[cell.number] = edges + inputs
+        return Cost(*map(int, self.fixed + np.max([costs[source] for source in self.space.head.sources], 0)))
 
     def of_genotype(self, genotype: Genotype) -> Cost:
         """Cost of the network that a genotype describes; what leads nowhere isn't built and costs nothing."""
-        total, needed = self.fixed.copy(), set(genotype.space.head.sources)
-        for number, cell in reversed(list(enumerate(genotype.space.placed))):
-            if cell.number not in needed:
+        total, built = self.fixed.copy(), built_cells(genotype)
+        for number, cell in enumerate(genotype.space.placed):
+            if cell.number not in built:
                 continue
-            edges = genotype.cells[cell.kind]
-            for placed, costs, edge in zip(cell.edges, self.edges[number], edges, strict=True):
+            for placed, costs, edge in zip(cell.edges, self.edges[number], genotype.cells[cell.kind], strict=True):
                 if edge.operation is not None:
                     total = total + costs[placed.candidates.index(edge.operation)]
-            read = {edge.source for edge in edges if edge.operation is not None}
-            for i, own in enumerate(cell.inputs):
-                if i in read:
-                    kept = kept_sources(genotype, own)
-                    needed |= {own.sources[s] for s in kept}
-                    parts = self.inputs[number][i]
-                    total = total + (parts[kept].sum(0) if len(parts) > 1 else parts[0])
+            for i in built[cell.number]:
+                parts = self.inputs[number][i]
+                total = total + (parts[kept_sources(genotype.paths, cell.inputs[i])].sum(0) if len(parts) > 1 else parts[0])
         return Cost(*map(int, total))
 
-    def _cheapest(self, cell: Cell) -> dict[int, np.ndarray]:
-        """Edge -> the least of each cost of its operations other than zero, [2], summed over the cells of the kind."""
-        found = {}
-        for group in self.space.groups:
-            if group.kind == cell.name:
-                found |= dict(zip(group.edges, self.of_groups[group][:, ~zero_mask(self.space, group.table)].min(axis=1)))
-        return found
-
-    def _must_be_there(self, cell: Cell) -> set[int]:
-        """Edges that no choice drops."""
-        if self.space.derivation == ARGMAX:
-            return {e for e, edge in enumerate(cell.edges) if not zero_mask(self.space, edge.table).any()}
-        into = collections.Counter(edge.target for edge in cell.edges)
-        return {e for e, edge in enumerate(cell.edges) if into[edge.target] <= KEPT_EDGES}
+    def _least_edges(self, number: int, cell: PlacedCell) -> tuple[np.ndarray, set[int]]:
+        """The least of each cost of a cell's edges, and which of them no choice drops."""
+        absent = [zero_mask(self.space, edge.table) for edge in cell.edges]
+        cheapest = [costs[~zero].min(axis=0) for costs, zero in zip(self.edges[number], absent)]
+        strongest = self.space.derivation != ARGMAX
+        total, must = np.zeros(2, np.int64), set()
+        for node in cell.nodes:
+            incoming = cell.incoming(node)
+            always = [e for e in incoming if (len(incoming) <= KEPT_EDGES if strongest else not absent[e].any())]
+            must.update(always)
+            fewest = KEPT_EDGES if strongest else 1
+            total = total + np.sum([cheapest[e] for e in always] or np.sort([cheapest[e] for e in incoming], axis=0)[:fewest], axis=0)
+        return total, must
 
     def _cells(self, kind: str) -> list[int]:
         return [number for number, cell in enumerate(self.space.placed) if cell.kind == kind]
-
-
-def kept_sources(genotype: Genotype, own: PlacedInput) -> list[int]:
-    """Which of an input's sources a genotype's network joins, by number within the input."""
-    return list(range(len(own.sources))) if own.weights is None else [genotype.paths[own.weights[0]][own.weights[1]].source]
 
 
 def cost_tables(space: SearchSpace, width: int, patch_size: Sequence[int], channels: int, num_classes: int) -> CostTables:

@@ -83,7 +83,7 @@ class _Choice:
 
     def take_argmax(self) -> None:
         self.chosen[:] = [row.argmax() for row in self._rows]
-        self._cap_identities()
+        self._cap_identities(self._rows)
         for e, zero in enumerate(self._zero):
             if zero[self.chosen[e]]:
                 self.chosen[e] = ABSENT
@@ -93,7 +93,7 @@ class _Choice:
     def take_strongest_two(self) -> None:
         best = [np.where(zero, -1.0, row) for row, zero in zip(self._rows, self._zero)]
         self.chosen[:] = [row.argmax() for row in best]
-        self._cap_identities()
+        self._cap_identities(best)
         for node in self._nodes():
             incoming = self._incoming(node)
             strength = [-best[e][self.chosen[e]] for e in incoming]
@@ -109,14 +109,14 @@ class _Choice:
     def _where(self, e: int) -> str:
         return f"{self._cell.edges[e].source}->{self._cell.edges[e].target}"
 
-    def _cap_identities(self) -> None:
-        """Where there are too many identities, the least certain take their next best operation."""
+    def _cap_identities(self, rows: list[np.ndarray]) -> None:
+        """Where there are too many identities, the least certain take their next best operation by `rows`."""
         taken = [e for e, index in enumerate(self.chosen) if self._identity[e][index]]
         if self._most is None or len(taken) <= self._most:
             return
         surest_first = sorted(taken, key=lambda e: -self._rows[e][self.chosen[e]])
         for e in sorted(surest_first[self._most :]):
-            others = np.where(self._identity[e], -1.0, self._rows[e])
+            others = np.where(self._identity[e], -1.0, rows[e])
             if others.max() < 0:  # there is nothing else to take
                 continue
             self.chosen[e] = others.argmax()

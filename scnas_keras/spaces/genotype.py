@@ -10,6 +10,8 @@ from typing import Any
 from scnas_keras.documents import parse
 from scnas_keras.errors import GenotypeError
 from scnas_keras.files import write_text
+from scnas_keras.operations.registry import operation
+from scnas_keras.spaces.decision import UNDECIDED
 from scnas_keras.spaces.description import CellEdge
 from scnas_keras.spaces.genotype_format import FORMAT, VERSION, read_genotype, space_to_json
 from scnas_keras.spaces.space import SearchSpace
@@ -67,6 +69,11 @@ class Genotype:
     def present(self, kind: str) -> tuple[Edge, ...]:
         """The edges of a kind of cell that aren't absent."""
         return tuple(edge for edge in self.cells[kind] if edge.operation is not None)
+
+    @property
+    def undecided(self) -> str | None:
+        """The note of a search that has not decided, or None."""
+        return next((note for note in self.notes if note.startswith(UNDECIDED)), None)
 
     def to_json(self) -> dict[str, Any]:
         """The document of this version of the format; what is as by default is left out."""
@@ -135,6 +142,8 @@ def _check_edge(space: SearchSpace, kind: str, edge: Edge, own: CellEdge) -> Non
     where, candidates = f"Cell {kind!r}, edge {edge.source}->{edge.target}", space.table(own.table).candidates
     if edge.operation is not None and edge.operation not in candidates:
         raise GenotypeError(f"{where}: operation {edge.operation!r} is not in the search space {list(candidates)}.")
+    if edge.operation is not None and operation(edge.operation).is_zero:
+        raise GenotypeError(f"{where}: operation {edge.operation!r} is no edge at all; an absent edge has none.")
     if not (math.isfinite(edge.probability) and 0 <= edge.probability <= 1):
         raise GenotypeError(f"{where}: probability {edge.probability} is outside 0..1.")
 

@@ -137,7 +137,7 @@ def _check_known(document: Mapping[str, Any], where: str) -> None:
     tables = document["space"].get("tables") if isinstance(document.get("space"), Mapping) else None
     for table in tables if isinstance(tables, list) else []:
         names = table.get("candidates") if isinstance(table, Mapping) and not table.get("paths") else None
-        for name in names if isinstance(names, list) else []:
+        for name in [name for name in names if isinstance(name, str)] if isinstance(names, list) else []:
             try:
                 operation(name)
             except ConfigError as error:

@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from scnas_keras.documents import parse_text
 from scnas_keras.errors import GenotypeError
 from scnas_keras.files import write_text
 from scnas_keras.spaces import genotype_format as single
@@ -16,6 +17,7 @@ from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.genotype_format import space_to_json
 
 FORMAT, VERSION = "scnas_keras.genotypes", single.VERSION
+_REMEDY = "Was the file cut off? Restore or delete it."
 
 
 def record(path: str | os.PathLike, epoch: int, genotype: Genotype) -> None:
@@ -57,11 +59,14 @@ def load(path: str | os.PathLike, epoch: int | None = None) -> Genotype:
 def _read(path: str | os.PathLike) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
     """The first line and the others."""
     try:
-        header, *entries = [json.loads(line) for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines()]
+        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise GenotypeError(f"{path}: can't be read ({error.strerror}).") from error
     except ValueError as error:
-        raise GenotypeError(f"{path}: not a history of genotypes ({error}). Was the file cut off? Restore or delete it.") from error
+        raise GenotypeError(f"{path}: not a history of genotypes ({error}). {_REMEDY}") from error
+    if not lines:
+        raise GenotypeError(f"{path}: not a history of genotypes (it is empty). {_REMEDY}")
+    header, *entries = [parse_text(line, f"{path}, line {number}", _REMEDY, GenotypeError) for number, line in enumerate(lines, start=1)]
     single.check_known_version(header, FORMAT, f"{path}, first line")
     if not all(isinstance(entry, dict) and isinstance(entry.get("epoch"), int) for entry in entries):
         raise GenotypeError(f'{path}: every line after the first needs a whole number "epoch". Restore or delete the file.')

@@ -1,5 +1,6 @@
 """Whether the parts of a search space fit each other."""
 
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -9,6 +10,10 @@ from scnas_keras.operations.registry import known_operations, operation
 from scnas_keras.spaces.description import DERIVATIONS, Cell, Description, Input, Place, Table
 from scnas_keras.spaces.places import PlacedCell, output_levels, placed_cells
 
+MOST = 10_000
+"""Rows of a table, and a width as a multiple of the network's, beyond which a document is damaged."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""Of a cell or a table: names of layers and of columns are made of them."""
 JOINS, HALVINGS, DOUBLINGS = ("sum", "concat", "weighted"), ("pointwise", "factorized", "max_pool"), ("nearest", "linear", "transposed")
 
 
@@ -24,8 +29,11 @@ def _problems(space: Description) -> Iterable[str]:
     yield from _one_of("derivation", space.derivation, DERIVATIONS)
     if not (space.tables and space.cells and space.places and space.stems):
         yield "needs tables, cells, places and stems, at least one of each."
+    if not space.widths or not all(1 <= width <= MOST for width in space.widths):
+        yield f"widths are {list(space.widths)}, expected numbers from 1 to {MOST}."
     for what, members in (("table", space.tables), ("cell", space.cells)):
         names = [member.name for member in members]
+        yield from (f"{what} {name!r}: expected a name of letters, digits, _ and -." for name in names if not _NAME.fullmatch(name))
         yield from (f"two {what}s are called {name!r}." for name in names if names.count(name) > 1)
     for table in space.tables:
         yield from (f"table {table.name!r}: {problem}" for problem in _of_table(table))
@@ -43,7 +51,9 @@ def _problems(space: Description) -> Iterable[str]:
 
 
 def _of_table(table: Table) -> Iterable[str]:
-    if table.rows < 1 or len(table.candidates) < 2 or len(set(table.candidates)) < len(table.candidates):
+    if table.rows > MOST:
+        yield f"has {table.rows} rows, expected at most {MOST}."
+    elif table.rows < 1 or len(table.candidates) < 2 or len(set(table.candidates)) < len(table.candidates):
         yield f"{table.rows} rows of the candidates {list(table.candidates)}, expected a row, and two candidates or more, each once."
     elif unknown := [name for name in table.candidates if not table.paths and name not in known_operations()]:
         yield f"operations {unknown} are not known to this version, which has {', '.join(known_operations())}."
@@ -78,7 +88,8 @@ def _of_place(space: Description, number: int, place: Place) -> Iterable[str]:
         yield f"there is no cell {place.cell!r}; known: {', '.join(cells)}."
     elif len(place.inputs) != cells[place.cell].inputs:
         yield f"has {len(place.inputs)} inputs, and the cell {cells[place.cell].inputs}."
-    if place.level < 0 or (place.width is None and place.level >= len(space.widths)) or (place.width or 1) < 1:
+    known = place.level < len(space.widths) if place.width is None else 1 <= place.width <= MOST
+    if place.level < 0 or not known:
         yield f"level {place.level} with width {place.width}: widths {list(space.widths)} are known by level."
     for i, own in enumerate(place.inputs):
         if not own.sources or len(set(own.sources)) < len(own.sources) or not all(0 <= source < number for source in own.sources):
@@ -92,6 +103,8 @@ def _of_input(space: Description, own: Input, levels: list[int], level: int) -> 
     yield from _one_of("halve", own.halve, HALVINGS)
     yield from _one_of("double", own.double, DOUBLINGS)
     node = level if own.level is None else own.level
+    if node < 0:
+        yield f"is at level {node}, expected from 0 up."
     if abs(node - level) > 1 or any(abs(source - node) > 1 for source in levels):
         yield f"reads levels {levels} at level {node} of a cell at level {level}; at most one level is bridged at a time."
     tables = {table.name: table for table in space.tables if table.paths}
@@ -110,6 +123,8 @@ def _of_head(space: Description) -> Iterable[str]:
     for name in ("sources", "auxiliary"):
         if any(not 0 <= source < count for source in getattr(head, name)) or not head.sources:
             yield f"head: {name} are {list(getattr(head, name))}, expected outputs from 0 to {count - 1}."
+        elif len(set(getattr(head, name))) < len(getattr(head, name)):
+            yield f"head: {name} are {list(getattr(head, name))}, expected each once."
 
 
 def _of_roles(cell: PlacedCell) -> Iterable[str]:

@@ -55,7 +55,7 @@ def _fill_cell(cell: MixedCell, genotype: Genotype, layers: dict[str, keras.Laye
         mixture = cell.mixture(number)
         own = keras.ops.convert_to_numpy(parameters)[mixture.operation_slice(cell.placed.edges[number].candidates.index(edge.operation))]
         branch = wanted[edge.source, edge.operation].index(edge.target)
-        for name in operation(edge.operation).kernels(genotype.space.rank, 1):
+        for name in operation(edge.operation).kernel_names(genotype.space.rank):
             variable = next(weight for weight in layer.trainable_weights if weight.name == name)
             whole = keras.ops.convert_to_numpy(variable).copy()
             part = whole if alone else whole[layer.branch(name, branch)]

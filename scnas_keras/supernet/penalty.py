@@ -16,7 +16,8 @@ COSTS = ("parameters", "multiply_adds")
 class CostPenalty:
     """Sum over targets of λ max(0, cost / target - 1), added to the loss from which alpha learns.
 
-    The cost is that of the network which `derive` would give now, so that the target holds for what a search returns;
+    The cost is that of the network which `derive` would give now, all of its cells counted, so that the target holds for what a search
+    returns (which leaves out cells that nothing reads);
     its gradient is that of the expected cost under softmax(alpha) (straight-through). Below the target nothing is
     penalised. λ starts at 0 and is raised after each update by the rate times the excess, and lowered alike (dual
     ascent): the weight that a bare λ leaves to guessing is found on the way.

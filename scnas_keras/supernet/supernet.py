@@ -174,7 +174,7 @@ class Supernet(keras.Model):
         seed = tf.stack([tf.constant(self.seed, tf.int32), tf.convert_to_tensor(self.draws)])
         self.draws.assign_add(1)
         drawn = [
-            relax.draw(self.relaxation, tf.convert_to_tensor(alpha), tf.convert_to_tensor(self.temperature), _of_bank(seed, i))
+            relax.draw(self.relaxation, tf.convert_to_tensor(alpha), tf.convert_to_tensor(self.temperature), seed_of_bank(seed, i))
             for i, alpha in enumerate(self.alpha)
         ]
         for bank, own, counts, expected in zip(self.banks.banks, drawn, self.drawn, self.drawn_expected):
@@ -189,7 +189,7 @@ class Supernet(keras.Model):
         seed = tf.random.fold_in([tf.constant(self.seed, tf.int32), tf.convert_to_tensor(self.draws)], 1)
         rate = tf.convert_to_tensor(self.drop_rate)
         return [
-            relax.drop_parameter_free(own, bank.candidates, rate, _of_bank(seed, i))
+            relax.drop_parameter_free(own, bank.candidates, rate, seed_of_bank(seed, i))
             for i, (bank, own) in enumerate(zip(self.banks.banks, drawn))
         ]
 
@@ -279,7 +279,7 @@ class Supernet(keras.Model):
         return {"loss": self.loss_tracker.result(), "dice": self.dice.result()}
 
 
-def _of_bank(seed: tf.Tensor, number: int) -> tf.Tensor:
+def seed_of_bank(seed: tf.Tensor, number: int) -> tf.Tensor:
     """The seed of a bank's draw."""
     return tf.random.fold_in(seed, number) if number else seed
 

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.metrics.labels import class_numbers
 from scnas_keras.training.names import DICE, DICE_CE, FOCAL, JACCARD
 
 _serializable = keras.saving.register_keras_serializable("scnas_keras")
@@ -16,7 +17,8 @@ _serializable = keras.saving.register_keras_serializable("scnas_keras")
 class SegmentationLoss(keras.losses.Loss):
     """Base of the losses: one-hot labels, class weights, and voxels that don't count.
 
-    Computes in float32, in float64 for float64 logits. The result of `call` has one value an item.
+    Computes in float32, in float64 for float64 logits. The result of `call` has one value an item. Labels that are neither class numbers
+    nor the ignore label are an error; in a graph, as `fit` makes, the loss is NaN.
 
     Args:
         class_weights: weight of each class, background included; they are divided by their mean. Default: all alike.
@@ -29,9 +31,14 @@ class SegmentationLoss(keras.losses.Loss):
         self.ignore_label = ignore_label
 
     def prepare(self, labels, logits) -> tuple[Any, Any, Any]:
-        """Logits and one-hot labels [batch, voxels, classes], and 1 for each voxel that counts [batch, voxels, 1]; None if all do."""
+        """Logits and one-hot labels [batch, voxels, classes], and 1 for each voxel that counts [batch, voxels, 1]; None if all do.
+
+        Logits are NaN where labels are no class numbers (`metrics.labels`), and so is the loss.
+        """
         logits = ops.cast(logits, "float64" if keras.backend.standardize_dtype(logits.dtype) == "float64" else "float32")
-        classes, labels = logits.shape[-1], ops.cast(labels, "int32")
+        classes = logits.shape[-1]
+        labels, sound = class_numbers(labels, classes, self.ignore_label)
+        logits = logits * ops.cast(sound, logits.dtype)
         logits, labels = ops.reshape(logits, (ops.shape(logits)[0], -1, classes)), ops.reshape(labels, (ops.shape(labels)[0], -1))
         counted = None
         if self.ignore_label is not None:

@@ -181,7 +181,8 @@ def _made_up_case(folder: pathlib.Path, channels: int):
     label = np.zeros(SCAN, np.uint8)
     label[50:90, 60:100, 40:80] = 1
     crop = Crop(SCAN, (1.0, 1.0, 1.0), (0, 0, 0), SCAN)
-    write_case(folder, Case("made_up", (folder,), folder), Preprocessed(image, crop, None), label, [1], "float16")
+    ranges = ((0.0, 1.0),) * channels
+    write_case(folder, Case("made_up", (folder,), folder), Preprocessed(image, crop, None), label, [1], "float16", ranges)
     return PreparedCase("made_up", folder)
 
 

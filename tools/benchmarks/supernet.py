@@ -1,4 +1,4 @@
-"""tools/benchmark supernet: one search step (weights, then logits) of drawn operations against all eight
+"""tools/benchmark supernet: one search step (weights, then alpha) of drawn operations against all eight
 
 Each row runs in a process of its own. Times depend on the machine and on what else it does: read the ratios.
 With --profile, what the operations of one step took, by kind of kernel. With --dints_python=VENV/bin/python, an environment
@@ -183,7 +183,7 @@ def main(config: Config) -> None:
         print_result(config.row, measure(config))
         return
     rows = check_rows(config.rows, list(ROWS)) if config.rows else list(DEFAULT_ROWS)
-    print(f"supernet: batch {config.batch_size}, {config.channels} channels; a step updates weights and logits")
+    print(f"supernet: batch {config.batch_size}, {config.channels} channels; a step updates weights and alpha")
     print(f"{'':37}{'s/step':>9}{'x':>7}{'first step s':>14}{'peak GiB':>10}{'x':>7}")
     for stem in config.stem_channels:
         for size in config.patch_size:

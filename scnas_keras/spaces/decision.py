@@ -1,0 +1,41 @@
+"""Whether a search has decided between its operations, and what that takes. Imports no framework."""
+
+import math
+
+UNDECIDED_ENTROPY = 0.9
+"""Mean entropy of the edges over its maximum above which a search has not decided: most operations are nearly equally probable."""
+UNDECIDED = "Undecided: "
+"""How a genotype's note of that begins."""
+LOG_ODDS = 3.0
+"""Between the best operation and the others, once an edge has decided: a probability of 0.74 among eight."""
+MEANWHILE = "nnunet"
+"""The hand-made network to use until then."""
+
+
+def updates_to_decide(alpha_lr: float) -> int:
+    """Updates of alpha until a search has mostly decided: Adam moves an alpha by about its rate each time it knows where to."""
+    return math.ceil(LOG_ODDS / alpha_lr)
+
+
+def undecided_note(entropy: float, updates: int, alpha_lr: float) -> str | None:
+    """What a genotype says of a search that has not decided, or None if it has.
+
+    Args:
+        entropy: mean of the edges over its maximum, 0 to 1.
+        updates: of alpha, so far.
+        alpha_lr: learning rate of alpha (Adam).
+    """
+    if entropy <= UNDECIDED_ENTROPY:
+        return None
+    needed = updates_to_decide(alpha_lr)
+    remedy = f"a decision takes some {needed}" if updates < needed else f"at --alpha_lr={alpha_lr:g} that is mostly enough, so raise it"
+    return (
+        f"{UNDECIDED}mean entropy {entropy:.2f} of the maximum after {updates} updates of alpha, so that this architecture is one of "
+        f"chance; {remedy}. Until then --network={MEANWHILE} is the safer choice."
+    )
+
+
+def time_note(updates: int, alpha_lr: float, seconds_per_step: float) -> str:
+    """How long a search that has not decided would have to be, at the pace that it had."""
+    minutes = max(1, math.ceil(max(updates_to_decide(alpha_lr), 2 * updates) * seconds_per_step / 60))
+    return f"Search longer: --budget_minutes={minutes} or more at this pace."

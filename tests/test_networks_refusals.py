@@ -1,0 +1,101 @@
+"""What networks, losses and metrics refuse rather than read otherwise than it is meant."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from some_spaces import FLAT, SMALL, sparse_genotype, uniform_genotype
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.inference.export import export_saved_model
+from scnas_keras.metrics.mean_dice import MeanDice
+from scnas_keras.networks import from_genotype
+from scnas_keras.training.losses import LOSSES, make_loss
+
+
+@pytest.mark.parametrize("given", [2, 4, 8])
+@pytest.mark.parametrize("how", ["call", "predict", "fit"])
+def test_a_network_takes_its_own_number_of_channels_only(how, given):
+    """TensorFlow reads the kernel of one channel as one of groups, for as many channels as divide its outputs."""
+    network = from_genotype(sparse_genotype(2, FLAT), 1, 3, stem_channels=8)
+    images, labels = np.zeros((1, 8, 8, given), np.float32), np.zeros((1, 8, 8), np.int32)
+    network.compile("sgd", make_loss("jaccard"), jit_compile=False)
+    run = {"call": network, "predict": lambda x: network.predict(x, verbose=0), "fit": lambda x: network.fit(x, labels, verbose=0)}[how]
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 1"):
+        run(images)
+    assert run(images[..., :1]) is not None
+
+
+def test_layers_refuse_other_channels_by_themselves():
+    network = from_genotype(uniform_genotype("conv_3", SMALL), 2, 3, stem_channels=8)
+    for name in ("stem", "cell_01_reduction_input_0", "cell_01_reduction_conv_3_from_0", "logits"):
+        layer = network.get_layer(name)
+        channels = layer.input.shape[-1]
+        with pytest.raises(ValueError, match=f"expected axis -1 of input shape to have value {channels}"):
+            layer(np.zeros((1, 8, 8, 8, 2 * channels), np.float32))
+
+
+def test_a_saved_model_refuses_other_channels(tmp_path):
+    export_saved_model(from_genotype(sparse_genotype(2, FLAT), 1, 3, stem_channels=8), tmp_path / "served")
+    served = tf.saved_model.load(tmp_path / "served")
+    assert served.serve(np.zeros((1, 8, 8, 1), np.float32)).shape == (1, 8, 8, 3)
+    with pytest.raises((ValueError, TypeError), match="(?s)8, 8, 2"):
+        served.serve(np.zeros((1, 8, 8, 2), np.float32))
+
+
+@pytest.mark.parametrize("channels, classes", [(0, 2), (1, 1), (1, 0)])
+def test_a_network_of_nothing_is_refused(channels, classes):
+    with pytest.raises(ConfigError, match=f"{channels} channels and {classes} classes"):
+        from_genotype(uniform_genotype("conv_3", FLAT), channels, classes, stem_channels=8)
+
+
+LOGITS = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+LABELS = np.random.default_rng(1).integers(0, 3, (2, 4, 4))
+
+
+def measures():
+    return {**{name: make_loss(name) for name in LOSSES}, "mean dice": lambda labels, logits: MeanDice(3)(labels, logits)}
+
+
+@pytest.mark.parametrize("name", measures())
+@pytest.mark.parametrize("wrong", [255, -1, 3, 1.4])
+def test_labels_that_are_no_class_are_an_error_and_in_a_graph_nan(name, wrong):
+    measure, labels = measures()[name], LABELS.astype(np.float32)
+    labels[1, 2, 3] = wrong
+    with pytest.raises(ValueError, match="whole numbers from 0 to 2"):
+        measure(labels, LOGITS)
+    if name == "mean dice":
+        metric = MeanDice(3)
+
+        @tf.function(autograph=False)
+        def compute(labels):
+            metric.update_state(labels, LOGITS)
+            return metric.result()
+    else:
+        compute = tf.function(lambda labels: measure(labels, LOGITS), autograph=False)
+    assert np.isnan(compute(tf.constant(labels)))
+
+
+@pytest.mark.parametrize("name", measures())
+def test_labels_of_any_type_and_with_an_axis_of_one_are_the_same(name):
+    measure = measures()[name]
+    expected = float(measure(LABELS, LOGITS))
+    for labels in (LABELS.astype(np.uint8), LABELS.astype(np.float64), LABELS[..., None], tf.constant(LABELS, tf.int32)):
+        assert float(measure(labels, LOGITS)) == expected and np.isfinite(expected)
+
+
+def test_the_ignore_label_is_no_error():
+    labels = LABELS.copy()
+    labels[0] = 7
+    assert np.isfinite(float(make_loss("dice_ce", ignore_label=7)(labels, LOGITS)))
+    assert 0 <= float(MeanDice(3, ignore_label=7)(labels, LOGITS)) <= 1
+    with pytest.raises(ValueError, match="or 6 where nobody annotated"):
+        make_loss("dice_ce", ignore_label=6)(labels, LOGITS)
+
+
+def test_fit_shows_nan_rather_than_learning_something_else():
+    network = from_genotype(sparse_genotype(2, FLAT), 1, 3, stem_channels=8)
+    network.compile(keras.optimizers.SGD(0.0), make_loss("jaccard"), metrics=[MeanDice(3)], jit_compile=False)
+    labels = np.full((1, 8, 8), 255)
+    history = network.fit(np.zeros((1, 8, 8, 1), np.float32), labels, verbose=0).history
+    assert np.isnan(history["loss"][0]) and np.isnan(history["dice"][0])
