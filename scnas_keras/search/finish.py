@@ -19,11 +19,11 @@ from scnas_keras.runs.pace import measured
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.monitor import Monitor
-from scnas_keras.spaces.decision import time_note, undecided_note
+from scnas_keras.spaces.decision import time_note, undecided_note, updates_to_decide
 from scnas_keras.spaces.derive import derive, softmax
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.supernet.diagnostics import edge_entropy
-from scnas_keras.supernet.names import UNIFORM
+from scnas_keras.supernet.names import GUMBEL_PAIR, UNIFORM
 from scnas_keras.supernet.supernet import Supernet
 
 
@@ -42,7 +42,9 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
     entropy = float(np.mean(np.concatenate([edge_entropy(own) for own in softmax(alpha).values()])))
     updates = int(keras.ops.convert_to_numpy(supernet.alpha_optimizer.iterations))
     genotype = derive(supernet.space, alpha, config.max_identity_edges)
-    undecided = None if config.relaxation == UNIFORM else undecided_note(entropy, updates, config.alpha_lr)
+    candidates = max(len(table.candidates) for table in supernet.space.tables)
+    needed = updates_to_decide(config.alpha_lr, 2 / candidates if config.relaxation == GUMBEL_PAIR else 1)
+    undecided = None if config.relaxation == UNIFORM else undecided_note(entropy, updates, needed, config.alpha_lr)
     if undecided:
         genotype = dataclasses.replace(genotype, notes=(*genotype.notes, undecided))
     genotype.save(run["genotype.json"])
@@ -70,5 +72,5 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
         },
     )
     if undecided:
-        table += time_note(updates, config.alpha_lr, measured(run)["seconds_per_step"]) + "\n"
+        table += time_note(updates, needed, measured(run)["seconds_per_step"]) + "\n"
     return SearchResult(genotype, table, run.path)

@@ -12,22 +12,30 @@ MEANWHILE = "nnunet"
 """The hand-made network to use until then."""
 
 
-def updates_to_decide(alpha_lr: float) -> int:
-    """Updates of alpha until a search has mostly decided: Adam moves an alpha by about its rate each time it knows where to."""
-    return math.ceil(LOG_ODDS / alpha_lr)
+def updates_to_decide(alpha_lr: float, share: float) -> int:
+    """Updates of alpha until a search has mostly decided: Adam moves an alpha by about its rate each time it is told where to.
+
+    Measured on hippocampus (rate 0.03, two of eight drawn, hence 400 here): a mean entropy of 0.994 after 25 updates, 0.967 after 100,
+    0.58 after 1050.
+
+    Args:
+        alpha_lr: learning rate of alpha (Adam).
+        share: of an edge's alphas that an update tells: two of its candidates where two are drawn, else all.
+    """
+    return math.ceil(LOG_ODDS / alpha_lr / share)
 
 
-def undecided_note(entropy: float, updates: int, alpha_lr: float) -> str | None:
+def undecided_note(entropy: float, updates: int, needed: int, alpha_lr: float) -> str | None:
     """What a genotype says of a search that has not decided, or None if it has.
 
     Args:
         entropy: mean of the edges over its maximum, 0 to 1.
         updates: of alpha, so far.
+        needed: `updates_to_decide`.
         alpha_lr: learning rate of alpha (Adam).
     """
     if entropy <= UNDECIDED_ENTROPY:
         return None
-    needed = updates_to_decide(alpha_lr)
     remedy = f"a decision takes some {needed}" if updates < needed else f"at --alpha_lr={alpha_lr:g} that is mostly enough, so raise it"
     return (
         f"{UNDECIDED}mean entropy {entropy:.2f} of the maximum after {updates} updates of alpha, so that this architecture is one of "
@@ -35,7 +43,7 @@ def undecided_note(entropy: float, updates: int, alpha_lr: float) -> str | None:
     )
 
 
-def time_note(updates: int, alpha_lr: float, seconds_per_step: float) -> str:
+def time_note(updates: int, needed: int, seconds_per_step: float) -> str:
     """How long a search that has not decided would have to be, at the pace that it had."""
-    minutes = max(1, math.ceil(max(updates_to_decide(alpha_lr), 2 * updates) * seconds_per_step / 60))
+    minutes = max(1, math.ceil(max(needed, 2 * updates) * seconds_per_step / 60))
     return f"Search longer: --budget_minutes={minutes} or more at this pace."
