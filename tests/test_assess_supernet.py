@@ -16,6 +16,7 @@ from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.supernet.inherit import inherit
+from scnas_keras.supernet.supernet import seed_of_bank
 from scnas_keras.training.losses import JaccardLoss
 
 PATCHES = [batch(seed) for seed in range(3)]
@@ -95,6 +96,8 @@ def test_a_sampled_draw_is_one_that_the_search_makes():
     """Banks of equal alpha draw each for itself."""
     supernet = small_supernet(ODD, seed=7)
     drawn = supernet.draw()
+    seeds = [tuple(seed_of_bank(tf.constant([7, 0]), number).numpy()) for number in range(len(drawn))]
+    assert len(set(seeds)) == len(drawn) == 2
     for ours, theirs in zip(sampled_draw(supernet, 7, 0), drawn, strict=True):
         np.testing.assert_array_equal(ours.operations, theirs.operations)
         np.testing.assert_array_equal(ours.weights, theirs.weights)

@@ -165,6 +165,17 @@ def test_a_negligible_operation_counts_as_zero():
     assert ours[1][1] == 0
 
 
+def test_without_zero_among_the_candidates_nothing_is_negligible():
+    few = ("conv_3", "max_pool_3", "identity")
+    mixture, everything = (Mixture(few, 2, CHANNELS, ORDINARY, negligible=share, dtype="float64") for share in (0.4, 0.0))
+    x, _, parameters = edge_inputs(everything, 8)
+    weights = tf.constant([0.7, 0.3], tf.float64)
+    ours, theirs = (traced(m, (WEIGHTS, ALPHA))(tf.constant([0, 2]), x, weights, parameters) for m in (mixture, everything))
+    for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.abs(ours[1][1]).min() > 0
+
+
 OTHERS = ("two_convolutions", "sigmoid", "residual_conv", "conv_3", "zero")
 
 

@@ -1,6 +1,7 @@
 """Footprints of the networks that this package searches: a supernet, and the network derived from it."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -75,13 +76,19 @@ class DerivedNetwork(_Searched):
     several_outputs = True
     largest_batch = 8  # the paper's
 
+    @functools.cached_property
+    def _read(self) -> dict[int, tuple[int, ...]]:
+        """Number of each cell that is built -> its inputs that are read."""
+        if self.genotype is None:
+            return {cell.number: tuple(range(len(cell.inputs))) for cell in self.space.placed}
+        return built_cells(self.genotype)
+
     def cell_maps(self, cell, voxels):
-        operations = [edge.operation for edge in self.genotype.cells[cell.kind]] if self.genotype else [None] * len(cell.edges)
-        if self.genotype is not None and cell.number not in built_cells(self.genotype):
+        if cell.number not in self._read:
             return 0
+        operations = [edge.operation for edge in self.genotype.cells[cell.kind]] if self.genotype else [None] * len(cell.edges)
         kept = [(edge, name) for edge, name in zip(cell.edges, operations) if self.genotype is None or name is not None]
-        read = {edge.source for edge, _ in kept}
-        inputs = sum(voxels[own.level] for i, own in enumerate(cell.inputs) if i in read)
+        inputs = sum(voxels[cell.inputs[i].level] for i in self._read[cell.number])
         maps = {self._map(edge, name) for edge, name in kept} - {None}
         return inputs + len(maps) * voxels[cell.level]
 

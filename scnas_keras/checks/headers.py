@@ -6,6 +6,7 @@ from scnas_keras.checks.across import header_comparisons
 from scnas_keras.checks.findings import ERROR, WARNING, by_kind, grouped_lines
 from scnas_keras.checks.scan import read_headers
 from scnas_keras.errors import DataError
+from scnas_keras.formats.geometry import NO_UNIT
 from scnas_keras.tasks.cases import Task
 
 
@@ -21,7 +22,7 @@ def verify_headers(task: Task) -> None:
     if errors:
         raise DataError("\n".join([f"{task.root}: the headers of the images and labels have problems:", *grouped_lines(errors, task.root)]))
     for kind, group in by_kind(findings, WARNING).items():
-        if kind.key == "no_unit":  # said once, by scnas_keras.verify
+        if kind.key == NO_UNIT:  # said once, by scnas_keras.verify
             continue
         logging.warning(
             "%s: %s (%d), for example %s; scnas_keras.verify tells more", task.name, kind.heading, len(group), group[0].text(task.root)

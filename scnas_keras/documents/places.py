@@ -88,7 +88,8 @@ def expectation(kind: Any, place: Place, reason: str, found: Any) -> str | None:
     if reason == "Number out of range":
         return "a number up to 1e308"
     if told := re.fullmatch(r"Expected `([^`]+)`(.*?)(?:, got .+)?", reason):
-        return " or ".join(_WORDS.get(word, word) for word in told[1].split(" | ")) + told[2]
+        condition = " on one line" if "matching regex" in told[2] else told[2]  # the only pattern is that of `ranges.Name`
+        return " or ".join(_WORDS.get(word, word) for word in told[1].split(" | ")) + condition
     return None
 
 

@@ -135,7 +135,7 @@ def _doubts(header: nib.Nifti1Header) -> tuple[Doubt, ...]:
     elif sform > 0 and qform > 0:
         places, shape = (header.get_sform(), header.get_qform()), (*header.get_data_shape()[:3], 1, 1)[:3]
         if all(map(is_invertible, places)) and (distance := grid_distance(*places, shape)) > TOLERANCE:
-            doubts.append(Doubt(TWO_PLACES, f"sform and qform lie {distance:.3g} voxels apart; the sform was used"))
+            doubts.append(Doubt(TWO_PLACES, f"an sform and a qform that lie {distance:.3g} voxels apart; the sform was used"))
     return tuple(doubts)
 
 

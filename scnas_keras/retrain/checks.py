@@ -2,7 +2,7 @@
 
 from absl import logging
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_data, check_positive
@@ -46,10 +46,14 @@ def warn_of_leak(architecture: Architecture, fold: Fold) -> None:
     summary = architecture.source and architecture.source.with_name(SUMMARY)
     if not summary or not summary.is_file():
         return
-    found = read_result(summary)
-    if found.get("task") != fold.task.name or "cases" not in found:
+    try:
+        found = read_result(summary)
+        searched = {case for part, cases in found.get("cases", {}).items() if part != "validation" for case in cases}
+    except (DataError, AttributeError, TypeError) as error:
+        logging.warning("%s is damaged, so that nothing tells whether the search saw the validation cases (%s)", summary, error)
         return
-    searched = {case for part, cases in found["cases"].items() if part != "validation" for case in cases}
+    if found.get("task") != fold.task.name:
+        return
     seen = set(fold.split.validation) & searched
     if seen:
         logging.warning(

@@ -75,7 +75,7 @@ class DatasetJson:
     name: Any = None
     modality: dict[Index, str] = dataclasses.field(default_factory=dict)
     channel_names: dict[Index, str] = dataclasses.field(default_factory=dict)
-    labels: dict[str, int | tuple[int, ...] | str] = dataclasses.field(default_factory=dict)
+    labels: dict[Name, int | tuple[int, ...] | Name] = dataclasses.field(default_factory=dict)
     regions_class_order: tuple[int, ...] | None = None
     training: tuple[ListedPair, ...] | None = None
     test: tuple[Name | ListedImage, ...] = ()

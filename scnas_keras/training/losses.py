@@ -30,15 +30,19 @@ class SegmentationLoss(keras.losses.Loss):
         self.class_weights = None if class_weights is None else tuple(map(float, class_weights))
         self.ignore_label = ignore_label
 
-    def prepare(self, labels, logits) -> tuple[Any, Any, Any]:
-        """Logits and one-hot labels [batch, voxels, classes], and 1 for each voxel that counts [batch, voxels, 1]; None if all do.
+    def call(self, labels, logits):
+        labels, sound = class_numbers(labels, logits.shape[-1], self.ignore_label)
+        values = self.values(labels, logits)
+        return values * ops.cast(sound, values.dtype)
 
-        Logits are NaN where labels are no class numbers (`metrics.labels`), and so is the loss.
-        """
+    def values(self, labels, logits):
+        """The loss of each item, [batch], of labels that are class numbers."""
+        raise NotImplementedError
+
+    def prepare(self, labels, logits) -> tuple[Any, Any, Any]:
+        """Logits and one-hot labels [batch, voxels, classes], and 1 for each voxel that counts [batch, voxels, 1]; None if all do."""
         logits = ops.cast(logits, "float64" if keras.backend.standardize_dtype(logits.dtype) == "float64" else "float32")
         classes = logits.shape[-1]
-        labels, sound = class_numbers(labels, classes, self.ignore_label)
-        logits = logits * ops.cast(sound, logits.dtype)
         logits, labels = ops.reshape(logits, (ops.shape(logits)[0], -1, classes)), ops.reshape(labels, (ops.shape(labels)[0], -1))
         counted = None
         if self.ignore_label is not None:
@@ -78,7 +82,7 @@ class JaccardLoss(SegmentationLoss):
         super().__init__(name=name, **kwargs)
         self.smooth = smooth
 
-    def call(self, labels, logits):
+    def values(self, labels, logits):
         logits, g, counted = self.prepare(labels, logits)
         p = ops.softmax(logits) if counted is None else ops.softmax(logits) * counted
         overlap = ops.sum(p * g, axis=1)
@@ -108,7 +112,7 @@ class DiceLoss(SegmentationLoss):
         self.over_replicas: Callable[[Any], Any] = lambda sums: sums
         """Adds up sums of a batch that several devices share; whoever trains on them sets it."""
 
-    def call(self, labels, logits):
+    def values(self, labels, logits):
         logits, g, counted = self.prepare(labels, logits)
         return -self.dice(ops.softmax(logits), g, counted)
 
@@ -135,7 +139,7 @@ class DiceCrossEntropyLoss(DiceLoss):
     def __init__(self, name: str = "dice_cross_entropy", **kwargs):
         super().__init__(name=name, **kwargs)
 
-    def call(self, labels, logits):
+    def values(self, labels, logits):
         logits, g, counted = self.prepare(labels, logits)
         log_p = ops.log_softmax(logits)
         entropy = -ops.sum(log_p * g * self.weights(g.shape[-1], logits.dtype), axis=-1)
@@ -155,7 +159,7 @@ class FocalLoss(SegmentationLoss):
         super().__init__(name=name, **kwargs)
         self.gamma = gamma
 
-    def call(self, labels, logits):
+    def values(self, labels, logits):
         logits, g, counted = self.prepare(labels, logits)
         log_p = ops.sum(ops.log_softmax(logits) * g, axis=-1)
         weight = ops.sum(g * self.weights(g.shape[-1], logits.dtype), axis=-1)
