@@ -7,6 +7,26 @@ import re
 import tempfile
 from typing import Any
 
+from scnas_keras.errors import ConfigError
+
+LONGEST_NAME = 255
+"""Bytes of a file's name, on the usual file systems."""
+
+
+def user_path(path: str | os.PathLike) -> pathlib.Path:
+    """A path that a person wrote, with ~ replaced.
+
+    Raises:
+        ConfigError: ~ stands for nobody's folder, or no file can be called so.
+    """
+    try:
+        found = pathlib.Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: it isn't known which folder ~ stands for here. Write the whole path, or set HOME.") from error
+    if "\0" in str(found) or any(len(os.fsencode(part)) > LONGEST_NAME for part in found.parts):
+        raise ConfigError(f"{str(path)[:80]!r}: no file can be called so: a name is longer than {LONGEST_NAME} bytes or holds a zero byte.")
+    return found
+
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Writes a file that is seen under its name either whole or not at all, also after a power cut.

@@ -144,6 +144,8 @@ BROKEN_CONTENT = [
         {"labels": {"background": 0, "whole": [1, 2]}, "regions_class_order": "12"},
         'regions_class_order: found "12", expected a list or null',
     ),
+    ({"labels": {"0": "background", "9" * 5000: "left"}}, "gap"),
+    ({"training": [{"image": "a" * 300, "label": "b"}]}, "files that it lists are missing"),
     ({"modality": {"1": "MRI"}}, 'modality: found {"1": "MRI"}, expected indices 0, 1, 2'),
     ({"modality": "MRI"}, 'modality: found "MRI", expected an object'),
     ({"modality": {"MRI": "0"}}, 'modality.MRI: found the key "MRI", expected a whole number as key'),

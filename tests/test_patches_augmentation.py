@@ -160,7 +160,12 @@ def test_a_way_through_json_changes_nothing(name, size):
             "transforms[1].factor: found [1.4, 0.7], expected two numbers, the lower",
         ),
         (lambda content: content["transforms"][1].update(factor=[0.7, "x"]), 'transforms[1].factor[1]: found "x", expected a number'),
-        (lambda content: content["transforms"][1].update(factor=[-1, 2]), "transforms[1].factor[0]: found -1, expected a number >= 0.0"),
+        (lambda content: content["transforms"][1].update(factor=[-1, 2]), "transforms[1].factor[0]: found -1, expected a number >= 0.01"),
+        (lambda content: content["transforms"][1].update(factor=[1, 100]), "transforms[1].factor[1]: found 100, expected a number <= 10.0"),
+        (
+            lambda content: next(item for item in content["transforms"] if item["name"] == "low_resolution").update(zoom=[1, 2]),
+            "transforms[6].zoom[1]: found 2, expected a number <= 1.0",
+        ),
         (lambda content: content["transforms"][1].update(halved=1), "transforms[1].halved: found 1, expected true or false"),
         (lambda content: content["transforms"][-1].update(axes=[0, 3]), "transforms[9].axes[1]: found 3, expected a whole number <= 2"),
         (lambda content: content["transforms"][-1].update(axes=[0, 0]), "transforms[9].axes: found [0, 0], expected each only once"),

@@ -71,7 +71,8 @@ def test_flags_without_effect_and_impossible_ones_are_refused_before_a_scan_is_r
 def test_a_network_is_as_wide_as_in_its_command(task, tmp_path):
     for network, width in (("supernet", 48), ("genotype", 64), ("nnunet", 32), ("u_resnet", 32)):
         made = plan(PlanConfig(data_dir=str(task), output=str(tmp_path / network), processes=1, network=network))
-        assert made.configuration("3d_fullres").features_per_stage[0] == width
+        assert list(made.configurations) == ["2d", "3d_fullres"]
+        assert all(configuration.features_per_stage[0] == width for configuration in made.configurations.values())
 
 
 def test_an_edited_plan_is_kept_when_the_command_is_given_again(task, tmp_path):

@@ -260,6 +260,20 @@ MISFITS = {
     "rank": (lambda s: {"rank": 4}, "rank is 4"),
     "derivation": (lambda s: {"derivation": "best"}, "derivation is 'best'"),
     "head": (lambda s: {"head": Head((40,))}, "head: sources are"),
+    "a head before the first output": (lambda s: {"head": Head((-1,))}, "head: sources are \\[-1\\]"),
+    "an auxiliary output at full resolution": (
+        lambda s: {"head": Head(s.head.sources, auxiliary=(0,))},
+        "auxiliary are outputs at the levels \\[0\\], expected coarser ones",
+    ),
+    "auxiliary outputs, coarsest first": (
+        lambda s: {"head": Head(s.head.sources, auxiliary=(3, 2))},
+        "expected coarser ones than full resolution, finest first",
+    ),
+    "a stem of many channels": (lambda s: {"stems": (Stem(width=10**30), *s.stems[1:])}, "stem 0: .*expected 0 to"),
+    "a cell that stands nowhere": (
+        lambda s: {"cells": (*s.cells, dataclasses.replace(s.cells[0], name="idle"))},
+        "cell 'idle' stands nowhere",
+    ),
     "one candidate": (lambda s: {"tables": (Table("down", ("max_pool_3",), 6), *s.tables[1:])}, "two candidates or more"),
 }
 

@@ -1,6 +1,7 @@
 """One genotype an epoch in one file: any of them comes back, resumed runs repeat theirs, damage is named."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,14 @@ def test_damage_is_named(history, damage, message):
     history.write_text(damage(history.read_text()))
     with pytest.raises(GenotypeError, match=f"genotypes.jsonl.*{message}"):
         genotype_history.load(history)
+
+
+def test_a_history_of_version_1_with_too_many_nodes_is_damaged(tmp_path):
+    space = {"name": "x", "rank": 3, "operations": ["conv_3", "zero"], "nodes": 10**9, "layout": ["encoder"]}
+    lines = [{"format": "scnas_keras.genotypes", "version": 1, "space": space}, {"epoch": 1, "cells": {"encoder": []}}]
+    (tmp_path / "old.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(GenotypeError, match="old.jsonl, epoch 1: .*1000000000 nodes in a cell"):
+        genotype_history.load(tmp_path / "old.jsonl")
 
 
 def test_absent_epochs_and_files_are_named(history, tmp_path):

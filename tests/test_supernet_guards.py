@@ -135,7 +135,7 @@ def test_warnings():
     assert guards.warnings(logs(), kinds(TINY), 0.7) == {}
     assert guards.warnings(logs(0.97), kinds(TINY), 0.4) == {}
     (text,) = guards.warnings(logs(0.97), kinds(TINY), 0.6).values()
-    assert "not distinguishable from random" in text and "0.97" in text and "60%" in text
+    assert "hardly decided" in text and "0.97" in text and "60%" in text
     found = guards.warnings(logs(share_reduction_identity=0.5, share_expansion_zero=0.7), kinds(TINY), 0.1)
     assert set(found) == {"identity reduction", "zero expansion"} and "70% of the expansion" in found["zero expansion"]
     assert guards.warnings(logs(0.99, share_reduction_identity=0.6), kinds(TINY), 0.1) == {}  # says nothing yet

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from scnas_keras import architectures
 from scnas_keras.errors import ConfigError
-from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.footprints import Footprint, Reference
 from scnas_keras.planning.topology import Topology
 from scnas_keras.spaces.known import DEFAULT, find_space
 
@@ -94,6 +94,42 @@ def footprint(name: str, width: int | None = None, genotype: "Genotype | None" =
     space = genotype.space if genotype else space or find_space(DEFAULT, 3)
     space.check_width(width)
     return SupernetNetwork(space, width) if name == SUPERNET else DerivedNetwork(space, width, genotype)
+
+
+@dataclasses.dataclass(frozen=True)
+class InEveryRank:
+    """A searched network without a genotype, for patches of any rank that its space has.
+
+    Attributes:
+        networks: one a rank, equal but for that; fewest axes first.
+    """
+
+    networks: tuple[Footprint, ...]
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        return tuple(rank for network in self.networks for rank in network.ranks)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.networks[-1], name)  # name, width and limits
+
+    def of(self, rank: int) -> Footprint:
+        return self.networks[self.ranks.index(rank)]
+
+    def topology(self, spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
+        return self.of(len(spacing)).topology(spacing, patch_size)
+
+    def features(self, topology: Topology) -> tuple[int, ...]:
+        return self.of(len(topology.patch_size)).features(topology)
+
+    def elements(self, topology: Topology, channels: int, heads: int) -> int:
+        return self.of(len(topology.patch_size)).elements(topology, channels, heads)
+
+    def reference(self, rank: int) -> Reference:
+        return self.of(rank).reference(rank)
+
+    def measured(self, rank: int) -> Reference:
+        return self.of(rank).measured(rank)
 
 
 def widths_text(names: Sequence[str]) -> str:

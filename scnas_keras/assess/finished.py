@@ -9,6 +9,7 @@ from typing import Any
 from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.files import user_path
 from scnas_keras.runs.checkpoint import CHECKPOINT
 from scnas_keras.runs.checkpoint_files import CheckpointFolder
 from scnas_keras.runs.folds import Fold, open_fold
@@ -97,7 +98,7 @@ def load_search(folder: str) -> FinishedSearch:
         ConfigError: there is no such folder, or it is not that of a search that has finished.
         GenotypeError, DataError: a file in it is damaged.
     """
-    path = pathlib.Path(folder).expanduser()
+    path = user_path(folder)
     if not (path / FLAGS).is_file():
         state = "holds no flags.cfg" if path.is_dir() else "is no folder"
         raise ConfigError(f"--workdir={folder}: {state}, so it is not what scnas_keras.search leaves. Name the --workdir of a search.")

@@ -10,7 +10,7 @@ from scnas_keras.crossval.report import CrossvalReport
 from scnas_keras.crossval.results import collect
 from scnas_keras.crossval.trainings import all_trainings, run_training
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import readable_json, write_text
+from scnas_keras.files import readable_json, user_path, write_text
 from scnas_keras.metrics.paired import paired_tests
 from scnas_keras.reporting.comparison_figure import draw_comparison
 from scnas_keras.tasks.patients import group_by_patient
@@ -48,7 +48,7 @@ def run_crossval(config: CrossvalConfig) -> CrossvalResult:
 
 def _write(config: CrossvalConfig, trainings) -> CrossvalResult:
     """Writes what is there so far."""
-    folder = pathlib.Path(config.workdir).expanduser()
+    folder = user_path(config.workdir)
     networks, classes = collect(trainings)
     if not any(network.folds for network in networks):
         raise ConfigError(f"--workdir={folder}: no training is finished. Leave out --folds to run all.")

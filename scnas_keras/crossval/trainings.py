@@ -14,6 +14,7 @@ from typing import Any
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.errors import ConfigError, UserError
+from scnas_keras.files import user_path
 from scnas_keras.options import to_flagfile
 from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain.config import RetrainConfig
@@ -154,7 +155,7 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
         kind |= {"network": GENOTYPE, flag: (getattr(config, flag) or "").replace("{fold}", str(fold)) or None}
         kind |= {"width": _width(config)}
         kind |= {"init": config.init} if name == TRANSFER else {}
-    folder = pathlib.Path(config.workdir).expanduser() / name / f"fold_{fold}"
+    folder = user_path(config.workdir) / name / f"fold_{fold}"
     return RetrainConfig(**shared | kind | {"fold": str(fold), "workdir": str(folder)})
 
 
@@ -182,7 +183,7 @@ def _check_architecture(training: Training) -> None:
         raise ConfigError(
             f"--networks names {training.name}: say which architecture with --{flag}=RUN, the folder of a search or a genotype.json."
         )
-    file = pathlib.Path(path).expanduser()
+    file = user_path(path)
     genotype = Genotype.load(file / "genotype.json" if file.is_dir() else file)
     if width.startswith(MATCH):
         if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:

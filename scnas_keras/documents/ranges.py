@@ -19,7 +19,6 @@ Index = Annotated[int, Meta(ge=0, le=10**4)]
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
-NotNegative = Annotated[float, Meta(ge=0, le=1e6)]
 LabelValue = Annotated[int, Meta(ge=0, le=255)]
 Name = Annotated[str, Meta(min_length=1, pattern=r"^[^\x00-\x1f]*\Z")]
 """Without control characters: messages show it on one line."""

@@ -10,13 +10,13 @@ import math
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from scnas_keras.documents.places import Place, expectation, find_place, join, value_at, written
-from scnas_keras.errors import DataError, UserError
+from scnas_keras.errors import ConfigError, DataError, UserError
+from scnas_keras.files import user_path
 
 _T = TypeVar("_T")
 _LONGEST = 80  # letters of a wrong value that a message shows
@@ -55,9 +55,11 @@ def parse(path: str | os.PathLike, remedy: str = "", error: type[UserError] = Da
         UserError: of the given class. It can't be read, isn't JSON in UTF-8, has a number that isn't finite, or an object with
             a key twice.
     """
-    path = Path(path).expanduser()
     try:
+        path = user_path(path)
         text = path.read_text(encoding="utf-8-sig")  # Windows' editor begins files with a mark
+    except ConfigError as reason:  # no file can be called so
+        raise error(str(reason)) from reason
     except OSError as reason:
         raise error(_line(path, f"can't be read ({reason.strerror})", remedy)) from reason
     except UnicodeDecodeError as reason:

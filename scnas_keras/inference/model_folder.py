@@ -17,14 +17,14 @@ from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.documents import Misfit, check_version, decode, parse
 from scnas_keras.documents.ranges import Axis, PatchSize, check_axes, check_different
 from scnas_keras.errors import DataError
-from scnas_keras.files import write_text
+from scnas_keras.files import user_path, write_text
 from scnas_keras.formats.volumes import Volume
+from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen, check_grid, differences
 from scnas_keras.inference.sliding_window import predict_volume
 from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
 
-MODEL, COMPANION = "model.keras", "model.json"
 _REMEDY = "Copy it again from where the model was trained."
 
 
@@ -123,7 +123,7 @@ class SegmentationModel:
         Raises:
             DataError: one of the files is missing or damaged.
         """
-        path = pathlib.Path(path).expanduser()
+        path = user_path(path)
         path = path / MODEL if path.is_dir() else path
         companion = path.with_name(COMPANION)
         for file in (path, companion):

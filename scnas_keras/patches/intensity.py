@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from scnas_keras.documents.ranges import Share
-from scnas_keras.patches.transforms import Range, Transform, halved_uniform, happens
+from scnas_keras.patches.transforms import Factors, Range, Transform, Zooms, halved_uniform, happens
 
 EPSILON = 1e-7
 
@@ -68,7 +68,7 @@ class GaussianBlur(IntensityTransform, frozen=True, tag="gaussian_blur"):
 class _Factor(IntensityTransform, frozen=True):
     """A transform with one factor a channel, half the draws below 1 and half above."""
 
-    factor: Range
+    factor: Factors
     neutral: ClassVar[float] = 1.0
 
     def draw(self, random: np.random.Generator, channels: int) -> np.ndarray:
@@ -103,7 +103,7 @@ class LowResolution(IntensityTransform, frozen=True, tag="low_resolution"):
         in_plane: axis 0 keeps its slices.
     """
 
-    zoom: Range
+    zoom: Zooms
     channel_probability: Share
     in_plane: bool = False
     neutral: ClassVar[float] = 1.0

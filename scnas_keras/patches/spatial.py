@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from scnas_keras.documents.ranges import Axis, check_different
-from scnas_keras.patches.transforms import Degrees, Range, Transform, Voxels, halved_uniform, happens
+from scnas_keras.patches.transforms import Degrees, Factors, Range, Transform, Voxels, halved_uniform, happens
 
 KNOTS_BEYOND = 4  # sigmas around the patch from which noise still reaches it
 
@@ -66,7 +66,7 @@ class Rotation(SpatialTransform, frozen=True, tag="rotation"):
 class Scaling(SpatialTransform, frozen=True, tag="scaling"):
     """Scales all axes by one factor, uniform or with `halved` half below 1 and half above."""
 
-    factor: Range
+    factor: Factors
     halved: bool = False
     neutral: ClassVar[float] = 1.0
 

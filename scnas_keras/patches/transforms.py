@@ -6,10 +6,17 @@ import msgspec
 import numpy as np
 
 from scnas_keras.documents import Misfit
-from scnas_keras.documents.ranges import NotNegative, Share
+from scnas_keras.documents.ranges import Share
 
-Range = tuple[NotNegative, NotNegative]
+_Amount = Annotated[float, msgspec.Meta(ge=0, le=1e3)]
+_Factor = Annotated[float, msgspec.Meta(ge=0.01, le=10)]
+_Zoom = Annotated[float, msgspec.Meta(ge=0.01, le=1)]
+Range = tuple[_Amount, _Amount]
 """Lowest and highest."""
+Factors = tuple[_Factor, _Factor]
+"""A `Range` around 1, within which a patch can still be recognised."""
+Zooms = tuple[_Zoom, _Zoom]
+"""A `Range` of grids as dense as the patch's or coarser."""
 Voxels = tuple[Annotated[float, msgspec.Meta(ge=1, le=1e3)], Annotated[float, msgspec.Meta(ge=1, le=1e3)]]
 """A `Range` of voxels, 1 or more."""
 Degree = Annotated[float, msgspec.Meta(ge=0, le=180)]
@@ -32,12 +39,12 @@ class Transform(msgspec.Struct, frozen=True, tag_field="name"):
     def __post_init__(self):
         for field in msgspec.structs.fields(self):
             value = getattr(self, field.name)
-            if field.type in (Range, Voxels) and value[0] > value[1]:
+            if field.type in (Range, Factors, Zooms, Voxels) and value[0] > value[1]:
                 raise Misfit(field.name, value, "two numbers, the lower one first")
 
     def scaled(self, strength: float) -> Self:
         """The same transform with its ranges drawn towards no change: 1 is this one, 0 changes nothing."""
-        ranges = [field.name for field in msgspec.structs.fields(self) if field.type in (Range, Degrees)]
+        ranges = [field.name for field in msgspec.structs.fields(self) if field.type in (Range, Factors, Zooms, Degrees)]
         return msgspec.structs.replace(
             self, **{name: tuple(self.neutral + strength * (value - self.neutral) for value in getattr(self, name)) for name in ranges}
         )

@@ -5,9 +5,9 @@ Looks at all scans (fingerprint.json) and plans from what it finds (plans.json) 
 patch, batch and stages of the network. Both files are for reading; plans.json may be edited and given to --plan of the other commands.
 """
 
-import pathlib
 from typing import Any
 
+from scnas_keras.files import user_path
 from scnas_keras.plan.config import PlanConfig
 
 
@@ -23,4 +23,4 @@ def main(config: PlanConfig) -> None:
 
     print(plan_table(plan(config)))
     for name in ("fingerprint.json", "plans.json"):
-        print(pathlib.Path(config.output or "").expanduser() / name)  # without an output, there are no plans
+        print(user_path(config.output or "") / name)  # without an output, there are no plans

@@ -3,20 +3,21 @@
 import os
 import pathlib
 
-import numpy as np
 from absl import logging
 
-from scnas_keras.architectures.registry import GENOTYPE, footprint
+from scnas_keras.architectures.registry import GENOTYPE, SUPERNET, InEveryRank, footprint
 from scnas_keras.errors import ConfigError
+from scnas_keras.files import user_path
 from scnas_keras.plan.config import PlanConfig
 from scnas_keras.planning.checks import warn_of_memory
+from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Plans
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, load_fingerprint
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.runs.folds import check_planning, open_task
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.known import find_space
+from scnas_keras.spaces.known import find_space, space_ranks
 
 
 def run_plan(config: PlanConfig) -> Plans:
@@ -31,11 +32,9 @@ def run_plan(config: PlanConfig) -> Plans:
     fingerprint = load_fingerprint(config.fingerprint) if config.fingerprint else None
     check_planning(config, fingerprint.axes if fingerprint else CANONICAL_AXES)
     genotype = Genotype.load(config.genotype) if config.genotype else None
-    footprint(config.network, config.width, genotype)  # a width that can't be is told before the scans are measured
+    network = _network(config, genotype)  # a width that can't be is told before the scans are measured
     if fingerprint is None:
         fingerprint = measure_task(open_task(config), config.cache_folder, config.processes)
-    rank = 2 if np.median(fingerprint.shapes, axis=0).min() == 1 else 3
-    network = footprint(config.network, config.width, genotype, find_space(config.space, rank))
     wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
     plans = make_plans(fingerprint, network, config.plan, wishes)
     if config.plan == "scnas":
@@ -47,10 +46,18 @@ def run_plan(config: PlanConfig) -> Plans:
     return plans
 
 
+def _network(config: PlanConfig, genotype: Genotype | None) -> Footprint:
+    """What is planned for; of a search space, in every rank that it has."""
+    if genotype or config.network not in (GENOTYPE, SUPERNET):
+        return footprint(config.network, config.width, genotype)
+    spaces = [find_space(config.space, rank) for rank in space_ranks(config.space)]
+    return InEveryRank(tuple(footprint(config.network, config.width, space=space) for space in spaces))
+
+
 def _output_folder(output: str | None) -> pathlib.Path:
     if not output:
         raise ConfigError("Name the folder for fingerprint.json and plans.json with --output=DIR.")
-    folder = pathlib.Path(output).expanduser()
+    folder = user_path(output)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise ConfigError(f"--output={output}: {existing} is no folder that can be written to; name another.")

@@ -30,6 +30,8 @@ from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Res
 from scnas_keras.preprocessing.plan import Scheme as PreprocessingScheme
 
 FORMAT, VERSION = "scnas_keras.plans", 1
+MOST = 100
+"""Configurations of a plan."""
 _REMEDY = "Mend this place. To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
 Scheme = Literal["ZScoreNormalization", "CTNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization"]
 """nnU-Net's names of the normalisation schemes, which plans.json uses."""
@@ -89,6 +91,8 @@ class Configuration:
         for name in ("strides", "kernel_sizes"):
             for index, row in enumerate(getattr(self, name)):
                 _check_count(f"{name}[{index}]", row, rank, "axis of spacing")
+        if set(self.strides[0]) != {1}:
+            raise Misfit("strides[0]", self.strides[0], "1 along each axis: the first stage has the resolution of the patch")
         check_axes(f"augmentation.{self.augmentation.mirror_place}", self.augmentation.mirror_axes, rank)
         divisors = self.topology.divisors
         if any(size % divisor for size, divisor in zip(self.patch_size, divisors)):
@@ -136,7 +140,7 @@ class Plans:
     channel_names: Annotated[tuple[str, ...], Meta(min_length=1)]
     labels: Labels
     foreground_intensities: tuple[Intensities, ...]
-    configurations: Annotated[Mapping[str, Configuration], Meta(min_length=1)]
+    configurations: Annotated[Mapping[str, Configuration], Meta(min_length=1, max_length=MOST)]
 
     def __post_init__(self):
         check_permutation("transpose_forward", self.transpose_forward)
@@ -152,8 +156,9 @@ class Plans:
                 std = self.foreground_intensities[index].std
                 if scheme == "CTNormalization" and std <= 0:
                     raise Misfit(f"foreground_intensities[{index}].std", std, f"a number above 0, as {scheme} divides by it")
-            if configuration.previous_stage not in (None, *self.configurations):
-                known = ", ".join(self.configurations)
+            others = [other for other in self.configurations if other != name]
+            if configuration.previous_stage not in (None, *others):
+                known = ", ".join(others) or "there is none"
                 raise Misfit(f"{place}.previous_stage", configuration.previous_stage, f"another configuration: {known}")
 
     @property
@@ -218,6 +223,11 @@ class Plans:
         return configuration.to_dict()
 
 
+def rank_named(configuration: str) -> int | None:
+    """Axes of a configuration's patches as far as its name says them, as nnU-Net's names do."""
+    return {"2d": 2, "3d": 3}.get(configuration[:2])
+
+
 def load_plans(path: str | Path) -> Plans:
     """Reads plans.json, edited or not.
 
@@ -229,7 +239,7 @@ def load_plans(path: str | Path) -> Plans:
     body = {key: value for key, value in content.items() if key not in ("format", "version", "transpose_backward")}
     try:
         entries = body.get("configurations")
-        if isinstance(entries, dict):
+        if isinstance(entries, dict) and len(entries) <= MOST:  # of more, `decode` tells
             body["configurations"] = {name: _inherit(name, entries) for name in entries}
         plans = decode(body, Plans, path, _REMEDY)
         backward = content.get("transpose_backward")

@@ -1,6 +1,7 @@
 """What a prediction is asked to segment: scans found under --image, and where each one's segmentation goes."""
 
 import dataclasses
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
 from scnas_keras.formats.geometry import NO_UNIT
 from scnas_keras.formats.volumes import Volume, read_image
@@ -38,8 +40,8 @@ def find_images(image: str) -> list[Path]:
 
     Raises ConfigError if something isn't there.
     """
-    whole = Path(image).expanduser()
-    paths = [whole] if whole.exists() else [Path(part.strip()).expanduser() for part in image.split(",")]
+    one = os.path.exists(os.path.expanduser(image))  # a comma may be part of a name
+    paths = [user_path(part) for part in ([image] if one else map(str.strip, image.split(",")))]
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise ConfigError(f"--image={image}: {some(missing)} is neither a file nor a folder.")
@@ -63,7 +65,7 @@ def collect_scans(image: str, output: str, channels: int) -> list[Scan]:
     Raises:
         ConfigError: there are no scans, or segmentations can't be written under these names.
     """
-    paths, target = find_images(image), Path(output).expanduser()
+    paths, target = find_images(image), user_path(output)
     if paths[0].is_dir() and not holds_dicom(paths[0]):
         scans = _folder_scans(paths[0], target, channels)
     else:

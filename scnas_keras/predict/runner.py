@@ -49,7 +49,8 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
             logging.error("%d/%d  %s: %s", number, len(scans), source, error)
         else:
             written.append(scan.output)
-            logging.info("%d/%d  %s -> %s", number, len(scans), source, scan.output)
+            drawn = f" and {scan.overlay}" if config.overlay else ""
+            logging.info("%d/%d  %s -> %s%s", number, len(scans), source, scan.output, drawn)
     if failures:
         listed = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise DataError(

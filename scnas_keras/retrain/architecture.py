@@ -7,7 +7,8 @@ from absl import logging
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, MATCH, MATCHABLE, Network, footprint
 from scnas_keras.errors import ConfigError
-from scnas_keras.inference.model_folder import COMPANION, MODEL
+from scnas_keras.files import user_path
+from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_outputs
@@ -80,7 +81,7 @@ def genotype_file(path: str | None) -> pathlib.Path:
             "Name the architecture with --genotype=FILE: the genotype.json that a search left, or its folder. Or name a hand-made "
             "network with --network."
         )
-    file = pathlib.Path(path).expanduser()
+    file = user_path(path)
     return file / "genotype.json" if file.is_dir() else file
 
 
@@ -130,7 +131,7 @@ def _trained_model(config: RetrainConfig) -> pathlib.Path | None:
         return None
     if not config.transfer_from:
         raise ConfigError("--init=weights takes the weights of a trained network: name its run with --transfer_from=RUN.")
-    path = pathlib.Path(config.transfer_from).expanduser()
+    path = user_path(config.transfer_from)
     file = path if path.suffix == ".keras" else (path if path.is_dir() else path.parent) / MODEL
     if not file.is_file() or not file.with_name(COMPANION).is_file():
         raise ConfigError(

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 
+from scnas_keras.files import user_path
 from scnas_keras.options import option
 
 CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
@@ -29,7 +30,7 @@ class TaskConfig:
     @property
     def cache_folder(self) -> pathlib.Path:
         """The cache's folder by flag, environment or default."""
-        return pathlib.Path(self.cache_dir or os.environ.get(CACHE_DIR_VARIABLE) or "~/.cache/scnas_keras").expanduser()
+        return user_path(self.cache_dir or os.environ.get(CACHE_DIR_VARIABLE) or "~/.cache/scnas_keras")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.planning.checks import check_patch, warn_of_memory
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.planner import RULES, Wishes, make_plans
-from scnas_keras.planning.plans import Configuration, Plans, load_plans
+from scnas_keras.planning.plans import Configuration, Plans, load_plans, rank_named
 from scnas_keras.preprocessing.cache import prepare
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES
 from scnas_keras.preprocessing.measure import measure_task
@@ -264,13 +264,13 @@ def _tell(opened: Fold, fold: int | str) -> None:
 
 def _check_rank(name: str, plans: Plans | None, network: Footprint) -> None:
     """Raises ConfigError if a configuration's patches have other axes than the network; where it is yet to be planned, its name says so."""
-    rank = len(plans.configuration(name).spacing) if plans else {"2d": 2, "3d": 3}.get(name[:2])
+    rank = len(plans.configuration(name).spacing) if plans else rank_named(name)
     if rank is not None and rank not in network.ranks:
         other = " or ".join(f"{own}D" for own in network.ranks)
-        raise ConfigError(
-            f"--configuration={name} has {rank}D patches, and this {network.name} network takes {other} ones. Name such a configuration: "
-            f"--configuration={'2d' if 2 in network.ranks else '3d_fullres'}."
-        )
+        of_plan = [own for own, found in plans.configurations.items() if len(found.spacing) in network.ranks] if plans else None
+        there = ["2d" if 2 in network.ranks else "3d_fullres"] if of_plan is None else of_plan
+        remedy = f"Name such a configuration: --configuration={' or '.join(there)}" if there else "The plan has none; make another"
+        raise ConfigError(f"--configuration={name} has {rank}D patches, and this {network.name} network takes {other} ones. {remedy}.")
 
 
 def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:

@@ -112,9 +112,7 @@ class Loop:
         position.step += 1
         self._callbacks.on_train_batch_end(position.step - 1, self._cluster.local(results))
         asked, due = self._agree()
-        if horizon.budget_seconds is not None and horizon.over:
-            position.step = self._batches.steps
-        if position.step == self._batches.steps:
+        if position.step == self._batches.steps or horizon.budget_seconds is not None and horizon.over:
             position.logs = self._measured(results)
         self._stop_or_save(asked, due)
 

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from absl import logging
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import write_text
+from scnas_keras.files import user_path, write_text
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_flagfile
 from scnas_keras.runs.recorded import read_recorded
@@ -111,7 +111,7 @@ def open_run(workdir: str | None, config: Any) -> RunFolder:
     """
     if not workdir:
         raise ConfigError("Name the run's folder with --workdir=DIR; it is made if absent.")
-    path = pathlib.Path(workdir).expanduser()
+    path = user_path(workdir)
     run = RunFolder(path, command_line(), time.time())
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--workdir={path} is a file; name a folder.")
@@ -135,7 +135,7 @@ def follow_run(workdir: str | None) -> RunFolder:
     """
     if not workdir:
         raise ConfigError("Name the run's folder with --workdir=DIR, the same on storage that all hosts share.")
-    return RunFolder(pathlib.Path(workdir).expanduser(), None, time.time())
+    return RunFolder(user_path(workdir), None, time.time())
 
 
 def command_line() -> str | None:

@@ -99,7 +99,7 @@ def warnings(logs: Mapping[str, float], kinds: Sequence[str], fraction: float) -
     if logs["entropy"] > UNDECIDED_ENTROPY:
         if fraction >= 0.5:
             found["undecided"] = (
-                f"not distinguishable from random so far: mean entropy {logs['entropy']:.2f} of the maximum after "
+                f"alpha has hardly decided yet: mean entropy {logs['entropy']:.2f} of the maximum after "
                 f"{fraction:.0%} of the search. Search longer, or raise --alpha_lr."
             )
         return found

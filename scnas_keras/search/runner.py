@@ -7,6 +7,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.names import BFLOAT16
 from scnas_keras.machine.precision import scaled
+from scnas_keras.planning.plans import rank_named
 from scnas_keras.reporting.genotype_table import genotype_table
 from scnas_keras.runs.checkpoint import CHECKPOINT
 from scnas_keras.runs.checkpoint_files import CheckpointFolder
@@ -101,7 +102,7 @@ def space_of(config: SearchConfig) -> SearchSpace:
     Raises:
         ConfigError: there is no such space, or not for so many axes.
     """
-    return find_space(config.space, 2 if config.configuration.startswith("2d") else 3)
+    return find_space(config.space, rank_named(config.configuration) or 3)
 
 
 def footprint(config: SearchConfig, space: SearchSpace | None = None) -> SupernetNetwork:

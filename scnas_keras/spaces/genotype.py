@@ -115,7 +115,7 @@ class Genotype:
         Raises:
             GenotypeError: no such file, not JSON, or not a valid genotype; the message names the file.
         """
-        return cls.from_json(parse(path, "Search again, or restore it.", GenotypeError), path)
+        return cls.from_json(parse(path, "Name a genotype.json that a search left, or its folder.", GenotypeError), path)
 
 
 def _edge_to_json(edge: Edge) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from scnas_keras.spaces.u_shape import u_shaped
 FORMAT, VERSION = "scnas_keras.genotype", 2
 _NEWER = "A newer version of scnas_keras wrote it: install that, or search again with this one."
 
+MOST_NODES = 100
+"""Of a cell, beyond which a document is damaged."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 EdgeParts = tuple[int, int, str | None, float]
@@ -75,7 +77,7 @@ class SpaceOfVersion1(msgspec.Struct, frozen=True):
     name: str
     rank: int
     operations: tuple[str, ...]
-    nodes: Annotated[int, msgspec.Meta(ge=1, le=100)]
+    nodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_NODES)]
     layout: tuple[str, ...]
 
 

@@ -94,6 +94,8 @@ def _pairs(header: Mapping[str, Any]) -> Mapping[str, list[tuple[int, int]]]:
     """Kind of cell -> source and target of its edges in order."""
     space = header["space"]
     if header["version"] == 1:
+        if space["nodes"] > single.MOST_NODES:
+            raise ValueError(f"{space['nodes']} nodes in a cell")
         pairs = [(i, j) for j in range(2, 2 + space["nodes"]) for i in range(j)]
         return dict.fromkeys(space["layout"], pairs)
     return {cell["name"]: [(edge["source"], edge["target"]) for edge in cell["edges"]] for cell in space["cells"]}

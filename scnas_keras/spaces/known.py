@@ -25,9 +25,18 @@ def find_space(name: str, rank: int) -> SearchSpace:
     Raises:
         ConfigError: there is no such space, or not for so many axes.
     """
+    ranks = space_ranks(name)
+    if rank not in ranks:
+        raise ConfigError(f"--space={name} is for {' and '.join(f'{own}D' for own in ranks)} images, found {rank}D ones.")
+    return _module(name).build(rank)
+
+
+def space_ranks(name: str) -> tuple[int, ...]:
+    """Numbers of spatial axes that a space has, fewest first; ConfigError if there is no such space."""
     if name not in space_names():
         raise ConfigError(f"--space={name}: there is no such search space; known: {', '.join(space_names())}.")
-    module: types.ModuleType = importlib.import_module(f"{catalog.__name__}.{name}")
-    if rank not in module.RANKS:
-        raise ConfigError(f"--space={name} is for {' and '.join(f'{own}D' for own in module.RANKS)} images, found {rank}D ones.")
-    return module.build(rank)
+    return tuple(sorted(_module(name).RANKS))
+
+
+def _module(name: str) -> types.ModuleType:
+    return importlib.import_module(f"{catalog.__name__}.{name}")

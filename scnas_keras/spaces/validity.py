@@ -40,8 +40,11 @@ def _problems(space: Description) -> Iterable[str]:
     for cell in space.cells:
         yield from (f"cell {cell.name!r}: {problem}" for problem in _of_cell(cell, {table.name: table for table in space.tables}))
     for number, stem in enumerate(space.stems):
-        if stem.level < 0 or stem.width < 1:
-            yield f"stem {number}: level {stem.level} and width {stem.width}, expected from 0 and from 1 up."
+        if not 0 <= stem.level < len(space.widths) or not 1 <= stem.width <= MOST:
+            yield (
+                f"stem {number}: level {stem.level} and width {stem.width}, expected 0 to {len(space.widths) - 1}, as widths are known, "
+                f"and 1 to {MOST}."
+            )
     for number, place in enumerate(space.places, start=len(space.stems)):
         yield from (f"place {number} ({place.cell}): {problem}" for problem in _of_place(space, number, place))
     yield from _of_head(space)
@@ -125,6 +128,9 @@ def _of_head(space: Description) -> Iterable[str]:
             yield f"head: {name} are {list(getattr(head, name))}, expected outputs from 0 to {count - 1}."
         elif len(set(getattr(head, name))) < len(getattr(head, name)):
             yield f"head: {name} are {list(getattr(head, name))}, expected each once."
+    levels = [output_levels(space)[source] for source in head.auxiliary if 0 <= source < count]
+    if levels and (min(levels) < 1 or levels != sorted(set(levels))):
+        yield f"head: auxiliary are outputs at the levels {levels}, expected coarser ones than full resolution, finest first, a level once."
 
 
 def _of_roles(cell: PlacedCell) -> Iterable[str]:

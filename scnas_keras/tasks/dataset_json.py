@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,7 +161,7 @@ def check_cases(file: Path, cases: Sequence[Case]) -> tuple[Case, ...]:
     unusable = [case.name for case in cases if Path(case.name).name != case.name]
     if unusable:
         raise DataError(f"{file}: {len(unusable)} names of cases can't name a file: {some(unusable)}. Rename them.")
-    missing = [str(path) for case in cases for path in case.files if not path.exists()]
+    missing = [str(path) for case in cases for path in case.files if not os.path.exists(path)]  # unlike Path's, for any text
     if missing:
         unset = " Set the environment variables in these paths." if any("$" in path for path in missing) else ""
         raise DataError(
@@ -178,7 +180,7 @@ def _pairs(found: Mapping[str, int | tuple[int, ...] | str]) -> list[tuple[str, 
     """Name and values of every label, in the order of the file; nothing if they aren't written in a known way."""
     names = {value: name for value, name in found.items() if isinstance(name, str)}
     if len(names) == len(found):
-        return [(name, (int(value),)) for value, name in names.items()] if all(value.isdecimal() for value in names) else []
+        return [(name, (int(value),)) for value, name in names.items()] if all(re.fullmatch("[0-9]{1,9}", value) for value in names) else []
     pairs = [(name, (value,) if isinstance(value, int) else value) for name, value in found.items() if not isinstance(value, str)]
     return pairs if not names and all(members for _, members in pairs) else []
 

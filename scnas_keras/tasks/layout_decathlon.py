@@ -1,5 +1,6 @@
 """The layout of the Medical Segmentation Decathlon (MSD): dataset.json lists every case."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def load_decathlon(root: Path, content: DatasetJson) -> Task:
     channels, labels = channel_names(file, content), parse_labels(file, content)
     cases = _training(file, content.training or (), len(channels))
     tests = _test(file, content.test, len(channels))
-    there = [case for case in tests if all(path.exists() for path in case.images)]
+    there = [case for case in tests if all(map(os.path.exists, case.images))]
     if len(there) < len(tests):
         missing = len(tests) - len(there)
         logging.info("%s: %d of %d test images are not there; they are left out", file, missing, len(tests))
@@ -45,6 +46,8 @@ def _test(file: Path, listed: Sequence[str | ListedImage], channels: int) -> Seq
 
 
 def _image_files(image: Path, channels: int) -> tuple[Path, ...]:
+    if not image.name or os.path.exists(image):
+        return (image,)
     name, ending = strip_ending(image.name), ending_of(image.name) or ""
     files = [image.with_name(f"{name}_{channel:04d}{ending}") for channel in range(channels)]
-    return tuple(files) if not image.exists() and files[0].exists() else (image,)
+    return tuple(files) if os.path.exists(files[0]) else (image,)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scnas_keras.errors import DataError
+from scnas_keras.files import user_path
 from scnas_keras.formats.volumes import read_label
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.dataset_json import channel_names, read_dataset, some
@@ -65,7 +66,7 @@ def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
             "The tasks can be downloaded from http://medicaldecathlon.com; unpacked, they look like the "
             f"first of these layouts:\n{LAYOUTS}"
         )
-    root = Path(data_dir).expanduser()
+    root = user_path(data_dir)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder. Give --data_dir the task's folder or the one around it.")
     if _is_task(root):

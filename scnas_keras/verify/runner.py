@@ -5,7 +5,7 @@ import pathlib
 from absl import logging
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import write_text
+from scnas_keras.files import user_path, write_text
 from scnas_keras.tasks.loading import find_task
 from scnas_keras.verify.config import VerifyConfig
 from scnas_keras.verify.dataset import verify_dataset
@@ -30,7 +30,7 @@ def run_verification(config: VerifyConfig) -> Report:
     root = find_task(config.task, config.data_dir)
     if config.fix:
         fix, source = {"header": fix_headers, "remap": remap_labels}[config.fix], root
-        root = pathlib.Path(config.fixed_dir).expanduser()
+        root = user_path(config.fixed_dir)
         logging.info("%s", fix(source, root, config.processes))
     report = verify_dataset(root, config.spacing, config.group_pattern, config.processes)
     file = report_file(config)
@@ -42,4 +42,4 @@ def run_verification(config: VerifyConfig) -> Report:
 
 
 def report_file(config: VerifyConfig) -> pathlib.Path:
-    return pathlib.Path(config.output).expanduser() / "verification.json"
+    return user_path(config.output) / "verification.json"
