@@ -29,14 +29,18 @@ def load_tensorflow() -> None:
     os.environ.setdefault(
         "TF_ENABLE_ONEDNN_OPTS", "1"
     )  # TensorFlow leaves it off on CPUs without AVX-512: steps take several times as long
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["TF_USE_LEGACY_KERAS"] = "0"
     with _held_stderr():
         import keras
         import tensorflow as tf
 
         devices = tf.config.list_physical_devices("GPU")
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow":  # it was imported before
         raise ConfigError(f"KERAS_BACKEND={keras.backend.backend()}: this command needs KERAS_BACKEND=tensorflow.")
+    keras.config.set_floatx("float32")  # whatever the user's keras.json says
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
     for device in devices:
         tf.config.experimental.set_memory_growth(device, True)
     if devices:

@@ -13,5 +13,9 @@ class ConfigError(UserError):
     """Flags or settings that don't go together."""
 
 
+class OutputError(UserError):
+    """A file that can't be written: the disk is full, the folder is closed, the name too long."""
+
+
 class GenotypeError(UserError):
     """A genotype document that is damaged or doesn't fit its search space."""

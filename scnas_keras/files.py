@@ -1,14 +1,19 @@
 """Files that are either whole or absent."""
 
+import contextlib
+import errno
 import json
 import os
 import pathlib
 import re
+import shutil
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, OutputError
 
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 LONGEST_NAME = 255
 """Bytes of a file's name, on the usual file systems."""
 
@@ -28,26 +33,64 @@ def user_path(path: str | os.PathLike) -> pathlib.Path:
     return found
 
 
+@contextlib.contextmanager
+def writing(path: str | os.PathLike, needed: int | None = None) -> Iterator[None]:
+    """Around what writes a file: what the file system refuses is told as an `OutputError`.
+
+    Args:
+        path: the file.
+        needed: bytes that it will have, if that is known.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise OutputError(f"{path}: can't be written ({error.strerror or error}). Name another place, or ask for the right.") from error
+        size = "" if needed is None else f" {_megabytes(needed)} are needed,"
+        raise OutputError(
+            f"{path}: can't be written: the disk is full.{size} {_free(path)} are free. Make room and give the same command again; "
+            "what was written before is whole."
+        ) from error
+
+
+def check_writable(path: pathlib.Path) -> None:
+    """OutputError if a file can't be written under this name, as far as can be told before; its folder need not be there."""
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise OutputError(f"{path}: can't be written: the name is longer than {LONGEST_NAME} bytes. Name another one.")
+    existing = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise OutputError(f"{path}: can't be written: {existing} is no folder that can be written to. Name another place.")
+
+
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Writes a file that is seen under its name either whole or not at all, also after a power cut.
 
     Temporary name in the same folder (made if absent), fsync, rename.
+
+    Raises:
+        OutputError: it can't be written; what was there under its name is left.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        umask = os.umask(0)  # mkstemp hides the file from other users; give it what open() would have given
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        raise
+    with writing(path, len(data)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path))
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            umask = os.umask(0)  # mkstemp hides the file from other users; give it what open() would have given
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, path)
+        except BaseException:
+            pathlib.Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def hidden_prefix(path: pathlib.Path) -> str:
+    """Of the temporary name of a file that is being written; short enough where the file's own name is as long as may be."""
+    return f".{path.name[:40]}."
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -61,6 +104,16 @@ def readable_json(document: Any) -> str:
     item = r'(?:"[^"\n]*"|[-+\w.]+)'
     row = rf"\[\s*{item}(?:,\s*{item})*\s*\]"
     return re.sub(rf"\[\s*{row}(?:,\s*{row})*\s*\]|{row}", lambda match: _on_one_line(match.group()), text) + "\n"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _free(path: str | os.PathLike) -> str:
+    """Room on the disk that a file lies on, or would."""
+    path = pathlib.Path(path).absolute()
+    return _megabytes(shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free)
 
 
 def _on_one_line(items: str) -> str:

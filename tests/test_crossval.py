@@ -129,7 +129,7 @@ def test_what_would_fail_hours_later_is_refused_at_once(config, changes, error, 
 
 
 def test_several_hosts_take_different_folds_instead(config, monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", "{}")
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
     with pytest.raises(ConfigError, match="different --folds"):
         all_trainings(config)
 

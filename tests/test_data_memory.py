@@ -80,3 +80,10 @@ def test_a_group_without_memory_left_has_none(machine):
     root, measure = machine
     write(root, memory__max=GB, memory__current=2 * GB, cpu__max="1000 100000")
     assert measure("0::/../..\n") == (0, 1)
+
+
+def test_a_limit_of_the_address_space_counts(machine, monkeypatch):
+    resource = pytest.importorskip("resource", reason="no such limits here")
+    used = psutil.Process().memory_info().vms
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (used + 2 * GB + GB // 2, -1) if kind == resource.RLIMIT_AS else None)
+    assert machine[1]("") == (2, 16)

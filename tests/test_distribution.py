@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +131,28 @@ def test_a_tf_config_that_makes_no_sense_is_refused(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ConfigError, match="TF_CONFIG: can't be used"):
         open_cluster("auto")
+
+
+def test_several_hosts_use_all_gpus(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
     with pytest.raises(ConfigError, match="CUDA_VISIBLE_DEVICES"):
         open_cluster("cpu")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{"cluster": {}, "environment": "cloud"}',
+        '{"cluster": {"chief": ["a:1"]}, "environment": "cloud", "task": {"type": "chief", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_one_host_of_a_managed_platform_runs_as_without_it(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    cluster = open_cluster("cpu")
+    assert (cluster.workers, cluster.chief, cluster.replicas) == (1, True, 1) and "TF_CONFIG" not in os.environ
 
 
 def test_hosts_with_different_flags_are_refused(monkeypatch):

@@ -132,6 +132,8 @@ def threshold(monkeypatch):
             return []
 
         def segment(self, volume, mirror_axes):
+            if volume.geometry.path.name.startswith("huge"):
+                raise MemoryError
             if volume.array.shape[3] != len(self.plan.channels):
                 raise DataError(f"{volume.geometry.path}: {volume.array.shape[3]} channels")
             return (volume.array[..., 0] > 0).astype(np.uint8)
@@ -161,6 +163,25 @@ def test_a_bad_scan_does_not_stop_the_others(threshold, tmp_path, monkeypatch):
         run(folder, out)
     assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "3.nii.gz"] and len(said) == 2
     np.testing.assert_array_equal(read_label(out / "3.nii.gz")[0], nib.load(folder / "3.nii.gz").get_fdata() > 0)
+
+
+def test_what_cant_be_written_or_held_in_memory_does_not_stop_the_others(threshold, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a", "b", "huge", "z"):
+        scan(folder / f"{name}.nii.gz", 1)
+    (out / "b.nii.gz").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"(?s)2 of 4.*2 were written.*\n  b: .*out/b\.nii\.gz: can't be written.*\n  huge: .*more memory"):
+        run(folder, out)
+    assert sorted(path.name for path in out.iterdir()) == ["a.nii.gz", "b.nii.gz", "z.nii.gz"]
+
+
+def test_a_place_that_cant_be_written_is_told_before_the_work(threshold, tmp_path):
+    scan(tmp_path / "huge.nii.gz", 1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file is no folder that can be written to"):
+        run(tmp_path / "huge.nii.gz", tmp_path / "file" / "a.nii.gz")
+    with pytest.raises(ConfigError, match="a name is longer than 255 bytes"):
+        run(tmp_path / "huge.nii.gz", tmp_path / ("m" * 250 + ".nii.gz"))
 
 
 def test_existing_segmentations_are_left_out_only_on_request(threshold, tmp_path):

@@ -15,6 +15,7 @@ from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMAD
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import user_path
+from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.options import to_flagfile
 from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain.config import RetrainConfig
@@ -78,9 +79,9 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
     """
     if not config.workdir:
         raise ConfigError("Name the folder of the cross-validation with --workdir=DIR; it is made if absent.")
-    if os.environ.get("TF_CONFIG"):
+    if len(hosts_of_run()[0]) > 1:
         raise ConfigError(
-            "TF_CONFIG is set, and a cross-validation runs on one host: unset it, and give different hosts different --folds."
+            "TF_CONFIG names several hosts, and a cross-validation runs on one host: unset it, and give different hosts different --folds."
         )
     names, folds = config.networks.split(","), range(_count(config))
     unknown = [name for name in names if name not in NAMES]

@@ -10,7 +10,8 @@ from types import ModuleType
 
 import numpy as np
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, OutputError
+from scnas_keras.files import hidden_prefix, writing
 from scnas_keras.formats.geometry import Geometry, ras
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
@@ -92,13 +93,14 @@ def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=hidden_prefix(path)) as folder, writing(path):
         whole = Path(folder, path.name)  # the final name already: a .mhd names its file of voxels after itself
         try:
             sitk.WriteImage(image, str(whole), useCompression=True)
         except RuntimeError as error:
-            raise DataError(f"{path}: can't be written ({reason(error)}).") from error
+            raise OutputError(f"{path}: can't be written ({reason(error)}). Is the disk full?") from error
         for file in sorted(Path(folder).iterdir(), key=lambda file: file == whole):  # the header last
             with file.open("rb") as stream:
                 os.fsync(stream.fileno())

@@ -24,8 +24,9 @@ LOW_CONTRAST = 0.1
 FEWEST, SHRINKS = 4, 4.0
 """Voxels along an axis under which a scan that is resampled to fewer by more than this factor is of another unit, not of another size."""
 _BYTES = 4
-_COPIES = 3
-"""Arrays of a scan's prepared size and all classes that segmenting holds at its peak: sums, weights and their quotient."""
+_COPIES = 2
+"""Arrays of a scan's prepared size that segmenting holds at its peak, beside one of all classes: of the channels, the scan and its padded
+copy; of one channel, the weights and the way back to the scan's own grid."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def check_grid(volume: Volume, plan: PreprocessingPlan) -> None:
     )
     if any(new < FEWEST and old > SHRINKS * new for old, new in zip(size, shape)):
         raise DataError(f"{grid}: next to nothing. Correct the spacing or the unit (xyzt_units in NIfTI) in the header.")
-    needed = _BYTES * int(np.prod(shape, dtype=float)) * (len(plan.channels) + _COPIES * len(plan.labels))
+    needed = _BYTES * int(np.prod(shape, dtype=float)) * (_COPIES * (len(plan.channels) + 1) + len(plan.labels))
     if needed > (free := available_memory()):
         raise DataError(
             f"{grid}, for which {needed / 2**30:.3g} GiB of memory are needed and {free / 2**30:.3g} are free. Correct the spacing or the "

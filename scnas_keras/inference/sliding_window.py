@@ -62,7 +62,9 @@ def predict_volume(
         if progress:
             progress(done, len(tiles))
     inside = tuple(slice(b, b + n) for b, n in zip(before, size))
-    return total[inside] / weights[inside]
+    total = total[inside]
+    total /= weights[inside]  # in place: with many classes, a second such array is what memory doesn't hold
+    return total
 
 
 def _probabilities(network, patch: np.ndarray, mirror_axes: Sequence[int]) -> np.ndarray:

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from scnas_keras.errors import ConfigError, UserError
-
-TF_CONFIG = "TF_CONFIG"
+from scnas_keras.machine.hosts import TF_CONFIG, hosts_of_run
 
 
 class WorkerLost(UserError):
@@ -129,13 +127,16 @@ def open_cluster(devices: str) -> Cluster:
     Raises:
         ConfigError: there are no such devices, or TF_CONFIG makes no sense.
     """
-    if os.environ.get(TF_CONFIG):
+    hosts, worker = hosts_of_run()
+    if len(hosts) < 2:
+        os.environ.pop(TF_CONFIG, None)  # managed platforms set it for a single host too
+    else:
         if devices != "auto":
             raise ConfigError(
                 f"--devices={devices}: several hosts ({TF_CONFIG} is set) use all GPUs that each of them sees; choose with "
                 "CUDA_VISIBLE_DEVICES."
             )
-        return _several_hosts(os.environ[TF_CONFIG])
+        return _several_hosts(hosts, worker)
     gpus = len(tf.config.list_physical_devices("GPU"))
     names = _names(devices, gpus)
     if names is None:
@@ -173,19 +174,7 @@ def _split_cpu(count: int) -> None:
             raise ConfigError(f"--devices: this process computes already; {count} logical CPUs must be asked for before.") from error
 
 
-def _several_hosts(text: str) -> Cluster:
-    try:
-        content = json.loads(text)
-        cluster, (kind, index) = content["cluster"], (content["task"]["type"], int(content["task"]["index"]))
-        hosts = [*cluster.get("chief", ()), *cluster["worker"]]
-        worker = index if kind == "chief" else len(cluster.get("chief", ())) + index
-        if kind not in ("chief", "worker") or not 0 <= worker < len(hosts):
-            raise ValueError(f"no host {kind} {index}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f'{TF_CONFIG}: can\'t be used ({error}). Expected, with every host\'s own index from 0, {{"cluster": {{"worker": '
-            '["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}.'
-        ) from error
+def _several_hosts(hosts: list[str], worker: int) -> Cluster:
     tf.get_logger().setLevel("WARNING")  # it tells of every collective that is traced
     logging.info("host %d of %d, waiting for the others (%s)", worker, len(hosts), ", ".join(hosts))
     try:

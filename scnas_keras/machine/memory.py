@@ -1,5 +1,6 @@
 """How much memory and how many cores this process may use, also inside a container or a job of a cluster."""
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ _V2_MEMORY = ("memory.max", "memory.current", "inactive_file")
 
 
 def available_memory(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
-    """Bytes that can be used without swapping: what the machine has free, or less where a control group sets a limit.
+    """Bytes that can be used without swapping: what the machine has free, or less where a control group or `ulimit -v` sets a limit.
 
     A group's limit counts for all groups inside it, so every one from this process' own up to the root is asked. File
     pages that the kernel can drop at once aren't counted as used.
@@ -27,7 +28,7 @@ def available_memory(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> in
         limit, usage = _number(folder / limit_file), _number(folder / usage_file)
         if limit is not None and usage is not None:
             free = min(free, limit - usage + min(usage, _statistic(folder / "memory.stat", dropped)))
-    return max(free, 0)
+    return max(min(free, _address_space()), 0)
 
 
 def usable_cpus(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
@@ -41,6 +42,16 @@ def usable_cpus(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
         if len(granted) == 2 and granted[0] is not None and granted[1]:
             cores = min(cores, granted[0] // granted[1])
     return max(cores, 1)
+
+
+def _address_space() -> float:
+    """Bytes that this process may still map, as `ulimit -v` limits them."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.inf
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit - psutil.Process().memory_info().vms
 
 
 def _groups(controller: str, own_groups: Path, groups: Path) -> Iterator[tuple[Path, int]]:

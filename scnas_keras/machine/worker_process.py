@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.tasks.cases import Case
 
 DONE, FAILED, NO_MEMORY, BUG, DIED = "done", "failed", "no memory", "bug", "died"
@@ -23,7 +23,7 @@ def outcome_of(function: Callable[[Case], object], case: Case) -> tuple[str, obj
     """Calls `function`: how that went, and its result, what is wrong with the case, or the exception that is a bug."""
     try:
         return DONE, function(case)
-    except DataError as error:
+    except (DataError, OutputError) as error:
         return FAILED, str(error)
     except OSError as error:
         return FAILED, f"{case.images[0]}: {type(error).__name__}: {error}"

@@ -88,7 +88,7 @@ def check_targets(scans: Iterable[Scan], overlay: bool) -> None:
     scans = list(scans)
     sources = {(stat.st_dev, stat.st_ino) for scan in scans for stat in (file.stat() for file in scan.files)}
     for target in (path for scan in scans for path in ((scan.output, scan.overlay) if overlay else (scan.output,))):
-        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in sources:
+        if os.path.exists(target) and (target.stat().st_dev, target.stat().st_ino) in sources:
             raise ConfigError(f"--output would overwrite the scan {target}; name another place. Nothing was changed.")
 
 

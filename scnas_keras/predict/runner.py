@@ -1,5 +1,6 @@
 """Segments scans one after the other."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -7,6 +8,7 @@ from absl import logging
 
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError, DataError, UserError
+from scnas_keras.files import check_writable
 from scnas_keras.predict.config import PredictConfig
 from scnas_keras.predict.inputs import Scan, check_targets, collect_scans, find_images, read_scan
 
@@ -18,13 +20,15 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
 
     Raises:
         ConfigError: a flag is missing, the images can't be found, or an output can't be written under its name.
-        DataError: the model can't be read, or, after all others are done, some scans can't be segmented.
+        DataError: the model can't be read, or, after all others are done, some scans couldn't be segmented or written.
     """
     for name in ("model", "image", "output"):
         if not getattr(config, name):
             raise ConfigError(f"--{name} is missing; see --help.")
     find_images(config.image)  # a misspelt name is told before TensorFlow is loaded
     load_tensorflow()
+    import tensorflow as tf
+
     from scnas_keras.inference.model_folder import SegmentationModel
 
     model = SegmentationModel.load(config.model)
@@ -37,16 +41,22 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     written, failures = [], {}
     for number, scan in enumerate(scans, start=1):
         source = scan.files[0] if len(scan.files) == 1 else scan.name
-        if config.skip_existing and scan.output.exists():
+        if config.skip_existing and os.path.exists(scan.output):
             logging.info("%d/%d  %s: %s is there already", number, len(scans), source, scan.output)
             continue
         try:
+            check_writable(scan.output)
             _segment(scan, model, config)
         except UserError as error:
-            if len(scans) == 1:
-                raise
             failures[scan.name] = str(error)
-            logging.error("%d/%d  %s: %s", number, len(scans), source, error)
+        except OSError as error:
+            failures[scan.name] = f"{scan.files[0]}: {error.strerror or error}. Can it be read, and {scan.output} be written?"
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            failures[scan.name] = f"{scan.files[0]}: needs more memory than there is. Crop it, or use a machine with more."
+        if scan.name in failures:
+            if len(scans) == 1:
+                raise DataError(failures[scan.name])
+            logging.error("%d/%d  %s: %s", number, len(scans), source, failures[scan.name])
         else:
             written.append(scan.output)
             drawn = f" and {scan.overlay}" if config.overlay else ""

@@ -12,7 +12,6 @@ size and time isn't noticed.
 
 import contextlib
 import dataclasses
-import errno
 import functools
 import hashlib
 import json
@@ -27,11 +26,11 @@ from absl import logging
 
 from scnas_keras.checks.preparation import verify_voxels
 from scnas_keras.checks.ranges import intensity_ranges
-from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.files import write_text
+from scnas_keras.errors import ConfigError, DataError, OutputError
+from scnas_keras.files import write_text, writing
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
-from scnas_keras.preprocessing.budget import check_disk, disk_advice, memory_needed
+from scnas_keras.preprocessing.budget import check_disk, memory_needed
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.prepared_case import OUTSIDE, STORAGES, PreparedCase, is_whole, write_case
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
@@ -44,7 +43,6 @@ __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 CACHE_FORMAT = 4
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER = 24 * 3600.0
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def prepare(
@@ -137,14 +135,10 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
     label = preprocess_label(label, scan.crop, plan)
     classes = sorted(value for value in task.labels if value > 0)
     try:
-        _store(target, lambda partial: write_case(partial, case, scan, label, classes, storage, ranges))
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise DataError(
-            f"{case.images[0]}: its prepared files can't be written to {folder} ({error.strerror}; "
-            f"{shutil.disk_usage(folder).free / 1e9:.1f} GB free). {disk_advice(storage)}"
-        ) from error
+        with writing(target):
+            _store(target, lambda partial: write_case(partial, case, scan, label, classes, storage, ranges))
+    except OutputError as error:
+        raise OutputError(f"{error} Or choose a folder on a larger disk with --cache_dir.") from error
 
 
 def _remove(target: Path) -> None:

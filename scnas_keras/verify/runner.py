@@ -34,10 +34,7 @@ def run_verification(config: VerifyConfig) -> Report:
         logging.info("%s", fix(source, root, config.processes))
     report = verify_dataset(root, config.spacing, config.group_pattern, config.processes)
     file = report_file(config)
-    try:
-        write_text(file, report.json())
-    except OSError as error:
-        raise ConfigError(f"{file}: can't be written ({error.strerror}). Name another folder with --output.") from error
+    write_text(file, report.json())
     return report
 
 
