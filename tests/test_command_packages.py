@@ -70,6 +70,7 @@ def test_a_command_is_named_only_where_one_was_given(module, argv, command, monk
     assert command_line() == command
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not shutil.which("bash"), reason="pastes into bash")
 def test_the_command_of_a_summary_can_be_pasted(tmp_path):
     flags = ("--task=phantom", "--num_phantoms=3", "--num_folds=3", "--network=unet", "--width=2", "--patch_size=8,8,8", "--batch_size=1")

@@ -50,16 +50,22 @@ def wait_for(run, step, processes):
         time.sleep(0.01)
 
 
-def test_two_hosts_learn_what_one_does_though_one_is_stopped_and_killed(two_devices, tmp_path):
+@pytest.mark.nightly
+def test_both_hosts_stop_and_save_when_one_is_told_to(two_devices, tmp_path):
     run = tmp_path / "hosts"
     hosts = start_hosts("learner", run, "auto", "none", 0.3)
     wait_for(run, 1, hosts)
     hosts[1].send_signal(signal.SIGTERM)
     codes, errors = finish(*hosts)
     assert codes == [143, 143] and all("stopped by SIGTERM and saved" in text for text in errors), errors
+    checked(*start_hosts("learner", run, "auto", "none", 0))
+    assert_close(run, two_devices / "single", 1e-6)
 
-    hosts, step = start_hosts("learner", run, "auto", "none", 0.3), last_step(run)
-    wait_for(run, step + 2, hosts)
+
+def test_two_hosts_learn_what_one_does_though_one_is_killed(two_devices, tmp_path):
+    run = tmp_path / "hosts"
+    hosts = start_hosts("learner", run, "auto", "none", 0.3)
+    wait_for(run, 2, hosts)
     hosts[1].kill()
     codes, errors = finish(*hosts)
     assert codes[1] == -signal.SIGKILL and codes[0] == 1
@@ -71,6 +77,7 @@ def test_two_hosts_learn_what_one_does_though_one_is_stopped_and_killed(two_devi
     assert_close(run, two_devices / "single", 1e-6)
 
 
+@pytest.mark.nightly
 def test_a_search_on_two_hosts_is_the_search_on_one(two_devices, tmp_path):
     checked(*start_hosts(*SEARCH, f"--cache_dir={two_devices / 'cache'}", f"--workdir={tmp_path / 'hosts'}"))
     assert_close_searches(tmp_path / "hosts", two_devices / "search_one")

@@ -1,0 +1,63 @@
+"""Which cases a search and a training learn from, which they validate on, and at which rates: read off what they give to the loop."""
+
+import types
+
+import pytest
+
+from scnas_keras.retrain import RetrainConfig
+from scnas_keras.retrain import epochs as of_retrain
+from scnas_keras.runs.horizon import Horizon
+from scnas_keras.search import SearchConfig
+from scnas_keras.search import epochs as of_search
+
+OPTIMIZER = types.SimpleNamespace(learning_rate=None)
+CLUSTER = types.SimpleNamespace(batch_size=lambda size: size)
+FOLD = types.SimpleNamespace(
+    split=types.SimpleNamespace(train=("a", "b", "c")),
+    configuration=types.SimpleNamespace(batch_size=2),
+    sampler=lambda *parts, seed, augmented: types.SimpleNamespace(cases=parts, seed=seed, augmented=augmented),
+    digest="",
+)
+
+
+class Assembled(Exception):
+    """Carries what a command has put together."""
+
+
+@pytest.fixture
+def put_together(monkeypatch):
+    def assemble(run, *rest):
+        raise Assembled(run)
+
+    def patch_batches(training, validation, *rest):
+        return [[(*one.cases, one.seed, one.augmented) for one in (training if part else [validation])] for part in (1, 0)]
+
+    for module in (of_search, of_retrain):
+        monkeypatch.setattr(module, "assemble", assemble)
+        monkeypatch.setattr(module, "patch_batches", patch_batches)
+
+    def call(train, *arguments):
+        with pytest.raises(Assembled) as caught:
+            train(*arguments)
+        return caught.value.args[0]
+
+    return call
+
+
+def test_a_search_learns_weights_and_alpha_on_parts_of_their_own_and_sees_validation_cases_only_to_validate(put_together):
+    supernet = types.SimpleNamespace(optimizer=OPTIMIZER, alpha_optimizer=OPTIMIZER)
+    monitor = types.SimpleNamespace(columns=())
+    config, horizon, run = SearchConfig(seed=5), Horizon(4, None), types.SimpleNamespace(path=None)
+    found = put_together(of_search.train, config, FOLD, supernet, monitor, horizon, run, CLUSTER)
+    assert found.batches == [[("train", 15, True), ("held_out", 16, True)], [("validation", 17, False)]]
+    assert [plateau.factor for plateau in found.callbacks] == [0.1]
+
+
+@pytest.mark.parametrize("fold, parts", [("0", ("validation",)), ("all", ("train", "held_out"))])
+def test_a_training_learns_on_all_cases_but_those_that_validate(put_together, fold, parts):
+    config, horizon, run = RetrainConfig(seed=5, fold=fold), Horizon(4, None), types.SimpleNamespace(path=None)
+    recipe = types.SimpleNamespace(steps_per_epoch=3, epochs=4, schedule="plateau", learning_rate=0.1)
+    learner = types.SimpleNamespace(optimizer=OPTIMIZER)
+    found = put_together(of_retrain.train, config, recipe, FOLD, None, learner, horizon, run, CLUSTER)
+    assert found.batches == [[("train", "held_out", 10, True)], [(*parts, 11, False)]]
+    assert found.callbacks[0].factor == 0.2
