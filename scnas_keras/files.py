@@ -35,7 +35,7 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")  # shorter than the longest name
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)

@@ -44,7 +44,7 @@ def parse_labels(file: Path, content: DatasetJson, binary_255: bool = False) -> 
     found = content.labels
     if not found:
         raise missing_entry(file, "labels")
-    pairs = _pairs(found)
+    pairs = label_pairs(found)
     regions = any(isinstance(value, tuple) for value in found.values()) if pairs else False
     ignored = [values for name, values in pairs if name == IGNORE]
     pairs = [(name, values) for name, values in pairs if name != IGNORE]
@@ -88,7 +88,7 @@ def _remedy(values: Sequence[int], regions: bool, named_twice: bool) -> str:
     return _REMEDIES["regions" if regions or values[0] < 0 else "gap"]
 
 
-def _pairs(found: Mapping[str, int | tuple[int, ...] | str]) -> list[tuple[str, tuple[int, ...]]]:
+def label_pairs(found: Mapping[str, int | Sequence[int] | str]) -> list[tuple[str, Sequence[int]]]:
     """Name and values of every label, in the order of the file; nothing if they aren't written in a known way."""
     names = {value: name for value, name in found.items() if isinstance(name, str)}
     if len(names) == len(found):

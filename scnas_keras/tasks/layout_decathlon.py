@@ -35,7 +35,7 @@ def _training(file: Path, listed: Sequence[ListedPair], channels: int) -> list[C
     for item in listed:
         image, label = file.parent / item.image, file.parent / item.label
         if not image.name.startswith("._"):  # macOS leaves such companions in archives
-            cases.append(Case(strip_ending(label.name), _image_files(image, channels), label))
+            cases.append(Case(strip_ending(label.name), image_files(image, channels), label))
     if not cases:
         raise missing_entry(file, "training")
     return cases
@@ -44,7 +44,7 @@ def _training(file: Path, listed: Sequence[ListedPair], channels: int) -> list[C
 def _test(file: Path, listed: Sequence[str | ListedImage], channels: int) -> Sequence[Case]:
     images = [item if isinstance(item, str) else item.image for item in listed]
     paths = [file.parent / image for image in images if not Path(image).name.startswith("._")]
-    return [Case(strip_ending(path.name), _image_files(path, channels), None) for path in paths]
+    return [Case(strip_ending(path.name), image_files(path, channels), None) for path in paths]
 
 
 def _sound(file: Path, tests: Sequence[Case]) -> tuple[Case, ...]:
@@ -56,7 +56,8 @@ def _sound(file: Path, tests: Sequence[Case]) -> tuple[Case, ...]:
         return ()
 
 
-def _image_files(image: Path, channels: int) -> tuple[Path, ...]:
+def image_files(image: Path, channels: int) -> tuple[Path, ...]:
+    """The file of an image, or those of its channels where these are there instead."""
     if not image.name or os.path.exists(image):
         return (image,)
     name, ending = strip_ending(image.name), ending_of(image.name) or ""

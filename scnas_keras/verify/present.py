@@ -1,6 +1,7 @@
 """Loads what is there of a dataset, so that one missing file doesn't keep the others from being verified."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from scnas_keras.checks.findings import Finding
 from scnas_keras.formats.endings import ending_of, strip_ending
 from scnas_keras.tasks.cases import Task
 from scnas_keras.tasks.dataset_json import DatasetJson, ListedCase, ListedPair, channel_names, read_dataset
-from scnas_keras.tasks.layout_decathlon import load_decathlon
+from scnas_keras.tasks.layout_decathlon import image_files, load_decathlon
 from scnas_keras.tasks.layout_nnunet import file_ending, files_in, group_channels, left_out, listed_cases, load_nnunet, single_picture
 from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures, unpaired
 from scnas_keras.tasks.loading import load_task
@@ -39,7 +40,7 @@ def _decathlon(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
     for item in content.training:
         files = _files_of(root, item, channels)
         listed.update(files)
-        missing = [path for path in files if not path.exists()]
+        missing = [path for path in files if not os.path.exists(path)]
         findings += [Finding("missing", strip_ending(files[-1].name), path, f"dataset.json lists it.{nearest(path)}") for path in missing]
         if not missing:
             present.append(item)
@@ -56,12 +57,8 @@ def _decathlon(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
 
 def _files_of(root: Path, item: ListedPair, channels: int) -> Sequence[Path]:
     """A training entry's images and, last, its label; none for a companion that macOS left."""
-    image, label = root / item.image, root / item.label
-    if image.name.startswith("._"):
-        return ()
-    name, ending = strip_ending(image.name), ending_of(image.name) or ""
-    parts = [image.with_name(f"{name}_{channel:04d}{ending}") for channel in range(channels)]
-    return (image, label) if image.exists() or not parts[0].exists() else (*parts, label)
+    image = root / item.image
+    return () if image.name.startswith("._") else (*image_files(image, channels), root / item.label)
 
 
 def _nnunet(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
@@ -93,7 +90,7 @@ def _listed(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
     findings, present = [], {}
     file = root / "dataset.json"
     for case in listed_cases(file, content.dataset, channel_names(file, content)):
-        missing = [path for path in case.files if not path.exists()]
+        missing = [path for path in case.files if not os.path.exists(path)]
         findings += [Finding("missing", case.name, path, f"dataset.json lists it.{nearest(path)}") for path in missing]
         if not missing:
             present[case.name] = content.dataset[case.name]
