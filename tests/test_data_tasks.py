@@ -258,6 +258,10 @@ def test_names_that_are_no_text_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"2 names of files aren't text in UTF-8: .*M.udcfcller_0000.*convmv") as caught:
         load_task(folder)
     str(caught.value).encode()
+    odd = tmp_path / os.fsdecode(b"d\xfc")
+    odd.mkdir()
+    with pytest.raises(DataError, match=r"d.udcfc': the folder's name isn't text in UTF-8"):
+        find_task("custom", odd)
 
 
 def test_test_images_do_not_keep_from_training(tmp_path, caplog):

@@ -306,7 +306,11 @@ def test_a_failed_mending_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "fix, plant", [("header", lambda folder: move_label(folder, shifted())), ("remap", lambda folder: remap_values(folder, {2: 5}))]
+    "fix, plant",
+    [
+        ("header", lambda folder: move_label(folder, shifted())),
+        ("remap", lambda folder: remap_values(folder, {2: 5}, [f"case_{index}" for index in range(5)])),
+    ],
 )
 def test_the_command_mends_a_copy_and_verifies_it(tmp_path, command, capsys, caplog, fix, plant):
     source = write_task(tmp_path / "data", num_cases=5)

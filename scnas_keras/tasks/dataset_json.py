@@ -115,7 +115,7 @@ def check_cases(file: Path, cases: Sequence[Case]) -> tuple[Case, ...]:
     unusable = [case.name for case in cases if Path(case.name).name != case.name]
     if unusable:
         raise DataError(f"{file}: {len(unusable)} names of cases can't name a file: {some(unusable)}. Rename them.")
-    undecodable = [ascii(str(path)) for case in cases for path in case.files if not _is_text(str(path))]
+    undecodable = [ascii(str(path)) for case in cases for path in case.files if not is_text(str(path))]
     if undecodable:
         raise DataError(
             f"{ascii(str(file))}: {len(undecodable)} names of files aren't text in UTF-8: {some(undecodable)}. Rename them; convmv does so "
@@ -139,10 +139,11 @@ def _why_absent(path: Path) -> str:
     return f" The first is {link}" if link else nearest(path)
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
+    """Whether a name can be written in UTF-8; those of other systems may hold bytes that can't."""
     try:
         name.encode()
-    except UnicodeEncodeError:  # bytes that the file system has, and no text
+    except UnicodeEncodeError:
         return False
     return True
 

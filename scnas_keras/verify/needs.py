@@ -43,7 +43,7 @@ def _folds(task: Task, scans: Sequence[Scan], pattern: str | None) -> list[Findi
     folds = make_splits(names, min(FOLDS, len(groups)), groups=groups)
     for number in range(len(folds)):
         split = split_fold(folds, number, groups=groups)
-        trained = [*split.train, *split.held_out]
+        trained = sorted((*split.train, *split.held_out))
         if not any(classes.get(name, True) for name in trained):
             detail = f"fold {number} trains on {len(trained)} such cases: {some_of(trained)}"
             found.append(Finding("fold_without_class", None, None, detail))
