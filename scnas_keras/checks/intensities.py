@@ -1,7 +1,7 @@
 """Intensities that spoil a training: padding that takes all contrast, and cases in other units than the rest."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -107,7 +107,7 @@ def _other_contrast(spans: np.ndarray) -> np.ndarray | None:
     return None if upper is None else _smaller(upper)
 
 
-def _upper(values: np.ndarray, is_wide) -> np.ndarray | None:
+def _upper(values: np.ndarray, is_wide: Callable[[float], bool]) -> np.ndarray | None:
     """Which values [n] lie above the widest gap between neighbours, if that is wide."""
     ordered = np.sort(values)
     if len(ordered) < 2:

@@ -1,7 +1,7 @@
 """What the names of a scan's files say of its channels must be how they are used."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scnas_keras.errors import ConfigError
@@ -75,5 +75,5 @@ def _words(name: str) -> list[str]:
     return [word.casefold() for word in _WORD.findall(name)]
 
 
-def _joined(files) -> str:
+def _joined(files: Iterable[Path]) -> str:
     return ",".join(map(str, files))

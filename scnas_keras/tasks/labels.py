@@ -88,12 +88,12 @@ def _remedy(values: Sequence[int], regions: bool, named_twice: bool) -> str:
     return _REMEDIES["regions" if regions or values[0] < 0 else "gap"]
 
 
-def label_pairs(found: Mapping[str, int | Sequence[int] | str]) -> list[tuple[str, Sequence[int]]]:
+def label_pairs(found: Mapping[str, int | Sequence[int] | str]) -> list[tuple[str, tuple[int, ...]]]:
     """Name and values of every label, in the order of the file; nothing if they aren't written in a known way."""
     names = {value: name for value, name in found.items() if isinstance(name, str)}
     if len(names) == len(found):
         return [(name, (int(value),)) for value, name in names.items()] if all(re.fullmatch("[0-9]{1,9}", value) for value in names) else []
-    pairs = [(name, (value,) if isinstance(value, int) else value) for name, value in found.items() if not isinstance(value, str)]
+    pairs = [(name, (value,) if isinstance(value, int) else tuple(value)) for name, value in found.items() if not isinstance(value, str)]
     return pairs if not names and all(members for _, members in pairs) else []
 
 
