@@ -201,7 +201,8 @@ class _NumbersParser(flags.ArgumentParser):
 def _expand(values: flags.FlagValues, arguments: list[str]) -> list[str]:
     """Flagfiles replaced by the flags in them."""
     try:
-        return values.read_flags_from_files(arguments, force_gnu=True)
+        expanded = values.read_flags_from_files(arguments, force_gnu=True)
+        return [argument.removeprefix("\ufeff") for argument in expanded]  # Windows' editor begins files with this mark
     except UnicodeDecodeError as error:
         file = _last_value(arguments, "flagfile")
         raise ConfigError(f"--flagfile={file}: byte {error.start} is no text in UTF-8 ({error.reason}). Save the file as UTF-8.") from error

@@ -12,6 +12,7 @@ from small_task import REAL_DATA, save, write_task
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.tasks.loading import find_task, load_label, load_task
+from scnas_keras.verify.present import load_present
 
 
 def write_nnunet(folder, names=("b", "a"), channels=("T1", "T2"), ending=".nii.gz", tests=(), **changes):
@@ -196,3 +197,93 @@ def test_the_small_task_is_the_same_in_both_layouts(tmp_path):
         assert case.name == twin.name
         np.testing.assert_array_equal(read_image(case.images).array, read_image(twin.images).array)
         np.testing.assert_array_equal(load_label(task, case), load_label(other, twin))
+
+
+@pytest.mark.parametrize(
+    "place, name",
+    [
+        ("imagesTr", "c_0000.nii"),
+        ("imagesTr", "c_0000.mgz"),
+        ("labelsTr", "c.nrrd"),
+        ("imagesTr", "c/c_0000.nii.gz"),
+        ("labelsTr", "c.hdr"),
+    ],
+)
+def test_what_would_be_left_out_is_named(tmp_path, place, name):
+    folder = write_nnunet(tmp_path)
+    (folder / place / name).parent.mkdir(exist_ok=True)
+    (folder / place / name).write_text("")
+    entry = re.escape(name.replace("c/c_0000.nii.gz", "c/"))
+    with pytest.raises(DataError, match=rf"{place}: 1 entries would be left out, .*: {entry}\. Convert"):
+        load_task(folder)
+    _, findings = load_present(folder)
+    assert [(finding.key, finding.file) for finding in findings] == [("left_out", folder / place / entry.replace("\\", "").rstrip("/"))]
+
+
+def test_what_makes_no_case_disappear_may_lie_in_the_folders(tmp_path):
+    folder = write_nnunet(tmp_path)
+    for name in ("imagesTr/a_0000.json", "labelsTr/readme.txt", "labelsTr/Thumbs.db", "imagesTr/.b.nii", "imagesTr/a_0000.nii"):
+        (folder / name).write_text("")
+    (folder / "imagesTr/notes").mkdir()
+    assert [case.name for case in load_task(folder).cases] == ["a", "b"] and load_present(folder)[1] == []
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        (".DS_Store", None),
+        ("new.nii.gz", "new.nii.gz should be called new_0000.nii.gz"),
+        ("new_0000.nii.gz", r"case new has no channel 0001 \(T2\)"),
+        ("new_0000.nii", "new_0000.nii don't end in .nii.gz"),
+    ],
+)
+def test_test_images_do_not_keep_from_training(tmp_path, name, message, caplog):
+    folder = write_nnunet(tmp_path, tests=("t",))
+    shutil.copy(folder / "imagesTr/a_0000.nii.gz", folder / "imagesTs" / name)
+    task = load_task(folder)
+    assert [case.name for case in task.cases] == ["a", "b"] and [case.name for case in task.test_cases] == ["t"]
+    assert re.search(message, caplog.text) if message else not caplog.text
+
+
+@pytest.mark.parametrize("file_ending", [".nii.gz", ".NII.GZ", "nii.gz"])
+def test_endings_may_be_in_capitals(tmp_path, file_ending):
+    folder = write_nnunet(tmp_path, names=("b", "a", "c"), file_ending=file_ending)
+    for path in [path for place in ("imagesTr", "labelsTr") for path in (folder / place).iterdir() if path.name[0] != "b"]:
+        path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.GZ")))
+    assert [case.name for case in load_task(folder).cases] == ["a", "b", "c"]
+    assert read_image(load_task(folder).cases[0].images).array.shape == (4, 4, 4, 2)
+    (folder / "labelsTr/c.NII.GZ").unlink()
+    task, findings = load_present(folder)
+    assert [case.name for case in task.cases] == ["a", "b"]
+    assert [(finding.key, finding.file.name) for finding in findings] == [("missing", "c.nii.gz")]
+    shutil.copy(folder / "imagesTr/a_0000.NII.GZ", folder / "imagesTr/a_0000.nii.gz")
+    with pytest.raises(DataError, match="a_0000.NII.GZ and another file have the same name up to capitals"):
+        load_task(folder)
+
+
+def test_of_a_missing_label_the_nearest_is_told(tmp_path):
+    folder = write_nnunet(tmp_path)
+    (folder / "labelsTr/a.nii.gz").rename(folder / "labelsTr/A.nii.gz")
+    with pytest.raises(DataError, match=r"1 images without a label \(a.*There is .*labelsTr/A.nii.gz: capitals and small letters differ"):
+        load_task(folder)
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (["a_0001", "a_0000"], "found the channels 0001, 0000 by their names, expected 0000, 0001"),
+        (["a_0000", "a_0002"], "found the channels 0000, 0002"),
+        (["a_0000", "a_0001", "a_0002"], "found 3 files, expected 1 or one for each of the 2 channels T1, T2"),
+    ],
+)
+def test_a_list_that_contradicts_its_names_is_refused(tmp_path, images, message):
+    listed = {"a": {"images": [f"imagesTr/{name}.nii.gz" for name in images], "label": "labelsTr/a.nii.gz"}}
+    write_nnunet(tmp_path, dataset=listed)
+    with pytest.raises(DataError, match=rf"dataset\.a\.images: {message}"):
+        load_task(tmp_path)
+
+
+def test_an_ending_of_a_kind_that_is_not_read_is_called_so(tmp_path):
+    write_nnunet(tmp_path, file_ending=".mgz")
+    with pytest.raises(DataError, match=r'file_ending: found "\.mgz".*Such files aren\'t read: convert them to \.nii\.gz'):
+        load_task(tmp_path)

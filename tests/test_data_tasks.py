@@ -1,12 +1,15 @@
 import json
+import os
 
 import numpy as np
 import pytest
 from small_task import REAL_DATA, save, write_json, write_task
 
 from scnas_keras.errors import DataError
-from scnas_keras.tasks.dataset_json import channel_names, parse_labels, read_dataset
+from scnas_keras.tasks.dataset_json import channel_names, read_dataset
+from scnas_keras.tasks.labels import parse_labels
 from scnas_keras.tasks.loading import DATA_DIR_VARIABLE, find_task, load_task
+from scnas_keras.tasks.nearest import nearest
 
 
 def edit_json(folder, **changes):
@@ -135,10 +138,8 @@ BROKEN_CONTENT = [
     ({"labels": {"0": "", "1": "left"}}, 'labels.0: found "", expected a word in quotes of length >= 1'),
     ({"labels": {"": 0, "left": 1}}, 'labels.*: found the key "", expected a word in quotes of length >= 1 as key'),
     ({"labels": {"0": "background", "1": "a\tb"}}, r'labels.1: found "a..b", expected a word in quotes on one line\.'),
-    ({"labels": ["background", "left"]}, r'labels: found \["background", "left"\], expected an object \{...\}\.'),
     ({"labels": {"background": 0, "left": 1.5}}, "labels.left: found 1.5, expected a whole number or a word in quotes or a list"),
     ({"labels": {"background": 0, "left": True}}, "labels.left: found true, expected a whole number or a word in quotes or a list"),
-    ({"labels": {"background": 0, "left": ["1"]}}, r'labels.left\[0\]: found "1", expected a whole number'),
     ({"labels": {"background": 0, "left": -1}}, 'labels: found {"background": 0, "left": -1}, expected names for the values 0'),
     (
         {"labels": {"background": 0, "whole": [1, 2]}, "regions_class_order": "12"},
@@ -147,8 +148,20 @@ BROKEN_CONTENT = [
     ({"labels": {"0": "background", "9" * 5000: "left"}}, "gap"),
     ({"training": [{"image": "a" * 300, "label": "b"}]}, "files that it lists are missing"),
     ({"modality": {"1": "MRI"}}, 'modality: found {"1": "MRI"}, expected indices 0, 1, 2'),
-    ({"modality": "MRI"}, 'modality: found "MRI", expected an object'),
-    ({"modality": {"MRI": "0"}}, 'modality.MRI: found the key "MRI", expected a whole number as key'),
+    ({"labels": ["background", 1]}, r'labels: found \["background", 1\], expected an object \{...\}\.'),
+    ({"labels": {"background": 0, "left": ["1", "b"]}}, r'labels.left\[1\]: found "b", expected a whole number'),
+    ({"labels": {"1": "tumour"}}, 'Add "0": "background"'),
+    ({"labels": {"background": 0, "whole": [1, 3]}}, r"Renumber the labels here and in the label files\.$"),
+    ({"labels": {str(value): f"class {value}" for value in range(300)}}, "These are 300 values: unite classes"),
+    ({"labels": {"0": "background", "1": "left", "5": "ignore"}}, r"labels.ignore: found 5, expected the highest value, here 2.*remap"),
+    ({"labels": {"background": 0, "a": 1, "b": 1}}, "Give each value one name"),
+    ({"modality": {"MRI": "0", "CT": "0"}}, 'modality.MRI: found the key "MRI", expected a whole number as key'),
+    ({"channel_names": {"0": "T2", "1": "T1"}}, '"modality" and "channel_names" say different things'),
+    ({"dataset": {"a": {"images": ["a"], "label": "b"}}}, '"training" and "dataset" say different things'),
+    (
+        {"training": [{"image": "imagesTr/case_0.nii.gz", "label": f"labelsTr/{name}.nii.gz"} for name in "ab"]},
+        "1 files belong to more than one case: .*imagesTr/case_0.nii.gz",
+    ),
     ({"modality": {"0": 1}}, "modality.0: found 1, expected a word in quotes"),
     ({"test": None}, "test: found null, expected a list"),
     ({"test": [{"label": "a"}]}, r'test\[0\]: found the keys "label", expected the key "image"'),
@@ -164,6 +177,100 @@ BROKEN_CONTENT = [
     ({"training": [{"image": "a.nii.gz", "label": "b.nii.gz"}] * 2}, "more than once: b"),
     ({"training": [{"image": "imagesTr/gone.nii.gz", "label": "labelsTr/case_0.nii.gz"}]}, "gone.nii.gz"),
 ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": {"background": "0", "left": "1", "right": " 2"}},
+        {"labels": {"background": 0, "left": 1.0, "right": "2.0"}},
+        {"labels": {"0.0": "background", "01": "left", "2": "right"}},
+        {"labels": ["background", "left", "right"]},
+        {"modality": ["T1", "T2"]},
+        {"modality": {"T1": 0, "T2": "1"}},
+        {"modality": None, "channel_names": {"0": "T1", "1.0": "T2"}},
+        {"channel_names": {"0": "T1", "1": "T2"}},
+        {"numTraining": "1", "numTest": 0.0},
+    ],
+)
+def test_spellings_that_can_mean_one_thing_are_read(tmp_path, changes):
+    write_task(tmp_path, num_cases=1)
+    expected = load_task(tmp_path)
+    edit_json(tmp_path, **changes)
+    assert load_task(tmp_path) == expected
+
+
+def test_one_channel_may_be_named_alone(tmp_path):
+    write_task(tmp_path, num_cases=1, channels=("CT",))
+    edit_json(tmp_path, modality="CT")
+    assert load_task(tmp_path).channel_names == ("CT",)
+
+
+def test_regions_may_be_spelled_with_text(tmp_path):
+    write_task(tmp_path, num_cases=1)
+    edit_json(tmp_path, labels={"background": "0", "both": ["1", "2"], "right": ["2"]}, regions_class_order=["1", "2"])
+    assert load_task(tmp_path).regions == {"both": (1, 2), "right": (2,)}
+
+
+@pytest.mark.parametrize(
+    "listed, there, difference",
+    [
+        ("imagesTr/case_0.nii.gz", "imagesTr/CASE_0.NII.gz", "capitals and small letters differ"),
+        ("imagesTr/case_0.nii.gz", "imagesTr/case_0.nii", "the ending differs"),
+        ("imagesTr/case_0.nii.gz", "imagesTr/case_000.nii.gz", "the zeros before a number differ"),
+        ("imagesTr/case_0.nii.gz", "imagesTr/case-0.nii.gz", "the signs between words differ"),
+        ("imagesTr/case_0.nii.gz", "imagesTr/case_0_0001.nii.gz", "the number of the channel differs"),
+        ("imagesTr/case_0.nii.gz", "imagesTs/case_0.nii.gz", "in another folder"),
+        ("imagesTr/case_0.nii.gz", "imagesTr/cases_0x.nii.gz", "a name that is like it"),
+        ("imagesTr/M\u00fcller.nii.gz", "imagesTr/Mu\u0308ller.nii.gz", "the same letters in another Unicode form"),
+        ("imagesTr/a b.nii.gz", "imagesTr/ab .nii.gz", "spaces differ"),
+        ("imagesTR/case_0.nii.gz", "imagesTr/case_0.nii.gz", "capitals and small letters differ"),
+    ],
+)
+def test_of_a_missing_file_the_nearest_is_told(tmp_path, listed, there, difference):
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / listed).parent.mkdir(exist_ok=True) if "imagesTR" not in listed else None
+    (tmp_path / there).write_text("")
+    named = there.split("/")[0] if "imagesTR" in listed else there
+    assert nearest(tmp_path / listed).endswith(f" There is {tmp_path / named}: {difference}.")
+
+
+def test_nothing_like_a_missing_file_is_not_told(tmp_path):
+    (tmp_path / "notes.txt").write_text("")
+    assert nearest(tmp_path / "case.nii.gz") == ""
+
+
+def test_a_missing_file_is_told_with_the_nearest(tmp_path):
+    write_task(tmp_path, num_cases=1)
+    (tmp_path / "imagesTr/case_0.nii.gz").rename(tmp_path / "imagesTr/Case_0.nii.gz")
+    with pytest.raises(DataError, match=r"missing: .*imagesTr/case_0.nii.gz. There is .*imagesTr/Case_0.nii.gz: capitals"):
+        load_task(tmp_path)
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    write_task(tmp_path, num_cases=1)
+    name = os.fsdecode(b"M\xfcller.nii.gz")
+    folder = tmp_path / "nnunet"
+    for place, file in (("imagesTr", name.replace(".", "_0000.", 1)), ("labelsTr", name)):
+        (folder / place).mkdir(parents=True)
+        (folder / place / file).write_text("")
+    (folder / "dataset.json").write_text('{"channel_names": {"0": "T1"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii.gz"}')
+    with pytest.raises(DataError, match=r"2 names of files aren't text in UTF-8: .*M.udcfcller_0000.*convmv") as caught:
+        load_task(folder)
+    str(caught.value).encode()
+    odd = tmp_path / os.fsdecode(b"d\xfc")
+    odd.mkdir()
+    with pytest.raises(DataError, match=r"d.udcfc': the folder's name isn't text in UTF-8"):
+        find_task("custom", odd)
+
+
+def test_test_images_do_not_keep_from_training(tmp_path, caplog):
+    write_task(tmp_path, num_cases=1)
+    for folder in ("imagesTs", "more"):
+        save(tmp_path / folder / "a.nii.gz", np.zeros((2, 2, 2, 2)))
+    edit_json(tmp_path, test=["imagesTs/a.nii.gz", "more/a.nii.gz"])
+    task = load_task(tmp_path)
+    assert (len(task.cases), task.test_cases) == (1, ()) and "case names occur more than once: a" in caplog.text
 
 
 @pytest.mark.parametrize("text, message", [row[1:] for row in BROKEN_JSON], ids=[row[0] for row in BROKEN_JSON])

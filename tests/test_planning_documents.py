@@ -40,6 +40,16 @@ def test_documents_read_back_equal(plans_file, fingerprint_file):
     assert load_fingerprint(fingerprint_file) == MADE
 
 
+def test_spellings_that_can_mean_one_thing_are_read(fingerprint_file):
+    def edit(content):
+        described = content["dataset_json"]
+        names = list(described["channel_names"].values())
+        labels = {name: str(value) for name, value in described["labels"].items()}
+        described |= {"numTraining": str(described["numTraining"]), "channel_names": names, "labels": labels}
+
+    assert load_fingerprint(edited(fingerprint_file, edit)) == MADE
+
+
 def test_an_edited_plan_is_honoured(plans_file):
     def edit(content):
         content["configurations"]["3d_fullres"]["batch_size"] = 7
@@ -326,20 +336,18 @@ PER_CHANNEL = "fingerprint.foreground_intensity_properties_per_channel"
         (described(labels={"background": 0}), 'dataset_json.labels: found {"background": 0}, expected at least 2 labels, '),
         (described(labels={"background": 0, "a": 2}), 'dataset_json.labels: found {"background": 0, "a": 2}, expected at least 2 labels, '),
         (
-            described(labels={"background": 0, "a": "1"}),
-            'dataset_json.labels.a: found "1", expected a whole number or a list of whole numbers.',
+            described(labels={"background": 0, "a": "b"}),
+            'dataset_json.labels.a: found "b", expected a whole number or a list of whole numbers.',
         ),
-        (described(labels=["background", "a"]), 'dataset_json.labels: found ["background", "a"], expected an object {...}.'),
         (
             lambda content: content["dataset_json"]["channel_names"].update({"2": "T1"}),
             f'{PER_CHANNEL}: found ["0", "1"], expected the keys of',
         ),
         (described(channel_names={"a": "CT"}), 'dataset_json.channel_names.a: found the key "a", expected a whole number as key.'),
         (described(channel_names={}), "dataset_json.channel_names: found {}, expected the names of the channels, like "),
-        (described(channel_names=["CT", "MRI"]), 'dataset_json.channel_names: found ["CT", "MRI"], expected an object {...}.'),
         (described(numTraining=10**400), "dataset_json.numTraining: found 1"),
         (described(numTraining=0), "dataset_json.numTraining: found 0, expected a whole number >= 1."),
-        (described(numTraining="3"), 'dataset_json.numTraining: found "3", expected a whole number.'),
+        (described(numTraining="three"), 'dataset_json.numTraining: found "three", expected a whole number.'),
         (lambda content: content.update(axes=["x", "y"]), 'axes: found ["x", "y"], expected a list of length 3.'),
         (lambda content: content.update(axes=["x", "x", "y"]), 'axes: found ["x", "x", "y"], expected each only once.'),
         (

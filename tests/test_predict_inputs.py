@@ -15,9 +15,10 @@ from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_label
 from scnas_keras.predict import PredictConfig, predict
 from scnas_keras.predict import runner as command
-from scnas_keras.predict.inputs import collect_scans
+from scnas_keras.predict.inputs import collect_scans, read_scan
 
 SHAPE = (4, 5, 6)
+ONE, TWO = ("T1",), ("T1", "T2")
 
 
 def scan(path, seed=0, shape=SHAPE):
@@ -44,7 +45,7 @@ def test_a_folder_of_scans_keeps_names_and_endings(tmp_path):
         Image.new("L", (3, 3)).save(folder / name)
     (folder / "notes.txt").write_text("")
     (folder / "more").mkdir()
-    found = collect_scans(str(folder), str(tmp_path / "out"), channels=1)
+    found = collect_scans(str(folder), str(tmp_path / "out"), channels=ONE)
     assert outputs(found, tmp_path / "out") == {
         "a": (["a.nii.gz"], "a.nii.gz"),
         "B": (["B.NII"], "B.nii"),
@@ -63,31 +64,104 @@ def test_numbers_of_channels_make_cases_if_the_model_has_channels(tmp_path):
         scan(tmp_path / name)
     alone = {name: ([f"{name}.nii.gz"], f"{name}.nii.gz") for name in ("whole", "scan_0007", "scan_0008")}
     cases = {name: ([f"{name}_0000.nii.gz", f"{name}_0001.nii.gz"], f"{name}.nii.gz") for name in ("p_1", "p_2")}
-    assert outputs(collect_scans(str(tmp_path), str(tmp_path / "out"), 2), tmp_path / "out") == alone | cases
-    assert len(collect_scans(str(tmp_path), str(tmp_path / "out"), 1)) == len(FILES)
+    assert outputs(collect_scans(str(tmp_path), str(tmp_path / "out"), TWO), tmp_path / "out") == alone | cases
+    assert len(collect_scans(str(tmp_path), str(tmp_path / "out"), ONE)) == len(FILES)
 
 
 def test_dicom_folders_are_scans(tmp_path):
     first = series(tmp_path / "in" / "anna")
     series(tmp_path / "in" / "bert")
-    assert outputs(collect_scans(str(tmp_path / "in"), str(tmp_path), 1), tmp_path) == {
+    assert outputs(collect_scans(str(tmp_path / "in"), str(tmp_path), ONE), tmp_path) == {
         name: ([name], f"{name}.nii.gz") for name in ("anna", "bert")
     }
     (tmp_path / "out").mkdir()
-    assert outputs(collect_scans(str(first), str(tmp_path / "out"), 1), tmp_path) == {"anna": (["anna"], "out/anna.nii.gz")}
-    (single,) = collect_scans(str(first / "slice0.dcm"), str(tmp_path / "x.nrrd"), 1)
+    assert outputs(collect_scans(str(first), str(tmp_path / "out"), ONE), tmp_path) == {"anna": (["anna"], "out/anna.nii.gz")}
+    (single,) = collect_scans(str(first / "slice0.dcm"), str(tmp_path / "x.nrrd"), ONE)
     assert single.files == (first / "slice0.dcm",) and single.output == tmp_path / "x.nrrd"
     scan(first / "a.nii.gz")
     with pytest.raises(ConfigError, match="both DICOM slices and other scans .a.nii.gz"):
-        collect_scans(str(first), str(tmp_path / "out"), 1)
+        collect_scans(str(first), str(tmp_path / "out"), ONE)
 
 
 def test_files_of_channels_are_given_with_commas(tmp_path):
     files = [scan(tmp_path / f"a_{channel:04d}.nii.gz") for channel in (0, 1)]
-    (found,) = collect_scans(",".join(map(str, reversed(files))), str(tmp_path), 2)
-    assert found.files == tuple(reversed(files)) and found.output == tmp_path / "a.nii.gz"
+    (found,) = collect_scans(",".join(map(str, files)), str(tmp_path), TWO)
+    assert found.files == tuple(files) and found.output == tmp_path / "a.nii.gz"
     odd = scan(tmp_path / "b,c.nii.gz")
-    assert collect_scans(str(odd), str(tmp_path / "x.nii"), 2)[0].files == (odd,)
+    assert collect_scans(str(odd), str(tmp_path / "x.nii"), TWO)[0].files == (odd,)
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        ("a_0001 a_0000", "a_0001.nii.gz says 0001 and would be used as T1.*Give --image=.*a_0000.nii.gz,.*a_0001.nii.gz, or rename"),
+        ("a_0001 a_0002", "a_0001.nii.gz says 0001 and would be used as T1.*The model has the channels 0000 T1, 0001 T2"),
+        ("a_0000 a_0000", "a_0000.nii.gz says 0000 and would be used as T2"),
+        ("a_0000 b_0001", "channels of 2 scans: a, b"),
+        ("pat_T2 pat_T1", "pat_T2.nii.gz says T2 and would be used as T1.*Give --image=.*pat_T1.nii.gz,.*pat_T2.nii.gz"),
+        ("t2-pat t1-pat", "t2-pat.nii.gz says T2"),
+        ("pat_T1 pat_T2", None),
+        ("pat_flair pat_T1", None),  # one of them says nothing
+        ("T1 T2_T1", None),  # the second says both
+        ("second first", None),
+    ],
+)
+def test_names_and_use_of_channels_agree(tmp_path, names, message):
+    image = ",".join(str(scan(tmp_path / f"{name}.nii.gz")) for name in names.split())
+    if message is None:
+        assert len(collect_scans(image, str(tmp_path / "out.nii.gz"), TWO)[0].files) == 2
+    else:
+        with pytest.raises(ConfigError, match=message):
+            collect_scans(image, str(tmp_path / "out.nii.gz"), TWO)
+
+
+def test_the_command_that_a_message_names_works(tmp_path):
+    image = ",".join(str(scan(tmp_path / f"a_{number:04d}.nii.gz")) for number in (2, 0, 1))
+    with pytest.raises(ConfigError) as caught:
+        collect_scans(image, str(tmp_path / "out.nii.gz"), ("A", "B", "C"))
+    given = str(caught.value).split("Give --image=")[1].split(", or rename")[0]
+    (found,) = collect_scans(given, str(tmp_path / "out.nii.gz"), ("A", "B", "C"))
+    assert [file.name for file in found.files] == [f"a_{number:04d}.nii.gz" for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    "there, message",
+    [
+        ((0,), r"found 1\. By its name this is channel 0000; a_0001.nii.gz \(T2\) isn't there"),
+        ((1,), r"found 1\. By its name this is channel 0001; a_0000.nii.gz \(T1\) isn't there"),
+        ((0, 1), r"found 1\. The others are there: --image=.*a_0000.nii.gz,.*a_0001.nii.gz\."),
+    ],
+)
+def test_a_channel_that_is_missing_is_named(tmp_path, there, message):
+    files = [scan(tmp_path / f"a_{number:04d}.nii.gz") for number in there]
+    (found,) = collect_scans(str(files[-1]), str(tmp_path / "out.nii.gz"), TWO)
+    with pytest.raises(DataError, match=message):
+        read_scan(found, TWO)
+
+
+def test_channels_for_a_model_of_one_are_told(tmp_path, caplog):
+    for name in ("scan_0000", "scan_0001"):
+        scan(tmp_path / f"{name}.nii.gz")
+    collect_scans(str(tmp_path), str(tmp_path / "out"), ONE)
+    assert not caplog.text  # numbers of cases
+    for name in ("a_0000", "a_0001"):
+        scan(tmp_path / f"{name}.nii.gz")
+    collect_scans(str(tmp_path), str(tmp_path / "out"), ONE)
+    assert "By their names 0000, 0001 of a and others are channels of one scan. The model has one channel" in caplog.text
+
+
+def test_files_that_are_not_read_are_told(tmp_path, caplog):
+    scan(tmp_path / "a.nii.gz")
+    (tmp_path / "b.mgz").write_text("")
+    (tmp_path / "notes.txt").write_text("")
+    assert len(collect_scans(str(tmp_path), str(tmp_path / "out"), ONE)) == 1
+    assert "1 files are left out, such as b.mgz: a file that ends in .mgz is a FreeSurfer volume" in caplog.text
+
+
+def test_of_a_missing_image_the_nearest_is_told(tmp_path):
+    scan(tmp_path / "A.nii.gz")
+    with pytest.raises(ConfigError, match=r"neither a file nor a folder. There is .*A.nii.gz: capitals and small letters differ"):
+        collect_scans(str(tmp_path / "a.nii.gz"), str(tmp_path / "out.nii.gz"), ONE)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +186,7 @@ def test_what_cannot_be_done_is_said(image, output, message, tmp_path):
     for name in ("p.png", "twice/a.png", "twice/a.tif"):
         Image.new("L", (3, 3)).save(tmp_path / name)
     with pytest.raises(ConfigError, match=message):
-        collect_scans(",".join(str(tmp_path / name) for name in image.split(",")), str(tmp_path / output), 1)
+        collect_scans(",".join(str(tmp_path / name) for name in image.split(",")), str(tmp_path / output), ONE)
 
 
 @pytest.fixture
@@ -120,7 +194,7 @@ def threshold(monkeypatch):
     """Replaces the trained network by "channel 0 is positive"; returns a function that sets the number of its channels."""
 
     class Threshold:
-        plan = types.SimpleNamespace(channels=("first",), labels={0: "background", 1: "positive"})
+        plan = types.SimpleNamespace(channels=(types.SimpleNamespace(channel="first"),), labels={0: "background", 1: "positive"})
 
         seen = None
 
@@ -142,7 +216,8 @@ def threshold(monkeypatch):
     monkeypatch.setitem(sys.modules, "scnas_keras.inference.model_folder", types.SimpleNamespace(SegmentationModel=Threshold))
 
     def set_channels(*names):
-        Threshold.plan = types.SimpleNamespace(channels=names, labels=Threshold.plan.labels)
+        channels = tuple(types.SimpleNamespace(channel=name) for name in names)
+        Threshold.plan = types.SimpleNamespace(channels=channels, labels=Threshold.plan.labels)
 
     return set_channels
 
@@ -204,13 +279,13 @@ def test_channels_in_files_of_their_own(threshold, tmp_path):
     out = tmp_path / "out"
     assert run(tmp_path / "in", out) == [out / "a.nii.gz", out / "b.nii.gz"]
     np.testing.assert_array_equal(read_label(out / "b.nii.gz")[0], arrays["b_0000"] > 0)
-    run(f"{tmp_path}/in/a_0001.nii.gz,{tmp_path}/in/a_0000.nii.gz", tmp_path / "swapped.nii.gz")
-    np.testing.assert_array_equal(read_label(tmp_path / "swapped.nii.gz")[0], arrays["a_0001"] > 0)
+    run(f"{tmp_path}/in/a_0000.nii.gz,{tmp_path}/in/a_0001.nii.gz", tmp_path / "given.nii.gz")
+    np.testing.assert_array_equal(read_label(tmp_path / "given.nii.gz")[0], arrays["a_0000"] > 0)
     (tmp_path / "in" / "b_0001.nii.gz").unlink()
     with pytest.raises(DataError, match="1 of 2 scans.*"):
         run(tmp_path / "in", out)
     threshold("first", "second", "third")
-    with pytest.raises(DataError, match=r"needs 3 channels, found files for 2: a_0000\.nii\.gz, a_0001\.nii\.gz"):
+    with pytest.raises(DataError, match=r"needs 3 channels \(first, second, third\), found files for 2: a_0000\.nii\.gz, a_0001\.nii\.gz"):
         run(f"{tmp_path}/in/a_0000.nii.gz,{tmp_path}/in/a_0001.nii.gz", tmp_path / "x.nii.gz")
 
 

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from processes import PYTHON, start
-from small_task import REAL_DATA, change, save, write_task
+from small_task import REAL_DATA, change, save, write_json, write_task
 
 from scnas_keras.documents import load
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_image, read_label
+from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.preprocessing import cache, foreground
 from scnas_keras.preprocessing.cache import OUTSIDE, prepare
 from scnas_keras.preprocessing.foreground import foreground_index
+from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label, restore_probabilities
 from scnas_keras.tasks.loading import load_task
@@ -63,11 +65,56 @@ def test_storages_lie_beside_each_other(tmp_path, task):
         prepare(task, PLAN, tmp_path / "cache", storage="int8")
 
 
-def test_what_float16_cannot_hold_is_clipped(tmp_path, task):
-    change(task.cases[0].images[0], lambda array: np.multiply(array, 10_000, out=array))
+@pytest.mark.parametrize(
+    "values, holds",
+    [
+        (lambda x: x, True),
+        (lambda x: 600 * x, True),
+        (lambda x: 700 * x, False),  # up to 70000: beyond the largest
+        (lambda x: -700 * x, False),
+        (lambda x: x + 20_000, False),  # in steps of 16
+        (lambda x: 1e-7 * x, True),
+        (lambda x: 1e-10 * x, False),  # below the smallest
+        (lambda x: np.where(x > 99.999, 10_000, x), True),  # a few bright voxels don't coarsen the others
+    ],
+)
+def test_storage_follows_the_values(tmp_path, task, values, holds):
+    plan = dataclasses.replace(PLAN, channels=(Normalization("T1", "none"),) * 2, spacing=(1.5, 1, 1))
+    case = task.cases[0]
+    change(case.images[0], lambda array: np.copyto(array, values(array.astype(np.float64))))
+    image = prepare(dataclasses.replace(task, cases=(case,)), plan, tmp_path / "cache", processes=1)[0].image()
+    assert image.dtype == ("float16" if holds else "float32")
+    expected = preprocess_image(read_image(case.images), plan).image
+    np.testing.assert_allclose(image, expected, rtol=2.0**-11 if holds else 0, atol=3e-8 if holds else 0)
+
+
+def test_patches_are_drawn_from_both_types(tmp_path, task):
     plan = dataclasses.replace(PLAN, channels=(Normalization("T1", "none"),) * 2)
-    image = prepare(task, plan, tmp_path / "cache", processes=1)[0].image()
-    assert np.isfinite(image).all() and image.max() == 65504
+    change(task.cases[0].images[0], lambda array: np.multiply(array, 10_000, out=array))
+    cases = prepare(task, plan, tmp_path / "cache", processes=1)
+    assert [case.image().dtype.name for case in cases] == ["float32", "float16", "float16"]
+    images = [PatchSampler(cases, (8, 8, 8), 1.0, seed=0).sample(index)[0] for index in range(12)]
+    assert {image.dtype.name for image in images} == {"float32"} and max(image.max() for image in images) > 65504
+
+
+def test_cases_apart_from_the_others_are_told(tmp_path, task, caplog):
+    task = dataclasses.replace(task, channel_names=("noNorm", "T2"))
+    prepare(task, PLAN, tmp_path / "cache", processes=1)
+    assert "goes from" not in caplog.text
+    change(task.cases[2].images[0], lambda array: np.multiply(array, 1000, out=array))
+    prepare(task, PLAN, tmp_path / "cache", processes=1)
+    assert caplog.text.count("goes from") == 1 and "channel 0 (noNorm)" in caplog.text and "in 1 of 3 cases, in the others" in caplog.text
+
+
+def test_long_names_of_cases_are_cut_in_the_cache(tmp_path):
+    folder = write_task(tmp_path / "task", num_cases=3)
+    for number, name in enumerate(("\u75c5" * 80, "\u75c5" * 79 + "b", "c" * 248)):
+        for place in ("imagesTr", "labelsTr"):
+            (folder / place / f"case_{number}.nii.gz").rename(folder / place / f"{name}.nii.gz")
+    write_json(folder, ["\u75c5" * 80, "\u75c5" * 79 + "b", "c" * 248])
+    found = prepare(load_task(folder), PLAN, tmp_path / "cache", processes=1)
+    assert len({case.folder for case in found}) == 3 and all(len(os.fsencode(case.folder.name)) <= 255 for case in found)
+    measure_task(load_task(folder), tmp_path / "cache", 1, False)
 
 
 def test_background_outside_of_the_mask_is_marked(tmp_path, task):

@@ -7,6 +7,8 @@ from PIL import Image
 from processes import PYTHON, run
 from small_task import change, save, write_json, write_task
 
+from scnas_keras.errors import DataError
+from scnas_keras.tasks.splits import find_folds
 from scnas_keras.verify.dataset import verify_dataset
 
 COMMAND = "scnas_keras.verify"
@@ -22,19 +24,19 @@ def found_in(folder):
 
 
 def test_a_sound_dataset_ends_with_one_line_and_code_0(tmp_path, command, capsys):
-    write_task(tmp_path)
+    write_task(tmp_path, num_cases=5)
     command(COMMAND, data_dir=tmp_path, processes=1)
     captured = capsys.readouterr()
-    assert captured.out == "3 cases: no errors, no warnings.\n"
-    assert "3/3" in captured.err
+    assert captured.out == "5 cases: no errors, no warnings.\n"
+    assert "5/5" in captured.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json", "imagesTr", "labelsTr"]
 
 
 def test_warnings_alone_are_code_0(tmp_path, command, capsys):
-    write_task(tmp_path)
+    write_task(tmp_path, num_cases=5)
     change(tmp_path / "imagesTr/case_1.nii.gz", lambda array: array[..., 0].fill(3))
     command(COMMAND, data_dir=tmp_path, processes=1)
-    assert capsys.readouterr().out.endswith("3 cases: no errors, 1 kind of warnings.\n")
+    assert capsys.readouterr().out.endswith("5 cases: no errors, 1 kind of warnings.\n")
 
 
 def test_errors_are_code_1_and_told_in_full_in_json(tmp_path, command, capsys):
@@ -83,19 +85,19 @@ def test_help_loads_no_library_that_takes_long():
 
 
 def test_missing_files_do_not_hide_other_faults(tmp_path):
-    write_task(tmp_path, num_cases=6)
+    write_task(tmp_path, num_cases=7)
     (tmp_path / "labelsTr/case_1.nii.gz").unlink()
     change(tmp_path / "labelsTr/case_2.nii.gz", undeclared)
-    write_json(tmp_path, [f"case_{index}" for index in range(5)])
+    write_json(tmp_path, [f"case_{index}" for index in range(6)])
     assert found_in(tmp_path) == [
         ("missing", "case_1", tmp_path / "labelsTr/case_1.nii.gz"),
-        ("unlisted", None, tmp_path / "imagesTr/case_5.nii.gz"),
-        ("unlisted", None, tmp_path / "labelsTr/case_5.nii.gz"),
+        ("unlisted", None, tmp_path / "imagesTr/case_6.nii.gz"),
+        ("unlisted", None, tmp_path / "labelsTr/case_6.nii.gz"),
         ("undeclared", "case_2", tmp_path / "labelsTr/case_2.nii.gz"),
     ]
 
 
-def write_nnunet(folder, num_cases=4):
+def write_nnunet(folder, num_cases=7):
     """The small task with a file per channel."""
     write_task(folder, num_cases)
     for path in sorted((folder / "imagesTr").iterdir()):
@@ -128,9 +130,9 @@ def test_nnunets_layout_is_verified_and_missing_files_are_told(tmp_path):
 
 
 def test_missing_files_of_nnunets_list_are_told(tmp_path):
-    write_task(tmp_path)
+    write_task(tmp_path, num_cases=6)
     listed = {
-        f"case_{index}": {"images": [f"imagesTr/case_{index}.nii.gz"], "label": f"labelsTr/case_{index}.nii.gz"} for index in range(3)
+        f"case_{index}": {"images": [f"imagesTr/case_{index}.nii.gz"], "label": f"labelsTr/case_{index}.nii.gz"} for index in range(6)
     }
     content = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "left": 1, "right": 2}, "dataset": listed}
     (tmp_path / "dataset.json").write_text(json.dumps(content))
@@ -154,7 +156,7 @@ def test_a_folder_that_is_no_dataset_is_an_error_in_the_report(tmp_path, command
     assert error["kind"] == "dataset" and '"4": "right"' in error["cases"][0]["detail"]
 
 
-def write_pictures(folder, number=3):
+def write_pictures(folder, number=5):
     random = np.random.default_rng(3)
     for name in ("images", "masks"):
         (folder / name).mkdir()
@@ -174,7 +176,7 @@ def test_pictures_are_verified(tmp_path):
 
 
 def test_faulty_pictures_are_told_one_by_one(tmp_path):
-    write_pictures(tmp_path, number=6)
+    write_pictures(tmp_path, number=7)
     names = ("images/p0.png", "masks/p3.png", "masks/p1.png", "images/p4.png")
     for name in names[:2]:
         (tmp_path / name).unlink()
@@ -195,3 +197,55 @@ def test_masks_with_a_value_too_many_are_named(tmp_path):
     Image.fromarray(mask).save(tmp_path / "masks/p1.png")
     (finding,) = verify_dataset(tmp_path, processes=1, progress=False).findings
     assert finding.key == "dataset" and "128 is the rarest, in p1.png" in finding.detail
+
+
+@pytest.mark.parametrize(
+    "number, kind, detail", [(2, "too_few_cases", "2 labelled cases"), (4, "few_cases", "4 labelled cases; --num_folds=4")]
+)
+def test_too_few_cases_for_folds_are_told(tmp_path, number, kind, detail):
+    write_task(tmp_path, num_cases=number)
+    report = verify_dataset(tmp_path, processes=1, progress=False)
+    assert [(finding.key, finding.detail) for finding in report.findings] == [(kind, detail)]
+    assert report.has_errors == (kind == "too_few_cases")
+    names = [f"case_{index}" for index in range(number)]
+    with pytest.raises(DataError):
+        find_folds(names)
+    if not report.has_errors:
+        assert len(find_folds(names, num_folds=number)[0]) == number  # as the remedy says
+
+
+def test_without_any_class_there_is_nothing_to_learn(tmp_path):
+    write_task(tmp_path, num_cases=5)
+    for index in range(5):
+        change(tmp_path / f"labelsTr/case_{index}.nii.gz", lambda array: array.fill(0))
+    report = verify_dataset(tmp_path, processes=1, progress=False)
+    assert report.has_errors and [f.detail for f in report.findings if f.key == "no_class"] == ["none of 5 cases has any class"]
+
+
+def test_folds_that_train_on_healthy_cases_only_are_named(tmp_path):
+    write_task(tmp_path, num_cases=5)
+    for index in range(4):
+        change(tmp_path / f"labelsTr/case_{index}.nii.gz", lambda array: array.fill(0))
+    report = verify_dataset(tmp_path, processes=1, progress=False)
+    folds, groups = find_folds([f"case_{index}" for index in range(5)])
+    (number,) = [number for number, fold in enumerate(folds) if fold.validation == ("case_4",)]
+    expected = f"fold {number} trains on 4 such cases: case_0, case_1, case_2, case_3"
+    assert not report.has_errors and [f.detail for f in report.findings if f.key == "fold_without_class"] == [expected]
+
+
+def test_regions_are_told(tmp_path):
+    write_task(tmp_path, num_cases=5)
+    labels = {"background": 0, "both": [1, 2], "right": [2]}
+    write_json(tmp_path, [f"case_{index}" for index in range(5)], labels=labels, regions_class_order=[1, 2])
+    report = verify_dataset(tmp_path, processes=1, progress=False)
+    assert [(finding.key, finding.detail) for finding in report.findings] == [("regions", "the regions both, right")]
+
+
+def test_a_segmentation_of_many_undeclared_classes_is_no_image(tmp_path):
+    write_task(tmp_path, num_cases=5, shape=(120, 10, 8))
+    slabs, places = np.arange(120)[:, None, None] // 3, np.arange(120 * 80).reshape(120, 10, 8)
+    change(tmp_path / "labelsTr/case_1.nii.gz", lambda array: np.copyto(array, slabs, casting="unsafe"))
+    change(tmp_path / "labelsTr/case_2.nii.gz", lambda array: np.copyto(array, places % 61, casting="unsafe"))
+    report = verify_dataset(tmp_path, processes=1, progress=False)
+    keys = {finding.case: finding.key for finding in report.findings if finding.key in ("undeclared", "label_is_image")}
+    assert keys == {"case_1": "undeclared", "case_2": "label_is_image"}

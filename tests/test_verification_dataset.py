@@ -303,7 +303,8 @@ def test_patients_with_several_cases_are_told(tmp_path):
     task = write(tmp_path)
     assert verify(task, group_pattern=r"\d").findings == ()
     assert what(verify(task, group_pattern="case").findings) == [
-        ("shared_patient", "case_0", "case: 5 cases (case_0, case_1, case_2, case_3, case_4), by --group_pattern='case'")
+        ("shared_patient", "case_0", "case: 5 cases (case_0, case_1, case_2, case_3, case_4), by --group_pattern='case'"),
+        ("too_few_cases", None, "5 labelled cases of 1 patients"),
     ]
     with pytest.raises(ConfigError, match="group_pattern"):
         verify(task, group_pattern="x(")
@@ -442,7 +443,7 @@ def test_the_report_has_all_in_json_and_five_of_a_kind_in_text(tmp_path):
 
 
 REAL_WARNINGS = {
-    "brain": {"no_unit": 1},
+    "brain": {"no_unit": 1, "few_cases": 1},
     "hippocampus": {},
     "lung": {"no_unit": 1, "orientation": 4, "shared_patient": 9},
     "nuclei": {"foreground_outside": 1},

@@ -4,6 +4,7 @@ import os
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 from small_task import AFFINE, change, save, write_json, write_task
 
 from scnas_keras.errors import ConfigError, DataError
@@ -48,7 +49,7 @@ def remap_values(folder, mapping, names=("case_0", "case_1", "case_2"), dtype=np
 
 
 def sound(folder):
-    return verify_dataset(folder, processes=1, progress=False).findings == ()
+    return {finding.key for finding in verify_dataset(folder, processes=1, progress=False).findings} <= {"few_cases"}
 
 
 def test_labels_get_the_header_of_their_image_in_a_copy(tmp_path):
@@ -127,6 +128,9 @@ REMAPS = {
     "0 and 255": ({1: 255, 2: 0}, BINARY, BINARY),
     "gaps undeclared": ({1: 1, 2: 4}, SIDES, SIDES),
     "gaps declared": ({1: 3, 2: 10}, {"0": "background", "3": "left", "10": "right"}, SIDES),
+    "background not named": ({}, {"1": "left", "2": "right"}, SIDES),
+    "text": ({1: 3, 2: 10}, {"background": "0", "right": "10", "left": "3"}, {"background": 0, "right": 2, "left": 1}),
+    "ignore in between": ({1: 3, 2: 7}, {"background": 0, "left": 7, "ignore": 3}, {"background": 0, "left": 1, "ignore": 2}),
     "nnU-Net": ({1: 3, 2: 10}, {"background": 0, "right": 10, "left": 3}, {"background": 0, "right": 2, "left": 1}),
 }
 
@@ -144,7 +148,8 @@ def test_labels_become_consecutive_in_a_copy(tmp_path, case):
     assert sound(target)
     old, new = (json.loads((folder / "dataset.json").read_text()) for folder in (source, target))
     assert new == old | {"labels": expected}
-    expected_array = np.where(original == 2, 0, original) if case == "0 and 255" else original
+    exchanged = {"0 and 255": {2: 0}, "ignore in between": {1: 2, 2: 1}}.get(case, {})
+    expected_array = np.vectorize(lambda value: exchanged.get(value, value))(original)
     np.testing.assert_array_equal(array_of(target / LABEL), expected_array)
     assert read_label(target / LABEL)[0].dtype == np.uint8
     np.testing.assert_array_equal(nib.load(target / LABEL).affine, AFFINE)
@@ -154,7 +159,7 @@ def test_float_errors_are_rounded_and_other_labels_stay_as_they_are(tmp_path):
     source, target = write_task(tmp_path / "data"), tmp_path / "fixed"
     original = array_of(source / LABEL)
     remap_values(source, {1: 0.9999, 2: 2.0001}, ["case_1"], np.float32)
-    assert [finding.key for finding in verify_dataset(source, processes=1, progress=False).findings] == ["fractional"]
+    assert [finding.key for finding in verify_dataset(source, processes=1, progress=False).findings] == ["fractional", "few_cases"]
     assert "rounded" in remap_labels(source, target, processes=1)
     assert sound(target)
     np.testing.assert_array_equal(array_of(target / LABEL), original)
@@ -213,7 +218,9 @@ def test_remapping_never_guesses(declared, found, expected):
         assert remapping(declared, found, "dataset.json") == expected
 
 
-@pytest.mark.parametrize("labels", [{"0": "background", "x": "left"}, {"background": 0, "whole": [1, 2]}, {"1": "left"}, None])
+@pytest.mark.parametrize(
+    "labels", [{"0": "background", "x": "left"}, {"background": 0, "whole": [1, 2]}, {"background": 0, "left": 1.5}, None]
+)
 def test_labels_that_cannot_be_renumbered_are_refused(tmp_path, labels):
     source = write_task(tmp_path / "data")
     write_json(source, ["case_0"], labels=labels)
@@ -223,8 +230,24 @@ def test_labels_that_cannot_be_renumbered_are_refused(tmp_path, labels):
 
 def test_other_formats_are_refused(tmp_path):
     source = write_task(tmp_path)
-    with pytest.raises(DataError, match=r"a\.nrrd: --fix mends labels in NIfTI files.*only"):
-        check_mendable(source, [Case("a", (), source / "a.nrrd")])
+    with pytest.raises(DataError, match=r"a\.mhd: --fix mends labels in files that end in \.nii\.gz, .*\.png.* only"):
+        check_mendable(source, [Case("a", (), source / "a.mhd")])
+
+
+def test_masks_of_255_are_mended_in_pictures_too(tmp_path):
+    source, target = tmp_path / "data", tmp_path / "fixed"
+    random = np.random.default_rng(0)
+    for name in "abcde":
+        for place, array in (("imagesTr", random.integers(1, 255, (8, 9))), ("labelsTr", np.eye(8, 9) * 255)):
+            (source / place).mkdir(parents=True, exist_ok=True)
+            file = f"{name}_0000.PNG" if place == "imagesTr" else f"{name}.PNG"
+            Image.fromarray(array.astype(np.uint8)).save(source / place / file)
+    content = {"channel_names": ["gray"], "labels": {"background": "0", "cell": "255"}, "file_ending": "png"}
+    (source / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="--fix=remap --fixed_dir=NEW"):
+        load_task(source)
+    remap_labels(source, target, processes=1)
+    assert sound(target) and set(np.unique(read_label(target / "labelsTr/a.PNG")[0])) == {0, 1}
 
 
 def test_other_layouts_and_labels_elsewhere_are_refused(tmp_path):
@@ -283,17 +306,21 @@ def test_a_failed_mending_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "fix, plant", [("header", lambda folder: move_label(folder, shifted())), ("remap", lambda folder: remap_values(folder, {2: 5}))]
+    "fix, plant",
+    [
+        ("header", lambda folder: move_label(folder, shifted())),
+        ("remap", lambda folder: remap_values(folder, {2: 5}, [f"case_{index}" for index in range(5)])),
+    ],
 )
 def test_the_command_mends_a_copy_and_verifies_it(tmp_path, command, capsys, caplog, fix, plant):
-    source = write_task(tmp_path / "data")
+    source = write_task(tmp_path / "data", num_cases=5)
     plant(source)
     before = contents(source)
     with pytest.raises(SystemExit):
         command("scnas_keras.verify", data_dir=source, processes=1)
     assert f"--fix={fix}" in capsys.readouterr().out
     command("scnas_keras.verify", data_dir=source, fix=fix, fixed_dir=tmp_path / "fixed", processes=1)
-    assert capsys.readouterr().out == "3 cases: no errors, no warnings.\n"
+    assert capsys.readouterr().out == "5 cases: no errors, no warnings.\n"
     assert f"{tmp_path / 'fixed'}: copy of {source}" in caplog.text
     assert contents(source) == before
 

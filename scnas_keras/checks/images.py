@@ -7,6 +7,7 @@ import numpy as np
 
 from scnas_keras.checks.across import millimetres, spacing_factor
 from scnas_keras.checks.findings import SPACING_FACTOR, Finding
+from scnas_keras.checks.intensities import apart
 from scnas_keras.checks.scan import Scan
 from scnas_keras.tasks.cases import Task
 
@@ -15,6 +16,7 @@ def image_comparisons(scans: Sequence[Scan], tests: Sequence[Scan], task: Task) 
     """Compares the images of labelled cases (`scans`) and test images (`tests`)."""
     return [
         *_duplicates(scans, tests),
+        *_groups_apart(scans, task),
         *_test_channels(scans, tests),
         *_test_spacings(scans, tests),
         *_test_intensities(scans, tests, task),
@@ -32,6 +34,15 @@ def _duplicates(scans: Sequence[Scan], tests: Sequence[Scan]) -> list[Finding]:
             findings.append(scan.finding("duplicate", f"{name} has the voxels of {first[digest]}"))
         first.setdefault(digest, name)
     return findings
+
+
+def _groups_apart(scans: Sequence[Scan], task: Task) -> list[Finding]:
+    known = {scan.case.name: scan for scan in scans if scan.image}
+    return [
+        known[name].finding("intensities", group.text)
+        for group in apart(task.channel_names, {name: scan.image.ranges for name, scan in known.items()})
+        for name in group.cases
+    ]
 
 
 def _test_channels(scans: Sequence[Scan], tests: Sequence[Scan]) -> list[Finding]:

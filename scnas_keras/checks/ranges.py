@@ -7,8 +7,10 @@ _SAMPLES = 100_000
 
 def intensity_ranges(image: np.ndarray) -> tuple[tuple[float, float], ...]:
     """The 0.5 and 99.5 percentiles of each channel of an image [x, y, z, channels]; of at most 100000 voxels, always the same ones."""
-    flat = image.reshape(-1, image.shape[3])
-    if len(flat) > _SAMPLES:
-        flat = flat[np.random.default_rng(0).integers(0, len(flat), _SAMPLES)]
-    low, high = np.percentile(flat, (0.5, 99.5), axis=0)
+    low, high = np.percentile(sampled(image.reshape(-1, image.shape[3])), (0.5, 99.5), axis=0)
     return tuple(zip(low.tolist(), high.tolist()))
+
+
+def sampled(flat: np.ndarray) -> np.ndarray:
+    """At most 100000 rows of an array [voxels, channels], always the same ones."""
+    return flat if len(flat) <= _SAMPLES else flat[np.random.default_rng(0).integers(0, len(flat), _SAMPLES)]

@@ -10,11 +10,14 @@ import numpy as np
 from scipy import ndimage
 
 from scnas_keras.checks.findings import Finding
+from scnas_keras.checks.intensities import padding
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.tasks.cases import Case, Task
 
 MAX_LISTED = 10
 MAX_OUTSIDE = 0.01
+PIECEWISE = 0.5
+"""Share of neighbours with one value: of a scan's few, of a segmentation's nearly all."""
 _SLAB_VOXELS = 1 << 20
 _MAX_VALUES = 10_000
 
@@ -39,7 +42,7 @@ class ImageFacts:
 
 
 def image_findings(case: Case, image: np.ndarray, task: Task) -> list[Finding]:
-    """NaN, infinite and constant channels of `image` [x, y, z, channels]."""
+    """NaN, infinite, constant and wrongly padded channels of `image` [x, y, z, channels]."""
     findings, constant = [], []
     for channel in range(image.shape[3]):
         values, name = image[..., channel], _channel_name(task, channel)
@@ -56,6 +59,8 @@ def image_findings(case: Case, image: np.ndarray, task: Task) -> list[Finding]:
             )
         elif low == high:
             constant.append((channel, f"channel {channel} ({name}) is {low:g} everywhere"))
+        elif not _is_ct(task, channel) and (found := padding(values)):
+            findings.append(Finding("padding", case.name, _file(case, channel, image.shape[3]), f"channel {channel} ({name}): {found}"))
     if len(constant) == image.shape[3]:
         return [Finding("constant", case.name, case.images[0], "; ".join(text for _, text in constant))]
     return findings + [Finding("constant_channel", case.name, _file(case, channel, image.shape[3]), text) for channel, text in constant]
@@ -170,7 +175,7 @@ def _reaches_border(mask: np.ndarray) -> np.ndarray:
 def _like_an_image(values: np.ndarray, label: np.ndarray, image: np.ndarray | None, task: Task) -> str | None:
     """Why a label's values look like those of a scan, or None."""
     declared = len(task.declared_values)
-    if len(values) > max(32, 3 * declared):
+    if len(values) > max(32, 3 * declared) and not _is_piecewise(label):
         number = f"over {_MAX_VALUES}" if len(values) > _MAX_VALUES else len(values)
         return f"{number} different values, for example {values[0]:g} and {values[-1]:g}; {declared} are declared"
     if values[0] < 0 and len(values) > declared:
@@ -182,9 +187,22 @@ def _like_an_image(values: np.ndarray, label: np.ndarray, image: np.ndarray | No
     return None
 
 
+def _is_piecewise(label: np.ndarray) -> bool:
+    """Whether most neighbours of labelled voxels of `label` [x, y, z] have their value: regions of classes, however many."""
+    longest = max(range(3), key=lambda axis: label.shape[axis])
+    here, there = (np.take(label, np.arange(start, label.shape[longest] - 1 + start), longest) for start in (0, 1))
+    labelled = here != 0
+    return np.count_nonzero(labelled) > 0 and float(np.mean(here[labelled] == there[labelled])) > PIECEWISE
+
+
 def _listed(values: np.ndarray, counts: np.ndarray) -> str:
     text = ", ".join(f"{value:g} ({count} voxels)" for value, count in zip(values[:MAX_LISTED], counts))
     return text + (f" and {len(values) - MAX_LISTED} more" if len(values) > MAX_LISTED else "")
+
+
+def _is_ct(task: Task, channel: int) -> bool:
+    """Whether a channel's values are clipped to what the labelled voxels have, so that padding doesn't matter."""
+    return channel < len(task.is_ct) and task.is_ct[channel]
 
 
 def _channel_name(task: Task, channel: int) -> str:

@@ -77,7 +77,7 @@ class Header:
     doubts: tuple["Doubt", ...] = ()
 
 
-NO_UNIT, NO_ORIENTATION, TWO_PLACES = "no_unit", "no_orientation", "two_places"
+NO_UNIT, NO_ORIENTATION, TWO_PLACES, REPAIRED = "no_unit", "no_orientation", "two_places", "repaired"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """NIfTI files (.nii, .nii.gz) in and out, through nibabel."""
 
 import gzip
+import logging
 import zlib
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +10,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import logger as nibabel_logger
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import array_from_file
@@ -16,9 +18,20 @@ from nibabel.wrapstruct import WrapStructError
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
-from scnas_keras.formats.geometry import NO_ORIENTATION, NO_UNIT, TOLERANCE, TWO_PLACES, Doubt, Geometry, grid_distance, is_invertible
+from scnas_keras.formats.geometry import (
+    NO_ORIENTATION,
+    NO_UNIT,
+    REPAIRED,
+    TOLERANCE,
+    TWO_PLACES,
+    Doubt,
+    Geometry,
+    grid_distance,
+    is_invertible,
+)
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
+nibabel_logger.setLevel(logging.CRITICAL)  # what it mends in a header is a doubt of the file, told once and with its name
 _LONGEST_HEADER = 540  # bytes, that of NIfTI-2
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 20  # bytes
@@ -43,10 +56,10 @@ def open_file(path: Path) -> Stored:
     ITK puts the channels into a fifth axis and leaves one voxel along the fourth.
     """
     try:
-        image, affine = _load(path)
+        image, affine, repairs = _load(path)
     except _READ_ERRORS as error:
         raise unreadable(path, "NIfTI", error) from error
-    to_mm, doubts = _unit(path, image.header), _doubts(image.header)
+    to_mm, doubts = _unit(path, image.header), _doubts(image.header) + repairs
     affine = np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine
     kind = np.dtype(image.get_data_dtype())
     if kind.kind not in "biuf":
@@ -96,8 +109,11 @@ def write_nifti(path: str | Path, image: nib.Nifti1Image) -> None:
     write_bytes(path, content)
 
 
-def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
-    """The image and its affine. nib.load wants endings in lower case and takes other formats by their content."""
+def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray, tuple[Doubt, ...]]:
+    """The image, its affine, and what nibabel mends of its header.
+
+    nib.load wants endings in lower case and takes other formats by their content.
+    """
     with path.open("rb") as stream:
         compressed = stream.read(len(_GZIP)) == _GZIP
     if compressed != path.name.lower().endswith(".gz"):
@@ -111,7 +127,7 @@ def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
     for image_type in (nib.Nifti1Image, nib.Nifti2Image):
         if image_type.header_class.may_contain_header(start):
             image = image_type.from_file_map({"image": nib.FileHolder(filename=str(path))})
-            return image, _affine(image, start)
+            return image, _affine(image, start), _repairs(type(image.header), start)
     raise ValueError(f"it starts with {start[:4]!r}, which is no NIfTI header")
 
 
@@ -137,6 +153,12 @@ def _doubts(header: nib.Nifti1Header) -> tuple[Doubt, ...]:
         if all(map(is_invertible, places)) and (distance := grid_distance(*places, shape)) > TOLERANCE:
             doubts.append(Doubt(TWO_PLACES, f"an sform and a qform that lie {distance:.3g} voxels apart; the sform was used"))
     return tuple(doubts)
+
+
+def _repairs(kind: type[nib.Nifti1Header], start: bytes) -> tuple[Doubt, ...]:
+    """The faults of a header as it is stored, in nibabel's words."""
+    faults = kind.diagnose_binaryblock(start[: kind.template_dtype.itemsize]).splitlines()
+    return (Doubt(REPAIRED, f"faults that were mended or passed over: {'; '.join(faults)}"),) if faults else ()
 
 
 def _stored_numbers(path: Path, proxy: ArrayProxy) -> np.ndarray:

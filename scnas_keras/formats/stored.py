@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from scnas_keras.errors import DataError
+from scnas_keras.formats.foreign import told
 from scnas_keras.formats.geometry import Doubt
 
 
@@ -41,6 +42,8 @@ class Stored:
 
 def unreadable(path: Path, kind: str, reason: Exception | str) -> DataError:
     """The error for a file that isn't what its name says."""
+    if foreign := told(path):
+        return DataError(f"{path}: expected a {kind} file, but {foreign}")
     empty = path.is_file() and path.stat().st_size == 0
     found = "it is empty" if empty else f"it can't be read as one ({_one_line(reason)})"
     return DataError(f"{path}: expected a {kind} file, but {found}. Download or export it again.")

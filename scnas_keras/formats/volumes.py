@@ -15,6 +15,7 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, reader_of
+from scnas_keras.formats.foreign import told, told_absent
 from scnas_keras.formats.geometry import (
     CANONICAL,
     Geometry,
@@ -126,13 +127,15 @@ def _module(reader: str) -> ModuleType:
 def _open(path: str | Path) -> Stored:
     path = Path(path)
     if not path.exists():
-        raise DataError(f"{path}: no such file. Check the path, or download the file again.")
+        raise DataError(f"{path}: {told_absent(path) or 'no such file. Check the path, or download the file again.'}")
     reader, ending = reader_of(path), ending_of(path.name)
     if path.is_dir() and ending and ENDINGS[ending].reader != "dicom":
         raise DataError(
             f"{path}: a folder that is called like a file. Some programs unpack into such folders: put the file in it in its place."
         )
     if reader is None:
+        if kind := told(path):
+            raise DataError(f"{path}: {kind}")
         raise DataError(
             f"{path}: expected a scan whose name ends in {', '.join(ENDINGS)}, or a folder of DICOM "
             "slices. Convert it to .nii.gz, or correct its name."

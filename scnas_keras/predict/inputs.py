@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -11,10 +11,13 @@ from absl import logging
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
+from scnas_keras.formats.foreign import is_other_scan, told, told_absent
 from scnas_keras.formats.geometry import NO_UNIT
 from scnas_keras.formats.volumes import Volume, read_image
+from scnas_keras.predict.channels import absent_channels, check_order
 from scnas_keras.tasks.dataset_json import some
 from scnas_keras.tasks.layout_nnunet import group_channels
+from scnas_keras.tasks.nearest import nearest
 
 LIKELY_MM = 0.01, 20.0
 """Voxel sizes outside of which a header without a unit probably means another one than millimetres."""
@@ -42,16 +45,18 @@ def find_images(image: str) -> list[Path]:
     """
     one = os.path.exists(os.path.expanduser(image))  # a comma may be part of a name
     paths = [user_path(part) for part in ([image] if one else map(str.strip, image.split(",")))]
-    missing = [str(path) for path in paths if not path.exists()]
+    missing = [path for path in paths if not path.exists()]
     if missing:
-        raise ConfigError(f"--image={image}: {some(missing)} is neither a file nor a folder.")
+        why = told_absent(missing[0])
+        more = f" It is {why}" if why else nearest(missing[0])
+        raise ConfigError(f"--image={image}: {some([str(path) for path in missing])} is neither a file nor a folder.{more}")
     folders = [str(path) for path in paths if path.is_dir()]
     if folders and len(paths) > 1:
         raise ConfigError(f"--image={image}: the files of a scan's channels are wanted between commas, but {folders[0]} is a folder.")
     return paths
 
 
-def collect_scans(image: str, output: str, channels: int) -> list[Scan]:
+def collect_scans(image: str, output: str, channels: Sequence[str]) -> list[Scan]:
     """The scans under --image with their places under --output.
 
     A folder of DICOM slices is one scan. In any other folder each file is one, and each folder of DICOM slices in it;
@@ -60,10 +65,11 @@ def collect_scans(image: str, output: str, channels: int) -> list[Scan]:
     Args:
         image: see `find_images`.
         output: the segmentation's file; for a folder of scans, the folder for them.
-        channels: of the model.
+        channels: names of the model's, in order.
 
     Raises:
-        ConfigError: there are no scans, or segmentations can't be written under these names.
+        ConfigError: there are no scans, their names say other channels than they would be used as, or segmentations can't be written
+            under these names.
     """
     paths, target = find_images(image), user_path(output)
     if paths[0].is_dir() and not holds_dicom(paths[0]):
@@ -76,6 +82,7 @@ def collect_scans(image: str, output: str, channels: int) -> list[Scan]:
                 f"({some([path.name for path in volumes])}). Name the scan that you mean, or move the "
                 "slices into a folder of their own."
             )
+        check_order(paths, channels)
         scans = [_single_scan(tuple(paths), target)]
     repeated = [str(path) for path, count in Counter(scan.output for scan in scans).items() if count > 1]
     if repeated:
@@ -92,15 +99,21 @@ def check_targets(scans: Iterable[Scan], overlay: bool) -> None:
             raise ConfigError(f"--output would overwrite the scan {target}; name another place. Nothing was changed.")
 
 
-def read_scan(scan: Scan, channels: int) -> Volume:
-    """Reads a scan; DataError if it can't be read or lacks files for some of the model's channels."""
-    if len(scan.files) not in (1, channels):
+def read_scan(scan: Scan, channels: Sequence[str]) -> Volume:
+    """Reads a scan; DataError if it can't be read or lacks some of the model's channels."""
+    if len(scan.files) not in (1, len(channels)):
         raise DataError(
-            f"{scan.name}: the model needs {channels} channels, found files for {len(scan.files)}: "
-            f"{some([file.name for file in scan.files])}. Give one file per channel, in order, or one file "
-            "with all."
+            f"{scan.name}: the model needs {len(channels)} channels ({', '.join(channels)}), found files for {len(scan.files)}: "
+            f"{some([file.name for file in scan.files])}.{absent_channels(scan.files, channels)} Give one file per channel, in order, "
+            "or one file with all."
         )
     volume = read_image(scan.files)
+    if volume.array.shape[3] == 1 < len(channels):
+        raise DataError(
+            f"{scan.files[0]}: the model needs {len(channels)} channels ({', '.join(channels)}), found 1."
+            f"{absent_channels(scan.files, channels)} Give one file per channel, in order and with commas between them, or one file with "
+            "all."
+        )
     likely = all(LIKELY_MM[0] <= step <= LIKELY_MM[1] for step in volume.spacing)
     for doubt in volume.geometry.doubts:
         if doubt.kind != NO_UNIT or not likely:
@@ -122,7 +135,7 @@ def _single_scan(files: tuple[Path, ...], target: Path) -> Scan:
     return Scan(name, files, target)
 
 
-def _folder_scans(folder: Path, target: Path, channels: int) -> list[Scan]:
+def _folder_scans(folder: Path, target: Path, channels: Sequence[str]) -> list[Scan]:
     if target.is_file():
         raise ConfigError(f"--output={target}: --image is a folder of scans, so --output must be a folder as well, not a file.")
     found = {}
@@ -130,10 +143,12 @@ def _folder_scans(folder: Path, target: Path, channels: int) -> list[Scan]:
     for path in _volume_files(folder):
         by_ending[ending_of(path.name)][strip_ending(path.name)] = path
     for files in by_ending.values():
-        found |= {paths: name for name, paths in _by_case(files, channels).items()}
+        found |= {paths: name for name, paths in _by_case(files, len(channels)).items()}
     found |= {(path,): path.name for path in sorted(folder.iterdir()) if path.is_dir() and holds_dicom(path)}
     if not found:
         raise ConfigError(f"--image={folder}: found neither files that end in {', '.join(ENDINGS)}, nor DICOM slices, nor folders of them.")
+    if others := [path for path in sorted(folder.iterdir()) if path.is_file() and is_other_scan(path.name)]:
+        logging.warning("%s: %d files are left out, such as %s: %s", folder, len(others), others[0].name, told(others[0]))
     scans = [Scan(name, files, target / f"{name}{_output_ending(files[0])}") for files, name in found.items()]
     return sorted(scans, key=lambda scan: scan.name)
 
@@ -149,7 +164,16 @@ def _volume_files(folder: Path) -> list[Path]:
 
 def _by_case(files: dict[str, Path], channels: int) -> dict[str, tuple[Path, ...]]:
     """Case name to files; numbers at the ends of names are those of channels only if the model can have them all."""
-    groups, others = group_channels(files) if channels > 1 else ({}, list(files))
+    groups, others = group_channels(files)
+    if channels == 1:
+        numbered = [case for case, found in groups.items() if len(found) > 1 and 0 in found]
+        if len(numbered) > 1:
+            logging.warning(
+                "By their names %s of %s and others are channels of one scan. The model has one channel: each file is segmented by itself.",
+                ", ".join(f"{number:04d}" for number in sorted(groups[numbered[0]])[:3]),
+                numbered[0],
+            )
+        groups, others = {}, list(files)
     cases = {name: (files[name],) for name in others}
     for case, numbered in groups.items():
         if len(numbered) > 1 and 0 in numbered and max(numbered) < channels:

@@ -36,7 +36,7 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
     if model.seen is None:
         logging.warning("%s is of an older version: whether scans are like those that it was trained on can't be told.", config.model)
-    scans = collect_scans(config.image, config.output, len(model.plan.channels))
+    scans = collect_scans(config.image, config.output, _channels(model))
     check_targets(scans, config.overlay)
     written, failures = [], {}
     for number, scan in enumerate(scans, start=1):
@@ -74,7 +74,7 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     from scnas_keras.formats.volumes import write_label
     from scnas_keras.reporting.overlay import draw_overlay
 
-    volume = read_scan(scan, len(model.plan.channels))
+    volume = read_scan(scan, _channels(model))
     if found := model.unfamiliar(volume):
         logging.warning("%s is unlike the scans that the model was trained on: %s.", scan.files[0], "; ".join(found))
     segmentation = model.segment(volume, config.mirror)
@@ -82,3 +82,7 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     if config.overlay:
         names = tuple(model.plan.labels.values())
         draw_overlay(volume.array[..., 0], None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
+
+
+def _channels(model: Any) -> tuple[str, ...]:
+    return tuple(channel.channel for channel in model.plan.channels)

@@ -25,7 +25,8 @@ def memory_needed(cases: Sequence[Case], plan: PreprocessingPlan) -> int:
 
 def disk_needed(cases: Sequence[Case], plan: PreprocessingPlan, storage: str) -> int:
     """Bytes that these cases take in the cache at most: what cropping will save isn't known yet."""
-    per_voxel = np.dtype(storage).itemsize * len(plan.channels) + 1 + MIN_SHARE * _BYTES_PER_INDEX
+    as_they_are = any(channel.scheme == "none" for channel in plan.channels)  # such values may need float32
+    per_voxel = np.dtype("float32" if as_they_are else storage).itemsize * len(plan.channels) + 1 + MIN_SHARE * _BYTES_PER_INDEX
     index = MIN_VOXELS * _BYTES_PER_INDEX * len(plan.labels)
     return sum(math.ceil(per_voxel * _voxels_after(header, plan)) + index for header in _headers(cases))
 

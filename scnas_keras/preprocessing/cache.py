@@ -24,6 +24,7 @@ from pathlib import Path
 
 from absl import logging
 
+from scnas_keras.checks.intensities import apart
 from scnas_keras.checks.preparation import verify_voxels
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import ConfigError, DataError, OutputError
@@ -40,7 +41,9 @@ from scnas_keras.tasks.sources import source_digest
 
 __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 
-CACHE_FORMAT = 4
+CACHE_FORMAT = 5
+_LONGEST_SLUG = 200
+"""Bytes of a name that a folder bears: files' names may take 255."""
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER = 24 * 3600.0
 
@@ -61,7 +64,7 @@ def prepare(
         cache_dir: where the cache lies; several tasks, plans and runs can share it.
         processes: number of workers; by default as many as cores and free memory allow.
         progress: whether to show a progress bar on stderr while there is something to do.
-        storage: "float16" or "float32", the type of the images in the cache.
+        storage: "float16" or "float32", the type of the images in the cache. Images that float16 can't hold are float32 all the same.
 
     Returns:
         One prepared case for each case of the task, in the same order.
@@ -98,6 +101,8 @@ def prepare(
             f"{task.root}: the files of {', '.join(changed[:5])} ({len(changed)} cases) changed while they "
             "were read. Start again when nothing writes to the folder any more."
         )
+    for group in apart(task.channel_names, {case.name: case.ranges for case in prepared}):
+        logging.warning("%s: %s. scnas_keras.verify tells more", task.name, group.text)
     return prepared
 
 
@@ -179,7 +184,7 @@ def _check_labels(task: Task, plan: PreprocessingPlan) -> None:
 
 
 def _case_folder(folder: Path, case: Case) -> Path:
-    return folder / f"{_slug(case.name)}-{source_digest(case)}"
+    return folder / f"{_slug(case.name)}-{source_digest(case)}"  # the digest tells apart what is cut alike
 
 
 def _digest(content: object) -> str:
@@ -187,7 +192,7 @@ def _digest(content: object) -> str:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name)
+    return re.sub(r"[^\w.-]+", "_", name).encode()[:_LONGEST_SLUG].decode(errors="ignore")
 
 
 def _sync(folder: Path) -> None:

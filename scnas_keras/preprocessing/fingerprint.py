@@ -15,6 +15,7 @@ from scnas_keras.documents.places import written
 from scnas_keras.documents.ranges import Count, Index, Labels, LabelValue, Name, Size, Spacing, check_different, check_labels
 from scnas_keras.errors import DataError
 from scnas_keras.files import readable_json, write_text
+from scnas_keras.tasks.spellings import usual
 
 CANONICAL_AXES = ("x", "y", "z")
 _REMEDY = "To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
@@ -150,6 +151,8 @@ def load_fingerprint(path: str | Path) -> Fingerprint:
     content = parse(path, _REMEDY)
     if isinstance(content, dict) and not ("dataset_json" in content and "fingerprint" in content):
         raise DataError(f"{path}: {_what_is_missing(content)}")
+    if isinstance(content, dict):
+        content = content | {"dataset_json": usual(content["dataset_json"])}
     document = decode(content, _Document, path, _REMEDY, other_keys=True)
     try:
         return _fingerprint(document, Path(path).stem)

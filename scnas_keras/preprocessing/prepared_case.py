@@ -6,7 +6,8 @@
     meta.json           source files, the crop that leads back to the scan, voxels listed per class, the arrays' bytes
 
 Arrays are in the plan's axes. float16 keeps 11 bits of a number, so that rounding to it changes a value by 2^-11 of its
-size at most: an intensity of 2 standard deviations by 0.001 of them, far less than a scan's noise.
+size at most: an intensity of 2 standard deviations by 0.001 of them, far less than a scan's noise. An image that isn't
+normalised may hold values for which that is too much, or that float16 doesn't reach: it is stored as float32.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.preprocessing.cropping import Crop
 from scnas_keras.preprocessing.foreground import foreground_index
 from scnas_keras.preprocessing.scans import Preprocessed
@@ -27,6 +29,7 @@ from scnas_keras.tasks.cases import Case
 OUTSIDE = 255
 ARRAYS = ("image.npy", "label.npy", "foreground.npy")
 STORAGES = ("float16", "float32")
+MOST_ROUNDED = 1 / 200
 _SLAB_VOXELS = 2**20
 
 
@@ -98,7 +101,7 @@ def write_case(
         label: integers [a, b, c] from 0 to 255; to 254 where the scan has an outside.
         classes: label values that patches may be centred on, ascending.
         ranges: `intensity_ranges` of the scan as it was read.
-        storage: "float16" (values beyond its range of 65504 are clipped) or "float32".
+        storage: "float16", unless that can't hold the image (`holds_float16`), or "float32".
 
     Raises:
         OSError: the disk is full, for example.
@@ -107,6 +110,7 @@ def write_case(
     if scan.outside is not None:
         label[scan.outside & (label == 0)] = OUTSIDE
     voxels, listed = foreground_index(label, classes, case.name)
+    storage = storage if holds_float16(scan.image) else "float32"
     for name, array, dtype in zip(ARRAYS, (scan.image, label, voxels), (storage, label.dtype, voxels.dtype)):
         write_file(folder / name, functools.partial(_write_array, array=array, dtype=np.dtype(dtype)))
     meta = {
@@ -120,6 +124,22 @@ def write_case(
         "bytes": {name: (folder / name).stat().st_size for name in ARRAYS},
     }
     write_file(folder / "meta.json", lambda file: file.write((json.dumps(meta, indent=2) + "\n").encode()))
+
+
+def holds_float16(image: np.ndarray) -> bool:
+    """Whether float16 reaches all values of an image [a, b, c, channels], and resolves the contrast of each channel.
+
+    The contrast is the distance of the 0.5 and 99.5 percentiles; rounding may change a value between these by a 200th of it.
+    """
+    limit = float(np.finfo(np.float16).max)
+    for channel, (low, high) in enumerate(intensity_ranges(image)):
+        values = image[..., channel]
+        if values.max() > limit or values.min() < -limit:
+            return False
+        step = float(np.spacing(np.float16(max(abs(low), abs(high)))))
+        if high > low and step / 2 > MOST_ROUNDED * (high - low):
+            return False
+    return True
 
 
 def is_whole(folder: Path) -> bool:
@@ -145,8 +165,4 @@ def _write_array(file: BinaryIO, array: np.ndarray, dtype: np.dtype) -> None:
     np.lib.format.write_array_header_1_0(file, header)
     thickness = max(1, _SLAB_VOXELS // max(1, int(np.prod(array.shape[1:]))))
     for first in range(0, len(array), thickness):
-        block = array[first : first + thickness]
-        if dtype == np.float16:
-            limit = np.finfo(np.float16).max
-            block = block.clip(-limit, limit)
-        file.write(np.ascontiguousarray(block, dtype).data)
+        file.write(np.ascontiguousarray(array[first : first + thickness], dtype).data)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from absl import logging
 
+from scnas_keras.errors import DataError
 from scnas_keras.formats.endings import ending_of, strip_ending
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import DatasetJson, ListedImage, ListedPair, channel_names, check_cases, missing_entry, parse_labels
+from scnas_keras.tasks.dataset_json import DatasetJson, ListedImage, ListedPair, channel_names, check_cases, missing_entry
+from scnas_keras.tasks.labels import parse_labels
 
 
 def load_decathlon(root: Path, content: DatasetJson) -> Task:
@@ -25,7 +27,7 @@ def load_decathlon(root: Path, content: DatasetJson) -> Task:
         missing = len(tests) - len(there)
         logging.info("%s: %d of %d test images are not there; they are left out", file, missing, len(tests))
     name = str(content.name or root.resolve().name)
-    return Task(name, root, channels, labels.names, check_cases(file, cases), check_cases(file, there), labels.regions, labels.ignore_label)
+    return Task(name, root, channels, labels.names, check_cases(file, cases), _sound(file, there), labels.regions, labels.ignore_label)
 
 
 def _training(file: Path, listed: Sequence[ListedPair], channels: int) -> list[Case]:
@@ -33,7 +35,7 @@ def _training(file: Path, listed: Sequence[ListedPair], channels: int) -> list[C
     for item in listed:
         image, label = file.parent / item.image, file.parent / item.label
         if not image.name.startswith("._"):  # macOS leaves such companions in archives
-            cases.append(Case(strip_ending(label.name), _image_files(image, channels), label))
+            cases.append(Case(strip_ending(label.name), image_files(image, channels), label))
     if not cases:
         raise missing_entry(file, "training")
     return cases
@@ -42,10 +44,20 @@ def _training(file: Path, listed: Sequence[ListedPair], channels: int) -> list[C
 def _test(file: Path, listed: Sequence[str | ListedImage], channels: int) -> Sequence[Case]:
     images = [item if isinstance(item, str) else item.image for item in listed]
     paths = [file.parent / image for image in images if not Path(image).name.startswith("._")]
-    return [Case(strip_ending(path.name), _image_files(path, channels), None) for path in paths]
+    return [Case(strip_ending(path.name), image_files(path, channels), None) for path in paths]
 
 
-def _image_files(image: Path, channels: int) -> tuple[Path, ...]:
+def _sound(file: Path, tests: Sequence[Case]) -> tuple[Case, ...]:
+    """The test images; none, and a warning, if names or files make no cases: training doesn't need them."""
+    try:
+        return check_cases(file, tests)
+    except DataError as error:
+        logging.warning("Test images are left out: %s", error)
+        return ()
+
+
+def image_files(image: Path, channels: int) -> tuple[Path, ...]:
+    """The file of an image, or those of its channels where these are there instead."""
     if not image.name or os.path.exists(image):
         return (image,)
     name, ending = strip_ending(image.name), ending_of(image.name) or ""

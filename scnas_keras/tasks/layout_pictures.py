@@ -12,7 +12,8 @@ from scnas_keras.errors import DataError
 from scnas_keras.formats.endings import ending_of, is_picture, strip_ending
 from scnas_keras.formats.volumes import read_header, read_label
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import DatasetJson, Labels, channel_names, check_cases, parse_labels, some
+from scnas_keras.tasks.dataset_json import DatasetJson, channel_names, check_cases, some
+from scnas_keras.tasks.labels import Labels, parse_labels
 
 MASK_FOLDERS = ("masks", "labels")
 MAX_LOOKED_AT = 50

@@ -11,10 +11,11 @@ from scnas_keras.errors import DataError
 from scnas_keras.files import user_path
 from scnas_keras.formats.volumes import read_label
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import channel_names, read_dataset, some
+from scnas_keras.tasks.dataset_json import channel_names, is_text, read_dataset, some
 from scnas_keras.tasks.layout_decathlon import load_decathlon
 from scnas_keras.tasks.layout_nnunet import load_nnunet
 from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures
+from scnas_keras.tasks.nearest import nearest
 
 DATA_DIR_VARIABLE = "SCNAS_DATA_DIR"
 MSD_NUMBERS = {
@@ -67,8 +68,10 @@ def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
             f"first of these layouts:\n{LAYOUTS}"
         )
     root = user_path(data_dir)
+    if not is_text(str(root)):
+        raise DataError(f"{ascii(str(root))}: the folder's name isn't text in UTF-8. Rename it, for example with convmv.")
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder. Give --data_dir the task's folder or the one around it.")
+        raise DataError(f"{root}: no such folder.{nearest(root)} Give --data_dir the task's folder or the one around it.")
     if _is_task(root):
         return root
     tasks = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and _is_task(folder)]

@@ -13,6 +13,10 @@ from scnas_keras.tasks.patients import group_by_patient, guess_pattern, some_of
 from scnas_keras.tasks.split_files import FoldNames, Groups, read_splits, warn_of_divided_patients
 
 METHODS = ("by_patient", "nnunet")
+FOLDS = 5
+"""Unless --num_folds says otherwise."""
+FEWEST = 3
+"""Cases, or patients: one each for the weights, the architecture and the validation."""
 _NNUNET_SEED = 12345
 
 
@@ -33,7 +37,7 @@ class Split:
 
 def find_folds(
     names: Sequence[str],
-    num_folds: int = 5,
+    num_folds: int = FOLDS,
     seed: int = 0,
     method: str = "by_patient",
     pattern: str | None = None,
@@ -60,7 +64,7 @@ def find_folds(
 
 
 def make_splits(
-    names: Sequence[str], num_folds: int = 5, seed: int = 0, groups: Groups | None = None, method: str = "by_patient"
+    names: Sequence[str], num_folds: int = FOLDS, seed: int = 0, groups: Groups | None = None, method: str = "by_patient"
 ) -> list[FoldNames]:
     """Folds for cross-validation; every case is validated in exactly one.
 
@@ -143,9 +147,9 @@ def split_fold(folds: Sequence[FoldNames], fold: int | Literal["all"], seed: int
 
 
 def _check_count(count: int, num_folds: int, what: str, remedy: str) -> None:
-    if count < 3:
+    if count < FEWEST:
         raise DataError(
-            f"Found {count} {what}; at least 3 are needed: one each for the weights, the architecture and the validation. {remedy}"
+            f"Found {count} {what}; at least {FEWEST} are needed: one each for the weights, the architecture and the validation. {remedy}"
         )
     if count < num_folds:
         raise DataError(f"--num_folds={num_folds} needs at least as many, found {count} {what}. Use --num_folds={count} or fewer.")

@@ -12,6 +12,7 @@ from scnas_keras.checks.scan import Scan, memory, read_headers, read_voxels
 from scnas_keras.errors import DataError
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.tasks.cases import Case, Task
+from scnas_keras.verify.needs import needs
 from scnas_keras.verify.present import load_present
 from scnas_keras.verify.report import Report
 
@@ -61,6 +62,7 @@ def verify_task(
         *image_comparisons(scans, tests, task),
         *voxel_comparisons(scans, task, target),
         *patients,
+        *needs(task, scans, spacing, group_pattern),
     ]
     checked = {
         "test_images": len(tests),

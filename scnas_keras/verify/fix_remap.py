@@ -15,7 +15,9 @@ from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import write_label
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.tasks.cases import Case
+from scnas_keras.tasks.labels import IGNORE, label_pairs
 from scnas_keras.tasks.loading import load_task
+from scnas_keras.tasks.spellings import usual
 from scnas_keras.verify.mended_copy import check_mendable, mended_copy
 
 ROUNDING = 0.01
@@ -41,23 +43,25 @@ def remap_labels(source: Path, target: Path, processes: int | None = None) -> st
     """
     file = source / "dataset.json"
     check_mendable(source, ())
-    content = parse(file)
+    content = usual(parse(file))
     declared = _declared(file, content.get("labels") if isinstance(content, dict) else None)
-    consecutive = {value: index for index, value in enumerate(sorted(declared))}
+    order = [value for _, value in sorted(declared, key=lambda pair: (pair[0] == IGNORE, pair[1]))]
+    consecutive = {value: index for index, value in enumerate(order)}
     with mended_copy(source, target) as folder:
-        content["labels"] = _renumbered(content["labels"], consecutive)
+        labels = content["labels"]
+        content["labels"] = _renumbered(labels, declared, consecutive)
         write_text(folder / "dataset.json", json.dumps(content, indent=2) + "\n")
         task = load_task(folder)
         check_mendable(folder, task.cases)
         bytes_per_case = memory([read_headers(case, task) for case in task.cases])
         values = map_cases(_stored_values, task.cases, "Reading labels", bytes_per_case, processes)
-        mapping = remapping(sorted(declared), sorted({round(value) for found in values for value in found}), file)
+        mapping = remapping(order, sorted({round(value) for found in values for value in found}), file)
         changing = [case for case, found in zip(task.cases, values) if any(mapping[round(value)] != value for value in found)]
-        if not changing and all(value == index for value, index in consecutive.items()):
+        if not changing and content["labels"] == labels:
             raise ConfigError(f"--fix=remap: all labels of {source} have consecutive whole numbers; there is nothing to mend.")
         work = functools.partial(_rewrite, mapping=mapping)
         map_cases(work, changing, "Mending labels", bytes_per_case, processes)
-    changes = ", ".join(f"{value} -> {index}" for value, index in mapping.items() if value != index) or "rounded"
+    changes = ", ".join(f"{value} -> {index}" for value, index in mapping.items() if value != index) or ("rounded" if changing else "none")
     return f"{target}: copy of {source} with other values ({changes}) in {len(changing)} of {len(task.cases)} labels"
 
 
@@ -65,7 +69,7 @@ def remapping(declared: Sequence[int], found: Sequence[int], file: Path) -> dict
     """Value in the label files -> consecutive value.
 
     Args:
-        declared: values that dataset.json declares, 0 among them, in rising order.
+        declared: values that dataset.json declares, 0 first, the value of what isn't annotated last, else in rising order.
         found: values that the label files hold, in rising order.
         file: dataset.json, for messages.
 
@@ -89,28 +93,23 @@ def remapping(declared: Sequence[int], found: Sequence[int], file: Path) -> dict
     return guess
 
 
-def _declared(file: Path, labels: object) -> list[int]:
-    """The values that "labels" declares, by number (Decathlon) or by name (nnU-Net)."""
-    try:
-        values = [int(value) for value in (labels.values() if _by_name(labels) else labels)]
-    except (AttributeError, TypeError, ValueError):
-        values = []
-    if 0 not in values or len(set(values)) < len(values) or min(values) < 0 or len(values) < 2:
+def _declared(file: Path, labels: object) -> list[tuple[str, int]]:
+    """Names and values of what "labels" declares, by number (Decathlon) or by name (nnU-Net); the background too where it isn't named."""
+    single = isinstance(labels, dict) and all(type(value) in (int, str) for value in labels.values())
+    pairs = [(name, values[0]) for name, values in label_pairs(labels)] if single else []
+    found = [value for _, value in pairs]
+    if not found or len(set(found)) < len(found) or min(found) < 0:
         raise DataError(
-            f'{file}: --fix=remap needs "labels" that name single values, 0 for the background among them, '
-            f'for example {{"0": "background", "255": "tumour"}}; found {json.dumps(labels)}.'
+            f'{file}: --fix=remap needs "labels" that name single values of 0 or more, each once, for example '
+            f'{{"0": "background", "255": "tumour"}}; found {json.dumps(labels)}. Correct them and try again.'
         )
-    return values
+    return pairs if 0 in found else [("background", 0), *pairs]
 
 
-def _by_name(labels: dict) -> bool:
-    return all(isinstance(value, int) for value in labels.values())
-
-
-def _renumbered(labels: dict, mapping: dict[int, int]) -> dict:
-    if _by_name(labels):
-        return {name: mapping[int(value)] for name, value in labels.items()}
-    return {str(mapping[int(value)]): name for value, name in labels.items()}
+def _renumbered(labels: dict, declared: Sequence[tuple[str, int]], mapping: dict[int, int]) -> dict:
+    if all(isinstance(value, int) for value in labels.values()):
+        return {name: mapping[value] for name, value in declared}
+    return {str(mapping[value]): name for name, value in declared}
 
 
 def _stored_values(case: Case) -> tuple[float, ...]:

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.endings import WRITABLE, ending_of
 from scnas_keras.tasks.cases import Case
+
+_MENDED = tuple(ending for ending in WRITABLE if ending != ".mhd")  # whose voxels are another file, which the copy may share
 
 
 @contextlib.contextmanager
@@ -47,15 +50,15 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
 
 
 def check_mendable(root: Path, cases: Sequence[Case]) -> None:
-    """Raises DataError unless the dataset has a dataset.json, and NIfTI labels in its own folder."""
+    """Raises DataError unless the dataset has a dataset.json, and labels of formats that are written in its own folder."""
     if not (root / "dataset.json").is_file():
         raise DataError(
             f"{root}: --fix mends datasets that have a dataset.json (layouts of the Decathlon and of "
             "nnU-Net); this one has none. Convert it first."
         )
     for case in cases:
-        if not case.label.name.endswith((".nii", ".nii.gz")):
-            raise DataError(f"{case.label}: --fix mends labels in NIfTI files (.nii, .nii.gz) only. Convert them first.")
+        if ending_of(case.label.name) not in _MENDED:
+            raise DataError(f"{case.label}: --fix mends labels in files that end in {', '.join(_MENDED)} only. Convert them first.")
         if not case.label.is_relative_to(root) or ".." in case.label.relative_to(root).parts:
             raise DataError(f"{case.label}: lies outside of the dataset's folder {root}, which --fix copies. Move it in there.")
 

@@ -1,17 +1,19 @@
 """Loads what is there of a dataset, so that one missing file doesn't keep the others from being verified."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from scnas_keras.checks.findings import Finding
-from scnas_keras.formats.endings import ENDINGS, ending_of, strip_ending
+from scnas_keras.formats.endings import ending_of, strip_ending
 from scnas_keras.tasks.cases import Task
 from scnas_keras.tasks.dataset_json import DatasetJson, ListedCase, ListedPair, channel_names, read_dataset
-from scnas_keras.tasks.layout_decathlon import load_decathlon
-from scnas_keras.tasks.layout_nnunet import group_channels, listed_cases, load_nnunet
+from scnas_keras.tasks.layout_decathlon import image_files, load_decathlon
+from scnas_keras.tasks.layout_nnunet import file_ending, files_in, group_channels, left_out, listed_cases, load_nnunet, single_picture
 from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures, unpaired
 from scnas_keras.tasks.loading import load_task
+from scnas_keras.tasks.nearest import nearest
 
 
 def load_present(root: Path) -> tuple[Task, list[Finding]]:
@@ -26,7 +28,7 @@ def load_present(root: Path) -> tuple[Task, list[Finding]]:
         return _decathlon(root, content)
     if content and content.dataset is not None:
         return _listed(root, content)
-    if content and content.file_ending in ENDINGS:
+    if content and content.file_ending is not None:
         return _nnunet(root, content)
     if is_pictures_layout(root) and not (content and content.file_ending is not None):
         return _pictures(root, content)
@@ -38,8 +40,8 @@ def _decathlon(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
     for item in content.training:
         files = _files_of(root, item, channels)
         listed.update(files)
-        missing = [path for path in files if not path.exists()]
-        findings += [Finding("missing", strip_ending(files[-1].name), path, "dataset.json lists it") for path in missing]
+        missing = [path for path in files if not os.path.exists(path)]
+        findings += [Finding("missing", strip_ending(files[-1].name), path, f"dataset.json lists it.{nearest(path)}") for path in missing]
         if not missing:
             present.append(item)
     task = load_decathlon(root, dataclasses.replace(content, training=tuple(present))) if present else load_task(root)
@@ -55,41 +57,41 @@ def _decathlon(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
 
 def _files_of(root: Path, item: ListedPair, channels: int) -> Sequence[Path]:
     """A training entry's images and, last, its label; none for a companion that macOS left."""
-    image, label = root / item.image, root / item.label
-    if image.name.startswith("._"):
-        return ()
-    name, ending = strip_ending(image.name), ending_of(image.name) or ""
-    parts = [image.with_name(f"{name}_{channel:04d}{ending}") for channel in range(channels)]
-    return (image, label) if image.exists() or not parts[0].exists() else (*parts, label)
+    image = root / item.image
+    return () if image.name.startswith("._") else (*image_files(image, channels), root / item.label)
 
 
 def _nnunet(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
-    ending, channels = content.file_ending, channel_names(root / "dataset.json", content)
-    images, unnumbered = group_channels(_names(root / "imagesTr", ending))
-    labels = _names(root / "labelsTr", ending)
+    file = root / "dataset.json"
+    ending, channels = file_ending(file, content), channel_names(file, content)
+    files, labels = files_in(root / "imagesTr", ending), files_in(root / "labelsTr", ending)
+    images, unnumbered = group_channels(files)
     if unnumbered or not labels:
         return load_task(root), []
-    if ENDINGS[ending].reader == "pictures" and all(list(found) == [0] for found in images.values()):
+    if single_picture(ending, images):
         channels = channels[:1]
-    findings, present = [], {}
+    others = [path for name in ("imagesTr", "labelsTr") for path in left_out(root / name, ending)]
+    findings = [Finding("left_out", None, path, f'doesn\'t end in {ending}, the "file_ending" of dataset.json') for path in others]
+    present = {}
     for name in sorted({*images, *labels}):
         found = images.get(name, {})
         if max(found, default=0) >= len(channels):
             return load_task(root), []  # which tells that there are too many channels
         missing = [root / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(len(channels)) if channel not in found]
         missing += [] if name in labels else [root / "labelsTr" / f"{name}{ending}"]
-        findings += [Finding("missing", name, path, f"case {name} needs it") for path in missing]
+        findings += [Finding("missing", name, path, f"case {name} needs it.{nearest(path)}") for path in missing]
         if not missing:
-            images_of = tuple(f"imagesTr/{found[channel]}{ending}" for channel in sorted(found))
-            present[name] = ListedCase(images_of, f"labelsTr/{name}{ending}")
+            images_of = tuple(f"imagesTr/{files[found[channel]].name}" for channel in sorted(found))
+            present[name] = ListedCase(images_of, f"labelsTr/{labels[name].name}")
     return (load_nnunet(root, dataclasses.replace(content, dataset=present)) if findings and present else load_task(root)), findings
 
 
 def _listed(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
     findings, present = [], {}
-    for case in listed_cases(root / "dataset.json", content.dataset):
-        missing = [path for path in case.files if not path.exists()]
-        findings += [Finding("missing", case.name, path, "dataset.json lists it") for path in missing]
+    file = root / "dataset.json"
+    for case in listed_cases(file, content.dataset, channel_names(file, content)):
+        missing = [path for path in case.files if not os.path.exists(path)]
+        findings += [Finding("missing", case.name, path, f"dataset.json lists it.{nearest(path)}") for path in missing]
         if not missing:
             present[case.name] = content.dataset[case.name]
     return (load_nnunet(root, dataclasses.replace(content, dataset=present)) if findings and present else load_task(root)), findings
@@ -100,10 +102,6 @@ def _pictures(root: Path, content: DatasetJson | None) -> tuple[Task, list[Findi
     findings = [Finding("missing", strip_ending(path.name), path, "it has no mask of the same name") for path in images]
     findings += [Finding("missing", strip_ending(path.name), path, "it has no image of the same name") for path in masks]
     return load_pictures(root, content, tolerant=True), findings
-
-
-def _names(folder: Path, ending: str) -> list[str]:
-    return [path.name[: -len(ending)] for path in _scans(folder) if path.name.lower().endswith(ending)]
 
 
 def _scans(folder: Path) -> list[Path]:

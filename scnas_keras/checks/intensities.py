@@ -1,0 +1,125 @@
+"""Intensities that spoil a training: padding that takes all contrast, and cases in other units than the rest."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from scnas_keras.checks.ranges import sampled
+
+Ranges = Sequence[tuple[float, float]]
+GAP = 10.0
+"""Times the range of all other values by which padding lies apart from them."""
+DISTINCT = 16
+"""Other values that an image must have: maps of few values have gaps by nature."""
+BEYOND = 1e6
+"""Times the third quartile of all nonzero sizes that no scanner's values exceed."""
+SHIFT = 500.0
+"""HU between the levels of two groups of CT scans: less than the 1024 of a missing intercept, more than a crop changes on both ends."""
+CONTRAST = 10.0
+"""Factor between the contrasts of two groups."""
+_AS_THEY_ARE = ("ct", "nonorm")
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Cases whose values in a channel are apart from those of the others.
+
+    Attributes:
+        channel: number of the channel.
+        cases: names; of two groups of equal size those with the higher values.
+        text: what sets them apart, with numbers.
+    """
+
+    channel: int
+    cases: tuple[str, ...]
+    text: str
+
+
+def padding(values: np.ndarray) -> str | None:
+    """Whether a channel [x, y, z] holds values so far from all others that these keep no contrast once it is normalised.
+
+    Args:
+        values: finite.
+
+    Returns:
+        What was found, or None.
+    """
+    low, high, sample = float(values.min()), float(values.max()), sampled(values.reshape(-1, 1))[:, 0].astype(np.float64)
+    for extreme in (low, high):
+        others = sample[sample != extreme]
+        if extreme == 0 or len(np.unique(others[: 100 * DISTINCT])) < DISTINCT:
+            continue
+        span = others.max() - others.min()
+        if min(abs(extreme - others.max()), abs(extreme - others.min())) > GAP * span > 0:
+            count = np.count_nonzero(values == extreme)
+            rest = f"all others lie in {others.min():.4g} to {others.max():.4g}"
+            return f"{count} voxels ({count / values.size:.1%}) are {extreme:.4g}; {rest}"
+    sizes = np.abs(sample[sample != 0])
+    if not len(sizes):
+        return None
+    usual, most = float(np.percentile(sizes, 75)), max(abs(low), abs(high))
+    if most > BEYOND * usual:
+        return f"values reach {high if abs(high) == most else low:.4g}; three quarters of them are below {usual:.4g}"
+    return None
+
+
+def apart(channel_names: Sequence[str], ranges: Mapping[str, Ranges]) -> list[Group]:
+    """Compares cases with each other in channels whose values are taken as they are; others are normalised scan by scan.
+
+    Args:
+        channel_names: in order.
+        ranges: of each case by its name, `intensity_ranges`.
+    """
+    groups = []
+    known = {name: found for name, found in ranges.items() if len(found) == len(channel_names)}
+    for channel, channel_name in enumerate(channel_names):
+        cases = sorted(known)
+        spans = np.array([known[name][channel] for name in cases]).reshape(-1, 2)
+        if (kind := channel_name.strip().casefold()) not in _AS_THEY_ARE:
+            continue
+        others = _other_level(spans) if kind == "ct" else None
+        if others is None:
+            others = _other_contrast(spans)
+        if others is not None:
+            text = (
+                f"channel {channel} ({channel_name}) goes from {_span(spans[others])} in {others.sum()} of {len(cases)} cases, in the "
+                f"others from {_span(spans[~others])}"
+            )
+            groups.append(Group(channel, tuple(name for name, other in zip(cases, others) if other), text))
+    return groups
+
+
+def _other_level(spans: np.ndarray) -> np.ndarray | None:
+    """The cases [n] of `spans` [n, 2] that lie higher or lower than the others at both ends."""
+    upper = _upper(spans[:, 0], lambda gap: gap > SHIFT)
+    if upper is None or np.median(spans[upper, 1]) - np.median(spans[~upper, 1]) <= SHIFT:
+        return None
+    return _smaller(upper)
+
+
+def _other_contrast(spans: np.ndarray) -> np.ndarray | None:
+    """The cases [n] of `spans` [n, 2] whose values spread more, or less, than the others' by `CONTRAST`."""
+    contrast = spans[:, 1] - spans[:, 0]
+    if not (contrast > 0).all():
+        return None
+    upper = _upper(np.log(contrast), lambda gap: gap > np.log(CONTRAST))
+    return None if upper is None else _smaller(upper)
+
+
+def _upper(values: np.ndarray, is_wide: Callable[[float], bool]) -> np.ndarray | None:
+    """Which values [n] lie above the widest gap between neighbours, if that is wide."""
+    ordered = np.sort(values)
+    if len(ordered) < 2:
+        return None
+    gaps = np.diff(ordered)
+    widest = int(np.argmax(gaps))
+    return values > ordered[widest] if is_wide(gaps[widest]) else None
+
+
+def _smaller(upper: np.ndarray) -> np.ndarray:
+    return ~upper if 2 * upper.sum() > len(upper) else upper
+
+
+def _span(spans: np.ndarray) -> str:
+    return f"{spans[:, 0].min():.4g} to {spans[:, 1].max():.4g}"

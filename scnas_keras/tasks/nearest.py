@@ -1,0 +1,58 @@
+"""Of a file that isn't there, the nearest one that is, and in what they differ."""
+
+import difflib
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+from scnas_keras.formats.endings import strip_ending
+
+_CUTOFF = 0.75
+_CHANNEL = re.compile(r"_\d{4}$")
+
+
+def nearest(path: Path) -> str:
+    """A sentence " There is FILE: how it differs.", or "" where nothing is like it."""
+    folder = path.parent
+    if not os.path.isdir(folder):
+        missing = next((part for part in (folder, *folder.parents) if os.path.isdir(part.parent)), folder)
+        return f" There is no folder {missing}.{nearest(missing)}"
+    names = sorted(os.listdir(folder))
+    for same, difference in _LIKENESSES:
+        wanted = same(path.name)
+        for name in names:
+            if name != path.name and wanted and same(name) == wanted:
+                return f" There is {folder / name}: {difference}."
+    beside = _beside(path)
+    if beside:
+        return f" There is {beside}: in another folder."
+    close = difflib.get_close_matches(path.name, names, 1, _CUTOFF)
+    return f" There is {folder / close[0]}: a name that is like it." if close else ""
+
+
+def _beside(path: Path) -> Path | None:
+    """A file of the same name in the folder around, or in one beside."""
+    around = path.parent.parent
+    folders = [around, *(place for place in sorted(around.iterdir()) if place.is_dir())] if os.path.isdir(around) else []
+    return next((folder / path.name for folder in folders if os.path.lexists(folder / path.name)), None)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _stem(name: str) -> str:
+    return strip_ending(_composed(name)).casefold()
+
+
+_LIKENESSES: tuple[tuple[Callable[[str], str], str], ...] = (
+    (_composed, "the same letters in another Unicode form"),
+    (lambda name: _composed(name).casefold(), "capitals and small letters differ"),
+    (lambda name: "".join(_composed(name).casefold().split()), "spaces differ"),
+    (_stem, "the ending differs"),
+    (lambda name: _CHANNEL.sub("", _stem(name)), "the number of the channel differs"),
+    (lambda name: re.sub(r"0*(\d+)", r"\1", _stem(name)), "the zeros before a number differ"),
+    (lambda name: re.sub(r"[\W_]+", "", _stem(name)), "the signs between words differ"),
+)
