@@ -77,7 +77,7 @@ class Header:
     doubts: tuple["Doubt", ...] = ()
 
 
-NO_UNIT, NO_ORIENTATION, TWO_PLACES = "no_unit", "no_orientation", "two_places"
+NO_UNIT, NO_ORIENTATION, NO_SPACING, TWO_PLACES = "no_unit", "no_orientation", "no_spacing", "two_places"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +121,13 @@ def grid_difference(first: Header, second: Header) -> Difference | None:
 def ras(affine_lps: np.ndarray) -> np.ndarray:
     """An affine [4, 4] to millimetres left, posterior, superior (DICOM, ITK) as one to right, anterior, superior."""
     return _TO_RAS @ affine_lps
+
+
+def make_affine(matrix_lps: np.ndarray, origin_lps: np.ndarray) -> np.ndarray:
+    """The RAS+ affine [4, 4] of the steps along the axes [3, 3] and the origin [3] in LPS millimetres."""
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = matrix_lps, origin_lps
+    return ras(affine)
 
 
 def canonical_spacing(affine: np.ndarray) -> tuple[float, float, float]:

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.formats.geometry import Geometry, ras
+from scnas_keras.formats.geometry import Geometry, make_affine, ras
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 
@@ -21,7 +21,7 @@ def simpleitk(path: Path) -> ModuleType:
         import SimpleITK
     except ImportError as error:
         raise ConfigError(
-            f"{path}: NRRD, MetaImage and DICOM files need SimpleITK, which is not installed. Run "
+            f"{path}: NRRD and MetaImage files need SimpleITK, which is not installed. Run "
             "pip install 'scnas_keras[dicom]', or convert the file to .nii.gz."
         ) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # it would write past the log; what matters is an error here
@@ -67,13 +67,6 @@ def open_file(path: Path) -> Stored:
         return in_file_order(sitk.GetArrayFromImage(image), dimension)
 
     return Stored(path, tuple(size[:3]), channels, affine, voxels)
-
-
-def make_affine(matrix_lps: np.ndarray, origin_lps: np.ndarray) -> np.ndarray:
-    """The RAS+ affine [4, 4] of direction times spacing [3, 3] and the origin [3] in ITK's LPS millimetres."""
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = matrix_lps, origin_lps
-    return ras(affine)
 
 
 def in_file_order(array: np.ndarray, dimension: int) -> np.ndarray:
