@@ -48,6 +48,9 @@ KINDS = {kind.key: kind for kind in (
     Kind("affines", ERROR, f"image and label lie in different places (more than {TOLERANCE} voxels apart)",
          "If they look aligned voxel by voxel, --fix=header --fixed_dir=DIR writes a copy of the dataset whose labels "
          "have their image's header; otherwise resample the label."),
+    Kind("other_form", ERROR, "image and label lie together by one of two places in a header, and apart by the other",
+         "Image or label has an sform and a qform that differ. Find out which is right, and write it into both (as with nibabel's "
+         "set_sform and set_qform). Don't resample the label: it would move."),
     Kind("spacing", ERROR, "spacing isn't positive, or the axes don't span a volume",
          "Mend the header, for example by converting from DICOM again."),
     Kind("not_finite", ERROR, "voxels are NaN or infinite",

@@ -10,6 +10,8 @@ import numpy as np
 from scnas_keras.errors import DataError
 from scnas_keras.formats.geometry import Doubt
 
+_LONGEST_SIGN = 100  # bytes by which a file of another kind is known
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stored:
@@ -41,8 +43,15 @@ class Stored:
 
 def unreadable(path: Path, kind: str, reason: Exception | str) -> DataError:
     """The error for a file that isn't what its name says."""
-    empty = path.is_file() and path.stat().st_size == 0
-    found = "it is empty" if empty else f"it can't be read as one ({_one_line(reason)})"
+    start = b" "
+    if path.is_file():
+        with path.open("rb") as stream:
+            start = stream.read(_LONGEST_SIGN)
+    if start.startswith(b"version https://git-lfs"):
+        return DataError(f"{path}: a pointer of Git LFS instead of a {kind} file. Run git lfs pull in its repository.")
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return DataError(f"{path}: a web page instead of a {kind} file. Download it again, with the rights that it needs.")
+    found = f"it can't be read as one ({_one_line(reason)})" if start else "it is empty"
     return DataError(f"{path}: expected a {kind} file, but {found}. Download or export it again.")
 
 
