@@ -135,6 +135,8 @@ def test_vectors_in_a_frame_of_their_own_are_no_channels(tmp_path):
         (108, np.float32, 0, "vox_offset 0 puts its voxels into its header"),
         (108, np.float32, 348, "vox_offset 348|vox offset 348"),
         (112, np.float32, np.inf, "scl_slope is inf"),
+        (254, np.int16, 514, "sform_code is 514"),
+        (252, np.int16, -1, "qform_code -1"),
         (42, np.int16, 30000, "there is room for"),
     ],
 )
@@ -145,6 +147,20 @@ def test_nifti_headers_that_would_be_read_wrongly_are_refused(place, kind, value
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     with pytest.raises(DataError, match=f"{name}: .*({words})"):
         read_header(tmp_path / name)
+
+
+def test_negative_sizes_are_refused_where_they_count(tmp_path):
+    image = nib.Nifti1Image(np.ones((3, 4, 5), np.uint8), np.eye(4))
+    for code in (0, 1):
+        image.set_sform(np.eye(4), code=code)
+        content = bytearray(image.to_bytes())
+        content[80:84] = np.float32(-2).tobytes()
+        (tmp_path / "a.nii").write_bytes(content)
+        if code:
+            assert read_header(tmp_path / "a.nii").spacing == (1, 1, 1)
+        else:
+            with pytest.raises(DataError, match=r"sizes of voxels are \[-2.0"):
+                read_header(tmp_path / "a.nii")
 
 
 def test_files_of_other_kinds_are_called_what_they_are(tmp_path):

@@ -123,3 +123,14 @@ def test_a_mask_without_a_size_lies_on_its_picture(tmp_path):
     other = read_header(save(tmp_path / "b.png", dpi=(150, 150)))
     assert grid_difference(image, other) is not None
     assert grid_difference(image, read_header(save(tmp_path / "c.png", ARRAY[:2]))).shapes
+
+
+def test_a_tiff_whose_strips_do_not_fill_it_is_cut_off(tmp_path):
+    path = save(tmp_path / "a.tif")
+    content = path.read_bytes()
+    height = b"\x01\x01\x04\0\x01\0\0\0"  # tag 257, one long
+    if height not in content:
+        height = b"\x01\x01\x03\0\x01\0\0\0"  # or short
+    path.write_bytes(content.replace(height + b"\x03", height + b"\x63"))
+    with pytest.raises(DataError, match="a.tif: .*don't fill 5x99 pixels"):
+        read_header(path)

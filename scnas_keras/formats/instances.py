@@ -3,9 +3,7 @@
 import dataclasses
 import logging
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,14 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, UserError
 from scnas_keras.formats import frames as of_frames
 from scnas_keras.formats.frames import Frame, read_frame
 from scnas_keras.formats.stored import cut_off, unreadable
 
-_ERRORS = (ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError, TypeError)
-_ERRORS += (ValueError, struct.error, zlib.error)
-"""What pydicom raises for damaged files."""
 _PIXELS = (
     "Rows",
     "Columns",
@@ -96,7 +91,9 @@ def read_instance(path: Path) -> Instance | None:
             pixels = start[:2] in (b"\xe0\x7f", b"\x7f\xe0")
             behind = path.stat().st_size - stream.tell() + (0 if start[4:6].isalpha() else 4)
             return _instance(library, path, header, behind if pixels else None)
-    except _ERRORS as error:
+    except UserError:
+        raise
+    except Exception as error:  # pydicom has no common one for damaged files
         raise unreadable(path, "DICOM", error) from error
 
 
@@ -106,7 +103,7 @@ def read_pixels(instance: Instance) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pixels = _pydicom(instance.path).pixels.pixel_array(instance.path)
-    except _ERRORS as error:
+    except Exception as error:  # nor have its decoders
         raise cut_off(instance.path, error) from error
     pixels = pixels if len(instance.frames) > 1 else pixels[None]
     return pixels if instance.white is None else instance.white - pixels

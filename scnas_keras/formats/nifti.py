@@ -26,6 +26,7 @@ _BLOCK = 1 << 20  # bytes
 _ZLIB = 1032
 """The most bytes that one of a gzip stream can stand for."""
 _SPATIAL = 0b111  # of xyzt_units
+_PLACES = range(6)  # of sform_code and qform_code
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Code of a spatial unit (NIfTI-1.1: unknown, metre, millimetre, micrometre) -> its millimetres."""
 _READ_ERRORS = (
@@ -121,12 +122,19 @@ def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
 
 
 def _check_start(header: nib.Nifti1Header) -> None:
-    """What nibabel lets pass: voxels that begin in the header, and a scale that isn't finite (NaN is none, as is 0)."""
+    """What nibabel lets pass or mends by guessing: voxels that begin in the header, a scale that isn't finite (NaN is none, as is 0), codes
+    of a place that don't exist, and sizes below 0 where they count.
+    """
     offset, slope = float(header["vox_offset"]), float(header["scl_slope"])
     if not offset >= header.single_vox_offset:
         raise ValueError(f"vox_offset {offset:g} puts its voxels into its header of {header.single_vox_offset} bytes")
     if np.isinf(slope):
         raise ValueError(f"scl_slope is {slope:g}")
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if not (sform in _PLACES and qform in _PLACES):
+        raise ValueError(f"sform_code is {sform} and qform_code {qform}, which must be from 0 to {_PLACES[-1]}")
+    if sform == 0 and (header["pixdim"][1:4] < 0).any():
+        raise ValueError(f"sizes of voxels are {header['pixdim'][1:4].tolist()}")
 
 
 def _unit(path: Path, header: nib.Nifti1Header) -> float:

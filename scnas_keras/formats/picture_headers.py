@@ -11,6 +11,7 @@ from PIL import Image
 
 from scnas_keras.errors import DataError
 from scnas_keras.formats.geometry import PIXELS
+from scnas_keras.formats.stored import cut_off
 from scnas_keras.formats.units import millimetres
 
 _INCH = 25.4  # mm
@@ -46,7 +47,7 @@ def pixel_size(path: Path, image: Image.Image) -> tuple[float, float]:
 
 
 def check_meaning(path: Path, image: Image.Image) -> None:
-    """Raises DataError if an opened picture asks to be turned, is inverted, or announces slices that Pillow doesn't find."""
+    """Raises DataError if an opened picture asks to be turned, is inverted, or announces pixels or slices that aren't there."""
     tags = getattr(image, "tag_v2", {})
     turn = (image.getexif() if "exif" in image.info else tags).get(_ORIENTATION, 1)
     if turn != 1:
@@ -54,6 +55,9 @@ def check_meaning(path: Path, image: Image.Image) -> None:
             f"{path}: its orientation tag ({turn}) asks to turn it, which some programs do and others don't. Save it as it is to "
             "be seen, for example with ImageMagick's -auto-orient, and its label with it."
         )
+    boxes = [(x, y, min(right, image.width), min(bottom, image.height)) for _, (x, y, right, bottom), *_ in image.tile]
+    if boxes and sum((right - x) * (bottom - y) for x, y, right, bottom in boxes) < image.width * image.height:
+        raise cut_off(path, f"its pieces don't fill {image.width}x{image.height} pixels")  # Pillow leaves the rest black
     if tags.get(_PHOTOMETRIC) == 0 and max(tags.get(_BITS, (1,))) > 8:
         raise DataError(f"{path}: 0 is white in it, which isn't read with more than 8 bits. Save it with black as 0.")
     images = int(imagej_fields(str(tags.get(_DESCRIPTION, ""))).get("images", 1))
