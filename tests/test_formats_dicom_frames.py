@@ -315,6 +315,45 @@ def test_jpeg_lossless_of_itk_is_decoded(tmp_path):
     check(folder)
 
 
+def test_frames_of_jpeg_lossless_have_scales_of_their_own(tmp_path):
+    """ITK, which decodes them, would turn inverted grays and use the first frame's scale."""
+    sitk = pytest.importorskip("SimpleITK")
+    packed = []
+    for path in sorted(write_slices(tmp_path / "slices").iterdir()):
+        writer, slice_ = sitk.ImageFileWriter(), sitk.ReadImage(path)
+        writer.UseCompressionOn(), writer.SetCompressor("JPEG"), writer.SetFileName(str(path))
+        writer.Execute(slice_)
+        packed.append(next(pydicom.encaps.generate_frames(pydicom.dcmread(path).PixelData, number_of_frames=1)))
+
+    def edit(group, shared, data, n):
+        macro = nested(PixelValueTransformationSequence={"RescaleSlope": 1.0 + n, "RescaleIntercept": -5.0})
+        group.PixelValueTransformationSequence = macro.PixelValueTransformationSequence
+        data.PhotometricInterpretation = "MONOCHROME1"
+
+    data = pydicom.dcmread(write_frames(tmp_path / "a.dcm", edit=edit))
+    data.PixelData = pydicom.encaps.encapsulate(packed)
+    data["PixelData"].is_undefined_length = True
+    data.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLosslessSV1
+    data.save_as(tmp_path / "a.dcm")
+    check(tmp_path / "a.dcm", ARRAY * np.arange(1.0, COUNT + 1)[:, None, None] - 5)
+
+    packed[2] = packed[2].replace(b"\xff\xc3\x00\x0b\x10", b"\xff\xc3\x00\x0b\x11")  # 17 bits: GDCM wrote beyond its memory
+    data.PixelData = pydicom.encaps.encapsulate(packed)
+    data.save_as(tmp_path / "a.dcm")
+    with pytest.raises(DataError, match="its JPEG holds .* pixels of 17 bits"):
+        read_image(tmp_path / "a.dcm")
+
+
+def test_files_without_a_header_for_files_are_read(tmp_path):
+    write_slices(tmp_path)
+    for path in tmp_path.iterdir():
+        data = pydicom.dcmread(path)
+        data.file_meta, data.preamble = pydicom.dataset.FileMetaDataset(), None
+        data.save_as(path, implicit_vr=True, little_endian=True, enforce_file_format=False)
+        assert b"DICM" not in path.read_bytes()
+    check(tmp_path)
+
+
 def test_itk_reads_the_same_series(tmp_path):
     sitk = pytest.importorskip("SimpleITK")
     reader = sitk.ImageSeriesReader()

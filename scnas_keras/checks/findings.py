@@ -38,7 +38,8 @@ KINDS = {kind.key: kind for kind in (
     Kind("memory", ERROR, "cases that memory didn't suffice for or a process died of, with voxels not verified",
          "Verify them with more memory free; training needs more than this. A process may also die of damaged files."),
     Kind("channels", ERROR, "number of channels differs from the declared one",
-         'Correct "modality" (or "channel_names") in dataset.json, or export the missing channels.'),
+         'Correct "modality" (or "channel_names") in dataset.json, or export the missing channels. Time points are no '
+         "channels: of a series, export the one that was labelled."),
     Kind("mixed_channels", ERROR, "number of channels differs among cases",
          "A network has one input: leave out the channels that some cases lack, or take these cases out."),
     Kind("channel_grids", ERROR, "channel files of a case lie on different voxel grids",

@@ -13,6 +13,7 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError, DataError, UserError
 from scnas_keras.formats import frames as of_frames
+from scnas_keras.formats.decoding import decode
 from scnas_keras.formats.frames import Frame, read_frame
 from scnas_keras.formats.stored import cut_off, unreadable
 
@@ -102,8 +103,10 @@ def read_pixels(instance: Instance) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pixels = _pydicom(instance.path).pixels.pixel_array(instance.path)
-    except Exception as error:  # nor have its decoders
+            pixels = decode(_pydicom(instance.path), instance.path)
+    except UserError:
+        raise
+    except Exception as error:  # nor have decoders
         raise cut_off(instance.path, error) from error
     pixels = pixels if len(instance.frames) > 1 else pixels[None]
     return pixels if instance.white is None else instance.white - pixels
