@@ -134,3 +134,14 @@ def test_a_tiff_whose_strips_do_not_fill_it_is_cut_off(tmp_path):
     path.write_bytes(content.replace(height + b"\x03", height + b"\x63"))
     with pytest.raises(DataError, match="a.tif: .*don't fill 5x99 pixels"):
         read_header(path)
+
+
+def test_png_may_ask_to_be_turned_behind_its_pixels(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 3
+    content = save(tmp_path / "a.png").read_bytes()
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    end = content.index(b"IEND") - 4
+    (tmp_path / "a.png").write_bytes(content[:end] + (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) + content[end:])
+    with pytest.raises(DataError, match="a.png: its orientation tag .3. asks to turn it"):
+        read_image(tmp_path / "a.png")
