@@ -40,8 +40,8 @@ KINDS = {kind.key: kind for kind in (
     Kind("memory", ERROR, "cases that memory didn't suffice for or a process died of, with voxels not verified",
          "Verify them with more memory free; training needs more than this. A process may also die of damaged files."),
     Kind("channels", ERROR, "number of channels differs from the declared one",
-         'Of channels, correct "modality" (or "channel_names") in dataset.json, or export the missing ones. Of a series over time, keep '
-         "one volume, or the mean."),
+         'Of channels, correct "modality" (or "channel_names") in dataset.json, or export the missing ones. Time points are no channels: '
+         "of a series, export the one that was labelled, or the mean."),
     Kind("mixed_channels", ERROR, "number of channels differs among cases",
          "A network has one input: leave out the channels that some cases lack, or take these cases out."),
     Kind("channel_grids", ERROR, "channel files of a case lie on different voxel grids",
@@ -51,6 +51,9 @@ KINDS = {kind.key: kind for kind in (
     Kind("affines", ERROR, f"image and label lie in different places (more than {TOLERANCE} voxels apart)",
          "If they look aligned voxel by voxel, --fix=header --fixed_dir=DIR writes a copy of the dataset whose labels "
          "have their image's header; otherwise resample the label."),
+    Kind("other_form", ERROR, "image and label lie together by one of two places in a header, and apart by the other",
+         "Image or label has an sform and a qform that differ. Find out which is right, and write it into both (as with nibabel's "
+         "set_sform and set_qform). Don't resample the label: it would move."),
     Kind("spacing", ERROR, "spacing isn't positive, or the axes don't span a volume",
          "Mend the header, for example by converting from DICOM again."),
     Kind("not_finite", ERROR, "voxels are NaN or infinite",
@@ -89,8 +92,10 @@ KINDS = {kind.key: kind for kind in (
          "Millimetres are assumed. Write the unit into the headers (xyzt_units) if it is another one."),
     Kind("no_orientation", WARNING, "headers that don't say how the scan lies",
          "Programs assume different orientations there, so left and right may be exchanged. Convert from DICOM again."),
-    Kind("two_places", WARNING, "headers whose sform and qform put the voxels in different places",
-         "The sform is used; programs that believe the qform see the scan elsewhere. Correct the one that is wrong."),
+    Kind("no_spacing", WARNING, "headers without the size of voxels",
+         "1 mm is assumed. Write the true size into the headers, or convert from DICOM again."),
+    Kind("two_places", WARNING, "headers that put the voxels in two different places",
+         "Other programs may believe the other place and see the scan there. Correct the one that is wrong."),
     Kind("repaired", WARNING, "headers with faults that were mended, or passed over, while reading",
          "Scans are read as written here. Other programs may read or refuse them: write these files again with the program they are from."),
     Kind("unit_spacing", WARNING, "spacing of exactly 1 x 1 x 1 mm, which often means that it was lost",

@@ -94,7 +94,17 @@ def _channel_problems(case: Case, task: Task, images: Sequence[Header], grid: Gr
 
 def _label_problems(case: Case, image: Header, label: Header) -> list[Finding]:
     problem = grid_difference(image, label)
-    return [Finding("shapes" if problem.shapes else "affines", case.name, case.label, f"{problem.text} its image")] if problem else []
+    if problem is None:
+        return []
+    if any(grid_difference(*pair) is None for pair in ((_elsewhere(image), label), (image, _elsewhere(label)))):
+        return [Finding("other_form", case.name, case.label, f"{problem.text} its image")]
+    return [Finding("shapes" if problem.shapes else "affines", case.name, case.label, f"{problem.text} its image")]
+
+
+def _elsewhere(header: Header) -> Header:
+    """The same grid at the other place that its header tells, if it tells two."""
+    other = next((np.array(doubt.other) for doubt in header.doubts if doubt.other), header.affine)
+    return dataclasses.replace(header, affine=other)
 
 
 def _no_volume(header: Header) -> str | None:

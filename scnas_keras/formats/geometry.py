@@ -20,6 +20,8 @@ CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
 TOLERANCE = 0.25
 """Voxels by which files of one case may lie apart, at the corner where it's worst: each voxel's nearest is still its own. Programs that
 round direction cosines to four digits put the far corner of a scan of 512 voxels off by 0.03, those of three digits by 0.3."""
+PIXELS = (1.0, 1.0, 999.0)
+"""mm; voxels of a picture that doesn't tell the size of its pixels. The third makes z the coarse axis, along which nothing is resampled."""
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -77,15 +79,22 @@ class Header:
     doubts: tuple["Doubt", ...] = ()
 
 
-NO_UNIT, NO_ORIENTATION, TWO_PLACES, REPAIRED = "no_unit", "no_orientation", "two_places", "repaired"
+NO_UNIT, NO_ORIENTATION, NO_SPACING, TWO_PLACES, REPAIRED = "no_unit", "no_orientation", "no_spacing", "two_places", "repaired"
 
 
 @dataclasses.dataclass(frozen=True)
 class Doubt:
-    """What a header leaves open or says twice: its kind, and what was assumed."""
+    """What a header leaves open or says twice.
+
+    Attributes:
+        kind: one of the names above.
+        text: what was found and assumed.
+        other: the affine [4][4] (mm, RAS+) that was not used, where the header has two.
+    """
 
     kind: str
     text: str
+    other: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +113,8 @@ class Difference:
 def grid_difference(first: Header, second: Header) -> Difference | None:
     """How the second file's voxels don't cover the places of the first one's, in whatever order of axes each is stored; None if they do.
 
-    Both affines must be invertible, else files that differ at all count as different.
+    Both affines must be invertible, else files that differ at all count as different. A picture that tells no size lies where the
+    other file does.
     """
     if not (is_invertible(first.affine) and is_invertible(second.affine)):
         equal = first.shape == second.shape and np.array_equal(first.affine, second.affine, equal_nan=True)
@@ -113,7 +123,7 @@ def grid_difference(first: Header, second: Header) -> Difference | None:
     if shape != other_shape:
         return Difference(True, f"{'x'.join(map(str, second.shape))}, not {'x'.join(map(str, first.shape))} like")
     distance = grid_distance(affine, other, shape)
-    if distance <= TOLERANCE:
+    if distance <= TOLERANCE or any(np.array_equal(grid, np.diag([*PIXELS, 1.0])) for grid in (affine, other)):
         return None
     return Difference(False, f"{distance:.3g} voxels ({affine_distance(affine, other, shape):.3g} mm) off")
 
@@ -121,6 +131,13 @@ def grid_difference(first: Header, second: Header) -> Difference | None:
 def ras(affine_lps: np.ndarray) -> np.ndarray:
     """An affine [4, 4] to millimetres left, posterior, superior (DICOM, ITK) as one to right, anterior, superior."""
     return _TO_RAS @ affine_lps
+
+
+def make_affine(matrix_lps: np.ndarray, origin_lps: np.ndarray) -> np.ndarray:
+    """The RAS+ affine [4, 4] of the steps along the axes [3, 3] and the origin [3] in LPS millimetres."""
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = matrix_lps, origin_lps
+    return ras(affine)
 
 
 def canonical_spacing(affine: np.ndarray) -> tuple[float, float, float]:

@@ -3,7 +3,9 @@
 ITK's millimetres point left, posterior and superior; affines outside of this module are RAS+.
 """
 
+import math
 import os
+import re
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +14,8 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.files import hidden_prefix, writing
-from scnas_keras.formats.geometry import Geometry, ras
+from scnas_keras.formats.geometry import Geometry, make_affine, ras
+from scnas_keras.formats.itk_headers import read_notes
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 
@@ -22,7 +25,7 @@ def simpleitk(path: Path) -> ModuleType:
         import SimpleITK
     except ImportError as error:
         raise ConfigError(
-            f"{path}: NRRD, MetaImage and DICOM files need SimpleITK, which is not installed. Run "
+            f"{path}: NRRD and MetaImage files need SimpleITK, which is not installed. Run "
             "pip install 'scnas_keras[dicom]', or convert the file to .nii.gz."
         ) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # it would write past the log; what matters is an error here
@@ -49,16 +52,27 @@ def open_file(path: Path) -> Stored:
         raise unreadable(path, "MetaImage or NRRD", reason(error)) from error
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
-    if "complex" in kind or "label" in kind:
+    bits = re.fullmatch(r"(?:vector of )?(\d+)-bit .*", kind)
+    if bits is None:
         raise DataError(f"{path}: expected plain numbers, found voxels of type {kind}. Convert it to plain channels.")
     if not 3 <= len(size) <= 4 or 0 in size or (len(size) == 4 and components > 1):
         raise DataError(
             f"{path}: expected a 3D volume with one or several numbers per voxel, found shape {size} with "
             f"{components} per voxel. Export it as a 3D volume, or as a picture (.png, .tif) if it is one."
         )
+    if min(reader.GetSpacing()[:3]) <= 0:
+        raise DataError(f"{path}: the header has a spacing of {reader.GetSpacing()}. Correct it.")
     dimension, channels = len(size), size[3] if len(size) == 4 else components
     matrix = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
-    affine = make_affine(matrix[:3, :3], reader.GetOrigin()[:3])
+    affine = make_affine(matrix[:3, :3], np.array(reader.GetOrigin()[:3]))
+    try:
+        notes = read_notes(path, affine)
+    except ValueError as error:
+        raise unreadable(path, "MetaImage or NRRD", error) from error
+    needed = math.prod(size) * components * int(bits[1]) // 8
+    if notes.room is not None and notes.room < needed:
+        raise cut_off(path, f"they are {needed} bytes, and there is room for {notes.room}")
+    affine = np.diag([notes.to_mm] * 3 + [1.0]) @ affine
 
     def voxels() -> np.ndarray:
         try:
@@ -67,14 +81,7 @@ def open_file(path: Path) -> Stored:
             raise cut_off(path, reason(error)) from error
         return in_file_order(sitk.GetArrayFromImage(image), dimension)
 
-    return Stored(path, tuple(size[:3]), channels, affine, voxels)
-
-
-def make_affine(matrix_lps: np.ndarray, origin_lps: np.ndarray) -> np.ndarray:
-    """The RAS+ affine [4, 4] of direction times spacing [3, 3] and the origin [3] in ITK's LPS millimetres."""
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = matrix_lps, origin_lps
-    return ras(affine)
+    return Stored(path, tuple(size[:3]), channels, affine, voxels, notes.slope, notes.inter, doubts=notes.doubts)
 
 
 def in_file_order(array: np.ndarray, dimension: int) -> np.ndarray:

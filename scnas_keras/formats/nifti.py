@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import math
 import zlib
 from pathlib import Path
 from typing import Any, cast
@@ -35,7 +36,10 @@ nibabel_logger.setLevel(logging.CRITICAL)  # what it mends in a header is a doub
 _LONGEST_HEADER = 540  # bytes, that of NIfTI-2
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 20  # bytes
+_ZLIB = 1032
+"""The most bytes that one of a gzip stream can stand for."""
 _SPATIAL = 0b111  # of xyzt_units
+_PLACES = range(6)  # of sform_code and qform_code
 _MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Code of a spatial unit (NIfTI-1.1: unknown, metre, millimetre, micrometre) -> its millimetres."""
 _READ_ERRORS = (
@@ -59,8 +63,8 @@ def open_file(path: Path) -> Stored:
         image, affine, repairs = _load(path)
     except _READ_ERRORS as error:
         raise unreadable(path, "NIfTI", error) from error
-    to_mm, doubts = _unit(path, image.header), _doubts(image.header) + repairs
-    affine = np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine
+    to_mm = _unit(path, image.header)
+    affine, doubts = _in_mm(to_mm, affine), _doubts(image.header, to_mm) + repairs
     kind = np.dtype(image.get_data_dtype())
     if kind.kind not in "biuf":
         raise DataError(
@@ -71,6 +75,7 @@ def open_file(path: Path) -> Stored:
         raise DataError(f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, found shape {image.shape}.")
     i, j, k, channels = shape = (*shape, 1)[:4]
     proxy = cast(ArrayProxy, image.dataobj)  # as it is for an image of a file
+    _check_room(path, proxy)
 
     def voxels() -> np.ndarray:
         try:
@@ -127,8 +132,25 @@ def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray, tuple[Doubt, ...]]:
     for image_type in (nib.Nifti1Image, nib.Nifti2Image):
         if image_type.header_class.may_contain_header(start):
             image = image_type.from_file_map({"image": nib.FileHolder(filename=str(path))})
+            _check_start(image_type.header_class(start[: image_type.header_class.template_dtype.itemsize], check=False))
             return image, _affine(image, start), _repairs(type(image.header), start)
     raise ValueError(f"it starts with {start[:4]!r}, which is no NIfTI header")
+
+
+def _check_start(header: nib.Nifti1Header) -> None:
+    """What nibabel lets pass or mends by guessing: voxels that begin in the header, a scale that isn't finite (NaN is none, as is 0), codes
+    of a place that don't exist, and sizes below 0 where they count.
+    """
+    offset, slope = float(header["vox_offset"]), float(header["scl_slope"])
+    if not offset >= header.single_vox_offset:
+        raise ValueError(f"vox_offset {offset:g} puts its voxels into its header of {header.single_vox_offset} bytes")
+    if np.isinf(slope):
+        raise ValueError(f"scl_slope is {slope:g}")
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if not (sform in _PLACES and qform in _PLACES):
+        raise ValueError(f"sform_code is {sform} and qform_code {qform}, which must be from 0 to {_PLACES[-1]}")
+    if sform == 0 and (header["pixdim"][1:4] < 0).any():
+        raise ValueError(f"sizes of voxels are {header['pixdim'][1:4].tolist()}")
 
 
 def _unit(path: Path, header: nib.Nifti1Header) -> float:
@@ -141,8 +163,20 @@ def _unit(path: Path, header: nib.Nifti1Header) -> float:
     return _MM[code]
 
 
-def _doubts(header: nib.Nifti1Header) -> tuple[Doubt, ...]:
-    """What the header leaves open, or says twice."""
+def _check_room(path: Path, proxy: ArrayProxy) -> None:
+    """Raises DataError if the voxels can't fit into the file: sizes in a damaged header would take any amount of memory."""
+    end = proxy.offset + math.prod(map(int, proxy.shape)) * proxy.dtype.itemsize
+    room = path.stat().st_size * (_ZLIB if path.name.lower().endswith(".gz") else 1)
+    if room < end:
+        raise cut_off(path, f"they end at byte {end}, and there is room for {room}")
+
+
+def _in_mm(to_mm: float, affine: np.ndarray) -> np.ndarray:
+    return np.diag([to_mm, to_mm, to_mm, 1.0]) @ affine
+
+
+def _doubts(header: nib.Nifti1Header, to_mm: float) -> tuple[Doubt, ...]:
+    """What the header leaves open, or says twice; `to_mm` are millimetres of its unit."""
     doubts = [] if int(header["xyzt_units"]) & _SPATIAL else [Doubt(NO_UNIT, "no unit of length; millimetres were assumed")]
     sform, qform = int(header["sform_code"]), int(header["qform_code"])
     if sform <= 0 and qform <= 0:
@@ -151,7 +185,8 @@ def _doubts(header: nib.Nifti1Header) -> tuple[Doubt, ...]:
     elif sform > 0 and qform > 0:
         places, shape = (header.get_sform(), header.get_qform()), (*header.get_data_shape()[:3], 1, 1)[:3]
         if all(map(is_invertible, places)) and (distance := grid_distance(*places, shape)) > TOLERANCE:
-            doubts.append(Doubt(TWO_PLACES, f"an sform and a qform that lie {distance:.3g} voxels apart; the sform was used"))
+            text = f"an sform and a qform that lie {distance:.3g} voxels apart; the sform was used"
+            doubts.append(Doubt(TWO_PLACES, text, tuple(map(tuple, _in_mm(to_mm, places[1])))))
     return tuple(doubts)
 
 
@@ -167,8 +202,12 @@ def _stored_numbers(path: Path, proxy: ArrayProxy) -> np.ndarray:
         return np.asarray(proxy.get_unscaled())
     with gzip.open(path) as stream:
         array = array_from_file(proxy.shape, proxy.dtype, stream, proxy.offset)
-        while stream.read(_BLOCK):  # the checksum stands behind the last byte, and is compared on the way there
-            pass
+        try:
+            while stream.read(_BLOCK):  # the checksum stands behind the last byte, and is compared on the way there
+                pass
+        except gzip.BadGzipFile as error:
+            if "Not a gzipped file" not in str(error):  # what an upload leaves behind a stream that was right
+                raise
     return array
 
 

@@ -9,15 +9,15 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 from PIL import Image
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
-from scnas_keras.formats.geometry import Geometry
+from scnas_keras.formats.geometry import PIXELS, Geometry
+from scnas_keras.formats.picture_headers import check_meaning, pixel_size, scale
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
-SPACING = (1.0, 1.0, 999.0)
-"""mm; pictures have no size of their own. The third makes z the coarse axis, along which nothing is resampled."""
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "LA": 1, "RGB": 3, "RGBA": 3}
 _ERRORS = (OSError, SyntaxError, TypeError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
@@ -28,6 +28,8 @@ def open_file(path: Path) -> Stored:
         with Image.open(path) as image:
             (width, height), mode, pages = image.size, image.mode, getattr(image, "n_frames", 1)
             stored_mode = str(image.tile[0][3]) if image.tile else ""
+            spacing, (slope, inter) = (*pixel_size(path, image), PIXELS[2]), scale(path, image)
+            check_meaning(path, image)
     except _ERRORS as error:
         raise unreadable(path, "picture", error) from error
     if pages > 1:
@@ -47,6 +49,7 @@ def open_file(path: Path) -> Stored:
         try:
             with Image.open(path) as image:
                 array = np.asarray(image)
+                check_meaning(path, image)  # again, for PNG may tell behind its pixels
         except _ERRORS as error:
             raise cut_off(path, error) from error
         array = array.reshape(height, width, -1).astype(np.uint8 if array.dtype == bool else array.dtype, copy=False)
@@ -54,17 +57,21 @@ def open_file(path: Path) -> Stored:
             array = _without_alpha(path, array)
         return array.transpose(1, 0, 2)[:, :, None, :]
 
-    return Stored(path, (width, height, 1), _CHANNELS[mode], np.diag([*SPACING, 1.0]), voxels, indexed=mode == "P")
+    affine = np.diag([*spacing, 1.0])
+    return Stored(path, (width, height, 1), _CHANNELS[mode], affine, voxels, slope, inter, indexed=mode == "P")
 
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
-    """Writes a label [x, y, 1] as a gray picture of 8 or 16 bits."""
+    """Writes a label [x, y, 1] as a gray picture of 8 or 16 bits, with the size of its pixels if that is known."""
     if geometry.shape[2] != 1:
         raise ConfigError(f"{path}: a volume of shape {geometry.shape} doesn't fit into a picture; let the name end in .nii.gz.")
     if array.dtype.itemsize > 2:
         raise ConfigError(f"{path}: a picture holds label values up to 65535, found {array.max()}; let the name end in .nii.gz.")
     stream = io.BytesIO()
     kind, options = ("PNG", {}) if path.suffix.lower() == ".png" else ("TIFF", {"compression": "tiff_adobe_deflate"})
+    width, height, _ = voxel_sizes(geometry.affine)
+    if (width, height) != PIXELS[:2]:
+        options |= {"dpi": (25.4 / width, 25.4 / height)}
     Image.fromarray(np.ascontiguousarray(array[:, :, 0].T)).save(stream, kind, **options)
     write_bytes(path, stream.getvalue())
 

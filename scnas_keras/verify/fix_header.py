@@ -40,7 +40,7 @@ def fix_headers(source: Path, target: Path, processes: int | None = None) -> str
         scan for scan in scans if any(finding.key in ("shapes", "affines") and finding.file == scan.case.label for finding in scan.findings)
     ]
     if not differing:
-        raise ConfigError(f"--fix=header: all labels of {task.root} have the header of their image; there is nothing to mend.")
+        raise ConfigError(f"--fix=header: no label of {task.root} wants its image's header; there is nothing to mend.")
     refused = [(scan.case, reason) for scan in differing if (reason := _unsafe(scan.case))]
     if refused:
         lines = [

@@ -1,0 +1,180 @@
+"""A DICOM file with an image: what it says of its frames, and their pixels, through pydicom and its decoders."""
+
+import dataclasses
+import logging
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from scnas_keras.errors import ConfigError, DataError, UserError
+from scnas_keras.formats import frames as of_frames
+from scnas_keras.formats.decoding import decode
+from scnas_keras.formats.frames import Frame, read_frame
+from scnas_keras.formats.stored import cut_off, unreadable
+
+_PIXELS = (
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PhotometricInterpretation",
+)
+_FILE = ("SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "InstanceNumber", "FrameOfReferenceUID", "NumberOfFrames")
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_TAGS = [*of_frames.TAGS, *_PIXELS, *_FILE, *_GROUPS]
+_DENSEST = 2000
+"""Bytes of pixels that a byte of a file can stand for; a compressed empty slice comes to some hundreds."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Instance:
+    """A DICOM file with an image: what is told once a file, and its frames.
+
+    Attributes:
+        size: columns and rows.
+        samples: numbers per pixel.
+        kind: type of its stored numbers.
+        series: SeriesInstanceUID.
+        description: of the series, for people.
+        reference: FrameOfReferenceUID; positions in different ones can't be compared.
+        indexed: the numbers index a palette.
+        white: the number that is shown as white, where grays are stored inverted; else None.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    samples: int
+    kind: np.dtype
+    series: str
+    description: str
+    reference: str
+    indexed: bool
+    white: int | None
+    frames: tuple[Frame, ...]
+
+
+def _pydicom(path: Path) -> ModuleType:
+    """The pydicom module, silenced; raises ConfigError, naming the file that needs it, where it isn't installed."""
+    try:
+        import pydicom as module
+        import pydicom.pixels
+    except ImportError as error:
+        raise ConfigError(
+            f"{path}: DICOM files need pydicom, which is not installed. Run pip install 'scnas_keras[dicom]', or convert the "
+            "scan to .nii.gz."
+        ) from error
+    module.config.settings.reading_validation_mode = module.config.IGNORE
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # what matters is an error here
+    return module
+
+
+def read_instance(path: Path) -> Instance | None:
+    """Reads what a DICOM file says of its image; None if it holds none, such as a report.
+
+    Raises:
+        DataError: the file can't be read or is cut off, or doesn't say where its frames lie or what their numbers mean.
+        ConfigError: pydicom isn't installed.
+    """
+    library = _pydicom(path)
+    try:
+        with warnings.catch_warnings(), path.open("rb") as stream:
+            warnings.simplefilter("ignore")
+            header = library.dcmread(stream, stop_before_pixels=True, force=True, specific_tags=_TAGS)
+            start = stream.read(12)  # tag, length, and a type of two letters where files tell types
+            pixels = start[:2] in (b"\xe0\x7f", b"\x7f\xe0")
+            behind = path.stat().st_size - stream.tell() + (0 if start[4:6].isalpha() else 4)
+            return _instance(library, path, header, behind if pixels else None)
+    except UserError:
+        raise
+    except Exception as error:  # pydicom has no common one for damaged files
+        raise unreadable(path, "DICOM", error) from error
+
+
+def read_pixels(instance: Instance) -> np.ndarray:
+    """The stored numbers of a file, [frames, rows, columns, ...]; colours are RGB."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pixels = decode(_pydicom(instance.path), instance.path)
+    except UserError:
+        raise
+    except Exception as error:  # nor have decoders
+        raise cut_off(instance.path, error) from error
+    pixels = pixels if len(instance.frames) > 1 else pixels[None]
+    return pixels if instance.white is None else instance.white - pixels
+
+
+def _instance(library: ModuleType, path: Path, header, behind: int | None) -> Instance | None:
+    """`behind`: bytes of the file from its pixels on, None if there are none."""
+    meta = header.file_meta
+    kind, syntax = meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID", "")), meta.get("TransferSyntaxUID")
+    name = library.uid.UID(kind).name
+    if name == "Segmentation Storage":
+        raise DataError(f"{path}: a DICOM segmentation object, which isn't read. Convert it to .nii.gz, for example with dcmqi.")
+    if not kind and "Rows" not in header:
+        raise ValueError("it doesn't say what it holds")
+    if behind is None and not (syntax and syntax.is_deflated):
+        if "Image Storage" in name or "Rows" in header:
+            raise cut_off(path, "there are no pixels")
+        return None
+    needed = library.pixels.utils.get_expected_length(header)
+    count = int(header.get("NumberOfFrames") or 1)
+    if count < 1 or needed < 1:
+        raise ValueError(f"{count} frames of {header.Columns}x{header.Rows} pixels")
+    there = _DENSEST * path.stat().st_size if behind is None or (syntax and syntax.is_compressed) else behind
+    if there < needed:
+        raise cut_off(path, f"there are {max(there, 0)} of {needed} bytes of pixels")
+    series = str(header.get("SeriesInstanceUID", ""))
+    if not re.fullmatch(r"[\d.]*", series):
+        raise ValueError(f"the number of its series is {series!r}")
+    frames = tuple(read_frame(path, number, count, groups) for number, groups in enumerate(_groups(path, header, count, name)))
+    signed, bits = bool(header.get("PixelRepresentation", 0)), int(header.get("BitsStored", 0))
+    gray = header.PhotometricInterpretation == "MONOCHROME1" and all((frame.slope, frame.inter) == (1, 0) for frame in frames)
+    return Instance(
+        path,
+        (int(header.Columns), int(header.Rows)),
+        int(header.SamplesPerPixel),
+        np.dtype(f"{'i' if signed else 'u'}{max(1, int(header.BitsAllocated) // 8)}")
+        if bits
+        else np.dtype(f"f{header.BitsAllocated // 8}"),
+        series,
+        str(header.get("SeriesDescription", "")),
+        str(header.get("FrameOfReferenceUID", "")),
+        header.PhotometricInterpretation == "PALETTE COLOR",
+        (-1 if signed else 2**bits - 1) if gray else None,
+        frames,
+    )
+
+
+def _groups(path: Path, header, count: int, kind: str) -> Sequence[Sequence[Mapping[str, Any]]]:
+    """For each frame where to look for what is said of it, nearest first."""
+    shared, each = (header.get(keyword) for keyword in _GROUPS)
+    whole = _flat([header])
+    if each is None:
+        if count > 1:
+            raise DataError(
+                f"{path}: holds {count} frames ({kind}) and doesn't say where each lies. Only frames with a position make "
+                "a scan; convert it to .nii.gz with a program that knows its kind."
+            )
+        return [[whole]]
+    if len(each) != count:
+        raise cut_off(path, f"{count} frames are announced, and {len(each)} are described")
+    beside = _flat(part for item in shared or () for part in _with_macros(item))
+    return [[_flat(_with_macros(item)), beside, whole] for item in each]
+
+
+def _with_macros(item) -> list:
+    """A functional group and what its macros, sequences of one item, hold."""
+    return [item, *(element.value[0] for element in item if element.VR == "SQ" and element.value)]
+
+
+def _flat(parts) -> dict[str, Any]:
+    return {element.keyword: element.value for part in parts for element in part if element.keyword and element.value not in (None, "")}
