@@ -150,7 +150,7 @@ def test_a_missing_unit_is_one_line(tmp_path, caplog):
 def test_prediction_doubts_a_missing_unit_only_where_voxels_are_unlikely(size, warned, tmp_path, caplog):
     caplog.set_level(logging.WARNING)
     write(tmp_path / "scan.nii.gz", np.zeros((3, 4, 5), np.int16), np.diag([size] * 3 + [1]), "unknown")
-    read_scan(Scan("scan", (tmp_path / "scan.nii.gz",), tmp_path / "out.nii.gz"), 1)
+    read_scan(Scan("scan", (tmp_path / "scan.nii.gz",), tmp_path / "out.nii.gz"), ("MR",))
     assert ("no unit of length" in caplog.text and f"{size:g} x {size:g} x {size:g} mm" in caplog.text) == warned
 
 
@@ -172,7 +172,7 @@ def test_headers_that_say_too_little_or_two_things_are_told(key, codes, qform, w
         assert finding.file == path and words in finding.detail
     else:
         assert words in findings(tmp_path, key)[0].detail
-    read_scan(Scan("case_1", (path,), tmp_path / "out.nii.gz"), 2)
+    read_scan(Scan("case_1", (path,), tmp_path / "out.nii.gz"), ("T1", "T2"))
     assert words in caplog.text
 
 

@@ -42,7 +42,7 @@ class Stored:
 
 def unreadable(path: Path, kind: str, reason: Exception | str) -> DataError:
     """The error for a file that isn't what its name says."""
-    if foreign := told(path):
+    if (foreign := told(path)) and not foreign.startswith(f"this is a {kind} file"):
         return DataError(f"{path}: expected a {kind} file, but {foreign}")
     empty = path.is_file() and path.stat().st_size == 0
     found = "it is empty" if empty else f"it can't be read as one ({_one_line(reason)})"
