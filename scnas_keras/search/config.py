@@ -38,7 +38,7 @@ class SearchConfig(RunConfig):
         "Architecture",
         choices=RELAXATIONS,
     )
-    temperature_start: float = option(5.0, "Temperature of the relaxation at the start.", "Architecture")
+    temperature_start: float = option(5.0, "Temperature of the Gumbel-softmax at the start; softmax has none.", "Architecture")
     temperature_end: float = option(0.2, "Temperature at the end; falls exponentially in between.", "Architecture")
     alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture parameters alpha.", "Architecture")
     alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for alpha.", "Architecture")

@@ -70,8 +70,7 @@ def _between_epochs(config: SearchConfig, supernet: Supernet, monitor: Monitor, 
     """Adds to a finished epoch's logs, sets up the next one, and returns the line that is shown."""
     logs["temperature"] = float(keras.ops.convert_to_numpy(supernet.temperature))
     logs["learning_rate"] = float(keras.ops.convert_to_numpy(supernet.optimizer.learning_rate))
-    fall = math.log(config.temperature_end / config.temperature_start)
-    supernet.temperature.assign(config.temperature_start * math.exp(fall * guards.search_fraction(horizon.fraction, config.warm_up)))
+    supernet.temperature.assign(guards.temperature(config, horizon.fraction))
     if reason := monitor.on_epoch_end(horizon.done, logs, horizon.fraction):
         logging.info("%s", reason)
         supernet.stop_training = True

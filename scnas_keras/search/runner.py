@@ -138,5 +138,5 @@ def build(
     supernet.compile(
         *(scaled(optimizer, config.mixed_precision) for optimizer in optimizers), JaccardLoss(ignore_label=fold.task.ignore_label)
     )
-    supernet.temperature.assign(config.temperature_start)
+    supernet.temperature.assign(guards.temperature(config, 0.0))
     return supernet

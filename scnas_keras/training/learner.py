@@ -6,7 +6,7 @@ import tensorflow as tf
 from scnas_keras.kernels.fast_forms import use_fast_forms
 from scnas_keras.machine.precision import apply_gradients, regularize, scaled_loss
 from scnas_keras.metrics.mean_dice import MeanDice
-from scnas_keras.training.losses import DeepSupervision, DiceLoss, SegmentationLoss
+from scnas_keras.training.losses import DeepSupervision, SegmentationLoss
 
 
 class Learner(keras.Model):
@@ -45,8 +45,7 @@ class Learner(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         use_fast_forms(self.network)
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
-        if isinstance(loss, DiceLoss):
-            loss.over_replicas = sum_over_replicas
+        loss.over_replicas = sum_over_replicas
         self.loss_function = DeepSupervision(loss, output_strides(self.network)) if len(self.network.outputs) > 1 else loss
         optimizer.build(self.network.trainable_variables)
 
