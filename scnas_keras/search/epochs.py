@@ -30,7 +30,9 @@ def watch(config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTabl
     eigenvalue = None
     if config.hessian_every:
         sampler = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
-        images, labels = next(iter(patch_dataset(sampler, cluster.batch_size(fold.configuration.batch_size), 0, 1)))
+        planned = fold.configuration.batch_size
+        at_once = cluster.batch_size(planned) // cluster.slices(planned, config.accumulate)
+        images, labels = next(iter(patch_dataset(sampler, at_once, 0, 1)))
         eigenvalue = alpha_curvature(supernet, images, labels)
     return Monitor(config, supernet, tables, run["genotypes.jsonl"] if cluster.chief else None, eigenvalue)
 
