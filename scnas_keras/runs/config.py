@@ -20,12 +20,6 @@ class RunConfig(DataConfig):
         "Steps an epoch. Default: a patch of each training case; by the preset nnunet 250; in a training with a time budget at most 50.",
         "Run",
     )
-    accumulate: int = option(
-        1,
-        "Slices that a device computes its patches of a step in, one after the other: the update of the whole batch in the memory of a "
-        "slice. One a patch if there are fewer.",
-        "Run",
-    )
     validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
     checkpoint_minutes: float = option(
         10.0,

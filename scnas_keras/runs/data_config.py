@@ -71,6 +71,12 @@ class DataConfig(PlanningConfig):
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
     patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan")
     batch_size: int | None = option(None, "Patches a step. Default: the plan's.", "Plan")
+    accumulate: int = option(
+        1,
+        "Slices that a device computes its patches of a step in, one after the other: the update of the whole batch in the memory of a "
+        "slice. One a patch if there are fewer.",
+        "Plan",
+    )
     foreground_share: float | None = option(None, "Share of the patches that are centred on a labelled voxel. Default: the plan's.", "Plan")
     storage: str = option("float16", "Number type of prepared scans on disk.", "Data", choices=("float16", "float32"))
     num_folds: int = option(5, "Number of folds.", "Split")
