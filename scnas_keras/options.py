@@ -4,6 +4,7 @@ Importing this module is cheap: `--help` answers before any framework is loaded.
 """
 
 import dataclasses
+import importlib
 import os
 import pathlib
 import sys
@@ -18,6 +19,8 @@ from absl import flags
 from scnas_keras.console import set_up_logging
 from scnas_keras.errors import ConfigError, UserError
 
+SECTIONS = ("search", "retrain")
+"""Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
 
@@ -26,7 +29,6 @@ def option(
     help: str,
     group: str,
     choices: Sequence[str] | None = None,
-    of_task: bool = False,
     formerly: Any = dataclasses.MISSING,
 ) -> Any:
     """A config dataclass' field that is also a flag.
@@ -36,11 +38,10 @@ def option(
         help: one or two sentences for --help.
         group: heading under which --help lists it.
         choices: allowed values, if they can be listed.
-        of_task: it describes the task rather than the command, so that every command takes it from the task's flagfile.
         formerly: its value in runs that were begun before there was this flag; today's default if left out. Not for text that may
             be None, which flagfiles leave out.
     """
-    metadata = {"help": help, "group": group, "choices": choices, "of_task": of_task}
+    metadata = {"help": help, "group": group, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata | {"formerly": default if formerly is dataclasses.MISSING else formerly})
 
 
@@ -67,19 +68,23 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
 
 
 def parse(config_class: type, argv: Sequence[str]) -> Any:
-    """The config that a command line describes; the task's flagfile first, so that what is given later wins.
+    """The config that a command line describes. It wins over the preset's flagfile, and that over the task's.
 
-    A task's flagfile is written for the search. Other commands take from it what describes the task.
+    Of these two files every command takes the flags that it has. A line `--search:NAME=VALUE` there, or in any other flagfile, is for the
+    search alone, `--retrain:NAME=VALUE` for retrain and crossval.
 
     Raises:
-        ConfigError: an unknown task, an argument that is no flag, a flag without a value that needs one.
+        ConfigError: an unknown task, a flag of its file that no command has, an argument that is no flag, a flag without a value that
+            needs one.
         flags.Error: an unknown flag or a value of the wrong type.
     """
     values = _define_all(config_class)
-    arguments = _expand(values, list(argv[1:]))
-    task = _last_value(arguments, "task")
+    arguments = _expand(config_class, values, list(argv[1:]))
+    task, preset = _last_value(arguments, "task"), _last_value(arguments, "preset")
+    if preset is not None and "preset" in values and (file := _FLAGS / "presets" / f"{preset}.cfg").is_file():
+        arguments = _of_command(config_class, values, file) + arguments
     if task is not None and "task" in values:
-        arguments = _of_command(config_class, _expand(values, [f"--flagfile={_task_file(task)}"])) + arguments
+        arguments = _of_command(config_class, values, _task_file(task)) + arguments
     rest = values([argv[0], *arguments])[1:]
     if rest:
         raise ConfigError(f"Not a flag: {' '.join(rest)}. Flags are written --name=value; see --help.")
@@ -93,7 +98,7 @@ def read_flagfile(config_class: type, flagfile: str | os.PathLike) -> dict[str, 
         flags.Error: a value of the wrong type, or the file can't be read.
     """
     values = _define_all(config_class)
-    rest = values(["", *_expand(values, [f"--flagfile={flagfile}"])], known_only=True)[1:]
+    rest = values(["", *_expand(config_class, values, [f"--flagfile={flagfile}"])], known_only=True)[1:]
     known = {field.name: _value(values[field.name].value) for field in dataclasses.fields(config_class) if values[field.name].present}
     return known | dict(argument.lstrip("-").partition("=")[::2] for argument in rest)
 
@@ -198,14 +203,24 @@ class _NumbersParser(flags.ArgumentParser):
         return "numbers"
 
 
-def _expand(values: flags.FlagValues, arguments: list[str]) -> list[str]:
-    """Flagfiles replaced by the flags in them."""
+def _expand(config_class: type, values: flags.FlagValues, arguments: list[str]) -> list[str]:
+    """Flagfiles replaced by the flags in them, without those for another section of commands."""
     try:
         expanded = values.read_flags_from_files(arguments, force_gnu=True)
-        return [argument.removeprefix("\ufeff") for argument in expanded]  # Windows' editor begins files with this mark
     except UnicodeDecodeError as error:
         file = _last_value(arguments, "flagfile")
         raise ConfigError(f"--flagfile={file}: byte {error.start} is no text in UTF-8 ({error.reason}). Save the file as UTF-8.") from error
+    found = []
+    for argument in expanded:
+        argument = argument.removeprefix("\ufeff")  # Windows' editor begins files with this mark
+        section, colon, flag = argument.lstrip("-").partition(":")
+        if not (colon and argument.startswith("-") and section.isidentifier()):
+            found.append(argument)
+        elif section not in SECTIONS:
+            raise ConfigError(f"{argument}: expected {' or '.join(f'--{name}:' for name in SECTIONS)} before a flag's name, or nothing.")
+        elif section == getattr(config_class, "section", None):
+            found.append(f"--{flag}")
+    return found
 
 
 def _last_value(arguments: Sequence[str], name: str) -> str | None:
@@ -227,12 +242,27 @@ def _task_file(task: str) -> pathlib.Path:
     return known[task]
 
 
-def _of_command(config_class: type, arguments: list[str]) -> list[str]:
-    """Of a task's flags, those that the command takes."""
-    if getattr(config_class, "takes_all_task_flags", False):
-        return arguments
-    of_task = {field.name for field in dataclasses.fields(config_class) if field.metadata["of_task"]}
-    return [argument for argument in arguments if argument.lstrip("-").partition("=")[0] in of_task]
+def _of_command(config_class: type, values: flags.FlagValues, file: pathlib.Path) -> list[str]:
+    """Of a task's or a preset's flags, those that the command has.
+
+    Raises:
+        ConfigError: one that no command has.
+    """
+    own, others = [], []
+    for argument in _expand(config_class, values, [f"--flagfile={file}"]):
+        name = argument.lstrip("-").partition("=")[0]
+        (own if {name, name.removeprefix("no")} & {*values} else others).append((name, argument))
+    unknown = [name for name, _ in others if not {name, name.removeprefix("no")} & _every_flag()]
+    if unknown:
+        raise ConfigError(f"{file}: --{unknown[0]} is a flag of no command; see --help of those that it is for.")
+    return [argument for _, argument in own]
+
+
+def _every_flag() -> set[str]:
+    """The flags of all commands, which are the packages here with a config.py."""
+    files = sorted(pathlib.Path(__file__).parent.glob("*/config.py"))
+    found = [value for file in files for value in vars(importlib.import_module(f"scnas_keras.{file.parent.name}.config")).values()]
+    return {field.name for value in found if dataclasses.is_dataclass(value) for field in dataclasses.fields(value)}
 
 
 def _value(value: Any) -> Any:

@@ -60,8 +60,9 @@ def test_a_search_on_two_devices_is_the_search_on_one(two_devices):
     assert_close_searches(two_devices / "search_two", two_devices / "search_one")
 
 
-def test_both_levels_of_a_search_add_up_their_gradients_over_devices(two_devices):
-    with np.load(two_devices / "step_two.npz") as two, np.load(two_devices / "step_one.npz") as one:
+@pytest.mark.parametrize("name", ["two", "slices"])
+def test_both_levels_of_a_search_add_up_their_gradients_over_devices_and_slices(name, two_devices):
+    with np.load(two_devices / f"step_{name}.npz") as two, np.load(two_devices / "step_one.npz") as one:
         assert two.files == one.files
         for name in one.files:
             np.testing.assert_allclose(two[name], one[name], err_msg=name, **({"rtol": 1e-5} if name == "losses" else {"atol": 1e-6}))

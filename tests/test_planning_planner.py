@@ -123,13 +123,45 @@ def test_the_coarsest_axis_comes_first_and_preprocessing_knows():
     assert plans.preprocessing("2d", {0: "background", 1: "tumour"}).spacing == (None, 0.7, 0.8)
 
 
-def test_the_papers_setting():
-    made = fingerprint([(240, 240, 155)] * 10, [(1.0, 1.0, 1.0)] * 10, ("FLAIR", "T1"), relative_size=0.4)
-    plans = make_plans(made, SupernetNetwork(SCNAS, 48), rules="scnas")
-    found = plans.configuration("3d_fullres")
+def papers(made, network=SupernetNetwork(SCNAS, 48), **wishes):
+    plans = make_plans(made, network, "scnas", Wishes(**wishes))
     assert list(plans.configurations) == ["3d_fullres"]
-    assert (found.spacing, found.patch_size, found.batch_size) == ((0.7, 0.7, 0.7), (128, 128, 128), 1)
-    assert found.augmentation == make_plans(made, NNUNet(), wishes=Wishes(augmentation="2018")).configuration("3d_fullres").augmentation
+    return plans.configuration("3d_fullres")
+
+
+def test_the_papers_setting():
+    """SCNAS, section 3: 0.7 mm, resampled and then z-normalised channel by channel, CT too, patches anywhere in the nonzero region."""
+    made = fingerprint([(138, 170, 138)] * 10, [(1.0, 1.0, 1.0)] * 10, ("CT", "T1"), relative_size=0.7)
+    found = papers(made)
+    assert (found.spacing, found.batch_size, found.foreground_share) == ((0.7, 0.7, 0.7), 1, 0.0)
+    assert found.normalization_schemes == ("ZScoreAfterResampling",) * 2 and found.use_mask_for_norm == (True, True)
+    assert papers(dataclasses.replace(made, relative_size=0.8)).use_mask_for_norm == (False, False)
+    nnunet = make_plans(made, NNUNet(), wishes=Wishes(augmentation="2018")).configuration("3d_fullres")
+    kinds = [[type(transform) for transform in one.augmentation.transforms] for one in (found, nnunet)]
+    assert kinds[0] == kinds[1] and found.augmentation.mirror_axes == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "shape, patch",
+    [
+        ((300, 300, 300), (128, 128, 128)),
+        ((360, 360, 115), (192, 192, 56)),  # 187.5 x 187.5 x 59.9 has 128^3 voxels, 192 x 192 x 64 more
+        ((138, 170, 138), (120, 144, 120)),  # brain: 197 x 243 x 197 at 0.7 mm, 119.2 x 147.1 x 119.2
+        ((36, 50, 35), (56, 72, 56)),  # a whole scan of 51 x 71 x 50
+    ],
+)
+def test_the_papers_patch_is_of_the_median_scans_proportions_and_has_128_cubed_voxels_at_most(shape, patch):
+    assert papers(fingerprint([shape] * 3, [(0.7 if max(shape) > 200 else 1.0,) * 3] * 3)).patch_size == patch
+    assert np.prod(patch) <= 128**3
+
+
+def test_the_papers_patch_is_smaller_where_the_memory_is_told():
+    made = fingerprint([(300, 300, 300)] * 3, [(0.7,) * 3] * 3)
+    network = SupernetNetwork(SCNAS, 48)
+    found = papers(made, memory_gb=6)
+    assert max(found.patch_size) < 128 and network.elements(found.topology, 1, 2) <= network.reference(3).elements_for(6)
+    with pytest.raises(ConfigError, match="--memory_gb=1 is too little to train supernet"):
+        papers(made, memory_gb=1)
 
 
 @pytest.mark.parametrize("network", [SupernetNetwork(SCNAS, 16), SupernetNetwork(SCNAS, 48), DerivedNetwork(SCNAS, 64)])
@@ -206,7 +238,7 @@ def test_thin_scans_leave_the_reduction_to_the_other_axes():
 
 
 def test_a_batch_that_takes_more_than_the_memory_is_warned_of(caplog):
-    made = fingerprint([(240, 240, 155)] * 10, [(1.0, 1.0, 1.0)] * 10)
+    made = fingerprint([(210, 210, 210)] * 10, [(1.0, 1.0, 1.0)] * 10)
     network = DerivedNetwork(SCNAS, 64)
     plans = make_plans(made, network, "scnas")
     configuration = plans.configuration("3d_fullres")

@@ -100,6 +100,20 @@ def test_scans_are_normalised_before_they_are_resampled(tmp_path):
     assert image.dtype == np.float32 and outside is None
 
 
+def test_scnas_normalises_what_was_resampled(tmp_path):
+    volume, *_ = read_small(tmp_path, balls(), (1.0, 1.0, 1.5))
+    channels = Normalization("T1", "zscore_resampled", use_mask=True), Normalization("T2", "zscore_resampled")
+    image, crop, outside = preprocess_image(volume, PreprocessingPlan((0.7, 1.0, 1.0), channels, LABELS))
+    raw = volume.array[crop.slices].astype(float)
+    for channel, inside in enumerate((~outside, np.ones_like(outside))):
+        resized = resize(raw[..., channel], image.shape[:3], (3, 3, 3)).astype(float)
+        known = resized[inside]
+        np.testing.assert_allclose(image[inside, channel], (known - known.mean()) / known.std(), atol=1e-4)
+    assert not image[outside, 0].any()
+    early = preprocess_image(volume, PreprocessingPlan((0.7, 1.0, 1.0), ZSCORE, LABELS)).image
+    assert abs(image[..., 1].std() - 1) < 1e-4 < abs(early[..., 1].std() - 1)  # the spline's smoothing isn't undone there
+
+
 def test_a_scan_is_left_as_it_was(tmp_path):
     volume, *_ = read_small(tmp_path, balls(), (1.0, 1.0, 1.5))
     before = volume.array.copy()

@@ -77,6 +77,9 @@ def test_warm_up_then_search_and_dropout_falls_to_zero():
     assert [own.phase for own in network] == [WARM_UP, WARM_UP, SEARCH, SEARCH]
     np.testing.assert_allclose([float(own.drop_rate) for own in network], [0.4, 0.32, 0.3, 0], rtol=1e-6)
     assert [guards.search_fraction(fraction, 0.25) for fraction in (0.1, 0.25, 0.625, 1)] == [0, 0, 0.5, 1]
+    pair, softmax = (SearchConfig(warm_up=0.25, relaxation=name) for name in ("gumbel_pair", "softmax"))
+    assert [round(guards.temperature(pair, fraction), 9) for fraction in (0.25, 0.625, 1)] == [5.0, 1.0, 0.2]
+    assert [guards.temperature(softmax, fraction) for fraction in (0, 1)] == [1.0, 1.0]
 
 
 def test_dropout_takes_out_pools_and_identities_and_keeps_the_mean():

@@ -101,7 +101,7 @@ def test_of_a_supernet_against_its_whole_hessian():
     def gradient(alpha):
         with tf.GradientTape() as tape:
             tape.watch(alpha)
-            loss = supernet.loss_function(labels, supernet.forward(images, [relax.softmax(alpha, tf.constant(1.0))], (ALPHA,)))
+            loss = supernet.loss_function(labels, supernet.forward(images, [relax.softmax(alpha)], (ALPHA,)))
         return tape.gradient(loss, alpha)
 
     spectrum = dense(lambda x: gradient(tf.constant(x, tf.float32)).numpy(), np.array(alpha), 0.5)

@@ -60,11 +60,13 @@ def test_draws_are_functions_of_seed_and_counter():
     assert np.any(one.operations.numpy() != other.operations.numpy())
 
 
-def test_softmax_runs_all_operations():
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 5.0])
+def test_softmax_runs_all_operations_and_has_no_temperature(temperature):
+    """DARTS, equation 2: the weights are softmax(alpha)."""
     alpha = tf.random.stateless_normal((2, 3, 8), (1, 1))
-    draw = relaxation.softmax(alpha, tf.constant(2.0))
+    draw = relaxation.draw("softmax", alpha, tf.constant(temperature), tf.constant([0, 0]))
     np.testing.assert_array_equal(draw.operations, np.broadcast_to(np.arange(8), (2, 3, 8)))
-    np.testing.assert_allclose(draw.weights, scipy.special.softmax(alpha.numpy() / 2, axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(draw.weights, scipy.special.softmax(alpha.numpy(), axis=-1), rtol=1e-5)
 
 
 def test_single_draws_follow_the_softmax_and_teach_all_alphas_of_their_edge():

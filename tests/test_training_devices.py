@@ -30,13 +30,13 @@ def small_network(deep_supervision):
     return keras.Model(image, outputs if deep_supervision else outputs[0])
 
 
-def learned(cluster, name, alone=False):
+def learned(cluster, name, alone=False, accumulate=1):
     """Weights, loss and Dice after three steps on batches of four; `alone`: with Dice by replica, as if nobody had thought of it."""
     loss, options, update, deep_supervision = LEARNERS[name]
     with cluster.strategy.scope():
         learner = Learner(small_network(deep_supervision), 3, options.get("ignore_label"))
         loss = LOSSES[loss](**options)
-        learner.compile(keras.optimizers.SGD(0.5, 0.9, nesterov=True), loss, **update)
+        learner.compile(keras.optimizers.SGD(0.5, 0.9, nesterov=True), loss, **update, accumulate=accumulate)
     if alone:
         loss.over_replicas = lambda sums: sums
     rng = np.random.default_rng(5)
@@ -59,6 +59,11 @@ def devices(two_devices):
 @pytest.mark.parametrize("name", LEARNERS)
 def test_two_devices_learn_what_one_does(devices, name):
     two, one = devices[name]
+    np.testing.assert_allclose(two, one, atol=2e-6)
+
+
+def test_two_devices_in_slices_learn_what_one_does_at_once(devices):
+    two, one = devices["accumulated"]
     np.testing.assert_allclose(two, one, atol=2e-6)
 
 

@@ -114,6 +114,23 @@ def test_an_ignored_label_counts_as_if_its_voxels_were_not_there(name, options, 
     np.testing.assert_array_equal(loss(labels, noise), loss(labels, logits))
 
 
+@pytest.mark.parametrize("name", ["dice_ce", "focal"])
+def test_a_mean_over_voxels_is_that_of_the_batch_not_of_its_items(name):
+    """nnU-Net's cross-entropy with an ignore label: two items of which one is hardly annotated."""
+    labels, logits = flat(*sample((5, 4), batch=2))
+    hidden = np.zeros(labels.shape, bool)
+    hidden[0, 3:] = True
+    loss = LOSSES[name](ignore_label=IGNORED, dtype="float64", **{"dice_ce": {"smooth": 0}, "focal": {"gamma": 0}}[name])
+    entropy = -np.log((softmax(logits) * np.eye(3)[labels]).sum(-1))
+    dice = 0.0
+    if name == "dice_ce":
+        items = (labels[:1, :3], logits[:1, :3]), (labels[1:], logits[1:])
+        dice = np.mean([-numpy_loss("dice", *item, s=0) for item in items])
+    found = float(loss(np.where(hidden, IGNORED, labels), logits))
+    assert found == pytest.approx(entropy[~hidden].mean() - dice, abs=1e-12)
+    assert abs(entropy[~hidden].mean() - np.mean([entropy[0, :3].mean(), entropy[1].mean()])) > 0.1
+
+
 @SOME
 def test_nothing_annotated_teaches_nothing(name, options):
     labels, logits = np.full((2, 4, 4), IGNORED), tf.constant(sample((4, 4), batch=2)[1])

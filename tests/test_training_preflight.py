@@ -93,6 +93,16 @@ def test_logical_devices_share_the_hosts_memory_and_gpus_do_not(tmp_path):
     assert cost(tmp_path, fold(3), by=cluster(2, on_gpu=True)).gibibytes[FAST] == estimate(SUPERNET, fold(), 2)
 
 
+def test_of_a_batch_in_slices_one_slice_is_in_memory(tmp_path, free):
+    whole, sliced = cost(tmp_path), cost(tmp_path, accumulate=2)
+    assert sliced.gibibytes[FAST] == estimate(SUPERNET, fold(), 2) and 2 * sliced.multiply_adds == whole.multiply_adds
+    assert cost(tmp_path, by=cluster(2, on_gpu=True), accumulate=4).gibibytes[FAST] == estimate(SUPERNET, fold(), 1)
+    free(estimate(SUPERNET, fold(), 1) + 0.01)
+    assert cost(tmp_path, accumulate=8, memory_mode=FAST).memory_mode == FAST  # as many slices as patches
+    with pytest.raises(ConfigError, match="--accumulate=3: 4 patches a device"):
+        cost(tmp_path, accumulate=3)
+
+
 def test_the_smallest_batch_has_a_patch_for_each_device(tmp_path, free):
     free(estimate(SUPERNET, fold(), 2) + 0.01)
     assert refused(tmp_path, by=cluster(2), memory_mode=FAST)["batch_size"][0] == "2"

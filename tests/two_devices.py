@@ -44,6 +44,7 @@ def learner_runs(folder, two, one):
 def losses_and_updates(two, one):
     """What each of `LEARNERS` learns, and one whose replicas keep their Dice to themselves."""
     found = {name: [learned(cluster, name) for cluster in (two, one)] for name in LEARNERS}
+    found["accumulated"] = [learned(two, "clipped", accumulate=2), found["clipped"][1]]
     return {**found, "alone": [learned(two, "batch-dice", alone=True), found["batch-dice"][1]]}
 
 
@@ -52,12 +53,12 @@ def items(seed):
     return tf.data.Dataset.from_tensor_slices((images, (images[..., 0] > 0).astype("int32")))
 
 
-def stepped(cluster):
+def stepped(cluster, accumulate=1):
     """Losses of both levels and variables after a step of a search."""
     keras.utils.set_random_seed(0)
     with cluster.strategy.scope():
         supernet = Supernet(LEVEL, 1, 2, 8, seed=1)
-        supernet.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0), JaccardLoss())
+        supernet.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(1.0), JaccardLoss(), accumulate)
     step = tf.function(lambda batch: cluster.strategy.run(supernet.train_step, args=(batch,)), autograph=False)
     pairs = tf.data.Dataset.zip(items(0), items(1)).repeat().batch(4 // cluster.replicas)
     step(next(iter(cluster.distribute(lambda: pairs))))  # one: the roundings of a step become the next one's differences
@@ -112,6 +113,7 @@ def main(folder: pathlib.Path):
     for name, cluster, devices in (("two", two, TWO), ("one", one, "cpu")):
         np.savez(folder / f"step_{name}.npz", **stepped(cluster))
         search_run(folder / f"search_{name}", cluster, devices)
+    np.savez(folder / "step_slices.npz", **stepped(two, accumulate=2))
     learner_runs(folder, two, one)  # the last: it leaves a half precision behind
 
 

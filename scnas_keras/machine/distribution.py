@@ -13,6 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from scnas_keras.errors import ConfigError, UserError
+from scnas_keras.machine.accumulation import count_slices
 from scnas_keras.machine.hosts import TF_CONFIG, hosts_of_run
 
 
@@ -49,6 +50,10 @@ class Cluster:
     def batch_size(self, planned: int) -> int:
         """The planned batch, or the next larger one that all replicas share equally."""
         return -(-planned // self.replicas) * self.replicas
+
+    def slices(self, planned: int, accumulate: int) -> int:
+        """In how many slices each replica computes its share of the planned batch; ConfigError if it can't be divided so."""
+        return count_slices(self.batch_size(planned) // self.replicas, accumulate)
 
     @property
     def share(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from scnas_keras.spaces.known import DEFAULT, space_names
 class PlanConfig(PlanningConfig):
     """Settings of a plan."""
 
-    task: str | None = option("custom", "Task, which names a flagfile with its settings.", "Data", of_task=True)
+    task: str | None = option("custom", "Task, which names a flagfile with its settings.", "Data")
     fingerprint: str | None = option(
         None,
         "A fingerprint.json to plan from, without the data; or nnU-Net's dataset.json and dataset_fingerprint.json put together as "
@@ -21,7 +21,7 @@ class PlanConfig(PlanningConfig):
     )
     output: str | None = option(None, "Folder for fingerprint.json and plans.json; made if absent.", "Plan")
     plan: str = option(
-        "nnunet", "Rules: nnU-Net's, or the SCNAS paper's (0.7 mm, 128^3 patches).", "Plan", choices=("nnunet", "scnas"), of_task=True
+        "nnunet", "Rules: nnU-Net's, or the SCNAS paper's (0.7 mm, at most 128^3 voxels).", "Plan", choices=("nnunet", "scnas")
     )
     network: str = option(
         "nnunet",

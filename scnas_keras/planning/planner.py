@@ -1,7 +1,8 @@
 """From a fingerprint to plans: nnU-Net's rules (numbers and sources in its planners; Isensee et al. 2021, supplementary note 2).
 
 The rules "nnunet" give what nnU-Net's experiment planner gives for its own networks, and size every other network by the same
-steps. The rules "scnas" are the SCNAS paper's setting: 0.7 mm isotropic, patches of 128^3.
+steps. The rules "scnas" are the SCNAS paper's setting (arXiv 1906.05956, section 3, "Implementation Details"): 0.7 mm isotropic,
+patches of the median scan's proportions and at most 128^3 voxels anywhere in the scan, every channel by its mean and deviation.
 """
 
 import dataclasses
@@ -14,8 +15,8 @@ from absl import logging
 from scnas_keras.errors import ConfigError
 from scnas_keras.patches.presets import preset
 from scnas_keras.planning.footprints import Footprint
-from scnas_keras.planning.plans import Configuration, Plans
-from scnas_keras.planning.rules import median_size, normalization_schemes, start_patch, target_spacing, transpose_forward
+from scnas_keras.planning.plans import Configuration, Plans, Scheme
+from scnas_keras.planning.rules import MASK_BELOW, median_size, normalization_schemes, start_patch, target_spacing, transpose_forward
 from scnas_keras.planning.topology import Topology
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, Fingerprint
 from scnas_keras.preprocessing.plan import Resampling, parse_spacing
@@ -26,7 +27,7 @@ LOWRES_SHARE = 0.25  # a patch that sees less than this of the median scan asks 
 LOWRES_STEP = 1.03
 LOWRES_GAIN = 2.0  # voxels that the low resolution must save at least
 FOREGROUND_SHARE = 0.5  # nnU-Net asks for a third and at its usual batch of two gets a half
-SCNAS_SPACING, SCNAS_PATCH = 0.7, 128
+SCNAS_SPACING, SCNAS_VOXELS = 0.7, 128**3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,15 +99,18 @@ def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarra
 
 
 def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray, wishes: Wishes) -> Plans:
-    """Section 4.1 of the paper; of its patches as many a step as the memory takes."""
+    """The paper's setting; of its patches as many a step as the memory takes. What it leaves open is as docs/search.md says."""
     order = transpose_forward(target)
     median, target = median_size(fingerprint, target)[list(order)], target[list(order)]
     if 3 not in network.ranks or np.median(fingerprint.shapes, axis=0).min() == 1:
         raise ConfigError(f"--plan=scnas is for 3D scans and 3D networks; use --plan=nnunet for {fingerprint.name} with {network.name}.")
     draft = _Draft(fingerprint, network, order, wishes, "2018")
-    topology = network.topology(target.tolist(), (SCNAS_PATCH,) * 3)
-    sized = Sized(topology, draft.batch_size(topology, float(np.prod(median)) * fingerprint.num_training))
-    return draft.plans({"3d_fullres": draft.fill(target, median, sized, batch_dice=False)})
+    sized = draft.size_2018(target, median, float(np.prod(median)) * fingerprint.num_training)
+    found = draft.fill(target, median, sized, batch_dice=False)
+    schemes: tuple[Scheme, ...] = ("ZScoreAfterResampling",) * len(fingerprint.channel_names)
+    masked = (fingerprint.relative_size < MASK_BELOW,) * len(schemes)
+    found = dataclasses.replace(found, normalization_schemes=schemes, use_mask_for_norm=masked, foreground_share=0.0)
+    return draft.plans({"3d_fullres": found})
 
 
 class _Draft:
@@ -117,6 +121,7 @@ class _Draft:
         first, second, third = (fingerprint.axes[axis] for axis in order)
         self.axes = first, second, third
         self.augmentation = wishes.augmentation or augmentation
+        self.memory_is_given = wishes.memory_gb is not None
         self.memory_gb = float(network.reference(network.ranks[-1]).gigabytes if wishes.memory_gb is None else wishes.memory_gb)
         self.mirror_axes, message = mirror_axes(list(fingerprint.labels), self.axes, wishes.mirror_axes)
         if message:
@@ -132,6 +137,19 @@ class _Draft:
         reference = self.network.reference(len(spacing))
         limit = reference.elements_for(self.memory_gb) * reference.largest_patch
         while self.elements(topology) > limit:
+            topology = self._smaller(topology, spacing, median)
+        return Sized(topology, self.batch_size(topology, voxels))
+
+    def size_2018(self, spacing: np.ndarray, median: np.ndarray, voxels: float) -> Sized:
+        """The patch of nnU-Net's first paper (arXiv 1809.10486, "Dynamic adaptation of network topologies").
+
+        The whole median scan, or in its proportions at most 128^3 voxels, which is what that paper's memory allowed; less where the
+        user says how much memory there is.
+        """
+        share = min(1.0, SCNAS_VOXELS / float(np.prod(median))) ** (1 / len(median))
+        topology = self.network.topology(spacing.tolist(), (median * share).tolist())
+        limit = self.network.reference(len(spacing)).elements_for(self.memory_gb) if self.memory_is_given else math.inf
+        while math.prod(topology.patch_size) > SCNAS_VOXELS or self.elements(topology) > limit:
             topology = self._smaller(topology, spacing, median)
         return Sized(topology, self.batch_size(topology, voxels))
 

@@ -33,14 +33,22 @@ FORMAT, VERSION = "scnas_keras.plans", 1
 MOST = 100
 """Configurations of a plan."""
 _REMEDY = "Mend this place. To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
-Scheme = Literal["ZScoreNormalization", "CTNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization"]
-"""nnU-Net's names of the normalisation schemes, which plans.json uses."""
+Scheme = Literal[
+    "ZScoreNormalization",
+    "CTNormalization",
+    "NoNormalization",
+    "RescaleTo01Normalization",
+    "RGBTo01Normalization",
+    "ZScoreAfterResampling",
+]
+"""nnU-Net's names of the normalisation schemes, which plans.json uses, and the last of SCNAS, which nnU-Net lacks."""
 SCHEMES: dict[Scheme, PreprocessingScheme] = {
     "ZScoreNormalization": "zscore",
     "CTNormalization": "ct",
     "NoNormalization": "none",
     "RescaleTo01Normalization": "rescale_to_0_1",
     "RGBTo01Normalization": "rgb_to_0_1",
+    "ZScoreAfterResampling": "zscore_resampled",
 }
 """Those of `Normalization`."""
 Step = Annotated[int, Meta(ge=1, le=64)]

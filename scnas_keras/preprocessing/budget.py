@@ -10,6 +10,7 @@ import numpy as np
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import Header, read_header
 from scnas_keras.preprocessing.foreground import MIN_SHARE, MIN_VOXELS
+from scnas_keras.preprocessing.normalization import AFTER_RESAMPLING
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.tasks.cases import Case
 
@@ -59,10 +60,14 @@ def _headers(cases: Sequence[Case]) -> list[Header]:
 
 
 def _memory(header: Header, plan: PreprocessingPlan) -> int:
-    """The peak is either in reading the files, or in resampling: scan, normalised channel, label, mask and result."""
+    """The peak is either in reading the files, or in resampling: scan, normalised channel, label, mask and result.
+
+    A channel that is normalised after resampling has its copy there.
+    """
     before, after, channels = math.prod(header.shape), _voxels_after(header, plan), len(plan.channels)
     reading = before * max(20, 12 * channels + 4)
-    resampling = before * (4 * channels + 8) + after * (4 * channels + 3)
+    late = any(channel.scheme == AFTER_RESAMPLING for channel in plan.channels)
+    resampling = before * (4 * channels + 8) + after * (4 * channels + 3 + 5 * late)
     return int(max(reading, resampling)) + _TEMPORARIES
 
 

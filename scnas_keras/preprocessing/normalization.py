@@ -7,6 +7,7 @@ import numpy as np
 from scnas_keras.errors import DataError
 from scnas_keras.preprocessing.plan import Normalization
 
+AFTER_RESAMPLING = "zscore_resampled"
 MIN_SCALE = 1e-8
 _SLAB_VOXELS = 2**20
 
@@ -15,7 +16,7 @@ def normalize(values: np.ndarray, channel: Normalization, inside: np.ndarray | N
     """Normalises one channel by its scheme.
 
     Args:
-        values: the cropped channel [a, b, c], finite.
+        values: the cropped channel [a, b, c], finite; resampled for `AFTER_RESAMPLING`.
         channel: the scheme, and its numbers for CT.
         inside: bool [a, b, c], the nonzero mask; read where `channel.use_mask`.
 
@@ -27,7 +28,7 @@ def normalize(values: np.ndarray, channel: Normalization, inside: np.ndarray | N
     """
     if channel.scheme == "ct":
         return _mapped(values, lambda block: (block.clip(channel.low, channel.high) - channel.mean) / channel.std)
-    if channel.scheme == "zscore":
+    if channel.scheme in ("zscore", AFTER_RESAMPLING):
         inside = inside if channel.use_mask else None
         mean, std = mean_and_std(values, inside)
         return _mapped(values, lambda block: (block - mean) / max(std, MIN_SCALE), inside)

@@ -14,7 +14,7 @@ from scnas_keras.errors import ConfigError
 
 VERSION = 2
 Order = Literal[0, 1, 3]
-Scheme = Literal["zscore", "ct", "rescale_to_0_1", "rgb_to_0_1", "none"]
+Scheme = Literal["zscore", "zscore_resampled", "ct", "rescale_to_0_1", "rgb_to_0_1", "none"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +23,10 @@ class Normalization:
 
     Attributes:
         channel: the channel's name.
-        scheme: "zscore", by the scan's own mean and standard deviation; "ct", by the dataset's: clip to [low, high] HU,
-            subtract `mean`, divide by `std`; "rescale_to_0_1", by the scan's own range; "rgb_to_0_1", divide by 255; "none".
-        use_mask: for "zscore" only: statistics over the nonzero voxels (holes filled), and zeros stay zeros.
+        scheme: "zscore", by the scan's own mean and standard deviation; "zscore_resampled", by those of the resampled scan; "ct",
+            by the dataset's: clip to [low, high] HU, subtract `mean`, divide by `std`; "rescale_to_0_1", by the scan's own range;
+            "rgb_to_0_1", divide by 255; "none".
+        use_mask: for the first two only: statistics over the nonzero voxels (holes filled), and zeros stay zeros.
         low, high, mean, std: HU, for "ct" only.
     """
 

@@ -1,7 +1,7 @@
 """From a scan to the network's input, and from the network's output back to the scan.
 
-Steps, as in nnU-Net v2: crop to the nonzero voxels, turn the axes as the plan says, normalise each channel, resample.
-`restore_probabilities` undoes all but the normalisation.
+Steps, as in nnU-Net v2: crop to the nonzero voxels, turn the axes as the plan says, normalise each channel, resample; SCNAS resamples
+before it normalises. `restore_probabilities` undoes all but the normalisation.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import numpy as np
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import Volume
 from scnas_keras.preprocessing.cropping import Crop, crop_to_nonzero, nonzero_mask
-from scnas_keras.preprocessing.normalization import normalize
+from scnas_keras.preprocessing.normalization import AFTER_RESAMPLING, normalize
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.resampling import coarse_axis, resampled_shape, resize, resize_argmax, resize_label
 
@@ -68,12 +68,16 @@ def preprocess_image(volume: Volume, plan: PreprocessingPlan) -> Preprocessed:
     inside = nonzero_mask(cropped) if any(plan.mask_channels) else None
     outside = None if inside is None else _resize_label(~inside, grids, plan)
     image = np.empty((*grids.shape, len(plan.channels)), np.float32)
+    orders = grids.orders(plan.resampling.image_order)
     for index, channel in enumerate(plan.channels):
+        late = channel.scheme == AFTER_RESAMPLING
         try:
-            values = normalize(cropped[..., index], channel, inside)
+            values = cropped[..., index] if late else normalize(cropped[..., index], channel, inside)
         except DataError as error:
             raise DataError(f"{volume.geometry.path}: {error}") from error
-        resize(values, grids.shape, grids.orders(plan.resampling.image_order), out=image[..., index])
+        resize(values, grids.shape, orders, out=image[..., index])
+        if late:
+            image[..., index] = normalize(image[..., index], channel, None if outside is None else ~outside)
         if channel.use_mask:
             image[outside, index] = 0  # splines ring beyond the mask's border
     return Preprocessed(image, crop, outside)

@@ -10,12 +10,14 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.networks.cost import network_cost
-from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.retrain.config import SCNAS, RetrainConfig
 from scnas_keras.runs.checks import check_outputs
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype
 
 _MATCHED_PATCH, _MATCHED_CHANNELS, _MATCHED_CLASSES = 128, 4, 4  # the paper's brain task; the ratio hardly depends on it
+
+PAPER_WIDTH = "68"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,9 @@ def _choose(config: RetrainConfig) -> Architecture:
                 f"--{flag}={getattr(config, flag)} names an architecture, and --network={config.network} is one. Leave one of "
                 f"them out{'' if config.genotype else ', or take its weights with --init=weights'}."
             )
+        if config.preset == SCNAS and config.width == PAPER_WIDTH:
+            text = "--preset=scnas is %s channels wide, as the paper's searched network; its %s has %d: --width=%d"
+            logging.warning(text, PAPER_WIDTH, config.network, *[DEFAULT_WIDTHS[config.network]] * 2)
         return Architecture(footprint(config.network, _number(config.width, config.network)), weights=weights)
     if config.genotype and config.transfer_from:
         raise ConfigError(

@@ -26,7 +26,8 @@ def build(config: RetrainConfig, found: Recipe, fold: Fold, architecture: Archit
                 "has no outputs at coarser levels. Leave it out."
             )
         loss = make_loss(found.loss, fold.configuration.batch_dice, config.class_weights, ignored)
-        learner.compile(make_optimizer(found, config.ema, config.mixed_precision), loss, found.weight_decay, found.clip_norm)
+        slices = cluster.slices(fold.configuration.batch_size, config.accumulate)
+        learner.compile(make_optimizer(found, config.ema, config.mixed_precision), loss, found.weight_decay, found.clip_norm, slices)
     return learner
 
 

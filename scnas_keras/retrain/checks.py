@@ -19,6 +19,7 @@ def check(config: RetrainConfig) -> None:
         *(
             "epochs",
             "batch_size",
+            "accumulate",
             "validation_steps",
             "learning_rate",
             "budget_minutes",

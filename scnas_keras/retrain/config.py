@@ -1,6 +1,7 @@
 """The options of `scnas_keras.retrain`."""
 
 import dataclasses
+from typing import ClassVar
 
 from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
 from scnas_keras.options import option
@@ -15,6 +16,8 @@ PLATEAU, POLY = SCHEDULES = ("plateau", "poly")
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(RunConfig):
     """All settings of a training but which network and which fold."""
+
+    section: ClassVar[str] = "retrain"
 
     genotype: str | None = option(None, "The architecture of --network=genotype: a genotype.json, or the folder of a search.", "Network")
     transfer_from: str | None = option(
@@ -34,20 +37,18 @@ class TrainingConfig(RunConfig):
         f"the same multiply-adds. Default: {widths_text(TRAINABLE)}; the paper's network has 68. In crossval hand-made ones have "
         "--baseline_width.",
         "Network",
-        of_task=True,
     )
-    preset: str = option(
-        "scnas",
-        "How it is trained: as the SCNAS paper does (Adam, Jaccard, rate falls at plateaus) or as nnU-Net (SGD, Dice + "
-        "cross-entropy, polynomial decay, deep supervision). The flags below win over it.",
+    preset: str | None = option(
+        None,
+        "scnas: all of the paper's setting, with its data, from flags/presets/scnas.cfg; nnunet: trained as nnU-Net does (SGD, Dice + "
+        "cross-entropy, polynomial decay, deep supervision). Default: the paper's loss, optimizer and schedule only. What is given "
+        "besides wins.",
         "Training",
         choices=PRESET_NAMES,
     )
     epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run")
     loss: str | None = option(None, "Loss. Default: jaccard, or nnU-Net's dice_ce.", "Training", choices=LOSS_NAMES)
-    class_weights: tuple[float, ...] | None = option(
-        None, "A weight for each class in the loss, background first.", "Training", of_task=True
-    )
+    class_weights: tuple[float, ...] | None = option(None, "A weight for each class in the loss, background first.", "Training")
     optimizer: str | None = option(
         None, "Optimizer; sgd has Nesterov momentum 0.99. Default: the preset's.", "Training", choices=OPTIMIZERS
     )

@@ -59,7 +59,7 @@ def recipe(config: TrainingConfig) -> Recipe:
     Raises:
         ConfigError: numbers out of range.
     """
-    preset = PRESETS[config.preset]
+    preset = PRESETS[config.preset or SCNAS]
     given = {field.name: getattr(config, field.name) for field in dataclasses.fields(Recipe)}
     given["deep_supervision"] = {"auto": None, "true": True, "false": False}[config.deep_supervision]
     if config.clip_norm == 0:

@@ -53,7 +53,7 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
         logging.warning("%s: %s", architecture.source, architecture.genotype.undecided)
     learner = build(config, found, fold, architecture, cluster)
     cost = network_cost(at_full_resolution(learner.network), fold.patch_size)
-    preflight.check_training(fold, architecture.network, cost, run, cluster)
+    preflight.check_training(fold, architecture.network, cost, run, cluster, config.accumulate)
     transfer = take_weights(learner.network, architecture.weights) if architecture.weights else None
     if cluster.chief:
         run.begin(config)

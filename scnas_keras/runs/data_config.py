@@ -14,7 +14,7 @@ CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
 class TaskConfig:
     """Which data, and where what is computed of it is kept."""
 
-    task: str | None = option(None, "Task, which names a flagfile with its settings.", "Data", of_task=True)
+    task: str | None = option(None, "Task, which names a flagfile with its settings.", "Data")
     data_dir: str | None = option(
         None,
         "The task's folder, in the layout of the Decathlon or of nnU-Net, or the folder around it; or a folder of 2D pictures "
@@ -41,7 +41,7 @@ class PlanningConfig(TaskConfig):
         None, "Memory in GiB that patch and batch are planned for. Default: 8, or what the network's authors planned for.", "Plan"
     )
     spacing: tuple[float, ...] | None = option(
-        None, "Voxel spacing in mm that scans are resampled to, along x,y,z. Default: by the plan's rules.", "Plan", of_task=True
+        None, "Voxel spacing in mm that scans are resampled to, along x,y,z. Default: by the plan's rules.", "Plan"
     )
     augmentation: str | None = option(
         None,
@@ -49,14 +49,12 @@ class PlanningConfig(TaskConfig):
         "2018 in the plan scnas.",
         "Plan",
         choices=("2018", "v2", "none"),
-        of_task=True,
     )
     mirror_axes: str = option(
         "auto",
         "Axes along which patches are flipped: some of x,y,z, or none. auto: all, but not x if classes come in pairs of "
         "left and right, nor y for anterior and posterior, nor z for superior and inferior.",
         "Plan",
-        of_task=True,
     )
 
 
@@ -66,17 +64,20 @@ class DataConfig(PlanningConfig):
 
     plan: str = option(
         "nnunet",
-        "Rules by which spacing, patch and batch follow from the data: nnunet, or scnas (0.7 mm, 128^3 patches); or a plans.json that "
-        "scnas_keras.plan wrote and you edited.",
+        "Rules by which spacing, patch and batch follow from the data: nnunet, or scnas (0.7 mm, patches of 128^3 voxels at most); or a "
+        "plans.json that scnas_keras.plan wrote and you edited.",
         "Plan",
-        of_task=True,
     )
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
     patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan")
     batch_size: int | None = option(None, "Patches a step. Default: the plan's.", "Plan")
-    foreground_share: float | None = option(
-        None, "Share of the patches that are centred on a labelled voxel. Default: the plan's.", "Plan", of_task=True
+    accumulate: int = option(
+        1,
+        "Slices that a device computes its patches of a step in, one after the other: the update of the whole batch in the memory of a "
+        "slice. One a patch if there are fewer.",
+        "Plan",
     )
+    foreground_share: float | None = option(None, "Share of the patches that are centred on a labelled voxel. Default: the plan's.", "Plan")
     storage: str = option("float16", "Number type of prepared scans on disk.", "Data", choices=("float16", "float32"))
     num_folds: int = option(5, "Number of folds.", "Split")
     split_seed: int = option(0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Split")
@@ -88,6 +89,6 @@ class DataConfig(PlanningConfig):
     )
     splits: str | None = option(None, 'A splits.json of your own: a list of {"train": [...], "val": [...]}, as nnU-Net\'s.', "Split")
     group_pattern: str | None = option(
-        None, "Regular expression that finds the patient in a case's name; a patient's cases stay in one fold.", "Split", of_task=True
+        None, "Regular expression that finds the patient in a case's name; a patient's cases stay in one fold.", "Split"
     )
     seed: int = option(0, "Of patches, start values and draws.", "Run")

@@ -17,13 +17,13 @@ from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.run_folder import RunFolder
 
 
-def check_training(fold: Fold, network: Footprint, cost: NetworkCost, run: RunFolder, cluster: Cluster) -> None:
-    """Tells what training a network costs; `cost` is that of a patch.
+def check_training(fold: Fold, network: Footprint, cost: NetworkCost, run: RunFolder, cluster: Cluster, accumulate: int = 1) -> None:
+    """Tells what training a network costs, with batches in so many slices; `cost` is that of a patch.
 
     Raises:
         ConfigError: the memory isn't there.
     """
-    batch, free = batch_in_memory(fold, cluster), free_gibibytes(cluster)
+    batch, free = batch_in_memory(fold, cluster, accumulate), free_gibibytes(cluster)
     logging.info(
         "network: %s, %.2f M parameters, %.1f G multiply-adds a patch; about %.1f GiB of memory at its peak%s",
         network.name,
@@ -42,13 +42,17 @@ def estimate(network: Footprint, fold: Fold, batch: int, patch_size: Sequence[in
     return network.measured(len(topology.patch_size)).gigabytes_for(elements, batch)
 
 
-def batch_in_memory(fold: Fold, cluster: Cluster) -> int:
-    """Patches of a batch that lie in the same memory: a GPU's, or the host's, which its logical CPUs share."""
+def batch_in_memory(fold: Fold, cluster: Cluster, accumulate: int = 1) -> int:
+    """Patches that are computed in the same memory at a time: a GPU's, or the host's, which its logical CPUs share.
+
+    Raises:
+        ConfigError: a device's patches can't be divided into slices.
+    """
     planned = fold.configuration.batch_size
     size = cluster.batch_size(planned)
     if size != planned:
         logging.info("batch %d instead of %d, to be shared equally by %d devices", size, planned, cluster.replicas)
-    return size // (cluster.replicas if cluster.on_gpu else cluster.workers)
+    return size // cluster.slices(planned, accumulate) // (cluster.replicas if cluster.on_gpu else cluster.workers)
 
 
 def check_memory(network: Footprint, fold: Fold, batch: int, cluster: Cluster, free: float | None, resumed: bool) -> None:

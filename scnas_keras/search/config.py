@@ -15,9 +15,12 @@ AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
 class SearchConfig(RunConfig):
     """All settings of a search. docs/search.md says which are the paper's and why others are not."""
 
-    takes_all_task_flags: ClassVar[bool] = True
+    section: ClassVar[str] = "search"
 
     fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Split")
+    preset: str | None = option(
+        None, "All of the paper's setting, from flags/presets/scnas.cfg; what is given besides wins.", "Run", choices=("scnas",)
+    )
     epochs: int = option(200, "Epochs of the search.", "Run")
     space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())
     stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network")
@@ -30,7 +33,7 @@ class SearchConfig(RunConfig):
     skip_below: float = option(
         0.01, "Don't run a drawn operation whose weight is below this: late in a search, up to half of them. 0 runs all.", "Network"
     )
-    width: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network", of_task=True)
+    width: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network")
     relaxation: str = option(
         GUMBEL_PAIR,
         "How alpha weighs operations: two (SCNAS) or one (GDAS) drawn by Gumbel-softmax, all by softmax (DARTS), or two "
@@ -38,7 +41,7 @@ class SearchConfig(RunConfig):
         "Architecture",
         choices=RELAXATIONS,
     )
-    temperature_start: float = option(5.0, "Temperature of the relaxation at the start.", "Architecture")
+    temperature_start: float = option(5.0, "Temperature of the Gumbel-softmax at the start; softmax has none.", "Architecture")
     temperature_end: float = option(0.2, "Temperature at the end; falls exponentially in between.", "Architecture")
     alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture parameters alpha.", "Architecture")
     alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for alpha.", "Architecture")

@@ -55,7 +55,7 @@ def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run:
     Raises:
         ConfigError: the memory isn't there.
     """
-    batch = batch_in_memory(fold, cluster)
+    batch = batch_in_memory(fold, cluster, config.accumulate)
     channels, classes = len(fold.task.channel_names), fold.task.num_classes
     tables = cost_tables(network.space, network.width, fold.patch_size, channels, classes)
     drawn = [np.stack([own.sum(axis=0) * network.share_drawn(len(own)) for own in cell]).sum(axis=0) for cell in tables.edges]

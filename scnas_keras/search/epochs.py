@@ -30,7 +30,9 @@ def watch(config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTabl
     eigenvalue = None
     if config.hessian_every:
         sampler = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
-        images, labels = next(iter(patch_dataset(sampler, cluster.batch_size(fold.configuration.batch_size), 0, 1)))
+        planned = fold.configuration.batch_size
+        at_once = cluster.batch_size(planned) // cluster.slices(planned, config.accumulate)
+        images, labels = next(iter(patch_dataset(sampler, at_once, 0, 1)))
         eigenvalue = alpha_curvature(supernet, images, labels)
     return Monitor(config, supernet, tables, run["genotypes.jsonl"] if cluster.chief else None, eigenvalue)
 
@@ -70,8 +72,7 @@ def _between_epochs(config: SearchConfig, supernet: Supernet, monitor: Monitor, 
     """Adds to a finished epoch's logs, sets up the next one, and returns the line that is shown."""
     logs["temperature"] = float(keras.ops.convert_to_numpy(supernet.temperature))
     logs["learning_rate"] = float(keras.ops.convert_to_numpy(supernet.optimizer.learning_rate))
-    fall = math.log(config.temperature_end / config.temperature_start)
-    supernet.temperature.assign(config.temperature_start * math.exp(fall * guards.search_fraction(horizon.fraction, config.warm_up)))
+    supernet.temperature.assign(guards.temperature(config, horizon.fraction))
     if reason := monitor.on_epoch_end(horizon.done, logs, horizon.fraction):
         logging.info("%s", reason)
         supernet.stop_training = True

@@ -1,5 +1,6 @@
 """Guard rails of a search: each is off unless its flag is given, and docs/search.md says what it is against."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from scnas_keras.errors import ConfigError
@@ -7,7 +8,7 @@ from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
 from scnas_keras.supernet.diagnostics import Diagnostics
-from scnas_keras.supernet.names import UNIFORM
+from scnas_keras.supernet.names import SOFTMAX, UNIFORM
 from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
 
@@ -64,8 +65,16 @@ def cost_penalty(config: SearchConfig, tables: CostTables) -> CostPenalty | None
 
 
 def search_fraction(fraction: float, warm_up: float) -> float:
-    """Of a finished fraction of the run, what lies behind the warm-up, as a fraction of the rest: for the temperature."""
+    """Of a finished fraction of the run, what lies behind the warm-up, as a fraction of the rest."""
     return max(0.0, (fraction - warm_up) / (1 - warm_up))
+
+
+def temperature(config: SearchConfig, fraction: float) -> float:
+    """The relaxation's when a fraction (0 to 1) of the run is done: it falls once the warm-up is over. 1 where there is none."""
+    if config.relaxation == SOFTMAX:
+        return 1.0
+    fall = math.log(config.temperature_end / config.temperature_start)
+    return config.temperature_start * math.exp(fall * search_fraction(fraction, config.warm_up))
 
 
 def steer(config: SearchConfig, supernet: Supernet, fraction: float) -> None:

@@ -62,7 +62,8 @@ def _run(config: SearchConfig, cluster: Cluster) -> SearchResult:
         cost.save(run)
     horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
     with cluster.strategy.scope():
-        supernet = build(config, fold, penalty, cost.memory_mode == LOW_MEMORY)
+        slices = cluster.slices(fold.configuration.batch_size, config.accumulate)
+        supernet = build(config, fold, penalty, cost.memory_mode == LOW_MEMORY, slices=slices)
     monitor = watch(config, fold, supernet, tables, run, cluster)
     history = train(config, fold, supernet, monitor, horizon, run, cluster)
     if not cluster.chief:
@@ -80,6 +81,7 @@ def check(config: SearchConfig) -> None:
         "validation_steps",
         "budget_minutes",
         "batch_size",
+        "accumulate",
         "temperature_start",
         "temperature_end",
         "weights_lr",
@@ -113,9 +115,14 @@ def footprint(config: SearchConfig, space: SearchSpace | None = None) -> Superne
 
 
 def build(
-    config: SearchConfig, fold: Fold, penalty: CostPenalty | None = None, low_memory: bool = False, space: SearchSpace | None = None
+    config: SearchConfig,
+    fold: Fold,
+    penalty: CostPenalty | None = None,
+    low_memory: bool = False,
+    space: SearchSpace | None = None,
+    slices: int = 1,
 ) -> Supernet:
-    """The compiled supernet for a fold's data, of the space that flags name or of another one.
+    """The compiled supernet for a fold's data, of the space that flags name or of another one; it takes batches in so many slices.
 
     Called in a strategy's scope, it has its variables on all devices.
     """
@@ -136,7 +143,9 @@ def build(
     (b1, b2), (a1, a2) = config.weights_betas, config.alpha_betas
     optimizers = keras.optimizers.Adam(config.weights_lr, b1, b2), keras.optimizers.Adam(config.alpha_lr, a1, a2)
     supernet.compile(
-        *(scaled(optimizer, config.mixed_precision) for optimizer in optimizers), JaccardLoss(ignore_label=fold.task.ignore_label)
+        *(scaled(optimizer, config.mixed_precision) for optimizer in optimizers),
+        JaccardLoss(ignore_label=fold.task.ignore_label),
+        slices,
     )
-    supernet.temperature.assign(config.temperature_start)
+    supernet.temperature.assign(guards.temperature(config, 0.0))
     return supernet

@@ -68,7 +68,7 @@ def alpha_curvature(supernet: Supernet, images: tf.Tensor, labels: tf.Tensor, it
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(alpha)
             banks = [tf.reshape(own, bank.shape) for own, bank in zip(tf.split(alpha, sizes), supernet.banks.banks)]
-            output = supernet.forward(images, [relax.softmax(own, tf.constant(1.0)) for own in banks], (ALPHA,))
+            output = supernet.forward(images, [relax.softmax(own) for own in banks], (ALPHA,))
             loss = supernet.loss_function(labels, output)
         return tape.gradient(loss, alpha)
 

@@ -90,9 +90,9 @@ def gumbel_single(alpha: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor) -> 
     return Draw(operations, drawn + tf.stop_gradient(1 - drawn), tf.stop_gradient(tf.nn.softmax(alpha)))
 
 
-def softmax(alpha: tf.Tensor, temperature: tf.Tensor) -> Draw:
-    """All operations with softmax weights (DARTS, Auto-LW-MISN)."""
-    weights = tf.nn.softmax(alpha / temperature)
+def softmax(alpha: tf.Tensor) -> Draw:
+    """All operations with softmax weights (DARTS, Auto-LW-MISN), which have no temperature."""
+    weights = tf.nn.softmax(alpha)
     operations = tf.broadcast_to(tf.range(alpha.shape[-1]), tf.shape(alpha))
     return Draw(operations, weights, tf.ones_like(alpha))
 
@@ -112,7 +112,7 @@ def draw(relaxation: str, alpha: tf.Tensor, temperature: tf.Tensor, seed: tf.Ten
     return {
         GUMBEL_PAIR: lambda: gumbel_pair(alpha, temperature, seed),
         GUMBEL_SINGLE: lambda: gumbel_single(alpha, temperature, seed),
-        SOFTMAX: lambda: softmax(alpha, temperature),
+        SOFTMAX: lambda: softmax(alpha),
         UNIFORM: lambda: uniform(alpha, seed),
     }[relaxation]()
 

@@ -1,5 +1,6 @@
 """The network that holds every candidate, and the step that trains its weights and its architecture in turn."""
 
+import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
 
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from scnas_keras.kernels.fused_norm import fuse
+from scnas_keras.machine.accumulation import count_slices, over_slices
 from scnas_keras.machine.names import FLOAT16
 from scnas_keras.machine.precision import apply_gradients, scaled, scaled_loss
 from scnas_keras.metrics.mean_dice import MeanDice
@@ -200,15 +202,24 @@ class Supernet(keras.Model):
     def call(self, images):
         return self.forward(images, [relax.strongest(tf.convert_to_tensor(alpha)) for alpha in self.alpha])
 
-    def compile(self, weights_optimizer: keras.Optimizer, alpha_optimizer: keras.Optimizer, loss: keras.Loss, **kwargs):
+    def compile(
+        self, weights_optimizer: keras.Optimizer, alpha_optimizer: keras.Optimizer, loss: keras.Loss, accumulate: int = 1, **kwargs
+    ):
         """Sets the two optimizers and the loss (labels [batch, *space], logits) of both levels.
 
         In float16 each level scales its loss for itself.
+
+        Args:
+            weights_optimizer, alpha_optimizer: built here.
+            loss: a mean over items.
+            accumulate: slices that a device computes its share of a batch in, one after the other, under one draw: the same update
+                with less memory.
+            **kwargs: of `keras.Model.compile`.
         """
         super().compile(optimizer=weights_optimizer, jit_compile=False, **kwargs)
         if self.dtype_policy.name == "mixed_float16" and not isinstance(alpha_optimizer, keras.optimizers.LossScaleOptimizer):
             alpha_optimizer = scaled(alpha_optimizer, FLOAT16)  # as Keras does to the other
-        self.alpha_optimizer, self.loss_function = alpha_optimizer, loss
+        self.alpha_optimizer, self.loss_function, self.accumulate = alpha_optimizer, loss, accumulate
         self.optimizer.build(self.weight_variables)
         alpha_optimizer.build(self.alpha)
 
@@ -243,22 +254,41 @@ class Supernet(keras.Model):
         Both are the replica's share: they add up to those of the whole batch. An optimizer that scales losses gets a
         gradient scaled alike.
         """
-        return self._gradient(images, labels, self.weight_variables, (WEIGHTS,), self.optimizer)
+        drawn = self._drop(self.draw())
+        return self._gradient(images, labels, drawn, self.weight_variables, (WEIGHTS,), self.optimizer)
 
     def alpha_gradient(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The same with respect to α, whose gradient has the penalty's in it."""
-        return self._gradient(images, labels, self.alpha, (ALPHA,), self.alpha_optimizer)
-
-    def _gradient(self, images, labels, variables, learn, optimizer):
+        alpha = [v.value for v in self.alpha]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in variables])
-            loss = self.loss_function(labels, self.forward(images, self._drop(self.draw()), learn))
-            objective = scaled_loss(optimizer, loss + self._penalty_share() if ALPHA in learn else loss)
-        return loss, tape.gradient(objective, [v.value for v in variables])
+            tape.watch(alpha)
+            drawn = self._drop(self.draw())
+            weights = [own.weights for own in drawn]
+            penalty = scaled_loss(self.alpha_optimizer, self._penalty_share())
+        loss, gradients = self._gradient(images, labels, drawn, [], (ALPHA,), self.alpha_optimizer)
+        return loss, tape.gradient([*weights, penalty], alpha, [*gradients, tf.ones(())])
 
-    def _penalty_share(self) -> tf.Tensor | float:
+    def _gradient(self, images, labels, drawn, variables, learn, optimizer):
+        """Loss, and the gradient with respect to variables, or to the weights of the draw if there are none."""
+        slices = count_slices(images.shape[0], self.accumulate)
+
+        def compute(images, labels):
+            weights = [tf.identity(own.weights) for own in drawn]
+            wanted = [v.value for v in variables] or weights
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(wanted)
+                draws = [dataclasses.replace(own, weights=weight) for own, weight in zip(drawn, weights)]
+                loss = self.loss_function(labels, self.forward(images, draws, learn)) / slices
+                objective = scaled_loss(optimizer, loss)
+            return loss, *tape.gradient(objective, wanted)
+
+        zeros = [tf.zeros(()), *(tf.zeros(wanted.shape) for wanted in variables or [own.weights for own in drawn])]
+        loss, *gradients = over_slices(compute, (images, labels), slices, zeros)
+        return loss, gradients
+
+    def _penalty_share(self) -> tf.Tensor:
         if not self.penalty:
-            return 0.0
+            return tf.zeros(())
         excess = self.penalty.excess(self._alpha_tensors())
         return tf.reduce_sum(tf.convert_to_tensor(self.multipliers) * tf.nn.relu(excess)) / _replicas()
 
@@ -273,9 +303,15 @@ class Supernet(keras.Model):
     def test_step(self, data):
         """Loss and Dice of a drawn network on a batch (images, labels)."""
         images, labels = data
-        logits = self.forward(images, self.draw())
-        self.loss_tracker.update_state(self._of_all_replicas(self.loss_function(labels, logits)))
-        self.dice.update_state(labels, logits)
+        drawn, slices = self.draw(), count_slices(images.shape[0], self.accumulate)
+
+        def compute(images, labels):
+            logits = self.forward(images, drawn)
+            self.dice.update_state(labels, logits)
+            return [self.loss_function(labels, logits) / slices]
+
+        (loss,) = over_slices(compute, (images, labels), slices, [tf.zeros(())])
+        self.loss_tracker.update_state(self._of_all_replicas(loss))
         return {"loss": self.loss_tracker.result(), "dice": self.dice.result()}
 
 

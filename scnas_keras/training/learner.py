@@ -3,10 +3,12 @@
 import keras
 import tensorflow as tf
 
+from scnas_keras.errors import ConfigError
 from scnas_keras.kernels.fast_forms import use_fast_forms
+from scnas_keras.machine.accumulation import count_slices, over_slices
 from scnas_keras.machine.precision import apply_gradients, regularize, scaled_loss
 from scnas_keras.metrics.mean_dice import MeanDice
-from scnas_keras.training.losses import DeepSupervision, DiceLoss, SegmentationLoss
+from scnas_keras.training.losses import DeepSupervision, SegmentationLoss
 
 
 class Learner(keras.Model):
@@ -32,7 +34,13 @@ class Learner(keras.Model):
         return self.network(images, training=training)
 
     def compile(
-        self, optimizer: keras.Optimizer, loss: SegmentationLoss, weight_decay: float = 0.0, clip_norm: float | None = None, **kwargs
+        self,
+        optimizer: keras.Optimizer,
+        loss: SegmentationLoss,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        **kwargs,
     ):
         """Sets what an update is made of. From here on the network uses TensorFlow's faster kernels (`kernels.fast_forms`).
 
@@ -40,40 +48,64 @@ class Learner(keras.Model):
             optimizer: built here.
             loss: (labels, logits), of one output.
             weight_decay, clip_norm: see `machine.precision.regularize`.
+            accumulate: slices that a device computes its share of a batch in, one after the other: the same update with less memory.
             **kwargs: of `keras.Model.compile`.
+
+        Raises:
+            ConfigError: the loss of a batch isn't the mean of its slices' losses.
         """
+        if accumulate > 1 and loss.couples_items:
+            raise ConfigError(
+                f"--accumulate={accumulate}: a Dice over the batch, or a mean over its voxels without an ignore label, isn't the mean of "
+                "its slices'. Use --loss=jaccard, or --accumulate=1 with a smaller --batch_size."
+            )
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         use_fast_forms(self.network)
-        self.weight_decay, self.clip_norm = weight_decay, clip_norm
-        if isinstance(loss, DiceLoss):
-            loss.over_replicas = sum_over_replicas
+        self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
+        loss.over_replicas = sum_over_replicas
         self.loss_function = DeepSupervision(loss, output_strides(self.network)) if len(self.network.outputs) > 1 else loss
         optimizer.build(self.network.trainable_variables)
 
     def train_step(self, data):
         """One update of the weights."""
         images, labels = data
-        variables = [v.value for v in self.network.trainable_variables]
-        with tf.GradientTape() as tape:
-            outputs = self.network(images, training=True)
-            loss = self.loss_function(labels, outputs)
-            scaled = scaled_loss(self.optimizer, loss)
         trainable = self.network.trainable_variables
-        gradients = regularize(self.optimizer, tape.gradient(scaled, variables), trainable, self.weight_decay, self.clip_norm)
+        variables = [v.value for v in trainable]
+        slices = count_slices(images.shape[0], self.accumulate)
+
+        def compute(images, labels):
+            with tf.GradientTape() as tape:
+                outputs = self.network(images, training=True)
+                loss = self.loss_function(labels, outputs) / slices
+                scaled = scaled_loss(self.optimizer, loss)
+            gradients = tape.gradient(scaled, variables)
+            self._measure_dice(labels, outputs)
+            return loss, *gradients
+
+        zeros = [tf.zeros(()), *(tf.zeros(v.shape) for v in trainable)]
+        loss, *gradients = over_slices(compute, (images, labels), slices, zeros)
+        gradients = regularize(self.optimizer, gradients, trainable, self.weight_decay, self.clip_norm)
         apply_gradients(self.optimizer, gradients, trainable)
-        return self._measure(loss, labels, outputs)
+        return self._measured(loss)
 
     def test_step(self, data):
         """Loss and Dice of a batch."""
         images, labels = data
-        outputs = self.network(images, training=False)
-        return self._measure(self.loss_function(labels, outputs), labels, outputs)
+        slices = count_slices(images.shape[0], self.accumulate)
 
-    def _measure(self, loss, labels, outputs):
-        logits = outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+        def compute(images, labels):
+            outputs = self.network(images, training=False)
+            self._measure_dice(labels, outputs)
+            return [self.loss_function(labels, outputs) / slices]
+
+        return self._measured(*over_slices(compute, (images, labels), slices, [tf.zeros(())]))
+
+    def _measure_dice(self, labels, outputs):
+        self.dice.update_state(labels, outputs[0] if isinstance(outputs, (list, tuple)) else outputs)
+
+    def _measured(self, loss):
         # Losses of keras.losses are divided by the number of replicas, so that gradients add up.
         self.loss_tracker.update_state(loss * tf.distribute.get_strategy().num_replicas_in_sync)
-        self.dice.update_state(labels, logits)
         return {"loss": self.loss_tracker.result(), "dice": self.dice.result()}
 
 

@@ -29,6 +29,13 @@ class SegmentationLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.class_weights = None if class_weights is None else tuple(map(float, class_weights))
         self.ignore_label = ignore_label
+        self.over_replicas: Callable[[Any], Any] = lambda sums: sums
+        """Adds up sums of a batch that several devices share; whoever trains on them sets it."""
+
+    @property
+    def couples_items(self) -> bool:
+        """Whether an item's value depends on the others of its batch, so that a batch's loss isn't the mean of its parts' losses."""
+        return False
 
     def call(self, labels, logits):
         labels, sound = class_numbers(labels, logits.shape[-1], self.ignore_label)
@@ -49,6 +56,16 @@ class SegmentationLoss(keras.losses.Loss):
             counted = ops.cast(labels != self.ignore_label, logits.dtype)[..., None]
         one_hot = ops.one_hot(labels, classes, dtype=logits.dtype)  # all zero for an ignore label beyond the classes
         return logits, one_hot if counted is None else one_hot * counted, counted
+
+    def mean_of_voxels(self, values, counted):
+        """Shares of the items, [batch], whose mean is that of the values [batch, voxels] over all voxels of the batch that count.
+
+        As in nnU-Net, an item with fewer of them counts less; without any it is 0.
+        """
+        if counted is None:
+            return ops.mean(values, axis=1)
+        sums: Any = self.over_replicas(ops.stack([ops.sum(counted), ops.sum(ops.ones_like(counted[:, 0]))]))
+        return ops.sum(values, axis=1) * sums[1] / ops.maximum(sums[0], 1)
 
     def weights(self, classes: int, dtype: str):
         """Weight of each class, [classes], mean 1."""
@@ -109,8 +126,10 @@ class DiceLoss(SegmentationLoss):
     def __init__(self, smooth: float = 1e-5, batch_dice: bool = False, name: str = "dice_loss", **kwargs):
         super().__init__(name=name, **kwargs)
         self.smooth, self.batch_dice = smooth, batch_dice
-        self.over_replicas: Callable[[Any], Any] = lambda sums: sums
-        """Adds up sums of a batch that several devices share; whoever trains on them sets it."""
+
+    @property
+    def couples_items(self) -> bool:
+        return self.batch_dice
 
     def values(self, labels, logits):
         logits, g, counted = self.prepare(labels, logits)
@@ -134,21 +153,25 @@ class DiceLoss(SegmentationLoss):
 
 @_serializable
 class DiceCrossEntropyLoss(DiceLoss):
-    """nnU-Net's loss: `DiceLoss` plus the cross-entropy's mean over the voxels that count."""
+    """nnU-Net's loss: `DiceLoss` plus the cross-entropy's mean over the batch's voxels that count."""
 
     def __init__(self, name: str = "dice_cross_entropy", **kwargs):
         super().__init__(name=name, **kwargs)
+
+    @property
+    def couples_items(self) -> bool:
+        return self.batch_dice or self.ignore_label is not None
 
     def values(self, labels, logits):
         logits, g, counted = self.prepare(labels, logits)
         log_p = ops.log_softmax(logits)
         entropy = -ops.sum(log_p * g * self.weights(g.shape[-1], logits.dtype), axis=-1)
-        return _mean_of_voxels(entropy, counted) - self.dice(ops.exp(log_p), g, counted)
+        return self.mean_of_voxels(entropy, counted) - self.dice(ops.exp(log_p), g, counted)
 
 
 @_serializable
 class FocalLoss(SegmentationLoss):
-    """Focal loss -(1 - p)^gamma log p of the true class (Lin et al., arXiv 1708.02002), mean over the voxels that count.
+    """Focal loss -(1 - p)^gamma log p of the true class (Lin et al., arXiv 1708.02002), mean over the batch's voxels that count.
 
     Args:
         gamma: how much less voxels count that are right already; 0 is cross-entropy.
@@ -159,22 +182,19 @@ class FocalLoss(SegmentationLoss):
         super().__init__(name=name, **kwargs)
         self.gamma = gamma
 
+    @property
+    def couples_items(self) -> bool:
+        return self.ignore_label is not None
+
     def values(self, labels, logits):
         logits, g, counted = self.prepare(labels, logits)
         log_p = ops.sum(ops.log_softmax(logits) * g, axis=-1)
         weight = ops.sum(g * self.weights(g.shape[-1], logits.dtype), axis=-1)
         missing = ops.maximum(1 - ops.exp(log_p), 1e-12)  # the power's derivative at 0 may be infinite
-        return _mean_of_voxels(-weight * missing**self.gamma * log_p, counted)
+        return self.mean_of_voxels(-weight * missing**self.gamma * log_p, counted)
 
     def get_config(self):
         return {**super().get_config(), "gamma": self.gamma}
-
-
-def _mean_of_voxels(values, counted):
-    """Mean [batch] of [batch, voxels] over the voxels that count; 0 for an item without any."""
-    if counted is None:
-        return ops.mean(values, axis=1)
-    return ops.sum(values, axis=1) / ops.maximum(ops.sum(counted[..., 0], axis=1), 1)
 
 
 LOSSES: dict[str, Callable[..., SegmentationLoss]] = {

@@ -10,18 +10,16 @@ class VerifyConfig:
     """Settings of a verification."""
 
     data_dir: str | None = option(None, "The task's folder, or the folder around it. Default: $SCNAS_DATA_DIR.", "Data")
-    task: str = option("custom", "Task, to pick a folder out of several.", "Data", of_task=True)
+    task: str = option("custom", "Task, to pick a folder out of several.", "Data")
     spacing: tuple[float, ...] | None = option(
         None,
         "Voxel spacing in mm that scans will be resampled to, along x,y,z; structures too small for it are told. Default: the median.",
         "Data",
-        of_task=True,
     )
     group_pattern: str | None = option(
         None,
         "Regular expression that finds the patient in a case's name. Default: guessed from the names.",
         "Data",
-        of_task=True,
     )
     processes: int | None = option(None, "Processes that read scans. Default: as cores and free memory allow.", "Data")
     output: str = option(".", "Folder for verification.json with all findings; made if absent.", "Result")

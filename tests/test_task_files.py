@@ -1,0 +1,144 @@
+"""The flagfiles of tasks and presets: what each command takes from them, and that all train and validate on the same cases."""
+
+import dataclasses
+
+import pytest
+from small_task import write_task
+from some_spaces import SCNAS, uniform_genotype
+
+from scnas_keras import options
+from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
+from scnas_keras.crossval import CrossvalConfig
+from scnas_keras.crossval.trainings import all_trainings
+from scnas_keras.errors import ConfigError
+from scnas_keras.options import parse, to_flagfile
+from scnas_keras.plan import PlanConfig
+from scnas_keras.preprocessing.prepared_case import PreparedCase
+from scnas_keras.retrain import RetrainConfig
+from scnas_keras.retrain.architecture import choose
+from scnas_keras.runs.folds import open_fold
+from scnas_keras.search import SearchConfig
+from scnas_keras.tasks.split_files import FoldNames, write_splits
+from scnas_keras.verify import VerifyConfig
+
+TRAINING = (SearchConfig, RetrainConfig, CrossvalConfig)
+
+
+def of_task(config_class, *flags):
+    return parse(config_class, ["command", "--task=mine", *flags])
+
+
+@pytest.fixture
+def task_file(tmp_path, monkeypatch):
+    """Writes the flagfile of the task "mine"."""
+    monkeypatch.setattr(options, "_FLAGS", tmp_path / "flags")
+    (tmp_path / "flags").mkdir()
+
+    def write(*lines):
+        (tmp_path / "flags" / "mine.cfg").write_text("\n".join(("--task=mine", *lines)))
+
+    return write
+
+
+def test_every_command_takes_the_flags_that_it_has(task_file):
+    task_file(
+        "--split=nnunet", "--mirror", "--batch_size=2", "--num_folds=3", "--stem_channels=8", "--search:epochs=3", "--retrain:epochs=4"
+    )
+    search, *trainings = (of_task(config_class) for config_class in TRAINING)
+    for config in (search, *trainings):
+        assert (config.split, config.batch_size, config.num_folds) == ("nnunet", 2, 3)
+    assert search.stem_channels == 8 and search.epochs == 3
+    assert all(config.mirror and config.epochs == 4 for config in trainings)
+    assert of_task(RetrainConfig, "--nomirror", "--split=by_patient").split == "by_patient"
+    assert not of_task(RetrainConfig, "--nomirror").mirror
+    assert of_task(PlanConfig).task == of_task(VerifyConfig).task == "mine"
+
+
+@pytest.mark.parametrize("line", ["--splt=nnunet", "--search:splt=nnunet", "--nomirrors"])
+@pytest.mark.parametrize("config_class", TRAINING)
+def test_a_flag_of_no_command_is_refused_by_all(task_file, config_class, line):
+    task_file(line)
+    if line.startswith("--search:") and config_class is not SearchConfig:
+        return
+    with pytest.raises(ConfigError, match=f"mine.cfg: --{line.strip('-').partition(':')[2] or line.strip('-')}".partition("=")[0]):
+        of_task(config_class)
+
+
+def test_a_section_that_is_none_is_refused(task_file):
+    task_file("--training:epochs=3")
+    with pytest.raises(ConfigError, match="--training:epochs=3: expected --search: or --retrain: before"):
+        of_task(SearchConfig)
+
+
+def test_the_files_here_are_for_every_command():
+    for task in options.tasks():
+        for config_class in (*TRAINING, PlanConfig, VerifyConfig):
+            assert parse(config_class, ["command", f"--task={task}"]).task == task
+
+
+@pytest.mark.parametrize("how", ["--splits", "--split"])
+def test_no_case_that_is_validated_later_trains_a_search(task_file, tmp_path, monkeypatch, how):
+    """A split in the task's file is that of all three commands: by the labels that are read to train and to validate."""
+    data = write_task(tmp_path / "task", num_cases=6)
+    names = [f"case_{index}" for index in range(6)]
+    write_splits(tmp_path / "splits.json", [FoldNames(tuple(names[:4]), tuple(names[4:])), FoldNames(tuple(names[2:]), tuple(names[:2]))])
+    uniform_genotype("conv_3").save(tmp_path / "genotype.json")
+    task_file(f"--splits={tmp_path}/splits.json" if how == "--splits" else "--split=nnunet", "--num_folds=3", "--patch_size=8,8,8")
+    shared = (f"--data_dir={data}", f"--cache_dir={tmp_path}/cache", "--processes=1", "--augmentation=none")
+    trained = (*shared, f"--genotype={tmp_path}/genotype.json", f"--workdir={tmp_path}/cv")
+    read, label = [], PreparedCase.label
+    monkeypatch.setattr(PreparedCase, "label", lambda case: read.append(case.name) or label(case))
+
+    def labels_read(config, network, *parts):
+        fold = open_fold(config, network, 0)
+        read.clear()
+        sampler = fold.sampler(*parts, seed=0, augmented=False)
+        for index in range(60):
+            sampler.sample(index)
+        return set(read)
+
+    derived, crossval = DerivedNetwork(SCNAS, 4), all_trainings(of_task(CrossvalConfig, *trained))[0].config
+    commands = [
+        (of_task(RetrainConfig, *trained), derived),
+        (crossval, derived),
+        (of_task(SearchConfig, *shared), SupernetNetwork(SCNAS, 4)),
+    ]
+    validated = [labels_read(config, network, "validation") for config, network in commands]
+    training = [labels_read(config, network, "train", "held_out") for config, network in commands]
+    assert validated[0] == validated[1] == validated[2] and training[0] == training[1] == training[2]
+    assert len(validated[0]) == 2 and len(training[0]) == 4 and not validated[0] & training[0]
+    if how == "--splits":
+        assert validated[0] == {"case_4", "case_5"}
+
+
+def test_the_papers_preset_is_one_file_for_three_commands(tmp_path):
+    """SCNAS, section 3: 48 and 68 channels, batches of 4 and 8, 200 and 500 epochs, nnU-Net's folds, flips in testing too."""
+    search, *trainings = (parse(config_class, ["command", "--task=hippocampus", "--preset=scnas"]) for config_class in TRAINING)
+    for config in (search, *trainings):
+        assert (config.plan, config.split, config.num_folds, config.patch_size, config.steps_per_epoch) == (
+            "scnas",
+            "nnunet",
+            5,
+            None,
+            None,
+        )
+    assert (search.stem_channels, search.width, search.batch_size, search.accumulate, search.epochs) == (48, 68, 4, 4, 200)
+    assert (search.weights_lr, search.weights_betas, search.alpha_lr, search.alpha_betas) == (0.025, (0.1, 0.001), 0.003, (0.5, 0.999))
+    assert search.skip_below == 0 and search.relaxation == "gumbel_pair" and search.plateau * search.epochs == 20
+    for config in trainings:
+        assert (config.width, config.batch_size, config.accumulate, config.epochs, config.mirror) == ("68", 8, 8, 500, True)
+        assert config.plateau * config.epochs == 30
+    after = parse(SearchConfig, ["command", "--epochs=2", "--preset=scnas", "--width=64"])
+    assert (after.epochs, after.width, after.batch_size) == (2, 64, 4)
+    for config in (search, trainings[0]):
+        (tmp_path / "flags.cfg").write_text(to_flagfile(dataclasses.replace(config, batch_size=None)))
+        assert parse(type(config), ["command", f"--flagfile={tmp_path}/flags.cfg"]) == dataclasses.replace(config, batch_size=None)
+
+
+def test_the_width_of_the_papers_preset_is_a_searched_networks(caplog):
+    config = RetrainConfig(preset="scnas", network="u_resnet", width="68")
+    choose(config)
+    assert "--preset=scnas is 68 channels wide, as the paper's searched network; its u_resnet has 32: --width=32" in caplog.text
+    caplog.clear()
+    choose(dataclasses.replace(config, width="32"))
+    assert not caplog.text
