@@ -6,6 +6,7 @@ Importing this module is cheap: `--help` answers before any framework is loaded.
 import dataclasses
 import os
 import pathlib
+import signal
 import sys
 import textwrap
 import types
@@ -15,8 +16,9 @@ from typing import Any
 
 from absl import flags
 
-from scnas_keras.console import set_up_logging
+from scnas_keras.console import set_up_logging, writing
 from scnas_keras.errors import ConfigError, UserError
+from scnas_keras.interruption import Stopped, stopping
 
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
@@ -50,20 +52,22 @@ def tasks() -> dict[str, pathlib.Path]:
 
 
 def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
-    """The whole of a command: flags to a config, `main(config)`, errors to one message and exit code 2."""
-    if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
-        print(help_text(config_class, doc))
-        return
+    """The whole of a command: flags to a config, `main(config)`, errors to one message and exit code 2, signals to one and theirs."""
     try:
-        config = parse(config_class, sys.argv)
-        set_up_logging()
-        main(config)
+        with stopping(), writing():
+            if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
+                print(help_text(config_class, doc))
+                return
+            config = parse(config_class, sys.argv)
+            set_up_logging()
+            main(config)
     except (UserError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped by the keyboard", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as error:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C needn't wait for libraries that tidy up
+        print(error, file=sys.stderr)
+        sys.exit(error.code)
 
 
 def parse(config_class: type, argv: Sequence[str]) -> Any:

@@ -15,11 +15,11 @@ from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMAD
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import user_path
+from scnas_keras.interruption import SIGNALS, Interruption, Stopped, exit_code
 from scnas_keras.options import to_flagfile
 from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_outputs
-from scnas_keras.runs.interruption import EXIT_CODE, Interruption
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.spaces.genotype import Genotype
@@ -103,15 +103,16 @@ def run_training(training: Training) -> None:
 
     Raises:
         UserError: it failed; its own messages say why.
-        SystemExit: SIGTERM came and the training is saved.
+        SystemExit: a signal came and the training is saved.
     """
     arguments = to_flagfile(training.config).splitlines()
     ends_with_parent = functools.partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None
     with Interruption() as interruption:
         child = subprocess.Popen([sys.executable, "-m", "scnas_keras.retrain", *arguments], preexec_fn=ends_with_parent)
         code = _wait(child, interruption)
-    if interruption.asked or code in (EXIT_CODE, -signal.SIGTERM):
-        raise SystemExit(EXIT_CODE)
+    asked = interruption.asked or next((sent for sent in SIGNALS if code in (exit_code(sent), -sent)), None)
+    if asked:
+        raise SystemExit(exit_code(asked))
     if code:
         killed = " (it was killed: often for lack of memory)" if code == -signal.SIGKILL else ""
         raise UserError(
@@ -121,7 +122,7 @@ def run_training(training: Training) -> None:
 
 
 def _wait(child: subprocess.Popen, interruption: Interruption) -> int:
-    """The child's exit code; SIGTERM is passed on to it."""
+    """The child's exit code. It is told to save as well: always by SIGTERM, since Ctrl-C has reached it, and twice would end it at once."""
     passed_on = False
     try:
         while True:
@@ -131,7 +132,7 @@ def _wait(child: subprocess.Popen, interruption: Interruption) -> int:
                 if interruption.asked and not passed_on:
                     child.send_signal(signal.SIGTERM)
                     passed_on = True
-    except KeyboardInterrupt:
+    except Stopped:
         child.wait()  # it has had the same signal
         raise
 
