@@ -18,6 +18,7 @@ from absl import flags
 
 from scnas_keras.console import set_up_logging, writing
 from scnas_keras.errors import ConfigError, UserError
+from scnas_keras.files import full_path
 from scnas_keras.interruption import Stopped, stopping
 
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
@@ -30,6 +31,8 @@ def option(
     choices: Sequence[str] | None = None,
     of_task: bool = False,
     formerly: Any = dataclasses.MISSING,
+    path: bool = False,
+    words: Sequence[str] = (),
 ) -> Any:
     """A config dataclass' field that is also a flag.
 
@@ -41,8 +44,10 @@ def option(
         of_task: it describes the task rather than the command, so that every command takes it from the task's flagfile.
         formerly: its value in runs that were begun before there was this flag; today's default if left out. Not for text that may
             be None, which flagfiles leave out.
+        path: it names a file or folder, and flagfiles of runs hold it in full.
+        words: its values that name none.
     """
-    metadata = {"help": help, "group": group, "choices": choices, "of_task": of_task}
+    metadata = {"help": help, "group": group, "choices": choices, "of_task": of_task, "path": path, "words": words}
     return dataclasses.field(default=default, metadata=metadata | {"formerly": default if formerly is dataclasses.MISSING else formerly})
 
 
@@ -103,13 +108,20 @@ def read_flagfile(config_class: type, flagfile: str | os.PathLike) -> dict[str, 
 
 
 def to_flagfile(config: Any) -> str:
-    """A flagfile that repeats the config."""
+    """A flagfile that repeats the config, from whatever folder."""
     lines = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if names_path(field, value):
+            value = full_path(value)
         if value is not None or plain_type(field.type) is not str:
             lines.append(f"--{field.name}={flag_text(value)}")
     return "\n".join(lines) + "\n"
+
+
+def names_path(field: dataclasses.Field, value: Any) -> bool:
+    """Whether a flag's value names a file or folder."""
+    return field.metadata["path"] and bool(value) and value not in field.metadata["words"]
 
 
 def flag_text(value: Any) -> str:

@@ -20,12 +20,13 @@ from scnas_keras.options import to_flagfile
 from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_outputs
+from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.tasks.split_files import count_folds
 
-_MAY_DIFFER = {"workdir", "data_dir", "cache_dir", "processes", "devices", "checkpoint_minutes"}
+_MAY_DIFFER = {*OF_HOST, "devices", "checkpoint_minutes"}
 """Settings that don't change what is compared, or name places that differ between machines."""
 _FILES = {"genotype", "transfer_from", "splits", "plan"}
 """Settings that name files, of which runs keep copies: these are compared (`results.collect`), not where the files are."""

@@ -2,12 +2,12 @@
 
     CACHE_DIR/Hippocampus-3f2a.../          one folder per plan and storage
         plan.json                           the plan, for people
-        hippocampus_001-9c04.../            one folder per case and state of its files; see `prepared_case`
+        hippocampus_001-9c04.../            one folder per case and what its files hold; see `prepared_case`
 
 A case's folder is filled under a temporary name and then renamed, so that a folder under its own name is complete, and
 runs that prepare the same case at once both end with the same. One that was damaged later (cut, or a file removed) is
-made again. The state of a case's files is their place, size and time of change: a file replaced by another of the same
-size and time isn't noticed.
+made again. What files hold is told by digests (`contents`), so that nothing is made again because files were touched or
+copied. A file replaced by another of the same place, size and time isn't noticed.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import logging
@@ -32,16 +33,16 @@ from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.preprocessing.budget import check_disk, disk_advice, memory_needed
+from scnas_keras.preprocessing.contents import changed, contents, digest, read_contents
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.prepared_case import OUTSIDE, STORAGES, PreparedCase, is_whole, write_case
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.loading import load_label
-from scnas_keras.tasks.sources import source_digest
 
 __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 
-CACHE_FORMAT = 4
+CACHE_FORMAT = 5
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER = 24 * 3600.0
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -77,7 +78,8 @@ def prepare(
         raise ConfigError(f"--storage={storage}: prepared images are stored as {' or '.join(STORAGES)}.")
     _check_labels(task, plan)
     folder = _open_folder(task, plan, storage, cache_dir)
-    prepared = [PreparedCase(case.name, _case_folder(folder, case)) for case in task.cases]
+    known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
+    prepared = [PreparedCase(case.name, _case_folder(folder, case, known)) for case in task.cases]
     todo = tuple(case for case, done in zip(task.cases, prepared) if not is_whole(done.folder))
     damaged = [done.name for done in prepared if done.folder.is_dir() and not is_whole(done.folder)]
     if damaged:
@@ -91,15 +93,9 @@ def prepare(
         if not (folder / "plan.json").exists():
             write_text(folder / "plan.json", plan.to_json())
         work = functools.partial(
-            _prepare_case, task=dataclasses.replace(task, cases=(), test_cases=()), plan=plan, folder=folder, storage=storage
+            _prepare_case, task=dataclasses.replace(task, cases=(), test_cases=()), plan=plan, folder=folder, storage=storage, known=known
         )
         map_cases(work, todo, f"Preparing {task.name}", memory_needed(todo, plan), processes, progress)
-    changed = [case.name for case in prepared if not is_whole(case.folder)]
-    if changed:
-        raise DataError(
-            f"{task.root}: the files of {', '.join(changed[:5])} ({len(changed)} cases) changed while they "
-            "were read. Start again when nothing writes to the folder any more."
-        )
     return prepared
 
 
@@ -116,13 +112,15 @@ def _open_folder(task: Task, plan: PreprocessingPlan, storage: str, cache_dir: s
     return folder
 
 
-def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path, storage: str) -> None:
-    target = _case_folder(folder, case)
+def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path, storage: str, known: Mapping[str, str]) -> None:
+    target = _case_folder(folder, case, known)
     if is_whole(target):  # another run was faster
         return
     _remove(target)
     label = load_label(task, case)  # before the image, since reading it takes the most memory
     volume = read_image(case.images)
+    if digest(contents(case, folder.parent)) != known[case.name]:
+        raise DataError(changed(case))
     if volume.array.shape[3] != len(task.channel_names) or volume.array.shape[:3] != label.shape:
         raise DataError(
             f"{case.label}: the label has shape {label.shape}, its image {volume.array.shape}, and "
@@ -184,8 +182,8 @@ def _check_labels(task: Task, plan: PreprocessingPlan) -> None:
         )
 
 
-def _case_folder(folder: Path, case: Case) -> Path:
-    return folder / f"{_slug(case.name)}-{source_digest(case)}"
+def _case_folder(folder: Path, case: Case, known: Mapping[str, str]) -> Path:
+    return folder / f"{_slug(case.name)}-{known[case.name]}"
 
 
 def _digest(content: object) -> str:

@@ -20,9 +20,10 @@ class TaskConfig:
         "The task's folder, in the layout of the Decathlon or of nnU-Net, or the folder around it; or a folder of 2D pictures "
         "(images/, masks/). Default: $SCNAS_DATA_DIR.",
         "Data",
+        path=True,
     )
     cache_dir: str | None = option(
-        None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data"
+        None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data", path=True
     )
     processes: int | None = option(None, "Processes that read and prepare scans. Default: as cores and free memory allow.", "Data")
     num_phantoms: int = option(24, "Number of cases of the task phantom.", "Data")
@@ -70,6 +71,8 @@ class DataConfig(PlanningConfig):
         "scnas_keras.plan wrote and you edited.",
         "Plan",
         of_task=True,
+        path=True,
+        words=("nnunet", "scnas"),
     )
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
     patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan")
@@ -86,7 +89,9 @@ class DataConfig(PlanningConfig):
         "Split",
         choices=("by_patient", "nnunet"),
     )
-    splits: str | None = option(None, 'A splits.json of your own: a list of {"train": [...], "val": [...]}, as nnU-Net\'s.', "Split")
+    splits: str | None = option(
+        None, 'A splits.json of your own: a list of {"train": [...], "val": [...]}, as nnU-Net\'s.', "Split", path=True
+    )
     group_pattern: str | None = option(
         None, "Regular expression that finds the patient in a case's name; a patient's cases stay in one fold.", "Split", of_task=True
     )
