@@ -3,7 +3,6 @@
 import ctypes
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 import signal
@@ -13,6 +12,7 @@ from typing import Any
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
+from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import user_path
 from scnas_keras.interruption import SIGNALS, Interruption, Stopped, exit_code
@@ -30,6 +30,26 @@ _MAY_DIFFER = {*OF_HOST, "devices", "checkpoint_minutes"}
 """Settings that don't change what is compared, or name places that differ between machines."""
 _FILES = {"genotype", "transfer_from", "splits", "plan"}
 """Settings that name files, of which runs keep copies: these are compared (`results.collect`), not where the files are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    task: str
+    dice: dict[str, float | None]
+    parameters: float | None = None
+    multiply_adds: float | None = None
+    seconds_per_step: float | None = None
+    seconds_per_epoch: float | None = None
+    epochs: float | None = None
+    training_peak_bytes: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """What is read of a training's summary.json."""
+
+    flags: dict[str, Any]
+    result: _Result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +75,10 @@ class Training:
         Raises:
             ConfigError: the folder holds a run with other settings, which are named; or the file is damaged.
         """
-        file = self.folder / SUMMARY
-        try:
-            summary = json.loads(file.read_text(encoding="utf-8"))
-            found = recorded(RetrainConfig, summary["flags"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{file}: damaged ({type(error).__name__}: {error}). Delete {self.folder} to train again.") from error
-        differing = found.differences(self.config, _agree)
+        file, remedy = self.folder / SUMMARY, f"Restore it from a copy, or delete {self.folder} to train again."
+        summary = parse(file, remedy, ConfigError)
+        flags = decode(summary, _Summary, file, remedy, ConfigError, other_keys=True).flags
+        differing = recorded(RetrainConfig, flags).differences(self.config, _agree)
         if differing:
             raise ConfigError(
                 f"{self.folder} holds a training with other settings ({', '.join(differing)}). Repeat the command with those, or name "

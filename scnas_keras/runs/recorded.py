@@ -79,6 +79,8 @@ def read_recorded(config_class: type[Config], file: pathlib.Path) -> Recorded[Co
     """
     try:
         return recorded(config_class, read_flagfile(config_class, file))
+    except ConfigError as error:  # no text
+        raise ConfigError(f"{file}: damaged ({error}) Restore it from a copy, or name another --workdir.") from error
     except flags.Error as error:
         raise ConfigError(
             f"{file}: {error}. It is of another command, or another version of scnas_keras: go on with that, or name another --workdir."
