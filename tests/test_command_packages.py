@@ -80,3 +80,11 @@ def test_the_command_of_a_summary_can_be_pasted(tmp_path):
     path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
     again = run("bash", "-c", command, code=2, env=with_package(PATH=path), cwd="/")
     assert "--workdir=my run holds this very run, finished" in again.stderr, again.stderr
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="uses bash's pipes")
+def test_nobody_reading_on_is_no_failure(tmp_path):
+    program = "from scnas_keras import options, predict as p; options.run(p.PredictConfig, p.main, p.__doc__ * 9999)"
+    command = f"set -o pipefail; '{PYTHON}' -c '{program}' --help | head -1"
+    done = run("bash", "-c", command, code=141, env=with_package(), cwd=tmp_path)
+    assert done.stdout.startswith("python -m scnas_keras.predict") and done.stderr == ""
