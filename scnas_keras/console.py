@@ -51,14 +51,19 @@ def load_tensorflow() -> None:
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Ends the process as the system would end a simpler one where nobody reads on, as behind `| head`: with code 141, and in silence."""
+    """Ends the process as the system would end a simpler one where nobody reads on, as behind `| head`: with code 141, and in silence.
+
+    Streams that whoever started it had closed lead nowhere.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
     try:
         yield
-        if sys.stdout:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         nothing = os.open(os.devnull, os.O_WRONLY)
-        for stream in filter(None, (sys.stdout, sys.stderr)):  # or Python complains when it flushes them at its end
+        for stream in (sys.stdout, sys.stderr):  # or Python complains when it flushes them at its end
             if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
                 os.dup2(nothing, stream.fileno())
         sys.exit(128 + signal.SIGPIPE)
