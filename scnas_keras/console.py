@@ -3,6 +3,8 @@
 import contextlib
 import logging as standard_logging
 import os
+import signal
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -49,6 +51,26 @@ def load_tensorflow() -> None:
         logging.warning("computing on the CPU: there is a GPU, but TensorFlow has no CUDA for it; pip install '.[and-cuda]'")
     else:
         logging.info("computing on the CPU (%d cores); no GPU found", os.cpu_count())
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """Ends the process as the system would end a simpler one where nobody reads on, as behind `| head`: with code 141, and in silence.
+
+    Streams that whoever started it had closed lead nowhere.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # or Python complains when it flushes them at its end
+            if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
+                os.dup2(nothing, stream.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 @contextlib.contextmanager

@@ -62,6 +62,18 @@ def check_writable(path: pathlib.Path) -> None:
         raise OutputError(f"{path}: can't be written: {existing} is no folder that can be written to. Name another place.")
 
 
+def full_path(path: str | os.PathLike) -> str:
+    """A path that a person wrote, from the root on. Links in it are kept, unless .. after one of them leads elsewhere without them."""
+    found = user_path(path).absolute()
+    plain = os.path.normpath(found)
+    return plain if os.path.realpath(plain) == os.path.realpath(found) else os.path.realpath(found)
+
+
+def same_place(one: str | os.PathLike, other: str | os.PathLike) -> bool:
+    """Whether two paths that a person wrote lead to the same file or folder."""
+    return os.path.realpath(user_path(one)) == os.path.realpath(user_path(other))
+
+
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
     """Writes a file that is seen under its name either whole or not at all, also after a power cut.
 

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import os
 import pathlib
+import signal
 import sys
 import textwrap
 import types
@@ -16,8 +17,10 @@ from typing import Any
 
 from absl import flags
 
-from scnas_keras.console import set_up_logging
+from scnas_keras.console import set_up_logging, writing
 from scnas_keras.errors import ConfigError, UserError
+from scnas_keras.files import full_path
+from scnas_keras.interruption import Stopped, stopping
 
 SECTIONS = ("search", "retrain")
 """Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
@@ -30,6 +33,8 @@ def option(
     group: str,
     choices: Sequence[str] | None = None,
     formerly: Any = dataclasses.MISSING,
+    path: bool = False,
+    words: Sequence[str] = (),
 ) -> Any:
     """A config dataclass' field that is also a flag.
 
@@ -40,8 +45,10 @@ def option(
         choices: allowed values, if they can be listed.
         formerly: its value in runs that were begun before there was this flag; today's default if left out. Not for text that may
             be None, which flagfiles leave out.
+        path: it names a file or folder, and flagfiles of runs hold it in full.
+        words: its values that name none.
     """
-    metadata = {"help": help, "group": group, "choices": choices}
+    metadata = {"help": help, "group": group, "choices": choices, "path": path, "words": words}
     return dataclasses.field(default=default, metadata=metadata | {"formerly": default if formerly is dataclasses.MISSING else formerly})
 
 
@@ -51,20 +58,22 @@ def tasks() -> dict[str, pathlib.Path]:
 
 
 def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
-    """The whole of a command: flags to a config, `main(config)`, errors to one message and exit code 2."""
-    if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
-        print(help_text(config_class, doc))
-        return
+    """The whole of a command: flags to a config, `main(config)`, errors to one message and exit code 2, signals to one and theirs."""
     try:
-        config = parse(config_class, sys.argv)
-        set_up_logging()
-        main(config)
+        with stopping(), writing():
+            if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
+                print(help_text(config_class, doc))
+                return
+            config = parse(config_class, sys.argv)
+            set_up_logging()
+            main(config)
     except (UserError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped by the keyboard", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as error:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C needn't wait for libraries that tidy up
+        print(error, file=sys.stderr)
+        sys.exit(error.code)
 
 
 def parse(config_class: type, argv: Sequence[str]) -> Any:
@@ -104,13 +113,20 @@ def read_flagfile(config_class: type, flagfile: str | os.PathLike) -> dict[str, 
 
 
 def to_flagfile(config: Any) -> str:
-    """A flagfile that repeats the config."""
+    """A flagfile that repeats the config, from whatever folder."""
     lines = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
+        if names_path(field, value):
+            value = full_path(value)
         if value is not None or plain_type(field.type) is not str:
             lines.append(f"--{field.name}={flag_text(value)}")
     return "\n".join(lines) + "\n"
+
+
+def names_path(field: dataclasses.Field, value: Any) -> bool:
+    """Whether a flag's value names a file or folder."""
+    return field.metadata["path"] and bool(value) and value not in field.metadata["words"]
 
 
 def flag_text(value: Any) -> str:

@@ -54,7 +54,7 @@ def test_a_command_answers_from_any_folder(tmp_path):
         (
             "scnas_keras.search.__main__",
             ["/x/scnas_keras/search/__main__.py", "--task=a", "--workdir=my run"],
-            "python -m scnas_keras.search --task=a '--workdir=my run'",
+            "cd '/my folder' && python -m scnas_keras.search --task=a '--workdir=my run'",
         ),
         ("pytest.__main__", ["/x/pytest/__main__.py", "tests"], None),
         ("scnas_keras.search", ["-m"], None),
@@ -67,6 +67,7 @@ def test_a_command_answers_from_any_folder(tmp_path):
 def test_a_command_is_named_only_where_one_was_given(module, argv, command, monkeypatch):
     monkeypatch.setitem(sys.modules, "__main__", types.SimpleNamespace(__spec__=module and types.SimpleNamespace(name=module)))
     monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(os, "getcwd", lambda: "/my folder")
     assert command_line() == command
 
 
@@ -78,5 +79,13 @@ def test_the_command_of_a_summary_can_be_pasted(tmp_path):
     run(PYTHON, "-m", "scnas_keras.retrain", *flags, *short, "--workdir=my run", env=with_package(), cwd=tmp_path)
     command = json.loads((tmp_path / "my run" / "summary.json").read_text())["command"]
     path = f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}"
-    again = run("bash", "-c", command, code=2, env=with_package(PATH=path), cwd=tmp_path)
+    again = run("bash", "-c", command, code=2, env=with_package(PATH=path), cwd="/")
     assert "--workdir=my run holds this very run, finished" in again.stderr, again.stderr
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="uses bash's pipes")
+def test_nobody_reading_on_is_no_failure(tmp_path):
+    program = "from scnas_keras import options, predict as p; options.run(p.PredictConfig, p.main, p.__doc__ * 9999)"
+    command = f"set -o pipefail; '{PYTHON}' -c '{program}' --help | head -1"
+    done = run("bash", "-c", command, code=141, env=with_package(), cwd=tmp_path)
+    assert done.stdout.startswith("python -m scnas_keras.predict") and done.stderr == ""

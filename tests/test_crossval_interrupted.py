@@ -7,7 +7,7 @@ import time
 import numpy as np
 from small_training import run_command, start_command
 
-from scnas_keras.inference.model_folder import load_network
+from scnas_keras.inference.keras_file import load_network
 
 
 def wait_for(file, process):

@@ -14,7 +14,7 @@ from small_training import FLAGS, retrain
 from some_spaces import FLAT, U, sparse_genotype, uniform_genotype
 
 from scnas_keras.architectures.registry import footprint
-from scnas_keras.inference.model_folder import load_network
+from scnas_keras.inference.keras_file import load_network
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.retrain.validation import validate
 from scnas_keras.runs.data_config import DataConfig

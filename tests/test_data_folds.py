@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
-from small_task import write_task
+from small_task import change, write_task
 from some_spaces import FLAT, SCNAS, uniform_genotype
 
 from scnas_keras.architectures.nnunet import NNUNet
@@ -13,6 +15,7 @@ from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.runs.data_config import DataConfig
 from scnas_keras.runs.folds import open_fold
+from scnas_keras.runs.run_data import check_data_files
 
 NETWORK = SupernetNetwork(SCNAS, 16)
 
@@ -147,6 +150,31 @@ def test_a_run_keeps_the_plan_that_it_was_begun_with(config, tmp_path):
     with pytest.raises(DataError, match="plans.json: this run was begun with another plan"):
         with_flags(config, batch_size=7).save(tmp_path)
     assert (tmp_path / "plans.json").read_text() == before
+
+
+def test_a_run_goes_on_with_equal_files_wherever_they_lie_and_names_those_that_differ(config, tmp_path):
+    run, first = tmp_path / "run", open_fold(config, NETWORK)
+    first.save(run)
+    os.utime(tmp_path / "task" / "labelsTr" / "case_0.nii.gz", ns=(0, 12345))
+    shutil.copytree(tmp_path / "task", tmp_path / "copy")
+    for place in ("task", "copy"):
+        again = with_flags(config, data_dir=str(tmp_path / place))
+        again.check(run)
+        assert again.digest == first.digest and again.files == first.files
+    change(tmp_path / "copy" / "labelsTr" / "case_2.nii.gz", lambda array: array.__setitem__(slice(5, 9), 1))
+    with pytest.raises(DataError, match=r"data.json: this run was begun with other data: labelsTr/case_2.nii.gz has changed\. .*Restore"):
+        with_flags(config, data_dir=str(tmp_path / "copy")).save(run)
+    with pytest.raises(DataError, match="imagesTr/case_0.nii.gz has changed, the case case_1 is gone"):
+        check_data_files(
+            run, {"case_0": {"imagesTr/case_0.nii.gz": "x", "y": list(first.files["case_0"].values())[1]}} | _without(first, 1)
+        )
+    (run / "data.json").write_text("null")
+    with pytest.raises(DataError, match="data.json: found null, expected an object.*another --workdir"):
+        first.check(run)
+
+
+def _without(fold, *numbers):
+    return {name: found for name, found in fold.files.items() if name not in {"case_0", *(f"case_{number}" for number in numbers)}}
 
 
 def test_a_runs_digest_changes_with_all_that_a_fold_depends_on(config, tmp_path):

@@ -169,51 +169,34 @@ def test_a_script_without_the_main_guard_is_told_so(tmp_path):
     assert ConfigError.__name__ in done.stderr and 'if __name__ == "__main__"' in done.stderr
 
 
-@POSIX
 def _heed_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job, in which the tests may run, ignores them
 
 
+@POSIX
 @pytest.mark.serial
-def test_an_interrupt_ends_the_workers_and_lets_them_tidy_up(tmp_path):
+@pytest.mark.parametrize("sent, send", [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill), (signal.SIGHUP, os.killpg)], ids=str)
+def test_a_command_that_is_stopped_says_so_and_its_workers_tidy_up(sent, send, tmp_path):
+    """The terminal sends to all processes of a command, `kill` to one of them."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import functools, pathlib, sys; sys.path[:0] = sys.argv[1:]\n"
+        "import functools, pathlib, sys\n"
         "import test_data_workers as test\n"
+        "from scnas_keras import options, verify\n"
         "if __name__ == '__main__':\n"
         "    work = functools.partial(test.sleep_long, folder=pathlib.Path(__file__).parent)\n"
-        "    test.map_cases(work, test.CASES, 'Sleeping', 1, 2)\n"
+        "    options.run(verify.VerifyConfig, lambda config: test.map_cases(work, test.CASES, 'Sleeping', 1, 2, False), '')\n"
     )
-    here = Path(__file__).parent
-    process = start(PYTHON, script, here, here.parent, start_new_session=True, preexec_fn=_heed_interrupts)
+    path = f"{Path(__file__).parent}{os.pathsep}{Path(__file__).parents[1]}"
+    process = start(PYTHON, script, env={**os.environ, "PYTHONPATH": path}, start_new_session=True, preexec_fn=_heed_interrupts)
     for _ in range(600):
         if len(list(tmp_path.glob("started-*"))) == 2:
             break
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+    send(process.pid, sent)
     _, errors = process.communicate(timeout=60)
-    assert "KeyboardInterrupt" in errors
+    assert (process.returncode, errors) == (128 + sent, f"stopped by {sent.name}\n")
     assert len(list(tmp_path.glob("tidied-*"))) == 2
     for started in tmp_path.glob("started-*"):
         with pytest.raises(ProcessLookupError):
             os.kill(int(started.name.split("-")[1]), 0)
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_failed_case_may_become_a_result(processes, tmp_path):
-    work = functools.partial(fail_at, victim="case_2")
-    found = map_cases(work, CASES, "Failing", 1, processes, progress=False, on_failure=lambda case, problem: f"{case.name}: {problem}")
-    assert found == ["case_0", "case_1", "case_2: broken", "case_3", "case_4"]
-
-
-def fail_at(case: Case, victim: str) -> str:
-    if case.name == victim:
-        raise DataError("broken")
-    return case.name
-
-
-@pytest.mark.parametrize("needed, cause", [(1, "files may be damaged"), (10**15, "this machine is too small")])
-def test_memory_is_blamed_only_if_it_is_short(tmp_path, needed, cause):
-    work = functools.partial(lack_memory_at, folder=tmp_path, victims=("case_1",), times=99)
-    problems = map_cases(work, CASES, "Filling", needed, 1, progress=False, on_failure=lambda case, problem: problem)
-    assert cause in problems[1] and problems[0] == "case_0"

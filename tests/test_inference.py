@@ -17,7 +17,8 @@ from test_networks_derived import chain_genotype
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.inference.export import export_saved_model
-from scnas_keras.inference.model_folder import SegmentationModel, load_network, read_companion
+from scnas_keras.inference.keras_file import load_network
+from scnas_keras.inference.model_folder import SegmentationModel, read_companion
 from scnas_keras.inference.sliding_window import predict_volume, tile_starts, tile_weight
 from scnas_keras.networks import from_genotype
 from scnas_keras.preprocessing.cropping import crop_to_nonzero

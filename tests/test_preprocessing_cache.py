@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import os
 import pickle
@@ -14,8 +15,9 @@ from scnas_keras.documents import load
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.patches.sampler import PatchSampler
-from scnas_keras.preprocessing import cache, foreground
+from scnas_keras.preprocessing import cache, contents, foreground
 from scnas_keras.preprocessing.cache import OUTSIDE, prepare
+from scnas_keras.preprocessing.contents import digest, read_contents
 from scnas_keras.preprocessing.foreground import foreground_index
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
@@ -245,18 +247,31 @@ def test_only_a_changed_case_is_done_again(tmp_path, task, capsys):
     assert not np.array_equal(first[1].image(), second[1].image())
     after = snapshot(tmp_path / "cache")
     assert before.items() <= after.items()
-    assert {path.parts[1] for path in after.keys() - before.keys()} == {second[1].folder.name}
+    new = {path.parts[1] for path in after.keys() - before.keys() if path.parts[0] != "contents"}
+    assert new == {second[1].folder.name}
     capsys.readouterr()
     prepare(task, PLAN, tmp_path / "cache", processes=1)
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("file", [0, 1])
-def test_a_newer_file_of_equal_size_is_done_again(tmp_path, task, file):
+def test_nothing_is_done_again_where_files_were_touched_or_copied(tmp_path, task, file, monkeypatch):
     first = prepare(task, PLAN, tmp_path / "cache", processes=1)
     os.utime(task.cases[0].files[file], ns=(0, 12345))
-    second = prepare(task, PLAN, tmp_path / "cache", processes=1)
-    assert [one == other for one, other in zip(first, second)] == [False, True, True]
+    monkeypatch.setattr(cache, "write_case", None)
+    assert prepare(task, PLAN, tmp_path / "cache", processes=1) == first
+    shutil.copytree(task.root, tmp_path / "elsewhere")
+    copied = load_task(tmp_path / "elsewhere")
+    assert prepare(copied, PLAN, tmp_path / "cache", processes=1) == first
+
+
+def test_bytes_are_read_once(tmp_path, task, monkeypatch):
+    first = read_contents(task.cases, tmp_path / "cache")
+    assert list(first["case_1"]) == ["imagesTr/case_1.nii.gz", "labelsTr/case_1.nii.gz"]
+    label = task.cases[1].label
+    assert first["case_1"]["labelsTr/case_1.nii.gz"] == hashlib.sha256(hashlib.sha256(label.read_bytes()).digest()).hexdigest()[:16]
+    monkeypatch.setattr(contents.hashlib, "file_digest", None)
+    assert read_contents(task.cases, tmp_path / "cache") == first
 
 
 def test_another_plan_has_a_folder_of_its_own(tmp_path, task):
@@ -270,11 +285,12 @@ def test_another_plan_has_a_folder_of_its_own(tmp_path, task):
 def test_a_run_beside_this_one_may_finish_a_case_first(tmp_path, task, monkeypatch):
     """Both are at work on the same case; the second to rename finds the folder there."""
     write, before = cache.write_case, []
+    known = {name: digest(found) for name, found in read_contents(task.cases, tmp_path / "cache").items()}
 
     def overtaken(folder, case, *args):
         write(folder, case, *args)
         monkeypatch.setattr(cache, "write_case", write)
-        cache._prepare_case(case, task, PLAN, folder.parent, "float16")
+        cache._prepare_case(case, task, PLAN, folder.parent, "float16", known)
         before.append(snapshot(tmp_path / "cache"))
 
     monkeypatch.setattr(cache, "write_case", overtaken)
@@ -297,7 +313,7 @@ def test_two_runs_at_once_both_end_well(tmp_path):
     here = Path(__file__).parent
     runs = [start(PYTHON, script, here, here.parent, tmp_path / "task", tmp_path / "cache") for _ in range(2)]
     assert [run.communicate(timeout=120)[0] for run in runs] == ["12\n", "12\n"]
-    (folder,) = (tmp_path / "cache").iterdir()
+    (folder,) = (tmp_path / "cache").glob("Small-*")
     assert len(list(folder.glob("case_*"))) == 12 and not list(folder.glob(".partial-*"))
 
 
@@ -306,11 +322,11 @@ def test_a_file_that_changes_while_it_is_read_is_named(tmp_path, task, monkeypat
 
     def changing(case, **kwargs):
         if case.name == "case_1":
-            os.utime(case.label, ns=(0, 12345))
+            change(case.label, lambda array: np.add(array, 1, out=array))
         return original(case, **kwargs)
 
     monkeypatch.setattr(cache, "_prepare_case", changing)
-    with pytest.raises(DataError, match=r"case_1 \(1 cases\) changed.*again"):
+    with pytest.raises(DataError, match=r"case_1.*files changed while they were read. Start again"):
         prepare(task, PLAN, tmp_path / "cache", processes=1)
 
 

@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_names_the_case_and_leaves_no_half_file(tmp_path, p
     last = errors[errors.index("DataError") :]
     assert "1 of 3 cases failed" in last and "case_1: " in last and "--cache_dir" in last
     assert "case_0" not in last and "case_2" not in last
-    (folder,) = (tmp_path / "cache").iterdir()
+    (folder,) = (tmp_path / "cache").glob("Small-*")
     assert sorted(path.name.split("-")[0] for path in folder.iterdir()) == ["case_0", "case_2", "plan.json"]
 
     before = contents(tmp_path / "cache")
@@ -158,7 +158,7 @@ def test_a_disk_that_is_too_small_is_found_before_the_work(tmp_path, task, monke
         "--storage=float16",
     ):
         prepare(task, PLAN, tmp_path / "cache", processes=1, storage="float32")
-    (folder,) = (tmp_path / "cache").iterdir()
+    (folder,) = (tmp_path / "cache").glob("Small-*")
     assert not list(folder.iterdir())
     monkeypatch.setattr(budget, "DISK_RESERVE", 500_000_000)
     prepared = prepare(task, PLAN, tmp_path / "cache", processes=1)

@@ -3,17 +3,24 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+from scnas_keras.assess import finished
 from scnas_keras.crossval import CrossvalConfig
-from scnas_keras.crossval.trainings import all_trainings
-from scnas_keras.errors import ConfigError
+from scnas_keras.crossval.trainings import Training, all_trainings
+from scnas_keras.documents import load
+from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.files import full_path
 from scnas_keras.options import option, to_flagfile
+from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.recorded import read_recorded, recorded
+from scnas_keras.runs.run_data import check_data_files
 from scnas_keras.runs.run_folder import open_run
 from scnas_keras.search import SearchConfig
+from scnas_keras.search.cost import REMEDY, SearchCost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +101,79 @@ def test_an_older_run_with_a_flag_that_is_gone_is_sent_to_its_own_version(tmp_pa
         open_run(str(tmp_path), older)
 
 
+def test_a_run_goes_on_from_another_folder_and_with_its_data_elsewhere(tmp_path, monkeypatch):
+    for name in ("data", "sub", "searched"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "searched")
+    monkeypatch.chdir(tmp_path)
+    begun = RetrainConfig(task="custom", data_dir="data", genotype="searched", plan="scnas", splits="~/splits.json", workdir="run")
+    lines = to_flagfile(begun).splitlines()
+    assert {f"--data_dir={tmp_path}/data", f"--genotype={tmp_path}/searched", "--plan=scnas"} <= {*lines}
+    assert f"--splits={Path.home()}/splits.json" in lines
+    flags_cfg(tmp_path / "run", *lines)
+    monkeypatch.chdir(tmp_path / "sub")
+    for genotype in ("../searched", str(tmp_path / "searched"), "../link/", "../sub/../searched"):
+        again = dataclasses.replace(begun, data_dir="../data", genotype=genotype, workdir="../run")
+        assert open_run(again.workdir, again).path == Path("../run")
+    moved = dataclasses.replace(again, data_dir="/scratch/data", cache_dir="/scratch/cache", processes=2)
+    assert open_run(moved.workdir, moved).path == Path("../run")
+    with pytest.raises(ConfigError, match=f"--genotype: {tmp_path}/searched there, searched here"):
+        open_run(again.workdir, dataclasses.replace(again, genotype="searched"))
+
+
+def test_a_full_path_leads_where_the_short_one_led(tmp_path, monkeypatch):
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    monkeypatch.chdir(tmp_path)
+    assert full_path("link") == f"{tmp_path}/link" and full_path("./a/../b") == f"{tmp_path}/b"
+    assert full_path("link/../b") == f"{tmp_path}/real/b"  # .. of the folder that the link leads to
+
+
+def test_a_rule_for_plans_is_no_path():
+    fields = {field.name: field for field in dataclasses.fields(RetrainConfig)}
+    paths = {name for name, field in fields.items() if field.metadata["path"]}
+    assert paths == {"workdir", "data_dir", "cache_dir", "plan", "splits", "genotype", "transfer_from"}
+    assert fields["plan"].metadata["words"] == RULES
+
+
+@pytest.mark.parametrize(
+    "damage", [b"--epochs=\xff\xfe\n", b"\x00\x01", b"--epochs=9\n--flagfile=gone.cfg\n", b"epochs\n", b"--no_such=1\n"]
+)
+def test_flags_that_were_damaged_are_named_with_their_file(damage, tmp_path):
+    (tmp_path / "flags.cfg").write_bytes(damage)
+    with pytest.raises(ConfigError, match=str(tmp_path)) as caught:
+        open_run(str(tmp_path), RetrainConfig(task="phantom", workdir=str(tmp_path)))
+    assert "nother --workdir" in str(caught.value) or "Name another folder" in str(caught.value)
+
+
+NONSENSE = (
+    None,
+    [],
+    {},
+    1,
+    "x",
+    {"result": None},
+    {"flags": 1, "result": {}},
+    {"flags": {}, "result": {"task": [], "cases": 1, "dice": "x"}},
+)
+
+
+@pytest.mark.parametrize("content", NONSENSE, ids=str)
+def test_documents_of_nonsense_in_runs_folders_are_named_with_a_remedy(content, tmp_path):
+    def refused(name, read):
+        (tmp_path / name).write_text(json.dumps(content))
+        with pytest.raises((DataError, ConfigError), match=f"{tmp_path / name}: .*(Restore|Name another|another --workdir)") as caught:
+            read(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+    training = Training("nnunet", 0, RetrainConfig(workdir=str(tmp_path)))
+    refused("cost.json", lambda file: load(file, SearchCost, REMEDY))
+    refused("summary.json", lambda file: training.summary())
+    refused("summary.json", finished._read_summary)
+    if content != {}:
+        refused("data.json", lambda file: check_data_files(tmp_path, {}))
+
+
 @pytest.mark.parametrize("lines", [("--epochs=many",), ("--preset=nnunet-1",)])
 def test_a_value_that_this_version_does_not_take_is_named_with_its_file(lines, tmp_path):
     with pytest.raises(ConfigError, match=f"{tmp_path / 'flags.cfg'}: .*{lines[0].partition('=')[2]}.*another version of scnas_keras"):
@@ -105,7 +185,7 @@ def test_finished_trainings_of_an_older_version_count_in_a_crossvalidation(tmp_p
     training = all_trainings(config)[0]
     values = {name: value for name, value in dataclasses.asdict(training.config).items() if name not in ("ema", "on_collapse")}
     training.folder.mkdir(parents=True)
-    (training.folder / "summary.json").write_text(json.dumps({"flags": values, "result": {"task": "Phantom"}}))
-    assert training.summary()["result"] == {"task": "Phantom"}
+    (training.folder / "summary.json").write_text(json.dumps({"flags": values, "result": {"task": "Phantom", "dice": {}}}))
+    assert training.summary()["result"] == {"task": "Phantom", "dice": {}}
     with pytest.raises(ConfigError, match="--ema: 0.0 there, 0.9 here"):
         all_trainings(dataclasses.replace(config, ema=0.9))[0].summary()

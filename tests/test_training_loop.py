@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from small_run import STEPS, SmallRun, item, small_network
 
+from scnas_keras.interruption import SIGNALS, Stopped
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.runs import horizon as horizon_module
 from scnas_keras.runs.horizon import Horizon
@@ -45,8 +46,19 @@ def kill():
     raise Killed
 
 
-def terminate():
-    os.kill(os.getpid(), signal.SIGTERM)
+def terminate(sent=signal.SIGTERM):
+    os.kill(os.getpid(), sent)
+
+
+@pytest.fixture
+def heeded():
+    """The signals as a command has them from a terminal, whatever started the tests ignores."""
+    before = {sent: signal.getsignal(sent) for sent in SIGNALS}
+    for sent in SIGNALS:
+        signal.signal(sent, signal.SIG_DFL)
+    yield
+    for sent, handler in before.items():
+        signal.signal(sent, handler)
 
 
 def assert_equal(one, other):
@@ -107,6 +119,35 @@ def test_sigterm_saves_at_once_and_leaves_with_143(where, stands, whole, tmp_pat
     assert (again.position.epoch, again.position.step) == stands
     again.loop.run()
     assert_equal(again.outcome, whole)
+
+
+@pytest.mark.parametrize("sent", SIGNALS, ids=str)
+def test_every_signal_that_asks_to_stop_saves_and_leaves_with_its_code(sent, tmp_path, caplog, heeded):
+    def ask():
+        terminate(sent)
+        terminate(signal.SIGTERM)  # schedulers ask again; the first counts
+
+    with pytest.raises(SystemExit) as caught:
+        SmallRun(tmp_path, EPOCHS, callbacks=[At(ask, step=2)], minutes=60).loop.run()
+    assert caught.value.code == 128 + sent and f"stopped by {sent.name} and saved after 0 epochs and 2 steps" in caplog.text
+    assert SmallRun(tmp_path, EPOCHS).position.step == 2
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path, heeded):
+    def ask():
+        terminate(signal.SIGINT)
+        terminate(signal.SIGINT)
+
+    with pytest.raises(Stopped, match="stopped by SIGINT") as caught:
+        SmallRun(tmp_path, EPOCHS, callbacks=[At(ask, step=2)], minutes=60).loop.run()
+    assert caught.value.code == 130 and not SmallRun(tmp_path, EPOCHS).resumed
+
+
+def test_what_is_ignored_stays_ignored(tmp_path, heeded):
+    """As nohup has it with SIGHUP, and shells with Ctrl-C for what runs in the background."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    SmallRun(tmp_path, 1, callbacks=[At(lambda: terminate(signal.SIGHUP), step=1)]).loop.run()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 @pytest.mark.parametrize("moment", ["callbacks", "saved"])

@@ -2,12 +2,12 @@
 
 import csv
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
 from absl import logging
 
+from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import user_path
 from scnas_keras.runs.checkpoint import CHECKPOINT
@@ -24,7 +24,29 @@ _RETRAIN = (
     "The weights that its networks share can't be read here, so that it can't be assessed; its genotype can still be trained: python -m "
     "scnas_keras.retrain --genotype={path}. To assess it, use the version that searched."
 )
+_REMEDY = "Restore it from a copy, or search again."
 _SEARCH_ONLY = ("--relaxation=", "--alpha_lr=")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cases:
+    """Of a search; older versions named the other parts otherwise."""
+
+    validation: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    task: str
+    cases: _Cases
+    mean_edge_entropy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """What is read of summary.json."""
+
+    result: _Result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +124,7 @@ def load_search(folder: str) -> FinishedSearch:
     if not (path / FLAGS).is_file():
         state = "holds no flags.cfg" if path.is_dir() else "is no folder"
         raise ConfigError(f"--workdir={folder}: {state}, so it is not what scnas_keras.search leaves. Name the --workdir of a search.")
-    text = (path / FLAGS).read_text(encoding="utf-8")
+    text = (path / FLAGS).read_text(encoding="utf-8", errors="replace")
     if not all(name in text for name in _SEARCH_ONLY):
         raise ConfigError(f"--workdir={folder}: is the folder of another command than scnas_keras.search. Name the --workdir of a search.")
     if not (path / SUMMARY).is_file():
@@ -139,12 +161,9 @@ def warn_of_differences(searches: list[FinishedSearch]) -> None:
 
 
 def _read_summary(file: pathlib.Path) -> dict[str, Any]:
-    try:
-        summary = json.loads(file.read_text(encoding="utf-8"))
-        cases, _ = summary["result"]["cases"], summary["result"]["mean_edge_entropy"]
-        return summary if isinstance(cases, dict) else _fail(file, '"cases" is no object')
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return _fail(file, f"{type(error).__name__}: {error}")
+    summary = parse(file, _REMEDY)
+    decode(summary, _Summary, file, _REMEDY, other_keys=True)
+    return summary
 
 
 def _read_history(file: pathlib.Path) -> list[dict[str, float]]:
@@ -156,4 +175,4 @@ def _read_history(file: pathlib.Path) -> list[dict[str, float]]:
 
 
 def _fail(file: pathlib.Path, reason: str) -> Any:
-    raise DataError(f"{file}: damaged or not a search's ({reason}). Restore it, or search again.")
+    raise DataError(f"{file}: damaged or not a search's ({reason}). {_REMEDY}")

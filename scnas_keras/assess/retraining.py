@@ -1,15 +1,16 @@
 """Equal trainings of several genotypes, each in a run folder of its own."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 from absl import logging
 
 from scnas_keras.assess.finished import FinishedSearch
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.documents import load
+from scnas_keras.errors import ConfigError
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.runner import run_training
 from scnas_keras.runs.recorded import recorded
@@ -85,17 +86,26 @@ def training_config(search: FinishedSearch, run: pathlib.Path, minutes: float, s
     return RetrainConfig(**shared | dict(data_flags) | own)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    mean_dice: float | None
+    epochs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """What is read of a training's summary.json."""
+
+    flags: dict[str, Any]
+    result: _Result
+
+
 def _read(run: pathlib.Path, config: RetrainConfig, genotype: Genotype) -> Trained:
-    try:
-        summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
-        found, result = recorded(RetrainConfig, summary["flags"]), summary["result"]
-        dice, epochs = result["mean_dice"], int(result["epochs"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{run / SUMMARY}: damaged ({type(error).__name__}: {error}). Delete {run} to train again.") from error
-    differing = found.differences(config, lambda name, there, here: name in _WHERE or there == here)
+    summary = load(run / SUMMARY, _Summary, f"Restore it from a copy, or delete {run} to train again.", other_keys=True)
+    differing = recorded(RetrainConfig, summary.flags).differences(config, lambda name, there, here: name in _WHERE or there == here)
     if differing or Genotype.load(run.with_suffix(".genotype.json")) != genotype:
         raise ConfigError(
             f"{run} holds a training of another network or with other settings ({', '.join(differing) or 'genotype'}). "
             f"Move or delete {run.parent} and run again."
         )
-    return Trained(0.0 if dice is None else dice, epochs)
+    return Trained(summary.result.mean_dice or 0.0, summary.result.epochs)

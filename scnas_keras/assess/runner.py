@@ -16,7 +16,7 @@ from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report
 from scnas_keras.assess.retraining import Trained, train_all
 from scnas_keras.assess.verdict import SIGNIFICANT, verdict_of_runs
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import readable_json, write_text
+from scnas_keras.files import readable_json, user_path, write_text
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.runs.checkpoint import restore_model
 from scnas_keras.runs.checks import check_positive
@@ -83,7 +83,8 @@ def open_searches(config: AssessConfig) -> list[FinishedSearch]:
         raise ConfigError(
             f"--retrain_minutes={config.retrain_minutes:g} must not be negative, --seed={config.seed} be from 0 to 2147483647."
         )
-    names = [name for name in (config.workdir or "").split(",") if name]
+    one = bool(config.workdir) and user_path(config.workdir).is_dir()  # a comma may be part of a name
+    names = [config.workdir] if one else [name for name in (config.workdir or "").split(",") if name]
     if not names:
         raise ConfigError("Name the folder of a finished search with --workdir=RUN, or several as --workdir=RUN,RUN2.")
     searches = [load_search(name) for name in names]

@@ -3,7 +3,6 @@
 import ctypes
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 import signal
@@ -13,23 +12,45 @@ from typing import Any
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
+from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import user_path
+from scnas_keras.interruption import SIGNALS, Interruption, Stopped, exit_code
 from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.options import to_flagfile
 from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_outputs
-from scnas_keras.runs.interruption import EXIT_CODE, Interruption
+from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.tasks.split_files import count_folds
 
-_MAY_DIFFER = {"workdir", "data_dir", "cache_dir", "processes", "devices", "checkpoint_minutes"}
+_MAY_DIFFER = {*OF_HOST, "devices", "checkpoint_minutes"}
 """Settings that don't change what is compared, or name places that differ between machines."""
 _FILES = {"genotype", "transfer_from", "splits", "plan"}
 """Settings that name files, of which runs keep copies: these are compared (`results.collect`), not where the files are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    task: str
+    dice: dict[str, float | None]
+    parameters: float | None = None
+    multiply_adds: float | None = None
+    seconds_per_step: float | None = None
+    seconds_per_epoch: float | None = None
+    epochs: float | None = None
+    training_peak_bytes: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """What is read of a training's summary.json."""
+
+    flags: dict[str, Any]
+    result: _Result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +76,10 @@ class Training:
         Raises:
             ConfigError: the folder holds a run with other settings, which are named; or the file is damaged.
         """
-        file = self.folder / SUMMARY
-        try:
-            summary = json.loads(file.read_text(encoding="utf-8"))
-            found = recorded(RetrainConfig, summary["flags"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{file}: damaged ({type(error).__name__}: {error}). Delete {self.folder} to train again.") from error
-        differing = found.differences(self.config, _agree)
+        file, remedy = self.folder / SUMMARY, f"Restore it from a copy, or delete {self.folder} to train again."
+        summary = parse(file, remedy, ConfigError)
+        flags = decode(summary, _Summary, file, remedy, ConfigError, other_keys=True).flags
+        differing = recorded(RetrainConfig, flags).differences(self.config, _agree)
         if differing:
             raise ConfigError(
                 f"{self.folder} holds a training with other settings ({', '.join(differing)}). Repeat the command with those, or name "
@@ -104,15 +122,16 @@ def run_training(training: Training) -> None:
 
     Raises:
         UserError: it failed; its own messages say why.
-        SystemExit: SIGTERM came and the training is saved.
+        SystemExit: a signal came and the training is saved.
     """
     arguments = to_flagfile(training.config).splitlines()
     ends_with_parent = functools.partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None
     with Interruption() as interruption:
         child = subprocess.Popen([sys.executable, "-m", "scnas_keras.retrain", *arguments], preexec_fn=ends_with_parent)
         code = _wait(child, interruption)
-    if interruption.asked or code in (EXIT_CODE, -signal.SIGTERM):
-        raise SystemExit(EXIT_CODE)
+    asked = interruption.asked or next((sent for sent in SIGNALS if code in (exit_code(sent), -sent)), None)
+    if asked:
+        raise SystemExit(exit_code(asked))
     if code:
         killed = " (it was killed: often for lack of memory)" if code == -signal.SIGKILL else ""
         raise UserError(
@@ -122,7 +141,7 @@ def run_training(training: Training) -> None:
 
 
 def _wait(child: subprocess.Popen, interruption: Interruption) -> int:
-    """The child's exit code; SIGTERM is passed on to it."""
+    """The child's exit code. It is told to save as well: always by SIGTERM, since Ctrl-C has reached it, and twice would end it at once."""
     passed_on = False
     try:
         while True:
@@ -132,7 +151,7 @@ def _wait(child: subprocess.Popen, interruption: Interruption) -> int:
                 if interruption.asked and not passed_on:
                     child.send_signal(signal.SIGTERM)
                     passed_on = True
-    except KeyboardInterrupt:
+    except Stopped:
         child.wait()  # it has had the same signal
         raise
 

@@ -19,9 +19,11 @@ from scnas_keras.documents.ranges import Axis, PatchSize, check_axes, check_diff
 from scnas_keras.errors import DataError
 from scnas_keras.files import user_path, write_text
 from scnas_keras.formats.volumes import Volume
+from scnas_keras.inference.keras_file import load_network
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen, check_grid, differences
 from scnas_keras.inference.sliding_window import predict_volume
+from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
 
@@ -121,7 +123,7 @@ class SegmentationModel:
         """Reads a model file, or the one in a run's folder, with its companion.
 
         Raises:
-            DataError: one of the files is missing or damaged.
+            DataError: one of the files is missing or damaged, or they don't belong together.
         """
         path = user_path(path)
         path = path / MODEL if path.is_dir() else path
@@ -130,25 +132,30 @@ class SegmentationModel:
             if not file.is_file():
                 raise DataError(f"{file}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
         found = read_companion(companion)
-        return cls(load_network(path), found.plan, found.patch_size, found.mirror_axes, found.seen)
+        network = load_network(path)
+        _check_together(path, network, companion, found)
+        return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen)
+
+
+def _check_together(path: pathlib.Path, network: keras.Model, companion: pathlib.Path, found: Companion) -> None:
+    """Raises DataError unless a network maps patches to logits as its companion says."""
+    patch, channels, classes = list(found.patch_size), len(found.plan.channels), len(found.plan.labels)
+    _, *space, own_channels = network.inputs[0].shape
+    fault = None
+    if len(space) != len(patch) or any(size not in (None, wanted) for size, wanted in zip(space, patch)):
+        fault = f"takes patches of {' x '.join('any' if size is None else str(size) for size in space)}, and patch_size is {patch}"
+    elif own_channels != channels:
+        fault = f"takes {own_channels} channels, and the plan has {channels}"
+    elif len(network.outputs) != 1 or network.outputs[0].shape[-1] != classes:
+        fault = f"gives logits of {' and '.join(str(tensor.shape[-1]) for tensor in network.outputs)} classes, and the plan has {classes}"
+    elif any(size % divisor for size, divisor in zip(patch, divisors(network))):
+        fault = f"takes patches of multiples of {list(divisors(network))}, and patch_size is {patch}"
+    elif (size := list(network.compute_output_shape((1, *patch, channels))[1:-1])) != patch:
+        fault = f"makes logits of {size} voxels from patches of {patch}"
+    if fault:
+        raise DataError(f"{path}: {fault}: {companion} is of another network. Copy both again from where the model was trained.")
 
 
 def _slice_by_slice(predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
     """A network of slices [1, b, c, channels] as one of volumes [1, 1, b, c, channels]."""
     return lambda tile: predict(tile[:, 0])[:, None]
-
-
-def load_network(path: str | os.PathLike) -> keras.Model:
-    """Reads a .keras file without running any code in it.
-
-    Raises:
-        DataError: missing, or not a Keras model.
-    """
-    import scnas_keras.networks  # noqa: F401  registers the layers
-
-    if not pathlib.Path(path).is_file():
-        raise DataError(f"{path}: no such file.")
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError, KeyError) as error:
-        raise DataError(f"{path}: can't be read as a Keras model ({str(error).splitlines()[0]}).") from error

@@ -9,9 +9,11 @@ import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 
 from scnas_keras.errors import ConfigError, DataError, OutputError
+from scnas_keras.interruption import SIGNALS
 from scnas_keras.tasks.cases import Case
 
 DONE, FAILED, NO_MEMORY, BUG, DIED = "done", "failed", "no memory", "bug", "died"
@@ -75,7 +77,8 @@ class WorkerPool:
         context = multiprocessing.get_context("spawn")
         pipe, other_end = context.Pipe()
         process = context.Process(target=_serve, args=(other_end, self._function), daemon=True)
-        process.start()
+        with _no_signal_inherited():
+            process.start()
         other_end.close()  # so that this end sees when the worker's is gone
         worker = Worker(process, pipe, case)
         self.busy.append(worker)
@@ -130,9 +133,22 @@ def _receive(worker: Worker) -> tuple | None:
         return None
 
 
+@contextlib.contextmanager
+def _no_signal_inherited() -> Iterator[None]:
+    """Processes that start meanwhile hold back the signals that are for the parent, until they have handlers."""
+    resource_tracker.ensure_running()  # by itself it would let them through again
+    held = set(SIGNALS) - {signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: multiprocessing.connection.Connection, function: Callable[[Case], object]) -> None:
     """What a worker process does: answers cases until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches all; the parent decides
+    for sent in SIGNALS:  # Ctrl+C and its like reach all; the parent decides
+        signal.signal(sent, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # lets `finally` tidy up
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send((_READY,))

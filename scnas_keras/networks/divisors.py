@@ -7,8 +7,9 @@ _SIZE = 2**12
 
 def divisors(model: keras.Model) -> tuple[int, ...]:
     """For each spatial axis, by how much the coarsest feature map of a functional model is coarser than its input."""
-    rank = len(model.input_shape) - 2
+    image = model.inputs[0]
+    rank = len(image.shape) - 2
     tensors = [tensor for layer in model.layers for tensor in (layer.output if isinstance(layer.output, list) else [layer.output])]
     spatial = [tensor for tensor in tensors if len(tensor.shape) == rank + 2]
-    shapes = keras.Model(model.input, spatial).compute_output_shape((1, *[_SIZE] * rank, model.input_shape[-1]))
+    shapes = keras.Model(image, spatial).compute_output_shape((1, *[_SIZE] * rank, image.shape[-1]))
     return tuple(_SIZE // min(shape[1 + axis] for shape in shapes) for axis in range(rank))

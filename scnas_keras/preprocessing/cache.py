@@ -2,12 +2,12 @@
 
     CACHE_DIR/Hippocampus-3f2a.../          one folder per plan and storage
         plan.json                           the plan, for people
-        hippocampus_001-9c04.../            one folder per case and state of its files; see `prepared_case`
+        hippocampus_001-9c04.../            one folder per case and what its files hold; see `prepared_case`
 
 A case's folder is filled under a temporary name and then renamed, so that a folder under its own name is complete, and
 runs that prepare the same case at once both end with the same. One that was damaged later (cut, or a file removed) is
-made again. The state of a case's files is their place, size and time of change: a file replaced by another of the same
-size and time isn't noticed.
+made again. What files hold is told by digests (`contents`), so that nothing is made again because files were touched or
+copied. A file replaced by another of the same place, size and time isn't noticed.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import logging
@@ -32,12 +33,12 @@ from scnas_keras.files import write_text, writing
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.preprocessing.budget import check_disk, memory_needed
+from scnas_keras.preprocessing.contents import changed, contents, digest, read_contents
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.prepared_case import OUTSIDE, STORAGES, PreparedCase, is_whole, write_case
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.loading import load_label
-from scnas_keras.tasks.sources import source_digest
 
 __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 
@@ -78,7 +79,8 @@ def prepare(
         raise ConfigError(f"--storage={storage}: prepared images are stored as {' or '.join(STORAGES)}.")
     _check_labels(task, plan)
     folder = _open_folder(task, plan, storage, cache_dir)
-    prepared = [PreparedCase(case.name, _case_folder(folder, case)) for case in task.cases]
+    known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
+    prepared = [PreparedCase(case.name, _case_folder(folder, case, known)) for case in task.cases]
     todo = tuple(case for case, done in zip(task.cases, prepared) if not is_whole(done.folder))
     damaged = [done.name for done in prepared if done.folder.is_dir() and not is_whole(done.folder)]
     if damaged:
@@ -92,15 +94,9 @@ def prepare(
         if not (folder / "plan.json").exists():
             write_text(folder / "plan.json", plan.to_json())
         work = functools.partial(
-            _prepare_case, task=dataclasses.replace(task, cases=(), test_cases=()), plan=plan, folder=folder, storage=storage
+            _prepare_case, task=dataclasses.replace(task, cases=(), test_cases=()), plan=plan, folder=folder, storage=storage, known=known
         )
         map_cases(work, todo, f"Preparing {task.name}", memory_needed(todo, plan), processes, progress)
-    changed = [case.name for case in prepared if not is_whole(case.folder)]
-    if changed:
-        raise DataError(
-            f"{task.root}: the files of {', '.join(changed[:5])} ({len(changed)} cases) changed while they "
-            "were read. Start again when nothing writes to the folder any more."
-        )
     for group in apart(task.channel_names, {case.name: case.ranges for case in prepared}):
         logging.warning("%s: %s. scnas_keras.verify tells more", task.name, group.text)
     return prepared
@@ -119,13 +115,15 @@ def _open_folder(task: Task, plan: PreprocessingPlan, storage: str, cache_dir: s
     return folder
 
 
-def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path, storage: str) -> None:
-    target = _case_folder(folder, case)
+def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path, storage: str, known: Mapping[str, str]) -> None:
+    target = _case_folder(folder, case, known)
     if is_whole(target):  # another run was faster
         return
     _remove(target)
     label = load_label(task, case)  # before the image, since reading it takes the most memory
     volume = read_image(case.images)
+    if digest(contents(case, folder.parent)) != known[case.name]:
+        raise DataError(changed(case))
     if volume.array.shape[3] != len(task.channel_names) or volume.array.shape[:3] != label.shape:
         raise DataError(
             f"{case.label}: the label has shape {label.shape}, its image {volume.array.shape}, and "
@@ -183,8 +181,8 @@ def _check_labels(task: Task, plan: PreprocessingPlan) -> None:
         )
 
 
-def _case_folder(folder: Path, case: Case) -> Path:
-    return folder / f"{_slug(case.name)}-{source_digest(case)}"  # the digest tells apart what is cut alike
+def _case_folder(folder: Path, case: Case, known: Mapping[str, str]) -> Path:
+    return folder / f"{_slug(case.name)}-{known[case.name]}"  # the digest tells apart what is cut alike
 
 
 def _digest(content: object) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,12 @@ from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_header, read_image
 from scnas_keras.machine.workers import map_cases
+from scnas_keras.preprocessing.contents import changed, contents, digest, read_contents
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
 from scnas_keras.preprocessing.fingerprint import Fingerprint, Intensities
 from scnas_keras.preprocessing.sketch import Sketch, merge, sketch
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.loading import load_label
-from scnas_keras.tasks.sources import source_digest
 
 FORMAT = 1
 _BYTES_PER_VALUE = 10
@@ -51,10 +51,11 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
-    files = [_file(folder, case, task) for case in task.cases]
+    known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
+    files = [_file(folder, case, task, known) for case in task.cases]
     todo = [case for case, file in zip(task.cases, files) if not file.is_file()]
     if todo:
-        work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder)
+        work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder, known=known)
         map_cases(work, todo, f"Measuring {task.name}", _memory(todo), processes, progress)
     spacings, shapes, relative_sizes = [], [], []
     totals: list[Sketch | None] = [None] * len(task.channel_names)
@@ -96,18 +97,19 @@ def measure_case(case: Case, task: Task) -> CaseMeasure:
     return CaseMeasure(volume.spacing, crop.size, float(np.prod(crop.size) / np.prod(crop.shape)), sketches)
 
 
-def _measure_to_file(case: Case, task: Task, folder: Path) -> None:
-    file = _file(folder, case, task)  # before reading: a file that changes meanwhile is measured again
+def _measure_to_file(case: Case, task: Task, folder: Path, known: Mapping[str, str]) -> None:
     measure = dataclasses.asdict(measure_case(case, task))
+    if digest(contents(case, folder.parent)) != known[case.name]:
+        raise DataError(changed(case))
     for found in filter(None, measure["intensities"]):
         found["bins"] = sorted(found["bins"].items())
-    write_text(file, json.dumps(measure) + "\n")
+    write_text(_file(folder, case, task, known), json.dumps(measure) + "\n")
 
 
-def _file(folder: Path, case: Case, task: Task) -> Path:
+def _file(folder: Path, case: Case, task: Task, known: Mapping[str, str]) -> Path:
     """Where a case's measure is kept; it depends on which labels count as well."""
     ignored = "" if task.ignore_label is None else f"-ignore{task.ignore_label}"
-    return folder / f"{source_digest(case)}-{FORMAT}{ignored}.json"
+    return folder / f"{known[case.name]}-{FORMAT}{ignored}.json"
 
 
 def _load(file: Path) -> CaseMeasure:
@@ -116,9 +118,7 @@ def _load(file: Path) -> CaseMeasure:
         sketches = [found and Sketch(**(found | {"bins": dict(map(tuple, found["bins"]))})) for found in content["intensities"]]
         return CaseMeasure(tuple(content["spacing"]), tuple(content["shape"]), content["relative_size"], tuple(sketches))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{file}: damaged or gone ({error!r}). Delete it and start again; or its case changed while it was read."
-        ) from error
+        raise DataError(f"{file}: damaged or gone ({error!r}). Delete it and start again.") from error
 
 
 def _summary(task: Task, channel: str, total: Sketch | None) -> Intensities:

@@ -19,11 +19,14 @@ class TrainingConfig(RunConfig):
 
     section: ClassVar[str] = "retrain"
 
-    genotype: str | None = option(None, "The architecture of --network=genotype: a genotype.json, or the folder of a search.", "Network")
+    genotype: str | None = option(
+        None, "The architecture of --network=genotype: a genotype.json, or the folder of a search.", "Network", path=True
+    )
     transfer_from: str | None = option(
         None,
         "Instead of --genotype: the architecture of a search or training on another task; stem and head are built for this one.",
         "Network",
+        path=True,
     )
     init: str = option(
         "scratch",

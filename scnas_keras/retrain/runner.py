@@ -47,6 +47,8 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
     run = open_run(config.workdir, config) if cluster.chief else follow_run(config.workdir)
     CheckpointFolder(run[CHECKPOINT]).check_version(OLDEST_CHECKPOINT)
     fold = open_fold(config, architecture.network, parse_fold(config.fold))
+    if cluster.chief:
+        fold.check(run.path)
     check_classes(config, fold)
     warn_of_leak(architecture, fold)
     if architecture.genotype and architecture.genotype.undecided:

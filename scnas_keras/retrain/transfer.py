@@ -9,7 +9,7 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_text
-from scnas_keras.inference.model_folder import load_network
+from scnas_keras.inference.keras_file import load_network
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.runs.run_folder import RunFolder
 

@@ -14,8 +14,9 @@ from scnas_keras.errors import DataError
 from scnas_keras.files import write_bytes
 
 LAST, BEST = "last", "best"
-VERSION = 2
-"""Of what checkpoints hold; 1 are those without a number. 2: the architecture parameters of a search are tables by name."""
+VERSION = 3
+"""Of what checkpoints hold; 1 are those without a number. 2: the architecture parameters of a search are tables by name. 3: the digest of
+data is of what files hold, no longer of their places and times."""
 START_AGAIN = "Finish the run with the version before, which began it, or start again in another --workdir."
 _MAGIC = b"scnas_keras checkpoint 1 sha256 "
 _KEPT = {LAST: 2, BEST: 1}

@@ -6,12 +6,15 @@ from scnas_keras.machine.names import NONE, PRECISIONS
 from scnas_keras.options import option
 from scnas_keras.runs.data_config import DataConfig
 
+OF_HOST = ("workdir", "data_dir", "cache_dir", "processes")
+"""Flags that may differ between the hosts of a run, and from when it was begun."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig(DataConfig):
     """Where a run leaves its results, how long it takes, how often it is saved, and what computes it."""
 
-    workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run")
+    workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run", path=True)
     budget_minutes: float | None = option(
         None, "Wall time once the scans are prepared; replaces --epochs, and the schedules stretch to fit.", "Run"
     )

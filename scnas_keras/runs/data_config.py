@@ -20,9 +20,10 @@ class TaskConfig:
         "The task's folder, in the layout of the Decathlon or of nnU-Net, or the folder around it; or a folder of 2D pictures "
         "(images/, masks/). Default: $SCNAS_DATA_DIR.",
         "Data",
+        path=True,
     )
     cache_dir: str | None = option(
-        None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data"
+        None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data", path=True
     )
     processes: int | None = option(None, "Processes that read and prepare scans. Default: as cores and free memory allow.", "Data")
     num_phantoms: int = option(24, "Number of cases of the task phantom.", "Data")
@@ -67,6 +68,8 @@ class DataConfig(PlanningConfig):
         "Rules by which spacing, patch and batch follow from the data: nnunet, or scnas (0.7 mm, patches of 128^3 voxels at most); or a "
         "plans.json that scnas_keras.plan wrote and you edited.",
         "Plan",
+        path=True,
+        words=("nnunet", "scnas"),
     )
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
     patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan")
@@ -87,7 +90,9 @@ class DataConfig(PlanningConfig):
         "Split",
         choices=("by_patient", "nnunet"),
     )
-    splits: str | None = option(None, 'A splits.json of your own: a list of {"train": [...], "val": [...]}, as nnU-Net\'s.', "Split")
+    splits: str | None = option(
+        None, 'A splits.json of your own: a list of {"train": [...], "val": [...]}, as nnU-Net\'s.', "Split", path=True
+    )
     group_pattern: str | None = option(
         None, "Regular expression that finds the patient in a case's name; a patient's cases stay in one fold.", "Split"
     )

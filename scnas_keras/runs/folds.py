@@ -20,11 +20,13 @@ from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.planner import RULES, Wishes, make_plans
 from scnas_keras.planning.plans import Configuration, Plans, load_plans, rank_named
 from scnas_keras.preprocessing.cache import prepare
+from scnas_keras.preprocessing.contents import read_contents
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.plan import PreprocessingPlan, parse_spacing
 from scnas_keras.preprocessing.prepared_case import PreparedCase
 from scnas_keras.runs.data_config import DataConfig, PlanningConfig, TaskConfig
+from scnas_keras.runs.run_data import Digests, check_data_files, write_data_files
 from scnas_keras.tasks.cases import Task
 from scnas_keras.tasks.loading import find_task, load_task
 from scnas_keras.tasks.phantoms import write_phantoms
@@ -46,6 +48,7 @@ class Fold:
         folds: all folds of the cross-validation.
         split: names of the cases in each part of this one.
         cases: all prepared cases by name.
+        files: the digests of their files.
     """
 
     task: Task
@@ -56,6 +59,7 @@ class Fold:
     folds: tuple[FoldNames, ...]
     split: Split
     cases: dict[str, PreparedCase]
+    files: Digests
 
     @property
     def patch_size(self) -> tuple[int, ...]:
@@ -74,21 +78,31 @@ class Fold:
         """Cases of some parts ("train", "held_out", "validation"), in order."""
         return [self.cases[case] for name in names for case in getattr(self.split, name)]
 
-    def save(self, folder: pathlib.Path) -> None:
-        """Writes plans.json and splits.json into a run's folder; either may be given to another run.
-
-        Raises:
-            DataError: the folder holds another plan, by which the run was begun.
-        """
-        configurations = {**self.plans.configurations, self.name: self.configuration}
-        plans, file = dataclasses.replace(self.plans, configurations=configurations), folder / "plans.json"
-        if file.is_file() and load_plans(file) != plans:
+    def check(self, folder: pathlib.Path) -> None:
+        """Raises DataError if a run's folder holds other data, or another plan, by which the run was begun."""
+        check_data_files(folder, self.files)
+        file = folder / "plans.json"
+        if file.is_file() and load_plans(file) != self._plans_used:
             raise DataError(
                 f"{file}: this run was begun with another plan than flags and scans give now, or the file was edited. Name "
                 f"another --workdir; a plan of your own is given with --plan=FILE. Nothing was changed."
             )
-        plans.save(file)
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes plans.json and splits.json into a run's folder, either of which may be given to another run, and data.json.
+
+        Raises:
+            DataError: see `check`.
+        """
+        self.check(folder)
+        self._plans_used.save(folder / "plans.json")
         write_splits(folder / "splits.json", self.folds)
+        write_data_files(folder, self.files)
+
+    @property
+    def _plans_used(self) -> Plans:
+        """The plans with what flags changed."""
+        return dataclasses.replace(self.plans, configurations={**self.plans.configurations, self.name: self.configuration})
 
     def sampler(self, *parts: str, seed: int, augmented: bool) -> PatchSampler:
         """Patches of some parts; those to validate on aren't augmented."""
@@ -163,7 +177,8 @@ def open_fold(config: DataConfig, network: Footprint, fold: int | Literal["all"]
     plan = plans.preprocessing(config.configuration, task.labels)
     cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
     _check_foreground(task, split, {case.name: case for case in cases}, fold)
-    opened = Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, {case.name: case for case in cases})
+    by_name, files = {case.name: case for case in cases}, read_contents(task.cases, config.cache_folder)
+    opened = Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, by_name, files)
     _tell(opened, fold)
     return opened
 

@@ -6,6 +6,7 @@ overridden. This loop calls the same `train_step` and `test_step`; a model that 
 
 import dataclasses
 import functools
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from scnas_keras.interruption import SIGNALS, Interruption, exit_code
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.runs.callbacks import FOREVER
 from scnas_keras.runs.checkpoint import Checkpoint, Position
 from scnas_keras.runs.checkpoint_files import BEST
 from scnas_keras.runs.horizon import Horizon
-from scnas_keras.runs.interruption import EXIT_CODE, Interruption
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Loop:
         batches: of the run.
         horizon: of the run; a callback counts its epochs, this advances its clock.
         position: of the run.
-        checkpoint: saves the run, after any step once it is due, at the end, and when SIGTERM comes.
+        checkpoint: saves the run, after any step once it is due, at the end, and when a signal asks to stop.
         callbacks: as `fit` takes them; `model.stop_training` ends the run after the epoch.
         cluster: what computes.
     """
@@ -72,7 +73,8 @@ class Loop:
         """Runs what is left of the run; nothing if it had come to its end.
 
         Raises:
-            SystemExit: SIGTERM came and the run is saved; the code is 143.
+            SystemExit: a signal came and the run is saved; the code is 128 and the signal's number.
+            Stopped: Ctrl-C came twice.
             WorkerLost: another host of the run is gone.
         """
         if self._position.finished:
@@ -138,19 +140,19 @@ class Loop:
         measured = {name: metrics[name].result() if name in metrics else self._cluster.mean(value) for name, value in results.items()}
         return {name: float(np.asarray(value)) for name, value in measured.items()}
 
-    def _agree(self) -> tuple[bool, bool]:
-        """Marks the time, and says whether to stop and whether to save: the same on all hosts."""
-        own = [float(self._cluster.chief and self._checkpoint.due), *self._horizon.spent]
-        asked, due, before, since = self._cluster.total([float(self._interruption.asked), *(own if self._cluster.chief else (0, 0, 0))])
+    def _agree(self) -> tuple[signal.Signals | None, bool]:
+        """Marks the time, and says which signal asks to stop, if any, and whether to save: the same on all hosts."""
+        own = [float(self._checkpoint.due), *self._horizon.spent] if self._cluster.chief else [0.0, 0.0, 0.0]
+        due, before, since, *asked = self._cluster.total([*own, *(float(self._interruption.asked == sent) for sent in SIGNALS)])
         self._horizon.mark(before, since)
-        return asked > 0, due > 0
+        return next((sent for sent, hosts in zip(SIGNALS, asked) if hosts), None), due > 0
 
-    def _stop_or_save(self, asked: bool, due: bool) -> None:
+    def _stop_or_save(self, asked: signal.Signals | None, due: bool) -> None:
         if asked or due:
             self._save()
         if asked:
-            logging.warning("stopped by SIGTERM and saved after %s; the same command goes on from there", self._position)
-            raise SystemExit(EXIT_CODE)
+            logging.warning("stopped by %s and saved after %s; the same command goes on from there", asked.name, self._position)
+            raise SystemExit(exit_code(asked))
 
     def _save(self, *kind: str) -> None:
         position = self._position

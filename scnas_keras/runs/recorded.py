@@ -9,7 +9,8 @@ from absl import flags
 
 from scnas_keras.documents import parse
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.options import flag_text, plain_type, read_flagfile
+from scnas_keras.files import same_place
+from scnas_keras.options import flag_text, names_path, plain_type, read_flagfile
 
 _REMEDY = "Restore it from a copy, or move it away."
 Config = TypeVar("Config")
@@ -32,12 +33,14 @@ class Recorded(Generic[Config]):
 
         Args:
             config: the other.
-            agree: whether two values of a flag count as the same, given its name, the run's value and the other's.
+            agree: whether two values of a flag count as the same, given its name, the run's value and the other's. Paths to the same
+                place do.
         """
         found = []
         for field in dataclasses.fields(config):
             there, here = getattr(self.config, field.name), getattr(config, field.name)
-            if not agree(field.name, there, here):
+            same = names_path(field, there) and names_path(field, here) and same_place(there, here)
+            if not same and not agree(field.name, there, here):
                 found.append(f"--{field.name}: {_shown(field, there)} there, {_shown(field, here)} here")
         return found + [f"--{name}: {text} there, no such flag here" for name, text in self.unknown.items()]
 
@@ -76,6 +79,8 @@ def read_recorded(config_class: type[Config], file: pathlib.Path) -> Recorded[Co
     """
     try:
         return recorded(config_class, read_flagfile(config_class, file))
+    except ConfigError as error:  # no text
+        raise ConfigError(f"{file}: damaged ({error}) Restore it from a copy, or name another --workdir.") from error
     except flags.Error as error:
         raise ConfigError(
             f"{file}: {error}. It is of another command, or another version of scnas_keras: go on with that, or name another --workdir."

@@ -20,6 +20,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path, write_text
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_flagfile
+from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import read_recorded
 
 FLAGS, SUMMARY, LOCK = "flags.cfg", "summary.json", "run.lock"
@@ -139,17 +140,18 @@ def follow_run(workdir: str | None) -> RunFolder:
 
 
 def command_line() -> str | None:
-    """What started this process, as a person would type it again; None where that is no command of scnas_keras."""
+    """What started this process, to be pasted into a shell in any folder; None where that is no command of scnas_keras."""
     module = getattr(sys.modules["__main__"].__spec__, "name", "")  # of what -m names; scripts and shells have none
     if not (module.startswith("scnas_keras.") and module.endswith(".__main__")):
         return None
-    return shlex.join(["python", "-m", module.removesuffix(".__main__"), *sys.argv[1:]])
+    words = ["python", "-m", module.removesuffix(".__main__"), *sys.argv[1:]]
+    return f"{shlex.join(['cd', os.getcwd()])} && {shlex.join(words)}"
 
 
 def _check_same(path: pathlib.Path, config: Any) -> None:
-    """Refuses a folder unless it holds an unfinished run of these flags; it may have been moved."""
+    """Refuses a folder unless it holds an unfinished run of these flags; it may have been moved, and its data too."""
     run = read_recorded(type(config), path / FLAGS)
-    changes = run.differences(config, lambda name, there, here: name == "workdir" or there == here)
+    changes = run.differences(config, lambda name, there, here: name in OF_HOST or there == here)
     if changes:
         remedy = f"repeat that run with --flagfile={path / FLAGS}"
         if run.unknown:

@@ -10,10 +10,7 @@ from scnas_keras.machine.distribution import Cluster, open_cluster
 from scnas_keras.machine.names import FLOAT16
 from scnas_keras.machine.precision import set_precision
 from scnas_keras.options import to_flagfile
-from scnas_keras.runs.config import RunConfig
-
-_OF_HOST = ("workdir", "data_dir", "cache_dir", "processes")
-"""Flags that may differ between the hosts of a run."""
+from scnas_keras.runs.config import OF_HOST, RunConfig
 
 
 def start(config: RunConfig) -> Cluster:
@@ -37,11 +34,11 @@ def start(config: RunConfig) -> Cluster:
 
 
 def _check_flags(config: RunConfig, cluster: Cluster) -> None:
-    shared = [line for line in to_flagfile(config).splitlines() if line.partition("=")[0].removeprefix("--") not in _OF_HOST]
+    shared = [line for line in to_flagfile(config).splitlines() if line.partition("=")[0].removeprefix("--") not in OF_HOST]
     own = zlib.crc32("\n".join(shared).encode())
     with cluster.watched():
         if own != int(cluster.from_chief([own])[0]):
             raise ConfigError(
                 f"host {cluster.worker} of {cluster.workers}: has other flags than host 0. Start the same command on all hosts; only "
-                f"{', '.join(f'--{name}' for name in _OF_HOST)} may differ."
+                f"{', '.join(f'--{name}' for name in OF_HOST)} may differ."
             )

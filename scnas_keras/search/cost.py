@@ -18,7 +18,7 @@ from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.search.config import AUTO, FAST, LOW_MEMORY, SearchConfig
 from scnas_keras.spaces.cost import CostTables, cost_tables
 
-COST = "cost.json"
+COST, REMEDY = "cost.json", "Restore it from a copy, or name another --workdir."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run:
     needs, free = {mode: estimate(modes[mode], fold, batch) for mode in modes}, free_gibibytes(cluster)
     mode, resumed = config.memory_mode, run[COST].is_file()
     if resumed:
-        mode = load(run[COST], SearchCost, "Restore it from a copy, or name another --workdir.").memory_mode
+        mode = load(run[COST], SearchCost, REMEDY).memory_mode
     elif mode == AUTO:
         mode = FAST if free is None or needs[FAST] <= free else LOW_MEMORY
     mode = LOW_MEMORY if cluster.total([mode == LOW_MEMORY])[0] else FAST

@@ -53,6 +53,8 @@ def _run(config: SearchConfig, cluster: Cluster) -> SearchResult:
     run = open_run(config.workdir, config) if cluster.chief else follow_run(config.workdir)
     CheckpointFolder(run[CHECKPOINT]).check_version(OLDEST_CHECKPOINT)
     fold = open_fold(config, footprint(config), config.fold)
+    if cluster.chief:
+        fold.check(run.path)
     tables = cost_tables(space_of(config), config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
     penalty = guards.cost_penalty(config, tables)
     cost = search_cost(config, fold, footprint(config), run, cluster)

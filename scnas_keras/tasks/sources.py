@@ -13,14 +13,14 @@ _VOXEL_FILE = re.compile(r"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE)
 
 def source_digest(case: Case) -> str:
     """16 letters that change with the place, size or time of change of any file of a case."""
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in _all_files(case.files)]
+    files = [file for path in case.files for file in files_of(path)]
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(json.dumps(stats).encode()).hexdigest()[:16]
 
 
-def _all_files(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """The files, those in folders, as DICOM series are, and those that MetaImage headers leave their voxels to."""
-    for path in paths:
-        yield from sorted(path.iterdir()) if path.is_dir() else (path,)
-        if path.suffix.lower() == ".mhd" and (named := _VOXEL_FILE.search(path.read_text(encoding="utf-8", errors="replace"))):
-            voxels = path.parent / named.group(1)
-            yield from (voxels,) if voxels.is_file() else ()
+def files_of(path: Path) -> Iterator[Path]:
+    """A file; or those in a folder, as DICOM series are; and the one that a MetaImage header leaves its voxels to."""
+    yield from sorted(path.iterdir()) if path.is_dir() else (path,)
+    if path.suffix.lower() == ".mhd" and (named := _VOXEL_FILE.search(path.read_text(encoding="utf-8", errors="replace"))):
+        voxels = path.parent / named.group(1)
+        yield from (voxels,) if voxels.is_file() else ()
