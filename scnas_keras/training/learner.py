@@ -1,5 +1,7 @@
 """A fixed network with all that training it needs."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -51,15 +53,13 @@ class Learner(keras.Model):
         optimizer.build(self.network.trainable_variables)
 
     def train_step(self, data):
-        """One update of the weights."""
+        """One update of the weights; in a graph, as the loop and `fit` trace it."""
         images, labels = data
-        variables = [v.value for v in self.network.trainable_variables]
-        with tf.GradientTape() as tape:
-            outputs = self.network(images, training=True)
-            loss = self.loss_function(labels, outputs)
-            scaled = scaled_loss(self.optimizer, loss)
+        outputs = self.network(images, training=True)
+        loss = self.loss_function(labels, outputs)
         trainable = self.network.trainable_variables
-        gradients = regularize(self.optimizer, tape.gradient(scaled, variables), trainable, self.weight_decay, self.clip_norm)
+        gradients = _gradients(scaled_loss(self.optimizer, loss), trainable)
+        gradients = regularize(self.optimizer, gradients, trainable, self.weight_decay, self.clip_norm)
         apply_gradients(self.optimizer, gradients, trainable)
         return self._measure(loss, labels, outputs)
 
@@ -75,6 +75,14 @@ class Learner(keras.Model):
         self.loss_tracker.update_state(loss * tf.distribute.get_strategy().num_replicas_in_sync)
         self.dice.update_state(labels, logits)
         return {"loss": self.loss_tracker.result(), "dice": self.dice.result()}
+
+
+def _gradients(loss: tf.Tensor, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    """Gradients of a loss; those of a tensor that is read several times are added in pairs, always in the same order.
+
+    A GradientTape adds all of them at once, in an order that isn't fixed (`machine.determinism`).
+    """
+    return tf.gradients(loss, [v.value for v in variables], aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)
 
 
 def output_strides(network: keras.Model) -> tuple[tuple[int, ...], ...]:
