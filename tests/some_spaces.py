@@ -16,6 +16,8 @@ TINY = u_shaped("tiny", 3, ("conv_3", "max_pool_3", "identity", "zero"), 1, U)
 """Four operations and one node, for tests in which the space isn't the point."""
 LEVEL = u_shaped("level", 3, TINY.operations, 1, (ENCODER, DECODER))
 """Two cells at full resolution, where the network isn't the point either: the fastest to trace."""
+DENSE = u_shaped("dense", 3, OPERATIONS, 3, (ENCODER, DECODER))
+"""The same with nodes that have two to four inputs, and are read as often."""
 FLAT = u_shaped("flat", 2, OPERATIONS, 2, U)
 PATHS = SearchSpace(
     "paths",
@@ -75,6 +77,12 @@ def genotype_of(space, choose, probability=0.5, notes=()):
 def uniform_genotype(operation="conv_3", space=SCNAS):
     """One operation on all edges."""
     return genotype_of(space, lambda *_: operation, notes=("a note",))
+
+
+def dense_genotype():
+    """All edges of `DENSE`, with operations that take turns."""
+    names = [name for name in DENSE.operations if name != "zero"]
+    return genotype_of(DENSE, lambda kind, i, j: names[(2 * i + j) % len(names)])
 
 
 def sparse_genotype(seed, space=SCNAS):

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 from small_training import run_command, start_command
+from some_spaces import dense_genotype
 
 from scnas_keras.inference.keras_file import load_network
 
@@ -33,8 +34,9 @@ def wait_until_free(lock):
 
 
 CROSSVAL = (
-    "--networks=nnunet,u_resnet",
-    "--baseline_width=4",
+    "--networks=nnunet,genotype",
+    "--genotype=genotype.json",
+    "--width=16",
     "--epochs=3",
     "--steps_per_epoch=30",
     "--preset=nnunet",
@@ -45,27 +47,32 @@ CROSSVAL = (
 
 
 def test_folds_resume_after_being_stopped_and_killed_and_merge(tmp_path):
-    """Bit for bit, with what nnU-Net's recipe adds: momentum, decay, clipping, polynomial rate, deep supervision; and with EMA."""
-    nnunet, u_resnet = (tmp_path / "cv" / name / "fold_0" for name in ("nnunet", "u_resnet"))
+    """Bit for bit, with what nnU-Net's recipe adds: momentum, decay, clipping, polynomial rate, deep supervision; and with EMA.
+
+    The second network is a found one whose nodes have three inputs and more.
+    """
+    dense_genotype().save(tmp_path / "genotype.json")
+    nnunet, found = (tmp_path / "cv" / name / "fold_0" for name in ("nnunet", "genotype"))
     child = start_command(tmp_path, "crossval", *CROSSVAL)
     wait_for(nnunet / "history.csv", child)
     child.send_signal(signal.SIGTERM)
     child.communicate()
     assert child.returncode == 143 and not (nnunet / "summary.json").exists() and list((nnunet / "checkpoint").glob("last-*"))
     child = start_command(tmp_path, "crossval", *CROSSVAL)
-    wait_for(u_resnet / "run.lock", child)
+    wait_for(found / "history.csv", child)
     child.send_signal(signal.SIGKILL)
     _, errors = child.communicate()
     assert "resuming after" in errors
-    wait_until_free(u_resnet / "run.lock")
+    wait_until_free(found / "run.lock")
     first = (nnunet / "summary.json").read_bytes()
     done = run_command(tmp_path, "crossval", *CROSSVAL)
-    assert "nnunet on fold 0 was finished before" in done.stderr and "u_resnet: fold 1, 2, 3, 4 not there yet" in done.stdout
+    assert "nnunet on fold 0 was finished before" in done.stderr and "genotype: fold 1, 2, 3, 4 not there yet" in done.stdout
     assert (nnunet / "summary.json").read_bytes() == first
-    assert "nnunet - u_resnet" in done.stdout and (tmp_path / "cv" / "crossval.png").stat().st_size > 5000
+    assert "nnunet - genotype" in done.stdout and (tmp_path / "cv" / "crossval.png").stat().st_size > 5000
 
-    run_command(tmp_path, "retrain", f"--flagfile={nnunet / 'flags.cfg'}", "--workdir=whole")
-    assert (tmp_path / "whole" / "history.csv").read_bytes() == (nnunet / "history.csv").read_bytes()
-    whole, parts = (load_network(path / "model.keras").get_weights() for path in (tmp_path / "whole", nnunet))
-    for expected, found in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for parts in (nnunet, found):
+        whole = tmp_path / f"whole_{parts.parent.name}"
+        run_command(tmp_path, "retrain", f"--flagfile={parts / 'flags.cfg'}", f"--workdir={whole}")
+        assert (whole / "history.csv").read_bytes() == (parts / "history.csv").read_bytes()
+        for expected, ours in zip(*(load_network(run / "model.keras").get_weights() for run in (whole, parts)), strict=True):
+            np.testing.assert_array_equal(ours, expected)

@@ -272,6 +272,9 @@ def test_predict_writes_onto_the_scans_grid(command, phantoms, model_folder, tmp
     scan, output = phantoms / "phantom_002.nii.gz", tmp_path / "out" / "segmentation.nii.gz"
     command("scnas_keras.predict", model=model_folder, image=scan, output=output)
     assert capsys.readouterr().out == f"{output}\n"
+    again = tmp_path / "again" / output.name
+    command("scnas_keras.predict", model=model_folder, image=scan, output=again)
+    assert again.read_bytes() == output.read_bytes() and output.read_bytes()[4:8] == bytes(4), "gzip's time"
     original, written = nib.load(scan), nib.load(output)
     np.testing.assert_array_equal(written.affine, original.affine)
     assert written.shape == original.shape[:3] and written.get_data_dtype() == np.uint8

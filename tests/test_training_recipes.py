@@ -111,9 +111,9 @@ def test_nesterov_goes_through_decay_as_in_torch():
 def test_a_moving_average_of_the_weights_is_what_is_kept(precision):
     """The average starts at the weights after the first step."""
     model = learner(make_optimizer(dataclasses.replace(PRESETS["scnas"], learning_rate=0.05), 0.9, precision))
-    average = None
+    step, average = tf.function(model.train_step, autograph=False), None
     for _ in range(4):
-        model.train_step(data())
+        step(data())
         weights = model.network.get_weights()
         average = weights if average is None else [0.9 * old + 0.1 * new for old, new in zip(average, weights)]
     assert np.abs(weights[0] - average[0]).max() > 1e-3

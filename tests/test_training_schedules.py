@@ -185,9 +185,11 @@ def test_a_second_start_is_a_first_one_but_for_the_rate(optimizer, precision):
     model = learner(make_optimizer(found, 0.5, precision))
     fresh = model.network.get_weights()
 
+    step = tf.function(model.train_step, autograph=False)
+
     def two_steps():
         for _ in range(2):
-            model.train_step(data())
+            step(data())
         return model.network.get_weights()
 
     first = two_steps()

@@ -30,7 +30,10 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     import tensorflow as tf
 
     from scnas_keras.inference.model_folder import SegmentationModel
+    from scnas_keras.machine.determinism import make_deterministic
 
+    if not tf.config.list_physical_devices("GPU"):
+        make_deterministic()
     model = SegmentationModel.load(config.model)
     if config.mirror and not model.mirror_axes:
         logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)

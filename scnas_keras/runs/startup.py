@@ -3,9 +3,9 @@
 import zlib
 
 import keras
-import tensorflow as tf
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.machine.determinism import make_deterministic
 from scnas_keras.machine.distribution import Cluster, open_cluster
 from scnas_keras.machine.names import FLOAT16
 from scnas_keras.machine.precision import set_precision
@@ -28,7 +28,7 @@ def start(config: RunConfig) -> Cluster:
         raise ConfigError("--mixed_precision=float16 needs GPUs: TensorFlow can't pool in it on CPUs. Use bfloat16 or none.")
     keras.utils.set_random_seed(config.seed)
     if config.deterministic == "true" or (config.deterministic == "auto" and not cluster.on_gpu):
-        tf.config.experimental.enable_op_determinism()
+        make_deterministic()
     set_precision(config.mixed_precision)
     return cluster
 

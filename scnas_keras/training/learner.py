@@ -1,5 +1,7 @@
 """A fixed network with all that training it needs."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -67,18 +69,15 @@ class Learner(keras.Model):
         optimizer.build(self.network.trainable_variables)
 
     def train_step(self, data):
-        """One update of the weights."""
+        """One update of the weights; in a graph, as the loop and `fit` trace it."""
         images, labels = data
         trainable = self.network.trainable_variables
-        variables = [v.value for v in trainable]
         slices = count_slices(images.shape[0], self.accumulate)
 
         def compute(images, labels):
-            with tf.GradientTape() as tape:
-                outputs = self.network(images, training=True)
-                loss = self.loss_function(labels, outputs) / slices
-                scaled = scaled_loss(self.optimizer, loss)
-            gradients = tape.gradient(scaled, variables)
+            outputs = self.network(images, training=True)
+            loss = self.loss_function(labels, outputs) / slices
+            gradients = _gradients(scaled_loss(self.optimizer, loss), trainable)
             self._measure_dice(labels, outputs)
             return loss, *gradients
 
@@ -107,6 +106,14 @@ class Learner(keras.Model):
         # Losses of keras.losses are divided by the number of replicas, so that gradients add up.
         self.loss_tracker.update_state(loss * tf.distribute.get_strategy().num_replicas_in_sync)
         return {"loss": self.loss_tracker.result(), "dice": self.dice.result()}
+
+
+def _gradients(loss: tf.Tensor, variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    """Gradients of a loss; those of a tensor that is read several times are added in pairs, always in the same order.
+
+    A GradientTape adds all of them at once, in an order that isn't fixed (`machine.determinism`).
+    """
+    return tf.gradients(loss, [v.value for v in variables], aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)
 
 
 def output_strides(network: keras.Model) -> tuple[tuple[int, ...], ...]:

@@ -1,0 +1,17 @@
+"""Equal flags, equal results: what threads could change."""
+
+import numpy as np
+import pytest
+from processes import PYTHON, ROOT, run, with_package
+
+
+@pytest.mark.serial
+def test_a_found_network_learns_and_predicts_bit_for_bit_alike(tmp_path):
+    """In two processes of two threads. Which of them is first may change nothing, so no sum that runs has three terms."""
+    for name in ("one", "other"):
+        run(PYTHON, ROOT / "tests" / "equal_steps.py", tmp_path / f"{name}.npz", env=with_package(TF_CPP_MIN_LOG_LEVEL="2"))
+    with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "other.npz") as other:
+        assert one["terms"] == 2
+        assert one.files == other.files and len(one.files) > 50
+        for name in one.files:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
