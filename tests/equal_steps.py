@@ -34,7 +34,7 @@ def main(output: str) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(2)
     make_deterministic()
     keras.utils.set_random_seed(1)
-    learner = Learner(from_genotype(dense_genotype(), 1, 3, 16), 3)
+    learner = Learner(from_genotype(dense_genotype(), 1, 3, 15), 3)
     learner.compile(keras.optimizers.Adam(0.01), make_loss("dice_ce"), weight_decay=1e-5, clip_norm=12.0)
     images = tf.random.stateless_normal((*SHAPE, 1), (1, 2))
     labels = tf.random.stateless_uniform(SHAPE, (3, 4), 0, 3, tf.int32)
