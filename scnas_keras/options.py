@@ -5,11 +5,13 @@ Importing this module is cheap: `--help` answers before any framework is loaded.
 
 import dataclasses
 import importlib
+import io
 import os
 import pathlib
 import signal
 import sys
 import textwrap
+import traceback
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -22,6 +24,8 @@ from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import full_path
 from scnas_keras.interruption import Stopped, stopping
 
+CRASHED = 70
+"""Exit code of a crash, as sysexits.h has it; `verify` ends with 1 where it finds errors."""
 SECTIONS = ("search", "retrain")
 """Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
@@ -58,7 +62,10 @@ def tasks() -> dict[str, pathlib.Path]:
 
 
 def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
-    """The whole of a command: flags to a config, `main(config)`, errors to one message and exit code 2, signals to one and theirs."""
+    """The whole of a command: flags to a config, `main(config)`. Errors become one message and code 2, signals one and theirs, a crash 70."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal can't show
     try:
         with stopping(), writing():
             if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
@@ -74,6 +81,10 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C needn't wait for libraries that tidy up
         print(error, file=sys.stderr)
         sys.exit(error.code)
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
+        print("error: a fault of scnas_keras, not of your data or flags. Please report the lines above.", file=sys.stderr)
+        sys.exit(CRASHED)
 
 
 def parse(config_class: type, argv: Sequence[str]) -> Any:

@@ -1,8 +1,14 @@
 """What the user's surroundings may not change."""
 
+import dataclasses
 import json
+import sys
 
-from processes import PYTHON, run, with_package
+import pytest
+from processes import PYTHON, ROOT, run, with_package
+
+from scnas_keras import options
+from scnas_keras.options import option
 
 SETTINGS = (
     "from scnas_keras.console import load_tensorflow; load_tensorflow(); import keras, tensorflow as tf; from keras import config;"
@@ -17,3 +23,28 @@ def test_the_users_settings_of_keras_do_not_count(tmp_path):
     environment = with_package(HOME=str(tmp_path), KERAS_BACKEND="jax", TF_USE_LEGACY_KERAS="1")
     done = run(PYTHON, "-c", SETTINGS, env=environment)
     assert done.stdout.split() == ["tensorflow", "float32", "1e-07", "channels_last", "True"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    number: int = option(1, "A number.", "Group")
+
+
+def test_a_crash_is_told_apart_from_what_the_user_can_mend(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["x"])
+
+    def fail(config):
+        raise IndexError("inside")
+
+    with pytest.raises(SystemExit) as caught:
+        options.run(Config, fail, "x")
+    errors = capsys.readouterr().err
+    assert caught.value.code == 70 and "IndexError: inside" in errors and "a fault of scnas_keras" in errors
+
+
+def test_names_that_a_terminal_cant_show_are_shown_in_escapes():
+    code = "import sys; sys.argv = ['x']; from test_console import Config; from scnas_keras.options import run; run(Config, lambda config: "
+    environment = with_package(PYTHONIOENCODING="ascii")
+    environment["PYTHONPATH"] += f":{ROOT / 'tests'}"
+    done = run(PYTHON, "-c", code + "print('M\\xfcller \\udcff'), 'x')", env=environment)
+    assert done.stdout == "M\\xfcller \\udcff\n"

@@ -1,5 +1,6 @@
 """Model files that are damaged, made up or of another network: read as they were saved, or refused in one line; nothing runs."""
 
+import errno
 import io
 import json
 import random
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 import scnas_keras
-from scnas_keras.errors import DataError
-from scnas_keras.inference.keras_file import CONFIG, MEMBERS, METADATA, WEIGHTS, load_network
+from scnas_keras import files
+from scnas_keras.errors import DataError, OutputError
+from scnas_keras.inference.keras_file import CONFIG, MEMBERS, METADATA, WEIGHTS, load_network, save_network
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.networks.blocks import logits
@@ -281,6 +283,19 @@ def test_a_network_of_another_plan_is_refused(other, patch, words, tmp_path):
     with pytest.raises(DataError) as caught:
         SegmentationModel.load(tmp_path)
     assert f"{words}: {tmp_path / 'model.json'} is of another network. Copy both again" in str(caught.value)
+
+
+def test_a_network_that_cant_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"before")
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OutputError, match="model.keras: can't be written: the disk is full"):
+        save_network(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 1)]), path)
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
 
 
 def test_weights_of_another_shape_are_refused(members, tmp_path):

@@ -17,6 +17,7 @@ from scnas_keras.assess.retraining import Trained, train_all
 from scnas_keras.assess.verdict import SIGNIFICANT, verdict_of_runs
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, user_path, write_text
+from scnas_keras.inference.keras_file import save_network
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.runs.checkpoint import restore_model
 from scnas_keras.runs.checks import check_positive
@@ -151,7 +152,7 @@ def score_networks(
         counts = (cost.parameters, cost.multiply_adds) if cost else (None, None)
         rows.append(NetworkRow(name, kind, score.dice, score.loss, *counts))
     folder.mkdir(exist_ok=True)
-    inherit(supernet, search.genotype).save(folder / "inherited.keras")
+    save_network(inherit(supernet, search.genotype), folder / "inherited.keras")
     del supernet, shared
     keras.backend.clear_session()  # a second search or a training shall not carry this one's graphs along
     return rows, clock["seconds_before"] + clock["seconds_since"]

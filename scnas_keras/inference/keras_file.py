@@ -12,6 +12,7 @@ import math
 import os
 import pathlib
 import stat
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from typing import Any
@@ -21,13 +22,29 @@ import keras
 
 import scnas_keras.networks  # noqa: F401  registers the layers
 from scnas_keras.errors import DataError
-from scnas_keras.files import user_path
+from scnas_keras.files import hidden_prefix, user_path, write_bytes, writing
 
 CONFIG, METADATA, WEIGHTS = MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 _LARGEST = {CONFIG: 2**24, METADATA: 2**16}
 _UNPACKED, _EXPANSION = 2**26, 4  # weights of more bytes than the first may not be so many times larger than what is stored of them
 _LONGEST = 200  # letters that a message shows of another one
 _COPY = "Copy it again from where it was saved; if it is the same there, save or train it again."
+
+
+def save_network(network: keras.Model, path: str | os.PathLike) -> None:
+    """Writes a .keras file, whole or not at all.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    path = pathlib.Path(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=hidden_prefix(path)) as folder:
+            whole = pathlib.Path(folder, "model.keras")  # Keras writes piece by piece
+            network.save(whole)
+            content = whole.read_bytes()
+    write_bytes(path, content)
 
 
 def load_network(path: str | os.PathLike) -> keras.Model:

@@ -19,7 +19,7 @@ from scnas_keras.documents.ranges import Axis, PatchSize, check_axes, check_diff
 from scnas_keras.errors import DataError
 from scnas_keras.files import user_path, write_text
 from scnas_keras.formats.volumes import Volume
-from scnas_keras.inference.keras_file import load_network
+from scnas_keras.inference.keras_file import load_network, save_network
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen, check_grid, differences
 from scnas_keras.inference.sliding_window import predict_volume
@@ -114,7 +114,7 @@ class SegmentationModel:
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""
         folder = pathlib.Path(folder)
-        self.network.save(folder / MODEL)
+        save_network(self.network, folder / MODEL)
         companion = Companion(self.patch_size, self.mirror_axes, self.plan, self.seen)
         write_text(folder / COMPANION, json.dumps(dataclasses.asdict(companion), indent=1) + "\n")
 

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 
 from scnas_keras.files import write_text
+from scnas_keras.inference.keras_file import save_network
+from scnas_keras.inference.names import MODEL
 from scnas_keras.machine.names import NONE
 from scnas_keras.machine.precision import set_precision
 from scnas_keras.networks import from_genotype
@@ -55,7 +57,7 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
     draw_history(history, run["history.png"])
     set_precision(NONE)
     model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.width)
-    model.save(run["model.keras"])
+    save_network(model, run[MODEL])
     cost = network_cost(model, fold.patch_size)
     run.write_summary(
         config,
