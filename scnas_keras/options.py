@@ -62,7 +62,7 @@ def tasks() -> dict[str, pathlib.Path]:
 
 
 def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
-    """The whole of a command: flags to a config, `main(config)`. Errors become one message and code 2, signals one and theirs, a crash 70."""
+    """The whole of a command: flags to a config, `main(config)`. Errors become a message and code 2, crashes code 70."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the terminal can't show
