@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from absl import logging
 from processes import PYTHON, ROOT, run, with_package
+from quick_graphs import QUICK
 from turns import once, turn
 
 WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that run tests, as tools/test starts them
@@ -44,11 +45,24 @@ def shared_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def two_devices(shared_folder):
     """The folder that two_devices.py has filled."""
+    return once(shared_folder / "two_devices", compute_on_two_devices)
 
-    def compute(folder):
-        run(PYTHON, ROOT / "tests" / "two_devices.py", folder, env=with_package(TF_CPP_MIN_LOG_LEVEL="2"))
 
-    return once(shared_folder / "two_devices", compute)
+@pytest.fixture(scope="session")
+def two_devices_at_night(shared_folder):
+    """The folder that it has filled at night."""
+    return once(shared_folder / "two_devices_at_night", lambda folder: compute_on_two_devices(folder, "night"))
+
+
+def compute_on_two_devices(*words):
+    run(PYTHON, ROOT / "tests" / "two_devices.py", *words, env=with_package(TF_CPP_MIN_LOG_LEVEL="2"))
+
+
+def pytest_runtest_setup(item):
+    if "tensorflow" in sys.modules and not item.config.getoption("nightly"):
+        tensorflow = sys.modules["tensorflow"]
+        if not tensorflow.config.optimizer.get_experimental_options().get("disable_meta_optimizer"):
+            tensorflow.config.optimizer.set_experimental_options(QUICK)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

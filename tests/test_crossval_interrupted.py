@@ -36,7 +36,8 @@ def wait_until_free(lock):
 CROSSVAL = (
     "--networks=nnunet,genotype",
     "--genotype=genotype.json",
-    "--width=16",
+    "--width=6",
+    "--baseline_width=4",
     "--epochs=3",
     "--steps_per_epoch=30",
     "--preset=nnunet",

@@ -56,8 +56,9 @@ def assert_close_searches(run, single):
     np.testing.assert_allclose([rows[kind] for kind in expected], list(expected.values()), atol=0.01)
 
 
-def test_a_search_on_two_devices_is_the_search_on_one(two_devices):
-    assert_close_searches(two_devices / "search_two", two_devices / "search_one")
+@pytest.mark.nightly
+def test_a_search_on_two_devices_is_the_search_on_one(two_devices_at_night):
+    assert_close_searches(two_devices_at_night / "search_two", two_devices_at_night / "search_one")
 
 
 @pytest.mark.parametrize("name", ["two", "slices"])
@@ -68,9 +69,10 @@ def test_both_levels_of_a_search_add_up_their_gradients_over_devices_and_slices(
             np.testing.assert_allclose(two[name], one[name], err_msg=name, **({"rtol": 1e-5} if name == "losses" else {"atol": 1e-6}))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_precision_learns_on_two_devices(precision, two_devices):
-    for ours, theirs in zip(arrays(two_devices / precision, "model"), arrays(two_devices / "single", "model"), strict=True):
+def test_half_precision_learns_on_two_devices(precision, two_devices, two_devices_at_night):
+    for ours, theirs in zip(arrays(two_devices_at_night / precision, "model"), arrays(two_devices / "single", "model"), strict=True):
         assert ours.dtype == np.float32
         np.testing.assert_allclose(ours, theirs, atol=0.05)
         assert np.any(ours != theirs)

@@ -78,6 +78,6 @@ def test_two_hosts_learn_what_one_does_though_one_is_killed(two_devices, tmp_pat
 
 
 @pytest.mark.nightly
-def test_a_search_on_two_hosts_is_the_search_on_one(two_devices, tmp_path):
-    checked(*start_hosts(*SEARCH, f"--cache_dir={two_devices / 'cache'}", f"--workdir={tmp_path / 'hosts'}"))
-    assert_close_searches(tmp_path / "hosts", two_devices / "search_one")
+def test_a_search_on_two_hosts_is_the_search_on_one(two_devices_at_night, tmp_path):
+    checked(*start_hosts(*SEARCH, f"--cache_dir={two_devices_at_night / 'cache'}", f"--workdir={tmp_path / 'hosts'}"))
+    assert_close_searches(tmp_path / "hosts", two_devices_at_night / "search_one")

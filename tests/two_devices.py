@@ -1,6 +1,7 @@
 """What two devices compute and what one does, in a process of its own, since a process' devices can't be split once it computes.
 
-python tests/two_devices.py FOLDER
+python tests/two_devices.py FOLDER           steps, and runs of the small learner
+python tests/two_devices.py FOLDER night     searches, and runs of the small learner in half precisions
 """
 
 import pathlib
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from patch_cases import random_case
+from quick_graphs import QUICK
 from small_run import train_learner
 from some_spaces import LEVEL
 from test_resume import FLAGS
@@ -28,17 +30,6 @@ from scnas_keras.training.losses import JaccardLoss
 
 TWO = "cpu:0,cpu:1"
 SEARCH = (*FLAGS, "--epochs=2", "--steps_per_epoch=3", "--batch_size=2")
-
-
-def learner_runs(folder, two, one):
-    """Runs of the small learner: on one device, on two, and there in each half precision."""
-    for name, cluster, precision in (
-        ("single", one, "none"),
-        ("mirrored", two, "none"),
-        ("bfloat16", two, "bfloat16"),
-        ("float16", two, "float16"),
-    ):
-        train_learner(folder / name, cluster, precision, 0)
 
 
 def losses_and_updates(two, one):
@@ -104,18 +95,31 @@ def search_run(folder, cluster, devices):
     assert asked == [devices]
 
 
-def main(folder: pathlib.Path):
-    two, one = open_cluster(TWO), Cluster(tf.distribute.get_strategy())
-    assert (two.replicas, one.replicas) == (2, 1)
+def by_day(folder, two, one):
     np.savez(folder / "batches.npz", *streamed(two))
     np.savez(folder / "learners.npz", **losses_and_updates(two, one))
     np.savez(folder / "overflow.npz", **overflowing_steps(two))
+    for name, cluster, accumulate in (("two", two, 1), ("one", one, 1), ("slices", two, 2)):
+        np.savez(folder / f"step_{name}.npz", **stepped(cluster, accumulate))
+    for name, cluster in (("single", one), ("mirrored", two)):
+        train_learner(folder / name, cluster, "none", 0)
+
+
+def at_night(folder, two, one):
     for name, cluster, devices in (("two", two, TWO), ("one", one, "cpu")):
-        np.savez(folder / f"step_{name}.npz", **stepped(cluster))
         search_run(folder / f"search_{name}", cluster, devices)
-    np.savez(folder / "step_slices.npz", **stepped(two, accumulate=2))
-    learner_runs(folder, two, one)  # the last: it leaves a half precision behind
+    for precision in ("bfloat16", "float16"):
+        train_learner(folder / precision, two, precision, 0)
+
+
+def main(folder: pathlib.Path, night: bool):
+    two, one = open_cluster(TWO), Cluster(tf.distribute.get_strategy())
+    assert (two.replicas, one.replicas) == (2, 1)
+    if night:
+        return at_night(folder, two, one)
+    tf.config.optimizer.set_experimental_options(QUICK)
+    return by_day(folder, two, one)
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]))
+    main(pathlib.Path(sys.argv[1]), sys.argv[2:] == ["night"])
