@@ -13,7 +13,7 @@ from scnas_keras.networks import from_genotype
 from scnas_keras.training.losses import LOSSES, make_loss
 
 
-@pytest.mark.parametrize("given", [2, 4, 8])
+@pytest.mark.parametrize("given", [2, pytest.param(4, marks=pytest.mark.nightly), pytest.param(8, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("how", ["call", "predict", "fit"])
 def test_a_network_takes_its_own_number_of_channels_only(how, given):
     """TensorFlow reads the kernel of one channel as one of groups, for as many channels as divide its outputs."""

@@ -37,7 +37,7 @@ def write_pictures(folder):
     return folder
 
 
-@pytest.fixture(scope="module", params=["slices", "pictures"])
+@pytest.fixture(scope="module", params=[pytest.param("slices", marks=pytest.mark.nightly), "pictures"])
 def searched(request, tmp_path_factory):
     """Data, flags of every run on them, and a finished search."""
     folder = tmp_path_factory.mktemp(request.param)

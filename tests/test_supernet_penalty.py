@@ -65,7 +65,7 @@ IDENTITY, ZERO = (SCNAS.operations.index(name) for name in ("identity", "zero"))
 
 @pytest.mark.parametrize(
     "learning_rate, liked, most_identities",
-    [(0.01, CONV, None), (0.03, CONV, None), (0.02, IDENTITY, 0), (0.02, ZERO, None)],
+    [pytest.param(0.01, CONV, None, marks=pytest.mark.nightly), (0.03, CONV, None), (0.02, IDENTITY, 0), (0.02, ZERO, None)],
     ids=["slow", "fast", "under-a-cap", "dead-nodes"],
 )
 def test_a_search_that_likes_convolutions_ends_at_its_target(learning_rate, liked, most_identities):
