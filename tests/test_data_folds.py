@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -192,3 +193,14 @@ def test_bad_flags_are_refused_before_a_scan_is_prepared(config, tmp_path, flags
     with pytest.raises(ConfigError, match=f"--{next(iter(flags))}="):
         with_flags(config, **flags)
     assert not (tmp_path / "cache").exists()
+
+
+def test_without_a_home_the_cache_has_to_be_named(monkeypatch):
+    monkeypatch.delenv("SCNAS_CACHE_DIR", raising=False)
+
+    def homeless(path):
+        raise RuntimeError
+
+    monkeypatch.setattr(pathlib.Path, "expanduser", homeless)
+    with pytest.raises(ConfigError, match="name a folder for prepared scans with --cache_dir"):
+        _ = DataConfig().cache_folder

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 
@@ -389,3 +390,13 @@ def test_real_tasks_are_read(hint, cases, ct):
     task = load_task(find_task(hint, REAL_DATA))
     assert len(task.cases) == cases
     assert any(task.is_ct) == ct
+
+
+def test_a_folder_that_cant_be_looked_into_is_named(tmp_path, monkeypatch):
+    (tmp_path / "imagesTr").mkdir()
+
+    def refused(folder):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refused)
+    assert "imagesTr can't be looked into (Permission denied)" in nearest(tmp_path / "imagesTr" / "a.nii.gz")

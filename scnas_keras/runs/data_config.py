@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 
+from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
 from scnas_keras.options import option
 
@@ -31,7 +32,12 @@ class TaskConfig:
     @property
     def cache_folder(self) -> pathlib.Path:
         """The cache's folder by flag, environment or default."""
-        return user_path(self.cache_dir or os.environ.get(CACHE_DIR_VARIABLE) or "~/.cache/scnas_keras")
+        if given := self.cache_dir or os.environ.get(CACHE_DIR_VARIABLE):
+            return user_path(given)
+        try:
+            return user_path("~/.cache/scnas_keras")
+        except ConfigError as error:
+            raise ConfigError("Nobody's home is known here, so name a folder for prepared scans with --cache_dir.") from error
 
 
 @dataclasses.dataclass(frozen=True)

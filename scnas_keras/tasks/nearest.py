@@ -19,7 +19,10 @@ def nearest(path: Path) -> str:
     if not os.path.isdir(folder):
         missing = next((part for part in (folder, *folder.parents) if os.path.isdir(part.parent)), folder)
         return f" There is no folder {missing}.{nearest(missing)}"
-    names = sorted(os.listdir(folder))
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        return f" {folder} can't be looked into ({error.strerror})."
     for same, difference in _LIKENESSES:
         wanted = same(path.name)
         for name in names:
@@ -35,7 +38,9 @@ def nearest(path: Path) -> str:
 def _beside(path: Path) -> Path | None:
     """A file of the same name in the folder around, or in one beside."""
     around = path.parent.parent
-    folders = [around, *(place for place in sorted(around.iterdir()) if place.is_dir())] if os.path.isdir(around) else []
+    if not os.access(around, os.R_OK):
+        return None
+    folders = [around, *(place for place in sorted(around.iterdir()) if place.is_dir())]
     return next((folder / path.name for folder in folders if os.path.lexists(folder / path.name)), None)
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 from absl import logging
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.files import user_path, write_text
 from scnas_keras.tasks.loading import find_task
 from scnas_keras.verify.config import VerifyConfig
@@ -34,7 +34,10 @@ def run_verification(config: VerifyConfig) -> Report:
         logging.info("%s", fix(source, root, config.processes))
     report = verify_dataset(root, config.spacing, config.group_pattern, config.processes)
     file = report_file(config)
-    write_text(file, report.json())
+    try:
+        write_text(file, report.json())
+    except OutputError as error:
+        raise OutputError(f"{error} That is what --output is for.") from error
     return report
 
 
