@@ -4,8 +4,10 @@ Importing this module is cheap: `--help` answers before any framework is loaded.
 """
 
 import dataclasses
+import functools
 import importlib
 import io
+import math
 import os
 import pathlib
 import signal
@@ -195,8 +197,18 @@ def _define(values: flags.FlagValues, field: dataclasses.Field) -> None:
     elif kind is str:
         flags.DEFINE_string(field.name, default, help, **shared)
     else:
-        parser = {int: flags.IntegerParser, float: flags.FloatParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
+        parser = {int: flags.IntegerParser, float: _FiniteParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
         flags.DEFINE(_AutoParser(parser) if default is None else parser, field.name, default, help, serializer=None, **shared)
+
+
+class _FiniteParser(flags.FloatParser):
+    """A number; nan and the infinite ones are nobody's wish."""
+
+    def parse(self, argument):
+        number = super().parse(argument)
+        if number is not None and not math.isfinite(number):
+            raise ValueError(f"expected a finite number, found {argument}")
+        return number
 
 
 class _AutoParser(flags.ArgumentParser):
@@ -222,9 +234,12 @@ class _NumbersParser(flags.ArgumentParser):
         if not isinstance(argument, str):
             return argument
         try:
-            return tuple(self._kind(part) for part in argument.split(","))
+            numbers = tuple(self._kind(part) for part in argument.split(","))
         except ValueError as error:
             raise ValueError(f"expected numbers with commas between, like 40,56,40, found {argument!r}") from error
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"expected finite numbers, found {argument!r}")
+        return numbers
 
     def flag_type(self):
         return "numbers"
@@ -247,6 +262,8 @@ def _expand(config_class: type, values: flags.FlagValues, arguments: list[str]) 
             raise ConfigError(f"{argument}: expected {' or '.join(f'--{name}:' for name in SECTIONS)} before a flag's name, or nothing.")
         elif section == getattr(config_class, "section", None):
             found.append(f"--{flag}")
+        elif not {name := flag.partition("=")[0], name.removeprefix("no")} & _every_flag():
+            raise ConfigError(f"{argument}: {name or 'nothing'} is a flag of no command; see --help of those that it is for.")
     return found
 
 
@@ -285,6 +302,7 @@ def _of_command(config_class: type, values: flags.FlagValues, file: pathlib.Path
     return [argument for _, argument in own]
 
 
+@functools.cache
 def _every_flag() -> set[str]:
     """The flags of all commands, which are the packages here with a config.py."""
     files = sorted(pathlib.Path(__file__).parent.glob("*/config.py"))

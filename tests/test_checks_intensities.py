@@ -32,6 +32,13 @@ def test_one_voxel_is_enough():
     assert "1 voxels (0.0%) are 1e+30" in padding(array)
 
 
+@pytest.mark.parametrize("extremes", [np.linspace(60_000, 65_535, 10), [-32_768] * 10 + [32_767] * 10])
+def test_a_few_voxels_of_several_extremes_are_found(extremes):
+    array = np.random.default_rng(0).uniform(60, 200, (24, 24, 24)).astype(np.float32)
+    array.reshape(-1)[: len(extremes)] = extremes
+    assert "99 of 100 lie in 6" in padding(array)
+
+
 def test_interpolated_padding_is_found():
     array = padded(1e30)
     array[4] = np.linspace(1e3, 1e30, 400).reshape(20, 20)

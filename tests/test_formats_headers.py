@@ -9,7 +9,7 @@ import pytest
 from small_task import write_task
 
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.formats.geometry import NO_ORIENTATION, NO_SPACING, TWO_PLACES
+from scnas_keras.formats.geometry import NO_ORIENTATION, NO_SPACING, OTHER_UNIT, TWO_PLACES
 from scnas_keras.formats.volumes import read_header, read_image
 from scnas_keras.tasks.loading import load_task
 from scnas_keras.verify.dataset import verify_dataset
@@ -60,7 +60,7 @@ def _itk():
 def test_lengths_are_millimetres(write, fields, factor, tmp_path):
     volume = read_image(write(tmp_path, fields))
     np.testing.assert_allclose(volume.geometry.affine, np.diag([factor] * 3 + [1]) @ AFFINE)
-    assert volume.geometry.doubts == ()
+    assert [doubt.kind for doubt in volume.geometry.doubts] == ([] if factor == 1 else [OTHER_UNIT])  # ITK's programs don't convert
     np.testing.assert_array_equal(volume.array[..., 0], np.arange(12).reshape(2, 2, 3).T[::-1, ::-1])
 
 

@@ -101,7 +101,8 @@ def test_files_of_channels_are_given_with_commas(tmp_path):
         ("pat_T2 pat_T1", "pat_T2.nii.gz says T2 and would be used as T1.*Give --image=.*pat_T1.nii.gz,.*pat_T2.nii.gz"),
         ("t2-pat t1-pat", "t2-pat.nii.gz says T2"),
         ("pat_T1 pat_T2", None),
-        ("pat_flair pat_T1", None),  # one of them says nothing
+        ("pat_flair pat_T1", ": pat_T1.nii.gz says T1 and would be used as T2.*Give --image=.*pat_T1.nii.gz,.*pat_flair.nii.gz"),
+        ("pat_flair pat_T2", None),  # one of them says nothing
         ("T1 T2_T1", None),  # the second says both
         ("second first", None),
     ],
@@ -194,7 +195,9 @@ def threshold(monkeypatch):
     """Replaces the trained network by "channel 0 is positive"; returns a function that sets the number of its channels."""
 
     class Threshold:
-        plan = types.SimpleNamespace(channels=(types.SimpleNamespace(channel="first"),), labels={0: "background", 1: "positive"})
+        plan = types.SimpleNamespace(
+            channels=(types.SimpleNamespace(channel="first", scheme="zscore"),), labels={0: "background", 1: "positive"}
+        )
 
         seen = None
 
@@ -216,7 +219,7 @@ def threshold(monkeypatch):
     monkeypatch.setitem(sys.modules, "scnas_keras.inference.model_folder", types.SimpleNamespace(SegmentationModel=Threshold))
 
     def set_channels(*names):
-        channels = tuple(types.SimpleNamespace(channel=name) for name in names)
+        channels = tuple(types.SimpleNamespace(channel=name, scheme="zscore") for name in names)
         Threshold.plan = types.SimpleNamespace(channels=channels, labels=Threshold.plan.labels)
 
     return set_channels
@@ -248,6 +251,22 @@ def test_what_cant_be_written_or_held_in_memory_does_not_stop_the_others(thresho
     with pytest.raises(DataError, match=r"(?s)2 of 4.*2 were written.*\n  b: .*out/b\.nii\.gz: can't be written.*\n  huge: .*more memory"):
         run(folder, out)
     assert sorted(path.name for path in out.iterdir()) == ["a.nii.gz", "b.nii.gz", "z.nii.gz"]
+
+
+def test_a_scan_that_a_few_voxels_would_take_all_contrast_of_is_refused(threshold, tmp_path):
+    array = np.random.default_rng(0).uniform(60, 200, SHAPE).astype(np.float32)
+    array[0, 0, 0] = 1e30
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "hot.nii.gz")
+    with pytest.raises(DataError, match=r"hot.nii.gz: channel 0 \(first\): 1 voxels .* are 1e\+30"):
+        run(tmp_path / "hot.nii.gz", tmp_path / "out.nii.gz")
+
+
+def test_a_folder_of_scans_goes_into_a_folder(threshold, tmp_path):
+    scan(tmp_path / "in" / "a.nii.gz", 1)
+    with pytest.raises(ConfigError, match="called like a file"):
+        run(tmp_path / "in", tmp_path / "out.nii.gz")
+    with pytest.raises(ConfigError, match="a name between the commas is empty"):
+        run(f"{tmp_path / 'in' / 'a.nii.gz'},", tmp_path / "out.nii.gz")
 
 
 def test_a_place_that_cant_be_written_is_told_before_the_work(threshold, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from small_run import STEPS, SmallRun, item, small_network
 
+from scnas_keras.errors import DataError
 from scnas_keras.interruption import SIGNALS, Stopped
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.runs import horizon as horizon_module
@@ -86,6 +87,15 @@ def test_the_loop_learns_what_fit_learns(whole):
     for name in ("loss", "dice", "val_loss", "val_dice"):
         assert [row[name] for row in rows] == pytest.approx(fitted[name], rel=1e-5)
     assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    class Spoil(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.loss_tracker.update_state(float("nan"))
+
+    with pytest.raises(DataError, match="epoch 1: the loss is nan, so the weights are lost. Lower the learning rate"):
+        SmallRun(tmp_path, 2, callbacks=[Spoil()]).loop.run()
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,8 @@ KINDS = {kind.key: kind for kind in (
          "Check the header. If it is right, the case is resampled a long way; --spacing=x,y,z sets the target."),
     Kind("no_unit", WARNING, "headers without a unit of length",
          "Millimetres are assumed. Write the unit into the headers (xyzt_units) if it is another one."),
+    Kind("other_unit", WARNING, "headers of NRRD or MetaImage in another unit than millimetres",
+         "They are converted, but ITK's programs read the numbers as millimetres and show scan and segmentation apart. Save them in mm."),
     Kind("no_orientation", WARNING, "headers that don't say how the scan lies",
          "Programs assume different orientations there, so left and right may be exchanged. Convert from DICOM again."),
     Kind("no_spacing", WARNING, "headers without the size of voxels",

@@ -10,6 +10,8 @@ from scnas_keras.checks.ranges import sampled
 Ranges = Sequence[tuple[float, float]]
 GAP = 10.0
 """Times the range of all other values by which padding lies apart from them."""
+TRIMMED = 0.5, 99.5
+"""Percentiles between which values are usual; where all values deviate `GAP` times as much, the others take their contrast."""
 DISTINCT = 16
 """Other values that an image must have: maps of few values have gaps by nature."""
 BEYOND = 1e6
@@ -55,6 +57,10 @@ def padding(values: np.ndarray) -> str | None:
             count = np.count_nonzero(values == extreme)
             rest = f"all others lie in {others.min():.4g} to {others.max():.4g}"
             return f"{count} voxels ({count / values.size:.1%}) are {extreme:.4g}; {rest}"
+    low_end, high_end = np.percentile(sample, TRIMMED)
+    usual = sample[(sample >= low_end) & (sample <= high_end)]
+    if len(np.unique(usual[: 100 * DISTINCT])) >= DISTINCT and values.std(dtype=np.float64) > GAP * usual.std() > 0:
+        return f"values reach from {low:.4g} to {high:.4g}, and 99 of 100 lie in {low_end:.4g} to {high_end:.4g}"
     sizes = np.abs(sample[sample != 0])
     if not len(sizes):
         return None

@@ -204,7 +204,7 @@ def _check_architecture(training: Training) -> None:
             f"--networks names {training.name}: say which architecture with --{flag}=RUN, the folder of a search or a genotype.json."
         )
     file = user_path(path)
-    genotype = Genotype.load(file / "genotype.json" if file.is_dir() else file)
+    genotype = Genotype.load(file)
     if width.startswith(MATCH):
         if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:
             raise ConfigError(f"--width={width}: expected a number, or {MATCH} and one of {', '.join(MATCHABLE)}.")

@@ -79,7 +79,8 @@ class Header:
     doubts: tuple["Doubt", ...] = ()
 
 
-NO_UNIT, NO_ORIENTATION, NO_SPACING, TWO_PLACES, REPAIRED = "no_unit", "no_orientation", "no_spacing", "two_places", "repaired"
+NO_UNIT, OTHER_UNIT, NO_ORIENTATION, NO_SPACING = "no_unit", "other_unit", "no_orientation", "no_spacing"
+TWO_PLACES, REPAIRED = "two_places", "repaired"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.files import hidden_prefix, writing
-from scnas_keras.formats.geometry import Geometry, make_affine, ras
+from scnas_keras.formats.geometry import OTHER_UNIT, Doubt, Geometry, make_affine, ras
 from scnas_keras.formats.itk_headers import read_notes
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
@@ -73,6 +73,9 @@ def open_file(path: Path) -> Stored:
     if notes.room is not None and notes.room < needed:
         raise cut_off(path, f"they are {needed} bytes, and there is room for {notes.room}")
     affine = np.diag([notes.to_mm] * 3 + [1.0]) @ affine
+    doubts = notes.doubts
+    if notes.to_mm != 1:
+        doubts += (Doubt(OTHER_UNIT, "another unit than millimetres; it was converted, which ITK's programs don't do"),)
 
     def voxels() -> np.ndarray:
         try:
@@ -81,7 +84,7 @@ def open_file(path: Path) -> Stored:
             raise cut_off(path, reason(error)) from error
         return in_file_order(sitk.GetArrayFromImage(image), dimension)
 
-    return Stored(path, tuple(size[:3]), channels, affine, voxels, notes.slope, notes.inter, doubts=notes.doubts)
+    return Stored(path, tuple(size[:3]), channels, affine, voxels, notes.slope, notes.inter, doubts=doubts)
 
 
 def in_file_order(array: np.ndarray, dimension: int) -> np.ndarray:

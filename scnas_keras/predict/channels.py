@@ -30,8 +30,11 @@ def check_order(files: Sequence[Path], channels: Sequence[str]) -> None:
             _compare(files, channels, numbers, [f"{number:04d}" for number in numbers])
     elif len(files) == len(channels):
         words = [_channel_in(file, channels) for file in files]
-        if None not in words and len(set(words)) == len(words):
-            _compare(files, channels, words, [channels[word] for word in words])
+        known = {word: place for place, word in enumerate(words) if word is not None}
+        if len(known) == len(words) - words.count(None) and any(word != place for word, place in known.items()):
+            free = iter(sorted(set(range(len(words))) - set(known)))
+            places = [next(free) if word is None else word for word in words]  # a name that says nothing takes what the others leave
+            _compare(files, channels, places, [None if word is None else channels[word] for word in words])
 
 
 def absent_channels(files: Sequence[Path], channels: Sequence[str]) -> str:
@@ -48,11 +51,14 @@ def absent_channels(files: Sequence[Path], channels: Sequence[str]) -> str:
     return f" The others are there: --image={_joined(wanted)}."
 
 
-def _compare(files: Sequence[Path], channels: Sequence[str], places: Sequence[int], said: Sequence[str]) -> None:
+def _compare(files: Sequence[Path], channels: Sequence[str], places: Sequence[int], said: Sequence[str | None]) -> None:
     """Raises ConfigError unless the places that the files say are those that they have."""
     if list(places) == list(range(len(files))):
         return
-    told = "; ".join(f"{file.name} says {word} and would be used as {channel}" for file, word, channel in zip(files, said, channels))
+    used = zip(files, said, channels)
+    told = "; ".join(
+        f"{file.name} says {word} and would be used as {channel}" for file, word, channel in used if word not in (None, channel)
+    )
     if sorted(places) == list(range(len(files))):
         remedy = f"Give --image={_joined(file for _, file in sorted(zip(places, files)))}, or rename the files"
     else:

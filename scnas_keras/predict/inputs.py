@@ -44,6 +44,8 @@ def find_images(image: str) -> list[Path]:
     Raises ConfigError if something isn't there.
     """
     one = os.path.exists(os.path.expanduser(image))  # a comma may be part of a name
+    if not one and not all(map(str.strip, image.split(","))):
+        raise ConfigError(f"--image={image}: a name between the commas is empty.")
     paths = [user_path(part) for part in ([image] if one else map(str.strip, image.split(",")))]
     missing = [path for path in paths if not path.exists()]
     if missing:
@@ -138,6 +140,8 @@ def _single_scan(files: tuple[Path, ...], target: Path) -> Scan:
 def _folder_scans(folder: Path, target: Path, channels: Sequence[str]) -> list[Scan]:
     if target.is_file():
         raise ConfigError(f"--output={target}: --image is a folder of scans, so --output must be a folder as well, not a file.")
+    if ending_of(target.name) and not target.is_dir():
+        raise ConfigError(f"--output={target}: --image is a folder of scans, so --output is one too, and this is called like a file.")
     found = {}
     by_ending = defaultdict(dict)
     for path in _volume_files(folder):

@@ -74,10 +74,17 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
 
 
 def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
+    from scnas_keras.checks.intensities import padding
     from scnas_keras.formats.volumes import write_label
     from scnas_keras.reporting.overlay import draw_overlay
 
     volume = read_scan(scan, _channels(model))
+    for channel, normalization in enumerate(model.plan.channels):
+        if normalization.scheme != "ct" and (found := padding(volume.array[..., channel])):
+            raise DataError(
+                f"{scan.files[0]}: channel {channel} ({normalization.channel}): {found}. Normalised, nothing of the scan would be left: "
+                "replace these voxels by the background's value."
+            )
     if found := model.unfamiliar(volume):
         logging.warning("%s is unlike the scans that the model was trained on: %s.", scan.files[0], "; ".join(found))
     segmentation = model.segment(volume, config.mirror)

@@ -6,6 +6,7 @@ overridden. This loop calls the same `train_step` and `test_step`; a model that 
 
 import dataclasses
 import functools
+import math
 import signal
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from scnas_keras.errors import DataError
 from scnas_keras.interruption import SIGNALS, Interruption, exit_code
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.runs.callbacks import FOREVER
@@ -76,6 +78,7 @@ class Loop:
             SystemExit: a signal came and the run is saved; the code is 128 and the signal's number.
             Stopped: Ctrl-C came twice.
             WorkerLost: another host of the run is gone.
+            DataError: an epoch's loss isn't finite.
         """
         if self._position.finished:
             return
@@ -97,6 +100,11 @@ class Loop:
             self._model.reset_metrics()
         while position.logs is None:
             self._run_step(next(stream))
+        if not math.isfinite(position.logs["loss"]):
+            raise DataError(
+                f"epoch {position.epoch + 1}: the loss is {position.logs['loss']}, so the weights are lost. Lower the learning rate, or "
+                "look for extreme intensities with scnas_keras.verify; then start anew in another --workdir."
+            )
         logs = {**position.logs, **{f"val_{name}": value for name, value in self._validate().items()}}
         position.epoch, position.step, position.logs = position.epoch + 1, 0, None
         self._agree()

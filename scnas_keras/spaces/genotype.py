@@ -9,7 +9,7 @@ from typing import Any
 
 from scnas_keras.documents import parse
 from scnas_keras.errors import GenotypeError
-from scnas_keras.files import write_text
+from scnas_keras.files import user_path, write_text
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.decision import UNDECIDED
 from scnas_keras.spaces.description import CellEdge
@@ -110,11 +110,13 @@ class Genotype:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Genotype":
-        """Reads and validates a genotype file.
+        """Reads and validates a genotype file, or the genotype.json in a search's folder.
 
         Raises:
             GenotypeError: no such file, not JSON, or not a valid genotype; the message names the file.
         """
+        path = user_path(path)
+        path = path / "genotype.json" if path.is_dir() else path
         return cls.from_json(parse(path, "Name a genotype.json that a search left, or its folder.", GenotypeError), path)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from absl import logging
@@ -40,9 +41,15 @@ _Document: Any = Annotated[tuple[_Entry, ...], Meta(min_length=1)]  # which to a
 
 
 def write_splits(path: str | os.PathLike, folds: Sequence[FoldNames]) -> None:
-    """Writes folds in the format of nnU-Net's splits_final.json."""
+    """Writes folds in the format of nnU-Net's splits_final.json; a file with others, which may have been edited, is kept beside."""
+    path = Path(path)
     document = [{"train": fold.training, "val": fold.validation} for fold in folds]
-    write_text(path, json.dumps(document, indent=4, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=4, ensure_ascii=False) + "\n"
+    if path.is_file() and path.read_bytes() != text.encode():
+        previous = path.with_name("splits.previous.json")
+        os.replace(path, previous)
+        logging.warning("%s held other folds than this run has, and is kept as %s; folds of your own are given by --splits", path, previous)
+    write_text(path, text)
 
 
 def read_splits(path: str | os.PathLike, names: Sequence[str], groups: Groups | None = None) -> list[FoldNames]:
