@@ -39,6 +39,17 @@ def test_the_fingerprint_is_that_of_the_voxels(task, tmp_path):
         np.testing.assert_allclose((intensities.min, intensities.max, intensities.mean, intensities.std), exact, rtol=1e-6)
 
 
+def test_clipping_goes_from_half_a_percent_to_all_but_half_a_percent(task, tmp_path):
+    """Of 1 to 960, a voxel each, and ten times as much in another channel: 4.8 of 960 values are below 5, and 4.8 above 956."""
+    values = np.arange(1, 961, dtype=np.float32).reshape(12, 10, 8)
+    for case in task.cases:
+        change(case.images[0], lambda array: np.copyto(array, np.stack([values, 10 * values], -1)))
+        change(case.label, lambda array: array.fill(1))
+    for scale, found in zip((1, 10), measured(task, tmp_path).intensities, strict=True):
+        limits = (found.percentile_00_5, found.percentile_99_5)
+        np.testing.assert_allclose(limits, (5 * scale, 956 * scale), rtol=RELATIVE_ERROR)
+
+
 def test_it_is_the_same_from_several_processes_and_only_changed_cases_are_read_again(task, tmp_path, monkeypatch):
     first = measured(task, tmp_path)
     assert measure_task(task, tmp_path / "other", 2, progress=False) == first
