@@ -30,6 +30,12 @@ def test_a_right_angle_is_rot90(axis):
     np.testing.assert_allclose(resample_image(bordered(image), warp, centre, 3), np.rot90(image, -1, plane), atol=1e-5)
 
 
+def test_axes_turn_one_after_the_other():
+    """About axis 2 first, which brings axis 0 to 1 and 1 to -0; then about axis 0, which brings axis 1 to 2 and 2 to -1."""
+    warp = make_warp(SpatialDraw((90.0, 0.0, 90.0)), (9, 9, 9), (1.0, 1.0, 1.0))
+    np.testing.assert_allclose(warp.matrix, [[0, -1, 0], [0, 0, -1], [1, 0, 0]], atol=1e-12)
+
+
 def test_a_rotation_turns_millimetres():
     # Voxels are 3 mm along axis 0, 1 mm along axis 1. The landmark lies 2 voxels = 6 mm before the middle along axis 0.
     # A quarter turn about axis 2 brings it 6 mm = 6 voxels after the middle along axis 1, where its length of 3 mm

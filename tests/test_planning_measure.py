@@ -50,6 +50,12 @@ def test_clipping_goes_from_half_a_percent_to_all_but_half_a_percent(task, tmp_p
         np.testing.assert_allclose(limits, (5 * scale, 956 * scale), rtol=RELATIVE_ERROR)
 
 
+def test_what_a_crop_leaves_is_the_median_of_the_cases(task, tmp_path):
+    for case, last in zip(task.cases, (3, 3, 6, 11), strict=True):
+        change(case.images[0], lambda array, last=last: array[last:].fill(0))
+    assert measured(task, tmp_path).relative_size == pytest.approx((2 + 5) / 2 * 8 * 6 / (12 * 10 * 8))
+
+
 def test_it_is_the_same_from_several_processes_and_only_changed_cases_are_read_again(task, tmp_path, monkeypatch):
     first = measured(task, tmp_path)
     assert measure_task(task, tmp_path / "other", 2, progress=False) == first
