@@ -50,6 +50,15 @@ def test_clipping_goes_from_half_a_percent_to_all_but_half_a_percent(task, tmp_p
         np.testing.assert_allclose(limits, (5 * scale, 956 * scale), rtol=RELATIVE_ERROR)
 
 
+def test_large_structures_count_as_much_as_small_ones(task, tmp_path):
+    """A case of ones with 960 labelled voxels beside three of 54 sevens."""
+    for case, value in zip(task.cases, (1, 7, 7, 7), strict=True):
+        change(case.images[0], lambda array, value=value: array.fill(value))
+    change(task.cases[0].label, lambda array: array.fill(1))
+    found = measured(task, tmp_path).intensities[0]
+    assert (found.mean, found.std) == (pytest.approx((1 + 3 * 7) / 4), pytest.approx(6 * (3 / 16) ** 0.5))
+
+
 def test_what_a_crop_leaves_is_the_median_of_the_cases(task, tmp_path):
     for case, last in zip(task.cases, (3, 3, 6, 11), strict=True):
         change(case.images[0], lambda array, last=last: array[last:].fill(0))
