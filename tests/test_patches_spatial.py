@@ -1,4 +1,5 @@
 import math
+import types
 
 import numpy as np
 import pytest
@@ -117,6 +118,13 @@ def test_elastic_noise_is_as_strong_and_smooth_as_filtered_voxel_noise(rank, alp
         assert covariance / variance == pytest.approx(math.exp(-((distance / sigma) ** 2) / 4), abs=0.08)
     along = fields.reshape(len(fields), 48, -1).var(axis=(0, 2))
     assert along.min() > 0.6 * variance and along.max() < 1.5 * variance  # as strong at the border as in the middle
+
+
+def test_noise_is_as_strong_at_the_border_of_a_patch_as_in_its_middle(monkeypatch):
+    """Of noise that is 1 everywhere the filter leaves 1, here over the root of sigma an axis (`_displacement`)."""
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: types.SimpleNamespace(random=np.ones))
+    warp = make_warp(SpatialDraw(alpha=100.0, sigma=4.0), (9, 10, 11), (1.0, 1.0, 1.0))
+    np.testing.assert_allclose(warp.displacement, np.full((3, 9, 10, 11), 100 * 4.0**-1.5), rtol=1e-4)
 
 
 def test_the_reach_is_that_of_the_offsets():
