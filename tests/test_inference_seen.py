@@ -61,6 +61,11 @@ def test_what_was_seen_is_the_least_and_the_most_of_all_cases():
     assert found == Seen(((1, 1), (1, 2), (2, 3)), ((40, 40), (40, 50), (40, 90)), ((-1, 10), (0, 9)), (5, 2))
 
 
+def test_a_scans_range_leaves_out_half_a_percent_at_either_end():
+    values = np.random.default_rng(0).permutation(1001).reshape(7, 11, 13)
+    assert intensity_ranges(np.stack([values, -2 * values], -1)) == ((5, 995), (-1990, -10))
+
+
 def test_model_json_keeps_it():
     companion = Companion((8, 8, 8), (), PLAN, SEEN)
     assert decode(json.loads(json.dumps(dataclasses.asdict(companion))), Companion, Path("model.json"), "") == companion
