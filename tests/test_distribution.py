@@ -24,14 +24,15 @@ def arrays(run, group):
     return [array for name, array in CheckpointFolder(run / CHECKPOINT).read(LAST)[2].items() if name.startswith(group)]
 
 
-def assert_close(one, other, atol):
+def assert_close(one, other, atol, history=1e-6):
+    """That two runs have the same weights and history: with plain SGD, up to the rounding of sums in another order."""
     for group in ("model", "metric"):
         for ours, theirs in zip(arrays(one, group), arrays(other, group), strict=True):
-            np.testing.assert_allclose(ours, theirs, atol=atol if group == "model" else 2, err_msg=group)
+            np.testing.assert_allclose(ours, theirs, atol=atol if group == "model" else 2, err_msg=group)  # replicas count apart
     rows, expected = (
         [[float(value or "nan") for value in row] for row in list(csv.reader(open(run / "history.csv")))[1:]] for run in (one, other)
     )
-    np.testing.assert_allclose(rows, expected, atol=2e-4)
+    np.testing.assert_allclose(rows, expected, atol=history)
 
 
 def test_two_devices_learn_what_one_does(two_devices):
@@ -50,7 +51,7 @@ def test_an_error_of_this_hosts_own_data_is_not_taken_for_a_lost_host():
 
 
 def assert_close_searches(run, single):
-    assert_close(run, single, 0.01)  # Adam makes a step of the rate, 0.003, of a gradient that rounding has the sign of
+    assert_close(run, single, 0.01, 2e-4)  # Adam makes a step of the rate, 0.003, of a gradient that rounding has the sign of
     assert (run / "summary.json").is_file()
     rows, expected = (json.loads((one / "summary.json").read_text())["result"]["alpha"] for one in (run, single))
     np.testing.assert_allclose([rows[kind] for kind in expected], list(expected.values()), atol=0.01)

@@ -43,9 +43,10 @@ def test_a_scan_like_those_is_not_remarked_upon():
         ({"spacing": (0.5, 1.0, 2.0), "shape": (100, 50, 30)}, "spacing along x 0.5 mm, in training 1 to 1.2"),
         ({"shape": (50, 50, 100)}, "extent along z 200 mm, in training 40 to 80"),
         ({"scale": 3000.0}, "in training 0 to 400"),
+        ({"scale": -3000.0}, "T1 from -29"),
         ({"scale": 5.0}, "T1 from 0.0"),
     ],
-    ids=["coarse", "fine", "long", "bright", "flat"],
+    ids=["coarse", "fine", "long", "bright", "dark", "flat"],
 )
 def test_what_differs_is_told_with_both_figures(changes, text):
     (line,) = told(volume(**changes))
@@ -54,10 +55,15 @@ def test_what_differs_is_told_with_both_figures(changes, text):
 
 def test_what_was_seen_is_the_least_and_the_most_of_all_cases():
     def case(spacing, shape, ranges):
-        return types.SimpleNamespace(crop=Crop(shape, spacing, (0, 0, 0), shape), ranges=ranges)
+        return types.SimpleNamespace(crop=Crop(shape, spacing, (1, 2, 3), (9, 8, 7)), ranges=ranges)  # the scan's size, not the crop's
 
     found = seen_in([case((1, 1, 2), (40, 50, 20), ((0, 10), (5, 7))), case((1, 2, 3), (40, 20, 30), ((-1, 4), (0, 9)))])
     assert found == Seen(((1, 1), (1, 2), (2, 3)), ((40, 40), (40, 50), (40, 90)), ((-1, 10), (0, 9)), (5, 2))
+
+
+def test_a_scans_range_leaves_out_half_a_percent_at_either_end():
+    values = np.random.default_rng(0).permutation(1001).reshape(7, 11, 13)
+    assert intensity_ranges(np.stack([values, -2 * values], -1)) == ((5, 995), (-1990, -10))
 
 
 def test_model_json_keeps_it():

@@ -148,6 +148,15 @@ def test_operations_keep_channels_and_divide_space(rank, stride, operation):
     assert again.get_config() == layer.get_config() and again.stride == stride
 
 
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if facts_of(name).learns])
+def test_a_convolution_without_scale_and_offset_comes_back_without(operation):
+    layer = build_operation(operation, affine=False)
+    again = type(layer).from_config(layer.get_config())
+    for one in (layer, again):
+        one.build((1, 4, 4, 4, CHANNELS))
+    assert [weight.name for weight in again.weights] == [weight.name for weight in layer.weights]
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_without_affine_only_convolutions_have_weights(operation):
     for affine in (True, False):

@@ -79,6 +79,24 @@ def test_one_model_takes_any_size_that_its_strides_divide(name):
         assert keras.backend.standardize_dtype(logits.dtype) == "float32" and np.isfinite(logits).all() and np.std(logits) > 0.01
 
 
+@pytest.mark.parametrize("name", [name for name in HANDMADE if "2d" in name])
+def test_what_becomes_of_logits_is_never_in_half_precision(name):
+    """Nor are the sums of those of several levels."""
+    network, topology = CASES[name]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = network.build(topology, network.features(topology), CHANNELS, CLASSES, False)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.layers[1].compute_dtype == "bfloat16"
+    behind = {layer.name for layer in model.layers if "logits" in layer.name}
+    for layer in model.layers[1:]:  # in the order of the graph
+        if any(tensor._keras_history.operation.name in behind for tensor in keras.tree.flatten(layer.input)):
+            behind.add(layer.name)
+        assert layer.name not in behind or layer.compute_dtype == "float32", layer.name
+    assert behind
+
+
 def test_the_explicit_topologies_are_those_of_the_planner():
     assert unet_topology((3, 1, 1), (8, 32, 32)) == THICK
     assert all(unet_topology((1,) * rank, (16,) * rank) == EQUAL[rank] for rank in (2, 3))

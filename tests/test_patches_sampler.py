@@ -77,6 +77,38 @@ def test_a_case_is_opened_once(cases):
     assert [case.opened for case in cases] == [2, 2, 2]
 
 
+def test_the_streams_of_an_item_are_its_seed_and_index_with_a_number_of_their_own(cases):
+    """Places, space, intensities and mirrors: what a run has drawn is drawn again by any version."""
+    augmentation = Augmentation((*TURN.transforms, GaussianNoise(1.0, (1.0, 1.0)), Mirror(0.5, (0, 1, 2))))
+    sampler, plain = PatchSampler(cases, SIZE, 0.5, 5, augmentation), PatchSampler(cases, SIZE, 0.5, 5)
+    streams = [[np.random.default_rng((5, index, *stream)) for stream in ((), (1,), (2,), (3,))] for index in range(9)]
+    for index, (place, space, intensity, mirror) in enumerate(streams):
+        draw = sampler.draw(index)
+        assert draw.case == place.integers(3)
+        assert (draw.spatial, draw.mirrored) == (augmentation.draw_spatial(space), augmentation.draw_mirrors(mirror))
+        noisy = PatchSampler(cases, SIZE, 0.5, 5, Augmentation((GaussianNoise(1.0, (1.0, 1.0)),))).sample(index)[0]
+        expected = plain.sample(index)[0] + np.moveaxis(intensity_noise(intensity), 0, -1)
+        np.testing.assert_allclose(noisy, expected, atol=1e-6)
+
+
+def intensity_noise(random):
+    """What a certain `GaussianNoise` of deviation 1 adds to two channels."""
+    random.random(), random.uniform(1.0, 1.0)  # whether it happens, and how strong it is
+    return random.standard_normal((2, *SIZE), np.float32)
+
+
+def test_a_foreground_patch_has_its_voxel_in_the_middle():
+    """Of an even axis, behind the middle; at the case's border, as near to the middle as there is room."""
+    for voxel, start in (((9, 8, 7), (6, 6, 5)), ((1, 17, 2), (0, 13, 0))):
+        label = np.zeros((20, 18, 14), np.uint8)
+        label[voxel] = 1
+        case = MemoryCase(np.zeros((20, 18, 14, 1), np.float16), label)
+        warped = PatchSampler([case], (6, 5, 4), 1.0, augmentation=Augmentation((Scaling(1.0, (1.0, 1.0)),)))
+        draw, (_, patch) = warped.draw(3), warped.sample(3)
+        assert draw.start == start and patch.sum() == 1
+        assert patch[tuple(np.subtract(voxel, start))] == 1
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 1 / 3, 0.5, 0.7, 1.0])
 def test_the_foreground_share_is_exact(cases, share):
     sampler = PatchSampler(cases, (1, 1, 1), foreground_share=share)

@@ -1,4 +1,5 @@
 import math
+import types
 
 import numpy as np
 import pytest
@@ -28,6 +29,12 @@ def test_a_right_angle_is_rot90(axis):
     np.testing.assert_array_equal(resample_image(bordered(image), warp, centre, 1), np.rot90(image, -1, plane))
     np.testing.assert_array_equal(resample_label(np.pad(label, 1), warp, centre), np.rot90(label, -1, plane))
     np.testing.assert_allclose(resample_image(bordered(image), warp, centre, 3), np.rot90(image, -1, plane), atol=1e-5)
+
+
+def test_axes_turn_one_after_the_other():
+    """About axis 2 first, which brings axis 0 to 1 and 1 to -0; then about axis 0, which brings axis 1 to 2 and 2 to -1."""
+    warp = make_warp(SpatialDraw((90.0, 0.0, 90.0)), (9, 9, 9), (1.0, 1.0, 1.0))
+    np.testing.assert_allclose(warp.matrix, [[0, -1, 0], [0, 0, -1], [1, 0, 0]], atol=1e-12)
 
 
 def test_a_rotation_turns_millimetres():
@@ -111,6 +118,13 @@ def test_elastic_noise_is_as_strong_and_smooth_as_filtered_voxel_noise(rank, alp
         assert covariance / variance == pytest.approx(math.exp(-((distance / sigma) ** 2) / 4), abs=0.08)
     along = fields.reshape(len(fields), 48, -1).var(axis=(0, 2))
     assert along.min() > 0.6 * variance and along.max() < 1.5 * variance  # as strong at the border as in the middle
+
+
+def test_noise_is_as_strong_at_the_border_of_a_patch_as_in_its_middle(monkeypatch):
+    """Of noise that is 1 everywhere the filter leaves 1, here over the root of sigma an axis (`_displacement`)."""
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: types.SimpleNamespace(random=np.ones))
+    warp = make_warp(SpatialDraw(alpha=100.0, sigma=4.0), (9, 10, 11), (1.0, 1.0, 1.0))
+    np.testing.assert_allclose(warp.displacement, np.full((3, 9, 10, 11), 100 * 4.0**-1.5), rtol=1e-4)
 
 
 def test_the_reach_is_that_of_the_offsets():

@@ -38,6 +38,16 @@ def test_a_stream_that_starts_in_the_middle_goes_on_as_the_whole_one(sampler):
             np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("replicas", [2, 4])
+def test_two_hosts_share_the_batch_that_one_would_get(sampler, replicas):
+    """The second batch of four and the one after it: the first host has items 4, 5, 8, 9, for one device or for two."""
+    for host in range(2):
+        images = [image for image, _ in batches(patch_dataset(sampler, 4, 1, 2, host=(host, 2), replicas=replicas))]
+        assert [len(image) for image in images] == [4 // replicas] * replicas
+        expected = [sampler.sample(index)[0] for index in (4 + 2 * host, 5 + 2 * host, 8 + 2 * host, 9 + 2 * host)]
+        np.testing.assert_array_equal(np.concatenate(images), expected)
+
+
 def test_slices_have_two_axes():
     flat = PatchSampler([random_case()], (8, 6), augmentation=preset("v2", (8, 6), (1, 2)))
     image, label = batches(patch_dataset(flat, 4, 0, 1))[0]

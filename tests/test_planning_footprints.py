@@ -5,6 +5,8 @@ from some_spaces import SCNAS, genotype_of
 from scnas_keras.architectures.nnunet import NNUNet
 from scnas_keras.architectures.resenc import ResidualEncoderUNet
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
+from scnas_keras.architectures.u_resnet import UResNet
+from scnas_keras.architectures.unet import UNet
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.planning.topology import Topology, fixed_topology, unet_topology
@@ -36,6 +38,13 @@ def test_supernets_keep_more_with_more_operations_drawn_and_less_when_they_recom
         SupernetNetwork(SCNAS, 16, drawn, low_memory).elements(topology, 1, 2) for drawn, low_memory in ((2, False), (2, True), (8, False))
     )
     assert recomputed < kept < everything
+
+
+@pytest.mark.parametrize("network", [DerivedNetwork(SCNAS, 16), SupernetNetwork(SCNAS, 16), UResNet(), UNet()], ids=lambda one: one.name)
+def test_memory_that_was_measured_holds_whole_patches_only(network):
+    """Memory for 2.9 patches trains two; nnU-Net's own figures are rounded, to three."""
+    for reference, batch in ((network.reference(3), 2), (NNUNet().reference(3), 3)):
+        assert reference.batch_size(1e6, reference.gigabytes_for(1e6, 2.9)) == batch
 
 
 def test_a_unets_elements_by_hand():

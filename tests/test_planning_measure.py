@@ -39,6 +39,32 @@ def test_the_fingerprint_is_that_of_the_voxels(task, tmp_path):
         np.testing.assert_allclose((intensities.min, intensities.max, intensities.mean, intensities.std), exact, rtol=1e-6)
 
 
+def test_clipping_goes_from_half_a_percent_to_all_but_half_a_percent(task, tmp_path):
+    """Of 1 to 960, a voxel each, and ten times as much in another channel: 4.8 of 960 values are below 5, and 4.8 above 956."""
+    values = np.arange(1, 961, dtype=np.float32).reshape(12, 10, 8)
+    for case in task.cases:
+        change(case.images[0], lambda array: np.copyto(array, np.stack([values, 10 * values], -1)))
+        change(case.label, lambda array: array.fill(1))
+    for scale, found in zip((1, 10), measured(task, tmp_path).intensities, strict=True):
+        limits = (found.percentile_00_5, found.percentile_99_5)
+        np.testing.assert_allclose(limits, (5 * scale, 956 * scale), rtol=RELATIVE_ERROR)
+
+
+def test_large_structures_count_as_much_as_small_ones(task, tmp_path):
+    """A case of ones with 960 labelled voxels beside three of 54 sevens."""
+    for case, value in zip(task.cases, (1, 7, 7, 7), strict=True):
+        change(case.images[0], lambda array, value=value: array.fill(value))
+    change(task.cases[0].label, lambda array: array.fill(1))
+    found = measured(task, tmp_path).intensities[0]
+    assert (found.mean, found.std) == (pytest.approx((1 + 3 * 7) / 4), pytest.approx(6 * (3 / 16) ** 0.5))
+
+
+def test_what_a_crop_leaves_is_the_median_of_the_cases(task, tmp_path):
+    for case, last in zip(task.cases, (3, 3, 6, 11), strict=True):
+        change(case.images[0], lambda array, last=last: array[last:].fill(0))
+    assert measured(task, tmp_path).relative_size == pytest.approx((2 + 5) / 2 * 8 * 6 / (12 * 10 * 8))
+
+
 def test_it_is_the_same_from_several_processes_and_only_changed_cases_are_read_again(task, tmp_path, monkeypatch):
     first = measured(task, tmp_path)
     assert measure_task(task, tmp_path / "other", 2, progress=False) == first

@@ -205,6 +205,13 @@ def test_the_index_depends_on_the_name_alone():
     assert not np.array_equal(first, other)
 
 
+def test_classes_are_drawn_apart():
+    """Of two that take turns along the last axis, the pairs whose first voxel is chosen aren't those whose second is."""
+    voxels, counts = foreground_index(np.tile(np.array([1, 2], np.uint8), (40, 40, 20)), [1, 2], "a")
+    assert counts == {1: 10_000, 2: 10_000}
+    assert not np.array_equal(voxels[:10_000] // [1, 1, 2], voxels[10_000:] // [1, 1, 2])
+
+
 def keep_one_voxel(array):
     array.fill(0)
     array[8, 8, 5] = 2

@@ -6,8 +6,8 @@ from small_task import REAL_DATA, change, save, write_task
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image, read_label, write_label
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
-from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
-from scnas_keras.preprocessing.resampling import resize
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
+from scnas_keras.preprocessing.resampling import resize, resize_argmax, resize_label
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label, restore_probabilities
 from scnas_keras.tasks.loading import load_task
 
@@ -112,6 +112,19 @@ def test_scnas_normalises_what_was_resampled(tmp_path):
     assert not image[outside, 0].any()
     early = preprocess_image(volume, PreprocessingPlan((0.7, 1.0, 1.0), ZSCORE, LABELS)).image
     assert abs(image[..., 1].std() - 1) < 1e-4 < abs(early[..., 1].std() - 1)  # the spline's smoothing isn't undone there
+
+
+def test_images_labels_and_probabilities_have_orders_of_their_own(tmp_path):
+    volume, label, _ = read_small(tmp_path, np.random.default_rng(1).integers(0, 3, (20, 18, 16), np.uint8), (1.0, 1.0, 1.0))
+    plan = PreprocessingPlan((0.7, 0.8, 0.9), (Normalization("T1", "none"),) * 2, LABELS, resampling=Resampling(3, 1, 0))
+    image, crop, _ = preprocess_image(volume, plan)
+    probabilities = np.random.default_rng(2).random((*image.shape[:3], 3)).astype(np.float32)
+    found = image[..., 0], preprocess_label(label, crop, plan), restore_probabilities(probabilities, crop, plan)[crop.slices]
+    inputs = volume.array[(*crop.slices, 0)], label[crop.slices], probabilities
+    for ours, given, function, own in zip(found, inputs, (resize, resize_label, resize_argmax), (3, 1, 0)):
+        for order in (0, 1, 3):
+            same = np.allclose(ours, function(given, ours.shape, (order,) * 3), atol=1e-5)
+            assert same == (order == own), (function.__name__, order)
 
 
 def test_a_scan_is_left_as_it_was(tmp_path):

@@ -149,6 +149,18 @@ def test_places_know_their_levels_and_widths():
     assert chain.width_step == 1 and lattice().width_step == 2
 
 
+def test_a_width_is_divided_among_the_nodes_of_every_cell():
+    """Two nodes in one cell and three in the next, which is twice as wide: 6, and 3 where the first is so too."""
+    tables = tuple(Table(name, ("conv_3", "identity"), nodes) for name, nodes in (("two", 2), ("three", 3)))
+    cells = tuple(
+        Cell(own.name, 1, tuple(CellEdge(0, 1 + row, own.name, row) for row in range(own.rows)), tuple(range(1, own.rows + 1)))
+        for own in tables
+    )
+    for width, step in ((1, 6), (2, 3)):
+        places = Place("two", (Input((0,)),), 0, width=width), Place("three", (Input((1,)),), 0, width=2)
+        assert SearchSpace("both", 2, tables, cells, places, Head((2,))).width_step == step
+
+
 def network_by_hand(space, genotype, width, patch, channels, classes):
     """(parameters, multiply-adds) by walking the genotype's network once more, place by place."""
     from scnas_keras.operations.registry import operation

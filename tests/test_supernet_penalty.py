@@ -1,14 +1,17 @@
 """The price on parameters and multiply-adds."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from some_spaces import SCNAS, alpha_shape, tables
+from some_spaces import DENSE, SCNAS, alpha_shape, tables
 
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
-from scnas_keras.spaces.presence import edge_shares
+from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO
+from scnas_keras.spaces.presence import edge_shares, kept_edges
 from scnas_keras.supernet.penalty import CostPenalty
 
 TABLES = cost_tables(SCNAS, 16, (32, 32, 32), 1, 2)
@@ -40,6 +43,19 @@ def test_excess_is_that_of_the_network_that_would_be_derived():
     assert not genotype.notes
     excess = CostPenalty(TABLES, {"multiply_adds": 1e9}).excess([alpha])
     np.testing.assert_allclose(excess, [TABLES.of_genotype(genotype).multiply_adds / 1e9 - 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("derivation", [ARGMAX, STRONGEST_TWO])
+def test_shares_are_those_that_the_space_derives_by(derivation):
+    """Of edges of which each decides for itself, and of nodes that keep two, where zero is no choice."""
+    space = dataclasses.replace(DENSE, derivation=derivation)
+    penalty = CostPenalty(cost_tables(space, 12, (8, 8, 8), 1, 2), {"parameters": 1e6})
+    alpha = tables(space, np.random.default_rng(5).normal(size=alpha_shape(space)).astype(np.float32))
+    matrices, kept = [tf.constant(own) for own in penalty._banks.from_tables(alpha)], kept_edges(space, alpha)
+    for group, expected in edge_shares(space, alpha).items():
+        found = penalty._expected(group, matrices, tf.constant(kept[group], tf.float32))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    assert all(own.all() == (derivation == ARGMAX) for own in kept.values())
 
 
 def test_gradient_prefers_what_is_cheaper():

@@ -9,6 +9,9 @@ from some_spaces import LEVEL, SCNAS, SMALL, TINY, alpha_shape, kinds, tables
 from scnas_keras.machine.precision import scaled
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
+from scnas_keras.spaces.description import Cell, CellEdge, Head, Input, Place, Table
+from scnas_keras.spaces.space import SearchSpace
+from scnas_keras.supernet import supernet as module
 from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
@@ -94,16 +97,17 @@ def test_each_step_leaves_the_other_level_alone():
 
 def test_a_step_learns_weights_on_the_first_batch_and_alpha_on_the_second():
     stepped, by_hand = small_supernet(LEVEL), small_supernet(LEVEL)
-    tf.function(lambda: stepped.train_step((batch(0), batch(1))), autograph=False)()
+    shown = tf.function(lambda: stepped.train_step((batch(0), batch(1))), autograph=False)()
 
     @tf.function(autograph=False)
     def steps():
-        gradients = by_hand.weights_gradient(*batch(0))[1]
+        loss, gradients = by_hand.weights_gradient(*batch(0))
         by_hand.optimizer.apply(gradients, by_hand.weight_variables)
-        gradients = by_hand.alpha_gradient(*batch(1))[1]
+        held_out_loss, gradients = by_hand.alpha_gradient(*batch(1))
         by_hand.alpha_optimizer.apply(gradients, by_hand.alpha)
+        return loss, held_out_loss
 
-    steps()
+    np.testing.assert_allclose([shown["loss"], shown["held_out_loss"]], steps(), rtol=1e-5)
     assert np.any(np.array(stepped.alpha[0]))
     for ours, theirs in zip(stepped.trainable_variables, by_hand.trainable_variables):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -133,6 +137,48 @@ def test_loss_scales_change_nothing_and_the_penalty_moves_alpha():
     for ours, theirs in zip(weights, with_scale):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(plain - unpriced, -0.1 * 0.5 * tape.gradient(excess, start), rtol=1e-3, atol=1e-6)
+
+
+def test_replicas_share_the_penalty_and_below_its_target_there_is_none(monkeypatch):
+    tables, alpha = cost_tables(LEVEL, 8, (8, 8, 8), 2, 3), tf.zeros((4, 4))
+    dear, cheap = (CostPenalty(tables, {"parameters": target}) for target in (2000.0, 1e9))
+    for penalty, expected in ((dear, 0.5 * float(dear.excess([alpha])[0])), (cheap, 0.0)):
+        supernet = Supernet(LEVEL, 2, 3, 8, penalty=penalty)
+        supernet.multipliers.assign([0.5])
+        for replicas in (1, 4):
+            monkeypatch.setattr(module, "_replicas", lambda count=replicas: count)
+            np.testing.assert_allclose(supernet._penalty_share(), expected / replicas, rtol=1e-6)
+    assert dear.excess([alpha])[0] > 0 > cheap.excess([alpha])[0]
+
+
+def test_both_levels_drop_pools_and_identities_and_validation_none():
+    """Drawn weights sum to one on an edge unless some were dropped. What nobody annotated is no part of a validation's Dice."""
+    supernet = Supernet(LEVEL, 2, 3, 8, parameter_free_dropout=0.9, ignore_label=255)
+    supernet.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), JaccardLoss(ignore_label=255))
+    drawn = []
+    supernet._gradient = lambda images, labels, draws, *_: drawn.append(draws) or (tf.zeros(()), [tf.ones_like(d.weights) for d in draws])
+    for level in (supernet.weights_gradient, supernet.alpha_gradient):
+        for _ in range(4):
+            level(*batch(0))
+        assert any(np.any(np.abs(tf.reduce_sum(draw.weights, -1) - 1) > 0.1) for draws in drawn for draw in draws)
+        drawn.clear()
+    logits = tf.random.stateless_normal((*SHAPE, 3), (1, 2))
+    supernet.forward = lambda images, draws: drawn.append(draws) or logits
+    annotated = np.random.default_rng(0).random(SHAPE) < 0.5
+    for _ in range(4):
+        results = supernet.test_step((batch(0)[0], tf.constant(np.where(annotated, tf.argmax(logits, -1), 255))))
+        np.testing.assert_allclose([tf.reduce_sum(draw.weights, -1) for draw in drawn[-1]], 1, rtol=1e-6)
+    assert results["dice"] == 1
+
+
+def test_banks_draw_apart():
+    """Two tables of different candidates, four each: they don't draw alike."""
+    tables = Table("one", LEVEL.operations, 6), Table("other", LEVEL.operations[::-1], 6)
+    cells = [Cell(name, 1, tuple(CellEdge(0, 1 + row, name, row) for row in range(6)), (1, 2, 3, 4, 5, 6)) for name in ("one", "other")]
+    places = Place("one", (Input((0,)),), 0), Place("other", (Input((1,)),), 0)
+    supernet = Supernet(SearchSpace("two", 2, tables, tuple(cells), places, Head((2,))), 1, 2, 6, seed=2)
+    one, other = (draw.operations for draw in supernet.draw())
+    assert one.shape == other.shape == (6, 2) and np.any(one != other)
 
 
 def test_fit_alternates_and_learns():

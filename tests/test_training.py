@@ -131,6 +131,7 @@ def test_horizon_of_epochs(now):
     assert horizon.fraction == 0.25 and horizon.seconds_left == 90
     now.seconds, horizon.done = 1e9, 8
     assert horizon.fraction == 1 and horizon.seconds_left == 0 and horizon.over
+    assert Horizon(epochs=8, done=9).fraction == 1  # schedules are defined from 0 to 1
 
 
 def test_horizon_of_time_leaves_reading_the_data_out_of_the_schedules(now):

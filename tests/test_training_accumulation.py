@@ -57,6 +57,14 @@ def test_validation_is_the_same(deep_supervision):
     np.testing.assert_allclose(*found, rtol=1e-6)
 
 
+def test_dice_leaves_out_what_nobody_annotated():
+    learner, images = Learner(small_network(False), 3, 255), np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    learner.compile(keras.optimizers.SGD(0.5), JaccardLoss(ignore_label=255))
+    labels = np.argmax(learner(images), -1)
+    labels[:, ::2] = 255
+    assert learner.test_step((tf.constant(images), tf.constant(labels)))["dice"] == 1
+
+
 def test_both_levels_of_a_search_learn_what_they_do_from_the_whole_batch():
     whole, sliced = stepped(ONE), stepped(ONE, accumulate=4)
     for name in whole:

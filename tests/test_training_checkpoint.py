@@ -89,6 +89,15 @@ def test_a_run_keeps_its_best_epoch(two_epochs):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_best_epoch_is_that_of_the_validation(tmp_path):
+    """The second of three, though the Dice of the training rises on."""
+    run, found = SmallRun(tmp_path, 3), iter((0.3, 0.6, 0.4))
+    run.loop._validate = lambda: {"loss": 0.5, "dice": next(found)}
+    run.loop.run()
+    assert run.history.rows[1]["dice"] < run.history.rows[2]["dice"]
+    assert run.position.best == 0.6 and (tmp_path / CHECKPOINT / f"best-{2 * STEPS:09d}.ckpt").is_file()
+
+
 @pytest.mark.parametrize("damage", [truncate, flip_a_bit, empty])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(damage, saved, two_epochs, caplog):
     newest, before = (saved / CHECKPOINT / f"last-{step:09d}.ckpt" for step in (2 * STEPS, 2 * STEPS - 1))
