@@ -60,7 +60,12 @@ def padding(values: np.ndarray) -> str | None:
     low_end, high_end = np.percentile(sample, TRIMMED)
     usual = sample[(sample >= low_end) & (sample <= high_end)]
     if len(np.unique(usual[: 100 * DISTINCT])) >= DISTINCT and values.std(dtype=np.float64) > GAP * usual.std() > 0:
-        return f"values reach from {low:.4g} to {high:.4g}, and 99 of 100 lie in {low_end:.4g} to {high_end:.4g}"
+        middle = np.median(usual)
+        sizes = np.abs(values.astype(np.float64) - middle).ravel()
+        radius = max(high_end - middle, middle - low_end)
+        sizes = np.sort(np.append(sizes[sizes > radius], radius))
+        if (sizes[1:] > GAP * sizes[:-1]).any():  # else a tail, as that of bright vessels
+            return f"values reach from {low:.4g} to {high:.4g}, and 99 of 100 lie in {low_end:.4g} to {high_end:.4g}"
     sizes = np.abs(sample[sample != 0])
     if not len(sizes):
         return None

@@ -20,7 +20,9 @@ def check_patch(patch_size: Sequence[int], network: Footprint) -> None:
     topology = network.topology((1.0,) * len(patch_size), [max(size, 1) for size in patch_size])
     wrong = [(size, divisor) for size, divisor in zip(patch_size, topology.divisors) if size < 1 or size % divisor]
     if wrong:
-        advice = "; ".join(f"instead of {size} use {max(_nearest(size, divisor), divisor)}" for size, divisor in wrong)
+        advice = "; ".join(
+            f"instead of {size} use {_nearest(size, divisor if size > 0 else max(topology.divisors))}" for size, divisor in wrong
+        )
         raise ConfigError(
             f"--patch_size={text}: the network halves a patch {len(topology.strides) - 1} times, so every size must be a positive "
             f"multiple of {max(topology.divisors)}: {advice}."
