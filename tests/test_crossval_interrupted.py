@@ -5,6 +5,7 @@ import signal
 import time
 
 import numpy as np
+import pytest
 from small_training import run_command, start_command
 from some_spaces import dense_genotype
 
@@ -47,6 +48,7 @@ CROSSVAL = (
 )
 
 
+@pytest.mark.nightly
 def test_folds_resume_after_being_stopped_and_killed_and_merge(tmp_path):
     """Bit for bit, with what nnU-Net's recipe adds: momentum, decay, clipping, polynomial rate, deep supervision; and with EMA.
 

@@ -13,7 +13,6 @@ from test_distribution import assert_close, assert_close_searches
 from test_resume import last_step
 from two_devices import SEARCH
 
-pytestmark = pytest.mark.serial
 HERE = Path(__file__).parent
 
 

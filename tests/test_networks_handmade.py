@@ -115,6 +115,7 @@ print(keras.backend.backend())
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_saved_models_give_the_same_in_a_fresh_process(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:

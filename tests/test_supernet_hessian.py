@@ -75,13 +75,14 @@ def test_the_loss_is_that_of_all_operations_under_their_softmax():
     assert found == pytest.approx(spectrum[np.abs(spectrum).argmax()], rel=0.05)
 
 
-def test_of_a_supernet_against_its_whole_hessian():
-    space = u_shaped("tiny", 3, ("conv_3", "identity", "zero"), 1, U)
+@pytest.mark.parametrize("rank", [pytest.param(2, marks=pytest.mark.nightly), 3])
+def test_of_a_supernet_against_its_whole_hessian(rank):
+    space = u_shaped("tiny", rank, ("conv_3", "identity", "zero"), 1, U)
     keras.utils.set_random_seed(0)
     supernet = Supernet(space, 1, 2, 8)
     supernet.compile(keras.optimizers.SGD(1.0), keras.optimizers.SGD(0.1), JaccardLoss())
     rng = np.random.default_rng(0)
-    images = tf.constant(rng.normal(size=(1, 16, 16, 16, 1)), tf.float32)
+    images = tf.constant(rng.normal(size=(1, *[16] * rank, 1)), tf.float32)
     labels = tf.cast(images[..., 0] > 0, tf.int32)
     learn = tf.function(
         lambda: supernet.optimizer.apply(supernet.weights_gradient(images, labels)[1], supernet.weight_variables), autograph=False

@@ -1,5 +1,7 @@
 """The supernet's two steps, and what is derived from its alpha."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -16,33 +18,38 @@ from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
 
-SHAPE = (1, 8, 8, 8)
+RANKS = [pytest.param(2, marks=pytest.mark.nightly), 3]
 
 
-def batch(seed):
+def sizes(rank):
+    return (1, *[8] * rank)
+
+
+def batch(seed, rank=3):
     rng = np.random.default_rng(seed)
-    return tf.constant(rng.normal(size=(*SHAPE, 2)), tf.float32), tf.constant(rng.integers(0, 3, SHAPE), tf.int32)
+    return tf.constant(rng.normal(size=(*sizes(rank), 2)), tf.float32), tf.constant(rng.integers(0, 3, sizes(rank)), tf.int32)
 
 
-def small_supernet(space=SMALL, **options):
+def small_supernet(space=SMALL, rank=3, **options):
     keras.utils.set_random_seed(0)
-    supernet = Supernet(space, 2, 3, 8, **options)
+    supernet = Supernet(dataclasses.replace(space, rank=rank), 2, 3, 8, **options)
     supernet.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), JaccardLoss())
     return supernet
 
 
-@pytest.fixture(scope="module")
-def gradients():
+@pytest.fixture(scope="module", params=RANKS)
+def gradients(request):
     """Both gradients of one supernet, and the draws that they belong to."""
-    supernet = small_supernet(seed=3)
+    rank = request.param
+    supernet = small_supernet(rank=rank, seed=3)
     seen = []
     draw = supernet.draw
     supernet.draw = lambda: seen.append(draw()) or seen[-1]
 
     @tf.function(autograph=False)
     def run():
-        weights = supernet.weights_gradient(*batch(0))[1]
-        (alpha,) = supernet.alpha_gradient(*batch(1))[1]
+        weights = supernet.weights_gradient(*batch(0, rank))[1]
+        (alpha,) = supernet.alpha_gradient(*batch(1, rank))[1]
         return weights, alpha, [draw.operations for (draw,) in seen]
 
     return supernet, *run()
@@ -78,32 +85,34 @@ def test_exactly_the_two_drawn_alphas_learn_with_opposite_signs(gradients):
     assert not gradient.any()
 
 
-def test_each_step_leaves_the_other_level_alone():
-    supernet = small_supernet(LEVEL)
+@pytest.mark.parametrize("rank", RANKS)
+def test_each_step_leaves_the_other_level_alone(rank):
+    supernet = small_supernet(LEVEL, rank)
     before = [np.array(v) for v in supernet.trainable_variables]
 
     def changed():
         return {v.path for v, old in zip(supernet.trainable_variables, before) if np.any(np.array(v) != old)}
 
-    weights_gradient = tf.function(lambda: supernet.weights_gradient(*batch(0))[1], autograph=False)
+    weights_gradient = tf.function(lambda: supernet.weights_gradient(*batch(0, rank))[1], autograph=False)
     supernet.optimizer.apply(weights_gradient(), supernet.weight_variables)
     (alpha,) = supernet.alpha
     assert changed() and alpha.path not in changed()
     before = [np.array(v) for v in supernet.trainable_variables]
-    alpha_gradient = tf.function(lambda: supernet.alpha_gradient(*batch(1))[1], autograph=False)
+    alpha_gradient = tf.function(lambda: supernet.alpha_gradient(*batch(1, rank))[1], autograph=False)
     supernet.alpha_optimizer.apply(alpha_gradient(), supernet.alpha)
     assert changed() == {alpha.path}
 
 
-def test_a_step_learns_weights_on_the_first_batch_and_alpha_on_the_second():
-    stepped, by_hand = small_supernet(LEVEL), small_supernet(LEVEL)
-    shown = tf.function(lambda: stepped.train_step((batch(0), batch(1))), autograph=False)()
+@pytest.mark.parametrize("rank", [2, 3])
+def test_a_step_learns_weights_on_the_first_batch_and_alpha_on_the_second(rank):
+    stepped, by_hand = small_supernet(LEVEL, rank), small_supernet(LEVEL, rank)
+    shown = tf.function(lambda: stepped.train_step((batch(0, rank), batch(1, rank))), autograph=False)()
 
     @tf.function(autograph=False)
     def steps():
-        loss, gradients = by_hand.weights_gradient(*batch(0))
+        loss, gradients = by_hand.weights_gradient(*batch(0, rank))
         by_hand.optimizer.apply(gradients, by_hand.weight_variables)
-        held_out_loss, gradients = by_hand.alpha_gradient(*batch(1))
+        held_out_loss, gradients = by_hand.alpha_gradient(*batch(1, rank))
         by_hand.alpha_optimizer.apply(gradients, by_hand.alpha)
         return loss, held_out_loss
 
@@ -113,17 +122,19 @@ def test_a_step_learns_weights_on_the_first_batch_and_alpha_on_the_second():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_loss_scales_change_nothing_and_the_penalty_moves_alpha():
+@pytest.mark.parametrize("rank", RANKS)
+def test_loss_scales_change_nothing_and_the_penalty_moves_alpha(rank):
     """Scales are powers of two: a step with them equals one without, on both levels."""
-    penalty = CostPenalty(cost_tables(LEVEL, 8, (8, 8, 8), 2, 3), {"parameters": 2000})
+    level = dataclasses.replace(LEVEL, rank=rank)
+    penalty = CostPenalty(cost_tables(level, 8, (8,) * rank, 2, 3), {"parameters": 1500 if rank == 2 else 2000})
 
     def learned(scale, price):
         keras.utils.set_random_seed(0)
-        supernet = Supernet(LEVEL, 2, 3, 8, penalty=penalty)
+        supernet = Supernet(level, 2, 3, 8, penalty=penalty)
         optimizers = [scaled(keras.optimizers.SGD(0.1), "float16" if scale else "none") for _ in range(2)]
         supernet.compile(*optimizers, JaccardLoss())
         supernet.multipliers.assign([price])
-        tf.function(lambda: supernet.train_step((batch(0), batch(1))), autograph=False)()
+        tf.function(lambda: supernet.train_step((batch(0, rank), batch(1, rank))), autograph=False)()
         after = penalty.excess([tf.convert_to_tensor(supernet.alpha[0])])
         np.testing.assert_allclose(supernet.multipliers, penalty.raised(tf.constant([price]), after), rtol=1e-6)
         return np.array(supernet.alpha[0]), [np.array(v) for v in supernet.trainable_variables]
@@ -162,9 +173,9 @@ def test_both_levels_drop_pools_and_identities_and_validation_none():
             level(*batch(0))
         assert any(np.any(np.abs(tf.reduce_sum(draw.weights, -1) - 1) > 0.1) for draws in drawn for draw in draws)
         drawn.clear()
-    logits = tf.random.stateless_normal((*SHAPE, 3), (1, 2))
+    logits = tf.random.stateless_normal((*sizes(3), 3), (1, 2))
     supernet.forward = lambda images, draws: drawn.append(draws) or logits
-    annotated = np.random.default_rng(0).random(SHAPE) < 0.5
+    annotated = np.random.default_rng(0).random(sizes(3)) < 0.5
     for _ in range(4):
         results = supernet.test_step((batch(0)[0], tf.constant(np.where(annotated, tf.argmax(logits, -1), 255))))
         np.testing.assert_allclose([tf.reduce_sum(draw.weights, -1) for draw in drawn[-1]], 1, rtol=1e-6)
@@ -181,29 +192,32 @@ def test_banks_draw_apart():
     assert one.shape == other.shape == (6, 2) and np.any(one != other)
 
 
-def test_fit_alternates_and_learns():
-    supernet = small_supernet(TINY)
+@pytest.mark.parametrize("rank", RANKS)
+def test_fit_alternates_and_learns(rank):
+    supernet, images = small_supernet(TINY, rank), batch(0, rank)
     supernet.optimizer.learning_rate = 1.0
-    data = tf.data.Dataset.from_tensors((batch(0), batch(0))).repeat()
-    history = supernet.fit(data, epochs=3, steps_per_epoch=8, verbose=0, validation_data=tf.data.Dataset.from_tensors(batch(0)))
+    data = tf.data.Dataset.from_tensors((images, images)).repeat()
+    history = supernet.fit(data, epochs=3, steps_per_epoch=8, verbose=0, validation_data=tf.data.Dataset.from_tensors(images))
     loss = history.history["loss"]
     assert loss[-1] < loss[0] and {"held_out_loss", "val_loss", "val_dice"} <= set(history.history)
     assert int(supernet.draws) == 3 * (2 * 8 + 1)
     assert np.any(np.array(supernet.alpha[0]))
 
 
-def test_gradients_do_not_depend_on_what_is_kept():
+@pytest.mark.parametrize("rank", RANKS)
+def test_gradients_do_not_depend_on_what_is_kept(rank):
     results = []
     for keep in (True, False):
-        supernet = small_supernet(TINY, low_memory=not keep)
-        results.append(tf.function(lambda s=supernet: s.weights_gradient(*batch(0)), autograph=False)())
+        supernet = small_supernet(TINY, rank, low_memory=not keep)
+        results.append(tf.function(lambda s=supernet: s.weights_gradient(*batch(0, rank)), autograph=False)())
     for ours, theirs in zip(*map(tf.nest.flatten, results)):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_softmax_relaxation_trains_all_operations():
-    supernet = small_supernet(TINY, relaxation="softmax")
-    gradient = tf.function(lambda: supernet.alpha_gradient(*batch(0))[1][0], autograph=False)().numpy()
+@pytest.mark.parametrize("rank", RANKS)
+def test_softmax_relaxation_trains_all_operations(rank):
+    supernet = small_supernet(TINY, rank, relaxation="softmax")
+    gradient = tf.function(lambda: supernet.alpha_gradient(*batch(0, rank))[1][0], autograph=False)().numpy()
     assert np.mean(gradient != 0) > 0.95
     np.testing.assert_allclose(gradient.sum(-1), 0, atol=1e-5)
 

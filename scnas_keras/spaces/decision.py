@@ -16,7 +16,7 @@ def updates_to_decide(alpha_lr: float, share: float) -> int:
     """Updates of alpha until a search has mostly decided: Adam moves an alpha by about its rate each time it is told where to.
 
     Measured on hippocampus (rate 0.03, two of eight drawn, hence 400 here): a mean entropy of 0.994 after 25 updates, 0.967 after 100,
-    0.58 after 1050.
+    0.58 after 1050; in another search 0.899 after 300, 0.858 after 400, 0.822 after 500.
 
     Args:
         alpha_lr: learning rate of alpha (Adam).
