@@ -54,7 +54,7 @@ def load_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def writing() -> Iterator[None]:
+def while_read() -> Iterator[None]:
     """Ends the process as the system would end a simpler one where nobody reads on, as behind `| head`: with code 141, and in silence.
 
     Streams that whoever started it had closed lead nowhere.

@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import flags
 
-from scnas_keras.console import set_up_logging, writing
+from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import full_path
 from scnas_keras.interruption import Stopped, stopping
@@ -69,7 +69,7 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the terminal can't show
     try:
-        with stopping(), writing():
+        with stopping(), while_read():
             if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
                 print(help_text(config_class, doc))
                 return

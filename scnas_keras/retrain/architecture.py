@@ -13,7 +13,7 @@ from scnas_keras.networks.cost import network_cost
 from scnas_keras.retrain.config import SCNAS, RetrainConfig
 from scnas_keras.runs.checks import check_outputs
 from scnas_keras.spaces.cost import cost_tables
-from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.genotype import Genotype, genotype_file
 
 _MATCHED_PATCH, _MATCHED_CHANNELS, _MATCHED_CLASSES = 128, 4, 4  # the paper's brain task; the ratio hardly depends on it
 
@@ -67,7 +67,7 @@ def _choose(config: RetrainConfig) -> Architecture:
             "--genotype and --transfer_from both name an architecture; give one: --genotype for one of this task's own, "
             "--transfer_from for another task's."
         )
-    source = genotype_file(config.genotype or config.transfer_from)
+    source = _named(config.genotype or config.transfer_from)
     genotype = Genotype.load(source)
     width = _matched(config.width, genotype) if (config.width or "").startswith(MATCH) else _number(config.width, GENOTYPE)
     genotype.space.check_width(width)
@@ -79,15 +79,14 @@ def _choose(config: RetrainConfig) -> Architecture:
     return Architecture(footprint(GENOTYPE, width, genotype), genotype, source, weights)
 
 
-def genotype_file(path: str | None) -> pathlib.Path:
+def _named(path: str | None) -> pathlib.Path:
     """The genotype.json that a flag names, or that lies in the folder that it names."""
     if not path:
         raise ConfigError(
             "Name the architecture with --genotype=FILE: the genotype.json that a search left, or its folder. Or name a hand-made "
             "network with --network."
         )
-    file = user_path(path)
-    return file / "genotype.json" if file.is_dir() else file
+    return genotype_file(path)
 
 
 def _number(width: str | None, network: str) -> int:

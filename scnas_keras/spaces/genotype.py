@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,9 +116,14 @@ class Genotype:
         Raises:
             GenotypeError: no such file, not JSON, or not a valid genotype; the message names the file.
         """
-        path = user_path(path)
-        path = path / "genotype.json" if path.is_dir() else path
+        path = genotype_file(path)
         return cls.from_json(parse(path, "Name a genotype.json that a search left, or its folder.", GenotypeError), path)
+
+
+def genotype_file(path: str | os.PathLike) -> pathlib.Path:
+    """The file that a person names, or the genotype.json in the folder that is named."""
+    file = user_path(path)
+    return file / "genotype.json" if file.is_dir() else file
 
 
 def _edge_to_json(edge: Edge) -> dict[str, Any]:
