@@ -124,7 +124,7 @@ def now(monkeypatch):
 
 
 def test_horizon_of_epochs(now):
-    horizon = Horizon(epochs=8, started=now.seconds)
+    horizon = Horizon(epochs=8)
     horizon.begin()
     assert horizon.fraction == 0 and horizon.planned_epochs == 8 and np.isnan(horizon.seconds_left)
     now.seconds, horizon.done = 1030.0, 2
@@ -134,57 +134,67 @@ def test_horizon_of_epochs(now):
     assert Horizon(epochs=8, done=9).fraction == 1  # schedules are defined from 0 to 1
 
 
-def test_horizon_of_time_leaves_reading_the_data_out_of_the_schedules(now):
-    horizon = Horizon(epochs=8, budget_seconds=100, started=now.seconds)
-    now.seconds += 20
+def test_horizon_of_time_counts_from_the_first_epoch(now):
+    horizon = Horizon(epochs=8, budget_seconds=80)
+    assert not horizon.over and horizon.seconds_left == 80
+    now.seconds += 500
     horizon.begin()
     assert horizon.fraction == 0 and horizon.planned_epochs == 1 and horizon.seconds_left == 80
-    now.seconds, horizon.done = 1040.0, 2
+    now.seconds, horizon.done = 1520.0, 2
     assert horizon.fraction == pytest.approx(0.25) and horizon.planned_epochs == pytest.approx(8) and not horizon.over
-    now.seconds = 1100.0
+    horizon.begin()  # once is enough
+    now.seconds = 1580.0
     assert horizon.over and horizon.fraction == 1 and horizon.seconds_left == 0
-    now.seconds = 1200.0
+    now.seconds = 1700.0
     assert horizon.fraction == 1 and horizon.seconds_left == 0
 
 
 def test_a_marked_clock_stands_still_and_tells_all_hosts_the_same(now):
-    first, other = (
-        Horizon(epochs=8, budget_seconds=100, started=now.seconds),
-        Horizon(epochs=8, budget_seconds=100, started=now.seconds - 7),
-    )
-    for horizon in (first, other):
-        horizon.begin()
-        horizon.done = 2
+    first, other = Horizon(epochs=8, budget_seconds=100), Horizon(epochs=8, budget_seconds=100)
+    other.begin()
+    now.seconds += 7
+    first.begin()
     now.seconds += 20
     spent = first.spent
     now.seconds += 3
     for horizon in (first, other):
-        horizon.mark(*spent)
+        horizon.done = 2
+        horizon.mark(spent)
         now.seconds += 5
         assert horizon.fraction == pytest.approx(0.2) and horizon.seconds_left == pytest.approx(80) and not horizon.over
 
 
+def test_a_paused_clock_leaves_out_what_happens_meanwhile(now):
+    horizon = Horizon(epochs=8, budget_seconds=100)
+    horizon.begin()
+    now.seconds += 10
+    horizon.mark(horizon.spent)
+    now.seconds += 5
+    with horizon.paused():
+        now.seconds += 1000
+        assert horizon.fraction == 0.1  # as marked
+    now.seconds += 5
+    assert horizon.spent == 20 and horizon.fraction == 0.1
+    horizon.mark(horizon.spent)
+    assert horizon.fraction == 0.2 and horizon.seconds_left == 80
+
+
 def test_a_horizon_goes_on_without_the_time_between(now):
-    horizon = Horizon(epochs=8, started=now.seconds)
+    horizon = Horizon(epochs=8)
     now.seconds += 5
     horizon.begin()
     now.seconds, horizon.done = 1025.0, 2
     state = json.loads(json.dumps(horizon.state))
+    assert state == {"done": 2, "seconds_since": 20}
     now.seconds = 5000.0
-    again = Horizon(epochs=8, started=now.seconds)
+    again = Horizon(epochs=8)
+    again.state = state | {"seconds_before": 7.0}  # of the version before: it doesn't count any more
+    assert again.state == state
+    now.seconds = 6000.0
     again.begin()
-    again.state = state
-    assert again.done == 2 and again.spent == (5, 20) and again.seconds_left == 60
-
-
-def test_data_that_eat_the_budget_leave_no_schedule(now):
-    horizon = Horizon(epochs=8, budget_seconds=10, started=now.seconds)
-    now.seconds += 30
-    horizon.begin()
-    assert horizon.over and horizon.fraction == 0
-    horizon.done = 1
-    now.seconds += 1
-    assert horizon.fraction == 1 and horizon.planned_epochs == 1
+    assert again.done == 2 and again.spent == 20 and again.seconds_left == 60
+    now.seconds += 4
+    assert again.spent == 24
 
 
 @pytest.mark.parametrize(
@@ -222,7 +232,7 @@ def test_patience_is_a_share_of_the_run(epochs, share, patience):
 
 
 def test_patience_follows_the_pace_of_a_budget(now):
-    horizon = Horizon(epochs=8, budget_seconds=500, started=now.seconds)
+    horizon = Horizon(epochs=8, budget_seconds=500)
     horizon.begin()
 
     def pace(epoch):  # 10 seconds each: 50 in all
@@ -258,7 +268,7 @@ def test_history_writes_no_file_on_other_hosts_than_the_first():
 
 
 def test_pace_counts_epochs_and_ends_a_run(now):
-    horizon, lines = Horizon(epochs=1, budget_seconds=60, started=now.seconds), []
+    horizon, lines = Horizon(epochs=1, budget_seconds=60), []
     pace = Pace(horizon, steps=2, describe=lambda logs: lines.append(logs) or "fine")
     pace.set_model(model := types.SimpleNamespace(stop_training=False))
     horizon.begin()
@@ -275,7 +285,7 @@ def test_timings_are_appended(tmp_path, monkeypatch):
     seconds = [100.0]
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: seconds[0])
     for epoch in range(2):  # each as a process of its own
-        horizon = Horizon(4, started=seconds[0], done=epoch)
+        horizon = Horizon(4, done=epoch)
         horizon.begin()
         timings = Timings(tmp_path / "timings.csv", horizon)
         timings.on_epoch_begin(epoch)

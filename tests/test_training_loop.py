@@ -1,5 +1,6 @@
 """The training loop, and runs that are interrupted in it."""
 
+import csv
 import os
 import signal
 
@@ -216,18 +217,75 @@ def test_a_callback_that_stops_the_run_stops_it_for_good(tmp_path):
     assert len(again.history.rows) == 2
 
 
-def test_a_budget_ends_inside_an_epoch(tmp_path, monkeypatch):
-    now = [1000.0]
-    monkeypatch.setattr(horizon_module.time, "monotonic", lambda: now[0])
+class Counted(keras.callbacks.Callback):
+    """Ten seconds after every step by a clock that is set by hand; keeps the share of the run that is over after each."""
 
-    class Slow(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            now[0] += 10
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.now, self.shares = 1000.0, []
+        monkeypatch.setattr(horizon_module.time, "monotonic", lambda: self.now)
 
-    run = SmallRun(tmp_path, 1, callbacks=[Slow()], horizon=Horizon(1, budget_seconds=45, started=now[0]))
+    def on_train_batch_end(self, batch, logs=None):
+        self.now += 10
+
+    def run(self, folder, *callbacks, tracing=0.0):
+        """A run of 45 seconds, in which tracing a step takes so many: the Python of a step runs only then."""
+        self.horizon = Horizon(1, budget_seconds=45)
+        run = SmallRun(folder, 1, callbacks=[self, *callbacks], horizon=self.horizon)
+        for name in ("train_step", "test_step"):
+            setattr(run.model, name, self._slow(getattr(run.model, name), tracing))
+        return run
+
+    def _slow(self, step, tracing):
+        def slow(data):
+            self.now += tracing
+            return step(data)
+
+        return slow
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.shares.append(self.horizon.fraction)
+
+
+BUDGET_SHARES = pytest.approx([0, 10 / 45, 20 / 45, 30 / 45, 40 / 45])
+
+
+@pytest.mark.parametrize("tracing", [0.0, 1e4])
+def test_a_budget_ends_inside_an_epoch_and_tracing_does_not_use_it_up(tracing, tmp_path, monkeypatch):
+    clock = Counted(monkeypatch)
+    run = clock.run(tmp_path, tracing=tracing)
     run.loop.run()
     assert len(run.history.rows) == 2 and int(run.model.optimizer.iterations) == 5
     assert {"loss", "val_dice"} <= run.history.rows[1].keys()
+    assert clock.shares == BUDGET_SHARES and clock.now >= 1050 + 2 * tracing
+    assert [row["seconds_left"] for row in timings(tmp_path)] == ["15.0", "0.0"]
+
+
+def test_a_resumed_budget_does_not_pay_for_tracing_again(tmp_path, monkeypatch):
+    clock = Counted(monkeypatch)
+    with pytest.raises(SystemExit):
+        clock.run(tmp_path, At(terminate, step=2), tracing=1e4).loop.run()
+    clock.now += 1e5
+    run = clock.run(tmp_path, tracing=1e4)
+    run.loop.run()
+    assert len(run.history.rows) == 2 and int(run.model.optimizer.iterations) == 5
+    assert clock.shares == BUDGET_SHARES
+
+
+def timings(folder):
+    with open(folder / "timings.csv", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_phase_that_begins_later_is_traced_off_the_clock_too(tmp_path, monkeypatch):
+    class Switch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.phase = "search" if epoch else "warm_up"
+
+    clock = Counted(monkeypatch)
+    run = clock.run(tmp_path, Switch(), tracing=1e4)
+    run.loop.run()
+    assert int(run.model.optimizer.iterations) == 5 and clock.now >= 1050 + 3e4
 
 
 def test_a_phase_has_a_function_of_its_own(tmp_path):

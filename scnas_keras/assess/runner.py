@@ -135,8 +135,8 @@ def score_networks(
 ) -> tuple[list[NetworkRow], float]:
     """Scores all genotypes and as many drawn networks as there are random ones, with the search's weights.
 
-    The found network with these weights is left as inherited.keras. Also returns how many seconds the search took, in all
-    the processes that worked on it.
+    The found network with these weights is left as inherited.keras. Also returns how many seconds the search's epochs took, in all the
+    processes that worked on it.
     """
     penalty = guards.cost_penalty(search.config, tables)  # the checkpoint has its multipliers
     supernet = build(search.config, fold, penalty, space=search.genotype.space)
@@ -155,7 +155,7 @@ def score_networks(
     save_network(inherit(supernet, search.genotype), folder / "inherited.keras")
     del supernet, shared
     keras.backend.clear_session()  # a second search or a training shall not carry this one's graphs along
-    return rows, clock["seconds_before"] + clock["seconds_since"]
+    return rows, clock["seconds_since"]
 
 
 def _with_training(row: NetworkRow, trained: dict[str, Trained]) -> NetworkRow:

@@ -106,7 +106,6 @@ def assemble(run: Run, folder: pathlib.Path, cluster: Cluster) -> Assembly:
         DataError: the checkpoint isn't this run's.
     """
     position, history = Position(), History(folder / HISTORY if cluster.chief else None, run.columns)
-    run.horizon.begin()
     parts = {"position": position, "horizon": run.horizon, "history": history, **run.parts}
     checkpoint = Checkpoint(
         folder / CHECKPOINT, run.model, run.optimizers, parts, run.digest, run.batch_size, run.checkpoint_minutes, cluster

@@ -25,7 +25,7 @@ class Pace(keras.callbacks.Callback):
     """Counts epochs, ends the run at its horizon, shows a bar over the steps and logs a line after each epoch.
 
     Args:
-        horizon: of the run; this callback counts its epochs.
+        horizon: of the run; this callback starts its clock and counts its epochs.
         steps: steps an epoch, for the bar.
         describe: adds to an epoch's logs and returns the line's middle part, by default all numbers. It runs before the callbacks
             behind this.

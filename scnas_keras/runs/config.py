@@ -16,7 +16,10 @@ class RunConfig(DataConfig):
 
     workdir: str | None = option(None, "Folder for what the run leaves; made if absent.", "Run", path=True)
     budget_minutes: float | None = option(
-        None, "Wall time once the scans are prepared; replaces --epochs, and the schedules stretch to fit.", "Run"
+        None,
+        "Wall time of the epochs, without preparing scans and tracing the network's steps; replaces --epochs, and the schedules stretch to "
+        "fit.",
+        "Run",
     )
     steps_per_epoch: int | None = option(
         None,

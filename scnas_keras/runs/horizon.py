@@ -1,7 +1,9 @@
 """How far a run has come, in epochs or in wall time."""
 
+import contextlib
 import dataclasses
 import time
+from collections.abc import Iterator
 
 
 @dataclasses.dataclass
@@ -12,62 +14,62 @@ class Horizon:
 
     Attributes:
         epochs: planned epochs; ignored if there is a budget.
-        budget_seconds: wall time of the whole run, or None.
-        started: when the run began, `time.monotonic()`.
+        budget_seconds: wall time of all epochs, or None; what comes before them doesn't count, and neither does what `paused` encloses.
         done: epochs finished.
     """
 
     epochs: int
     budget_seconds: float | None = None
-    started: float = dataclasses.field(default_factory=time.monotonic)
     done: int = 0
-    _first: float | None = None
+    _zero: float | None = None
     _marked: float | None = None
 
     def begin(self) -> None:
-        """Marks the beginning of the first epoch: what came before (reading data) is not part of any schedule."""
-        if self._first is None:
-            self._first = time.monotonic()
+        """Starts the clock, if it doesn't run yet: at the first epoch, or in a resumed run from where it stood."""
+        if self._zero is None:
+            self._zero = time.monotonic() - (self._marked or 0.0)
 
     @property
-    def spent(self) -> tuple[float, float]:
-        """Seconds before the first epoch, and since its beginning."""
-        return self._first - self.started, time.monotonic() - self._first
+    def spent(self) -> float:
+        """Seconds that the clock shows on this host; it runs on."""
+        return (self._marked or 0.0) if self._zero is None else time.monotonic() - self._zero
 
-    def mark(self, seconds_before: float, seconds_since: float) -> None:
-        """Sets the clock to what `spent` said, here or on another host, and stops it until the next mark.
+    def mark(self, spent: float) -> None:
+        """Sets the clock to what `spent` said, here or on another host; until the next mark, all else here is of that moment.
 
         All hosts of a run mark the same values, so that schedules by wall time agree.
         """
-        self._marked = time.monotonic()
-        self._first = self._marked - seconds_since
-        self.started = self._first - seconds_before
+        self._marked, self._zero = spent, time.monotonic() - spent
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops the clock meanwhile; it has begun."""
+        shown = self.spent
+        yield
+        self._zero = time.monotonic() - shown
 
     @property
     def state(self) -> dict[str, float]:
-        """Epochs done and seconds spent; setting it takes up a run that had come so far."""
-        before, since = self.spent
-        return {"done": self.done, "seconds_before": before, "seconds_since": since}
+        """Epochs done and seconds spent; set before `begin`, it takes up a run that had come so far."""
+        return {"done": self.done, "seconds_since": self.spent}
 
     @state.setter
     def state(self, state: dict[str, float]) -> None:
-        self.done = state["done"]
-        self.mark(state["seconds_before"], state["seconds_since"])
+        self.done, self._marked = state["done"], state["seconds_since"]
 
     @property
     def fraction(self) -> float:
         """Finished share of the run, 0 to 1."""
         if self.budget_seconds is None:
             return min(1.0, self.done / self.epochs)
-        total = max(1e-9, self.budget_seconds - (self._first - self.started))
-        return min(1.0, (self._now - self._first) / total)
+        return min(1.0, self._seconds / self.budget_seconds)
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to do: the time is up, or all epochs are done."""
         if self.budget_seconds is None:
             return self.done >= self.epochs
-        return self._now - self.started >= self.budget_seconds
+        return self._seconds >= self.budget_seconds
 
     @property
     def planned_epochs(self) -> float:
@@ -80,13 +82,12 @@ class Horizon:
     def seconds_left(self) -> float:
         """Estimated wall time to the end."""
         if self.budget_seconds is not None:
-            return max(0.0, self.budget_seconds - (self._now - self.started))
-        spent = self._now - self._first
-        return spent * (self.epochs - self.done) / self.done if self.done else float("nan")
+            return max(0.0, self.budget_seconds - self._seconds)
+        return self._seconds * (self.epochs - self.done) / self.done if self.done else float("nan")
 
     @property
-    def _now(self) -> float:
-        return time.monotonic() if self._marked is None else self._marked
+    def _seconds(self) -> float:
+        return self.spent if self._marked is None else self._marked
 
 
 def clock(seconds: float) -> str:

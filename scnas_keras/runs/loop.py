@@ -47,7 +47,7 @@ class Loop:
         model: built, with `train_step`, `test_step` and its metrics. If it has an attribute `phase`, a step function is
             traced for each of its values.
         batches: of the run.
-        horizon: of the run; a callback counts its epochs, this advances its clock.
+        horizon: of the run; a callback starts its clock and counts its epochs, this advances the clock and stops it while a step is traced.
         position: of the run.
         checkpoint: saves the run, after any step once it is due, at the end, and when a signal asks to stop.
         callbacks: as `fit` takes them; `model.stop_training` ends the run after the epoch.
@@ -67,6 +67,7 @@ class Loop:
         self._model, self._batches, self._horizon, self._position = model, batches, horizon, position
         self._checkpoint, self._cluster, self._interruption = checkpoint, cluster, Interruption()
         self._train_functions: dict[str | None, Callable] = {}
+        self._called: set[Callable] = set()
         self._callbacks = keras.callbacks.CallbackList(
             list(callbacks), add_history=False, add_progbar=False, model=model, epochs=FOREVER, steps=batches.steps, verbose=0
         )
@@ -83,7 +84,6 @@ class Loop:
         if self._position.finished:
             return
         with self._cluster.watched(), self._interruption:
-            self._horizon.begin()
             self._model.stop_training = False
             self._callbacks.on_train_begin()
             first = self._position.epoch * self._batches.steps + self._position.step
@@ -118,7 +118,7 @@ class Loop:
     def _run_step(self, batch) -> None:
         position, horizon = self._position, self._horizon
         self._callbacks.on_train_batch_begin(position.step)
-        results = self._train_function(getattr(self._model, "phase", None))(batch)
+        results = self._call(self._train_function(getattr(self._model, "phase", None)), batch)
         position.step += 1
         self._callbacks.on_train_batch_end(position.step - 1, self._cluster.local(results))
         asked, due = self._agree()
@@ -133,7 +133,7 @@ class Loop:
         results = None
         for number, batch in enumerate(self._batches.validation):
             self._callbacks.on_test_batch_begin(number)
-            results = self._test_function(batch)
+            results = self._call(self._test_function, batch)
             self._callbacks.on_test_batch_end(number, self._cluster.local(results))
             asked, _ = self._agree()
             if asked:
@@ -150,9 +150,9 @@ class Loop:
 
     def _agree(self) -> tuple[signal.Signals | None, bool]:
         """Marks the time, and says which signal asks to stop, if any, and whether to save: the same on all hosts."""
-        own = [float(self._checkpoint.due), *self._horizon.spent] if self._cluster.chief else [0.0, 0.0, 0.0]
-        due, before, since, *asked = self._cluster.total([*own, *(float(self._interruption.asked == sent) for sent in SIGNALS)])
-        self._horizon.mark(before, since)
+        own = [float(self._checkpoint.due), self._horizon.spent] if self._cluster.chief else [0.0, 0.0]
+        due, spent, *asked = self._cluster.total([*own, *(float(self._interruption.asked == sent) for sent in SIGNALS)])
+        self._horizon.mark(spent)
         return next((sent for sent, hosts in zip(SIGNALS, asked) if hosts), None), due > 0
 
     def _stop_or_save(self, asked: signal.Signals | None, due: bool) -> None:
@@ -165,6 +165,14 @@ class Loop:
     def _save(self, *kind: str) -> None:
         position = self._position
         self._checkpoint.save(position.epoch * self._batches.steps + position.step, str(position), *kind)
+
+    def _call(self, function: Callable, batch: Any) -> dict[str, Any]:
+        """What a step function returns. Its first call in a process, which traces it, is left out of the run's time."""
+        if function in self._called:
+            return function(batch)
+        self._called.add(function)
+        with self._horizon.paused():
+            return function(batch)
 
     def _train_function(self, phase: str | None):
         if phase not in self._train_functions:  # train_step looks at the model's phase when it is traced
