@@ -255,8 +255,8 @@ def report(run="runs/a", **changes):
         NetworkRow("sampled_0", SAMPLED, 0.5, 0.5),
         NetworkRow("sampled_1", SAMPLED, 0.6, 0.3),
     )
-    fields = {"relaxation": "gumbel_pair", "seed": 1, "epochs": 20, "seconds": 61.0, "validation_dice": 0.55, "entropy": 0.97}
-    return Report(run, **fields | {"patches": 4, "retrain_minutes": 3, "networks": networks} | changes)
+    fields = {"relaxation": "gumbel_pair", "seed": 1, "epochs": 20, "seconds": 61.0, "judged_on": "validation", "validation_dice": 0.55}
+    return Report(run, **fields | {"entropy": 0.97, "patches": 4, "retrain_minutes": 3, "networks": networks} | changes)
 
 
 def test_report_has_both_comparisons_gap_cost_and_verdict():
@@ -269,6 +269,7 @@ def test_report_has_both_comparisons_gap_cost_and_verdict():
     assert "+0.050 Dice (derived 0.500, sampled 0.550 ± 0.071), +0.000 loss" in lines[-2]
     assert lines[-1] == verdict(report().evidence)
     assert "trained 3 min" not in report_text(report(retrain_minutes=0))
+    assert "in 1:01, validation Dice 0.550" in lines[0] and "held-out Dice 0.550" in report_text(report(judged_on="held_out"))
 
 
 def test_json_and_csv_hold_the_same_networks():

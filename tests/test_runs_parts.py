@@ -44,20 +44,29 @@ def put_together(monkeypatch):
     return call
 
 
-def test_a_search_learns_weights_and_alpha_on_parts_of_their_own_and_sees_validation_cases_only_to_validate(put_together):
+@pytest.mark.parametrize("judge", ["validation", "held_out"])
+def test_a_search_learns_weights_and_alpha_on_parts_of_their_own_and_sees_validation_cases_only_to_validate(judge, put_together):
     supernet = types.SimpleNamespace(optimizer=OPTIMIZER, alpha_optimizer=OPTIMIZER)
     monitor = types.SimpleNamespace(columns=())
-    config, horizon, run = SearchConfig(seed=5), Horizon(4, None), types.SimpleNamespace(path=None)
+    config, horizon, run = SearchConfig(seed=5, judge_on=judge), Horizon(4, None), types.SimpleNamespace(path=None)
     found = put_together(of_search.train, config, FOLD, supernet, monitor, horizon, run, CLUSTER)
-    assert found.batches == [[("train", 15, True), ("held_out", 16, True)], [("validation", 17, False)]]
+    assert found.batches == [[("train", 15, True), ("held_out", 16, True)], [(judge, 17, False)]]
     assert [plateau.factor for plateau in found.callbacks] == [0.1]
 
 
-@pytest.mark.parametrize("fold, parts", [("0", ("validation",)), ("all", ("train", "held_out"))])
-def test_a_training_learns_on_all_cases_but_those_that_validate(put_together, fold, parts):
-    config, horizon, run = RetrainConfig(seed=5, fold=fold), Horizon(4, None), types.SimpleNamespace(path=None)
+@pytest.mark.parametrize(
+    "flags, learned, judged",
+    [
+        ({"fold": "0"}, ("train", "held_out"), ("validation",)),
+        ({"fold": "0", "judge_on": "held_out"}, ("train",), ("held_out",)),
+        ({"fold": "all"}, ("train", "held_out"), ("train", "held_out")),
+    ],
+    ids=str,
+)
+def test_a_training_learns_on_all_cases_but_those_that_judge(put_together, flags, learned, judged):
+    config, horizon, run = RetrainConfig(seed=5, **flags), Horizon(4, None), types.SimpleNamespace(path=None)
     recipe = types.SimpleNamespace(steps_per_epoch=3, epochs=4, schedule="plateau", learning_rate=0.1)
     learner = types.SimpleNamespace(optimizer=OPTIMIZER)
     found = put_together(of_retrain.train, config, recipe, FOLD, None, learner, horizon, run, CLUSTER)
-    assert found.batches == [[("train", "held_out", 10, True)], [(*parts, 11, False)]]
+    assert found.batches == [[(*learned, 10, True)], [(*judged, 11, False)]]
     assert found.callbacks[0].factor == 0.2

@@ -16,7 +16,9 @@ class AssessConfig:
         "as the search draws.",
         "Comparison",
     )
-    patches: int = option(16, "Validation patches on which networks with shared weights are compared.", "Comparison")
+    patches: int = option(
+        16, "Patches of the cases that the search was judged on, on which networks with shared weights are compared.", "Comparison"
+    )
     retrain_minutes: float = option(
         0.0,
         "Train the found network and --retrain_random others from scratch for so long each; 0 leaves that out. The same command goes on "

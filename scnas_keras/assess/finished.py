@@ -71,6 +71,11 @@ class FinishedSearch:
     def result(self) -> dict[str, Any]:
         return self.summary["result"]
 
+    @property
+    def judged_cases(self) -> list[str]:
+        """Names of the cases that its Dice is of."""
+        return self.result["cases"].get(self.config.judge_on, [])
+
     def data_flags(self, data_dir: str | None, cache_dir: str | None, processes: int | None) -> dict[str, Any]:
         """Settings under which any training sees this search's cases, split, preprocessing and patches.
 
@@ -92,7 +97,7 @@ class FinishedSearch:
         return planned | {name: value for name, value in places.items() if value is not None}
 
     def open_fold(self, data_dir: str | None = None, cache_dir: str | None = None, processes: int | None = None) -> Fold:
-        """The prepared cases that the search trained and validated on.
+        """The prepared cases that the search had.
 
         Raises:
             ConfigError, DataError: they aren't found, or they are others than the search's.
@@ -144,7 +149,7 @@ def load_search(folder: str) -> FinishedSearch:
 
 
 def warn_of_differences(searches: list[FinishedSearch]) -> None:
-    """Refuses searches on different tasks, and warns if they don't have the same validation cases.
+    """Refuses searches on different tasks, and warns if they weren't judged on the same cases.
 
     Raises:
         ConfigError: the tasks differ.
@@ -156,8 +161,8 @@ def warn_of_differences(searches: list[FinishedSearch]) -> None:
                 f"{other.path} was searched on {other.result['task']}, {first.path} on {first.result['task']}: runs are compared "
                 "on one task. Assess them one by one."
             )
-        if other.result["cases"]["validation"] != first.result["cases"]["validation"]:
-            logging.warning("%s and %s have different validation cases: their Dice can't be compared", first.path, other.path)
+        if other.judged_cases != first.judged_cases:
+            logging.warning("%s and %s were judged on different cases: their Dice can't be compared", first.path, other.path)
 
 
 def _read_summary(file: pathlib.Path) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class Report:
 
     Attributes:
         run: its folder.
-        relaxation, seed, epochs, seconds, validation_dice, entropy: of the search.
+        relaxation, seed, epochs, seconds, judged_on, validation_dice, entropy: of the search; the Dice is of the part that it was judged
+            on.
         patches: on which networks with shared weights were compared.
         retrain_minutes: of each training, 0 without.
         networks: the found one first.
@@ -47,6 +48,7 @@ class Report:
     seed: int
     epochs: int
     seconds: float
+    judged_on: str
     validation_dice: float
     entropy: float
     patches: int
@@ -119,8 +121,8 @@ def report_text(report: Report) -> str:
     costs = [("Cost", "found", "random"), *(_cost_row(report, *column) for column in columns)]
     return "\n".join(
         [
-            f"{report.run}: {report.relaxation}, seed {report.seed}, epochs {report.epochs} in {clock(report.seconds)}, validation Dice "
-            f"{report.validation_dice:.3f}, entropy {report.entropy:.3f}",
+            f"{report.run}: {report.relaxation}, seed {report.seed}, epochs {report.epochs} in {clock(report.seconds)}, "
+            f"{report.judged_on.replace('_', '-')} Dice {report.validation_dice:.3f}, entropy {report.entropy:.3f}",
             *table(rows),
             "improvement: found over the mean of random, and the spread of random; p: of so good a rank if the found one were a random one",
             *table(costs),

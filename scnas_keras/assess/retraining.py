@@ -24,7 +24,7 @@ _WHERE = {"workdir", "genotype", "plan", "splits", "data_dir", "cache_dir", "pro
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """Mean Dice of the foreground classes over whole validation scans, and the epochs that the time was enough for."""
+    """Mean Dice of the foreground classes over whole scans that the search was judged on, and the epochs that the time was enough for."""
 
     dice: float
     epochs: int
@@ -33,7 +33,7 @@ class Trained:
 def train_all(
     search: FinishedSearch, genotypes: Mapping[str, Genotype], minutes: float, seed: int, folder: pathlib.Path, data_flags: Mapping
 ) -> dict[str, Trained]:
-    """Trains each genotype's network from scratch for the same time, with the search's patches and folds.
+    """Trains each genotype's network from scratch for the same time, with the search's patches and folds, judged on the same cases.
 
     A training that an earlier call has finished is not repeated, one that it began goes on.
 

@@ -21,6 +21,7 @@ from scnas_keras.inference.keras_file import save_network
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.runs.checkpoint import restore_model
 from scnas_keras.runs.checks import check_positive
+from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import Fold
 from scnas_keras.search import guards
 from scnas_keras.search.runner import build
@@ -100,6 +101,8 @@ def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
     logging.info("assessing %s", search.path)
     folder = search.path / FOLDER
     fold = search.open_fold(config.data_dir, config.cache_dir, config.processes)
+    if search.config.judge_on == HELD_OUT:
+        logging.warning("judged on held-out cases, as the search was, which learned alpha from them: this favours what it found")
     tables = cost_tables(search.genotype.space, search.config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
     wanted = tables.of_genotype(search.genotype).multiply_adds
     drawn = matched_genotypes(tables, wanted, config.random, config.seed, search.config.max_identity_edges)
@@ -118,6 +121,7 @@ def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
         search.config.seed,
         len(search.history),
         seconds,
+        search.config.judge_on,
         last["val_dice"],
         search.result["mean_edge_entropy"],
         config.patches,
@@ -141,8 +145,8 @@ def score_networks(
     penalty = guards.cost_penalty(search.config, tables)  # the checkpoint has its multipliers
     supernet = build(search.config, fold, penalty, space=search.genotype.space)
     clock = restore_model(search.path, supernet)["horizon"]
-    validation = fold.sampler("validation", seed=config.seed, augmented=False)
-    shared = SharedWeights(supernet, patch_dataset(validation, 1, 0, config.patches))
+    judged = fold.sampler(search.config.judge_on, seed=config.seed, augmented=False)
+    shared = SharedWeights(supernet, patch_dataset(judged, 1, 0, config.patches))
     draws = [(name, FOUND if name == FOUND else RANDOM, genotype_draw(supernet, genotype)) for name, genotype in genotypes.items()]
     draws += [(f"{SAMPLED}_{i}", SAMPLED, sampled_draw(supernet, config.seed, i)) for i in range(config.random)]
     rows = []

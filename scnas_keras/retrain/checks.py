@@ -6,10 +6,11 @@ from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_data, check_positive
+from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.recorded import read_result
 from scnas_keras.runs.run_folder import SUMMARY
-from scnas_keras.tasks.splits import parse_fold
+from scnas_keras.tasks.splits import ALL, parse_fold
 
 
 def check(config: RetrainConfig) -> None:
@@ -29,7 +30,11 @@ def check(config: RetrainConfig) -> None:
         ),
     )
     check_data(config)
-    parse_fold(config.fold)
+    if parse_fold(config.fold) == ALL and config.judge_on == HELD_OUT:
+        raise ConfigError(
+            "--fold=all with --judge_on=held_out: every case is trained on, so that none is held out to judge on. Name a fold, for example "
+            "--fold=0, or leave out --judge_on."
+        )
 
 
 def check_classes(config: RetrainConfig, fold: Fold) -> None:
@@ -42,8 +47,8 @@ def check_classes(config: RetrainConfig, fold: Fold) -> None:
         )
 
 
-def warn_of_leak(architecture: Architecture, fold: Fold) -> None:
-    """Warns if the search that left the genotype trained on cases that this fold validates on."""
+def warn_of_leak(config: RetrainConfig, architecture: Architecture, fold: Fold) -> None:
+    """Warns if the search that left the genotype learned from cases that this training is judged on."""
     summary = architecture.source and architecture.source.with_name(SUMMARY)
     if not summary or not summary.is_file():
         return
@@ -51,16 +56,21 @@ def warn_of_leak(architecture: Architecture, fold: Fold) -> None:
         found = read_result(summary)
         searched = {case for part, cases in found.get("cases", {}).items() if part != "validation" for case in cases}
     except (DataError, AttributeError, TypeError) as error:
-        logging.warning("%s is damaged, so that nothing tells whether the search saw the validation cases (%s)", summary, error)
+        logging.warning("%s is damaged, so that nothing tells whether the search saw the %s cases (%s)", summary, config.judged, error)
         return
     if found.get("task") != fold.task.name:
         return
-    seen = set(fold.split.validation) & searched
+    judged = getattr(fold.split, config.judge_on)
+    seen = set(judged) & searched
+    remedy = "Use the search's --fold, --num_folds and --split_seed"
+    if config.judge_on == HELD_OUT:  # the search learned alpha from them
+        remedy = "Compare it with networks that no search has found by --judge_on=validation"
     if seen:
         logging.warning(
-            "%d of %d validation cases took part in the search (%s ...): their Dice is too good. Use the search's --fold, "
-            "--num_folds and --split_seed.",
+            "%d of %d %s cases took part in the search (%s ...): their Dice is too good. %s.",
             len(seen),
-            len(fold.split.validation),
+            len(judged),
+            config.judged,
             min(seen),
+            remedy,
         )

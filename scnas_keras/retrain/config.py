@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
 from scnas_keras.options import option
-from scnas_keras.runs.config import RunConfig
+from scnas_keras.runs.config import HELD_OUT, JudgeConfig, RunConfig
 from scnas_keras.training.names import LOSS_NAMES
 
 ADAM, SGD = OPTIMIZERS = ("adam", "sgd")
@@ -84,14 +84,17 @@ class TrainingConfig(RunConfig):
         "Training",
         choices=("report", "restart"),
     )
-    mirror: bool = option(
-        False, "In the end, average each validation scan's prediction over flips: up to eight times the work.", "Validation"
-    )
+    mirror: bool = option(False, "In the end, average each scan's prediction over flips: up to eight times the work.", "Validation")
 
 
 @dataclasses.dataclass(frozen=True)
-class RetrainConfig(TrainingConfig):
+class RetrainConfig(JudgeConfig, TrainingConfig):
     """All settings of a training."""
 
     network: str = option(GENOTYPE, "What is trained.", "Network", choices=TRAINABLE)
     fold: str = option("0", "Fold of the cross-validation, whose cases are never trained on; or all, to train on every case.", "Split")
+
+    @property
+    def trained_parts(self) -> tuple[str, ...]:
+        """Parts of the fold that the network learns from."""
+        return ("train",) if self.judge_on == HELD_OUT else ("train", "held_out")

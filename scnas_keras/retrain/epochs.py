@@ -34,9 +34,9 @@ def train(
     cluster: Cluster,
 ) -> list[dict]:
     """Trains on patches of the fold's training cases, or goes on with that; returns the rows of history.csv."""
-    training = fold.sampler("train", "held_out", seed=config.seed * 2, augmented=True)
-    parts = ("train", "held_out") if config.fold == ALL else ("validation",)
-    validation = fold.sampler(*parts, seed=config.seed * 2 + 1, augmented=False)
+    training = fold.sampler(*config.trained_parts, seed=config.seed * 2, augmented=True)
+    judged = config.trained_parts if config.fold == ALL else (config.judge_on,)
+    validation = fold.sampler(*judged, seed=config.seed * 2 + 1, augmented=False)
     batch_size = cluster.batch_size(fold.configuration.batch_size)
     steps = steps_per_epoch(found, len(training.cases), batch_size, config.budget_minutes, config.steps_per_epoch)
     plateaus = Plateau(horizon, config.plateau, LEAST_RATE, factor=0.2)
@@ -52,7 +52,7 @@ def train(
 
     def describe(logs: dict[str, Any]) -> str:
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
-        return f"loss {logs['loss']:.4f}  validation Dice {logs['val_dice']:.3f}  rate {logs['learning_rate']:.1e}"
+        return f"loss {logs['loss']:.4f}  {config.judged} Dice {logs['val_dice']:.3f}  rate {logs['learning_rate']:.1e}"
 
     collapse = Collapse(horizon, again if config.on_collapse == "restart" else None)
     assembly = assemble(

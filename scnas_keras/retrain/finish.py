@@ -20,7 +20,7 @@ from scnas_keras.runs.run_folder import RunFolder
 
 @dataclasses.dataclass(frozen=True)
 class TrainingResult:
-    """A trained network, the Dice of each validation case and class, a readable table of it, and the run's folder."""
+    """A trained network, the Dice of each case that it was judged on and class, a readable table of it, and the run's folder."""
 
     model: SegmentationModel
     dice: dict[str, list[float]]
@@ -50,6 +50,7 @@ def finish(
         "batch_size": fold.configuration.batch_size,
         "width": architecture.network.width,
         "epochs": len(history),
+        "judged_on": config.judge_on if dice else None,
         "dice": dict(zip(classes, means)),
         "mean_dice": mean_of_known(means),
         **dataclasses.asdict(cost),
@@ -61,7 +62,7 @@ def finish(
         return TrainingResult(model, dice, f"Trained on all {len(fold.cases)} cases; none is left to validate on.", run.path)
     rows = [(name, _text(mean) + _counts(column)) for name, mean, column in zip(classes, means, zip(*dice.values()))]
     rows.append(("mean", _text(result["mean_dice"])))
-    lines = [f"Dice on {len(dice)} whole validation scans of fold {config.fold}:", *(f"  {name:30} {text}" for name, text in rows)]
+    lines = [f"Dice on {len(dice)} whole {config.judged} scans of fold {config.fold}:", *(f"  {name:30} {text}" for name, text in rows)]
     if architecture.genotype and architecture.genotype.undecided:
         lines += textwrap.wrap(architecture.genotype.undecided, WIDTH)
     return TrainingResult(model, dice, "\n".join(lines), run.path)

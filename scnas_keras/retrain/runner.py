@@ -19,6 +19,7 @@ from scnas_keras.retrain.validation import validate
 from scnas_keras.runs import preflight
 from scnas_keras.runs.checkpoint import CHECKPOINT
 from scnas_keras.runs.checkpoint_files import CheckpointFolder
+from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.run_folder import follow_run, open_run
@@ -46,11 +47,13 @@ def run_training(config: RetrainConfig) -> TrainingResult:
 def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, cluster: Cluster) -> TrainingResult:
     run = open_run(config.workdir, config) if cluster.chief else follow_run(config.workdir)
     CheckpointFolder(run[CHECKPOINT]).check_version(OLDEST_CHECKPOINT)
-    fold = open_fold(config, architecture.network, parse_fold(config.fold))
+    fold = open_fold(config, architecture.network, parse_fold(config.fold), config.trained_parts)
+    if config.judge_on == HELD_OUT:
+        logging.info("the held-out cases judge, and aren't trained on; the validation cases aren't looked at")
     if cluster.chief:
         fold.check(run.path)
     check_classes(config, fold)
-    warn_of_leak(architecture, fold)
+    warn_of_leak(config, architecture, fold)
     if architecture.genotype and architecture.genotype.undecided:
         logging.warning("%s: %s", architecture.source, architecture.genotype.undecided)
     learner = build(config, found, fold, architecture, cluster)
@@ -68,10 +71,10 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
     history = train(config, found, fold, architecture, learner, horizon, run, cluster)
     learner.optimizer.finalize_variable_values(learner.network.trainable_variables)
     network = portable(found, fold, architecture, learner)
-    seen = seen_in(fold.part("train", "held_out"))
+    seen = seen_in(fold.part(*config.trained_parts))
     model = SegmentationModel(network, fold.plan, fold.patch_size, fold.configuration.augmentation.mirror_axes, seen)
     if not cluster.chief:
         return TrainingResult(model, {}, "The first host validates the network.", run.path)
     model.save(run.path)
-    dice = validate(fold, model, run, config.mirror)
+    dice = validate(config, fold, model, run)
     return finish(config, fold, architecture, cost, model, history, dice, run)

@@ -1,4 +1,4 @@
-"""The options that every command that trains shares."""
+"""The options that commands that train share."""
 
 import dataclasses
 
@@ -8,6 +8,8 @@ from scnas_keras.runs.data_config import DataConfig
 
 OF_HOST = ("workdir", "data_dir", "cache_dir", "processes")
 """Flags that may differ between the hosts of a run, and from when it was begun."""
+VALIDATION, HELD_OUT = JUDGES = ("validation", "held_out")
+"""Parts of a fold that a run can be judged on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,3 +52,22 @@ class RunConfig(DataConfig):
         "Run",
         choices=PRECISIONS,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeConfig:
+    """Which cases of its fold a run is judged on; a cross-validation's are its validation cases, and it has no such option."""
+
+    judge_on: str = option(
+        VALIDATION,
+        "Where the Dice is measured: on the fold's validation cases, or on those held out of its training cases, from which a search "
+        "learns alpha. With held_out a training learns from the others only, and no validation case is opened once scans are prepared: "
+        "for choices that validation cases must have no part in.",
+        "Split",
+        choices=JUDGES,
+    )
+
+    @property
+    def judged(self) -> str:
+        """What such cases are called in logs and tables: "validation" or "held-out"."""
+        return self.judge_on.replace("_", "-")

@@ -122,7 +122,7 @@ class Fold:
         """A `tf.data.Dataset` of patches of some parts, for `fit`.
 
         Args:
-            parts: "train", "held_out", "validation"; a fixed network trains on the first two.
+            parts: "train", "held_out", "validation"; a fixed network trains on the first two, unless the second is to judge it.
             batches: how many, each of the configuration's size.
             first: number of batches to skip: patch n is a function of the seed and n.
             seed: of the patches.
@@ -134,13 +134,16 @@ class Fold:
         return patch_dataset(self.sampler(*parts, seed=seed, augmented=augmented), self.configuration.batch_size, first, batches)
 
 
-def open_fold(config: DataConfig, network: Footprint, fold: int | Literal["all"] = 0) -> Fold:
+def open_fold(
+    config: DataConfig, network: Footprint, fold: int | Literal["all"] = 0, trained: Sequence[str] = ("train", "held_out")
+) -> Fold:
     """Finds, checks, splits, plans and prepares a task's cases. All that can be found wrong is found here.
 
     Args:
         config: what the user asks for.
         network: what is going to be trained; it decides which patches are possible, and how large.
         fold: whose cases are validated on; "all" for none: every case is trained on.
+        trained: the parts that are trained on.
 
     Raises:
         ConfigError, DataError: with file and remedy.
@@ -176,20 +179,20 @@ def open_fold(config: DataConfig, network: Footprint, fold: int | Literal["all"]
     warn_of_memory(at_once, network, plans, config.memory_gb or plans.memory_gb)
     plan = plans.preprocessing(config.configuration, task.labels)
     cases = prepare(task, plan, config.cache_folder, config.processes, storage=config.storage)
-    _check_foreground(task, split, {case.name: case for case in cases}, fold)
     by_name, files = {case.name: case for case in cases}, read_contents(task.cases, config.cache_folder)
     opened = Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, by_name, files)
+    _check_foreground(opened, trained, fold)
     _tell(opened, fold)
     return opened
 
 
-def _check_foreground(task: Task, split: Split, cases: dict[str, PreparedCase], fold: int | Literal["all"]) -> None:
+def _check_foreground(opened: Fold, trained: Sequence[str], fold: int | Literal["all"]) -> None:
     """Raises DataError if there is nothing to learn: cases without any class are data, but not all of them."""
-    trained = [*split.train, *split.held_out]
-    if not any(count for name in trained for count in cases[name].classes.values()):
+    cases = opened.part(*trained)
+    if not any(count for case in cases for count in case.classes.values()):
         raise DataError(
-            f"{task.root}: none of the {len(trained)} cases that fold {fold} trains on has any class. Label some of them, or take another "
-            "--fold or --split_seed."
+            f"{opened.task.root}: none of the {len(cases)} cases that fold {fold} trains on has any class. Label some of them, or take "
+            "another --fold or --split_seed."
         )
 
 

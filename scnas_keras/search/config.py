@@ -4,7 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 from scnas_keras.options import option
-from scnas_keras.runs.config import RunConfig
+from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
 
@@ -12,7 +12,7 @@ AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchConfig(RunConfig):
+class SearchConfig(JudgeConfig, RunConfig):
     """All settings of a search. docs/search.md says which are the paper's and why others are not."""
 
     section: ClassVar[str] = "search"

@@ -29,7 +29,7 @@ def watch(config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTabl
     """What watches the search and sets up its epochs; the first host writes the genotypes."""
     eigenvalue = None
     if config.hessian_every:
-        sampler = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
+        sampler = fold.sampler(config.judge_on, seed=config.seed * 3 + 2, augmented=False)
         planned = fold.configuration.batch_size
         at_once = cluster.batch_size(planned) // cluster.slices(planned, config.accumulate)
         images, labels = next(iter(patch_dataset(sampler, at_once, 0, 1)))
@@ -44,7 +44,7 @@ def train(
     batch_size = cluster.batch_size(fold.configuration.batch_size)
     steps = config.steps_per_epoch or math.ceil(len(fold.split.train) / batch_size)
     training = [fold.sampler(part, seed=config.seed * 3 + i, augmented=True) for i, part in enumerate(("train", "held_out"))]
-    validation = fold.sampler("validation", seed=config.seed * 3 + 2, augmented=False)
+    validation = fold.sampler(config.judge_on, seed=config.seed * 3 + 2, augmented=False)
     plateau = Plateau(horizon, config.plateau, factor=0.1)
     assembly = assemble(
         Run(
@@ -78,6 +78,6 @@ def _between_epochs(config: SearchConfig, supernet: Supernet, monitor: Monitor, 
         supernet.stop_training = True
     held_out = f"held-out {logs['held_out_loss']:.4f}  " if "held_out_loss" in logs else ""  # a warm-up has none
     return (
-        f"loss {logs['loss']:.4f}  {held_out}validation Dice {logs['val_dice']:.3f}  temperature {logs['temperature']:.2f}  "
+        f"loss {logs['loss']:.4f}  {held_out}{config.judged} Dice {logs['val_dice']:.3f}  temperature {logs['temperature']:.2f}  "
         + monitor.describe(logs)
     )

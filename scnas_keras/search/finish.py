@@ -66,6 +66,7 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
             "cases": {part: list(getattr(fold.split, part)) for part in ("train", "held_out", "validation")},
             "patch_size": list(fold.patch_size),
             "epochs": len(history),
+            "judged_on": config.judge_on,
             "validation_dice": history[-1]["val_dice"],
             "mean_edge_entropy": entropy,
             "notes": [*([monitor.stopped] if monitor.stopped else []), *genotype.notes],

@@ -26,7 +26,7 @@ class Split:
 
     Attributes:
         train: of its training cases, those on which a search trains the network's weights.
-        held_out: the others, on which a search trains the architecture; a fixed network is trained on both.
+        held_out: the others, on which a search trains the architecture; a fixed network is trained on both, or judged on these.
         validation: cases that nothing is trained on.
     """
 
