@@ -60,7 +60,17 @@ class SmallRun:
     """A run of some epochs in a folder; `loop.run()` goes on from the folder's checkpoint. `callbacks` come before the plateau's."""
 
     def __init__(
-        self, folder, epochs, cluster=None, callbacks=(), minutes=0.0, horizon=None, digest="digest", optimizer=None, batch_size=BATCH
+        self,
+        folder,
+        epochs,
+        cluster=None,
+        callbacks=(),
+        minutes=0.0,
+        horizon=None,
+        digest="digest",
+        optimizer=None,
+        batch_size=BATCH,
+        parts=None,
     ):
         cluster = cluster or Cluster(tf.distribute.get_strategy())
         with cluster.strategy.scope():
@@ -83,7 +93,7 @@ class SmallRun:
                 columns=COLUMNS,
                 describe=self._describe,
                 callbacks=[*callbacks, self.plateau],
-                parts={"plateau": self.plateau},
+                parts={"plateau": self.plateau, **(parts or {})},
                 digest=digest,
                 checkpoint_minutes=minutes,
             ),

@@ -105,4 +105,5 @@ def test_the_saved_plan_is_the_searchs_own(run):
     config = training_config(search, run / "x", 1.0, 0, search.data_flags(None, None, None))
     assert config.data_dir == search.config.data_dir and config.cache_dir == search.config.cache_dir
     fold = search.open_fold(str(run.parent / "moved"))
-    assert fold.patch_size == (8, 8, 8) and list(fold.split.validation) == search.result["cases"]["validation"]
+    assert fold.patch_size == (8, 8, 8) and list(fold.split.validation) == search.result["cases"]["validation"] == search.judged_cases
+    assert search.result["judged_on"] == config.judge_on == "validation"

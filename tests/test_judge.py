@@ -8,7 +8,7 @@ import types
 import pytest
 from small_task import change, write_task
 from small_training import FLAGS, retrain
-from some_spaces import LEVEL, TINY
+from some_spaces import LEVEL, TINY, uniform_genotype
 
 from scnas_keras.architectures.registry import footprint
 from scnas_keras.assess import AssessConfig
@@ -27,8 +27,17 @@ from scnas_keras.search import SearchConfig
 from scnas_keras.search import epochs as search_epochs
 from scnas_keras.search import runner as search_runner
 from scnas_keras.tasks.splits import find_folds, split_fold
+from scnas_keras.training import schedules
 
-NETWORK = ("--network=unet", "--width=2", "--epochs=2", "--fold=1", "--steps_per_epoch=6", "--validation_steps=2")
+NETWORK = (
+    "--genotype=genotype.json",
+    "--width=4",
+    "--patch_size=8,8,8",
+    "--epochs=2",
+    "--fold=1",
+    "--steps_per_epoch=6",
+    "--validation_steps=2",
+)
 ARRAYS = ("image", "label", "foreground_voxel")
 
 
@@ -73,8 +82,10 @@ def split_of_run(run, fold):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """With a cache that the trainings here share."""
-    return tmp_path_factory.mktemp("judge")
+    """With a genotype, and a cache that the trainings here share."""
+    folder = tmp_path_factory.mktemp("judge")
+    uniform_genotype(space=LEVEL).save(folder / "genotype.json")
+    return folder
 
 
 def test_a_training_judged_on_held_out_cases_opens_no_validation_case(opened, folder, caplog):
@@ -97,7 +108,7 @@ def _of_path(path):
 
 
 def test_by_default_validation_scans_alone_are_segmented_and_all_others_trained_on(opened, folder, caplog):
-    result = retrain(folder, *NETWORK, "--steps_per_epoch=30", "--workdir=validation")
+    result = retrain(folder, *NETWORK, "--steps_per_epoch=12", "--workdir=validation")
     split = split_of_run(folder / "validation", 1)
     assert opened.prepared == {*split.train, *split.held_out, *split.validation}
     assert opened.scans == opened.labels == list(split.validation) == list(result.dice)
@@ -114,6 +125,31 @@ def test_where_all_cases_train_none_is_held_out(folder):
     check(RetrainConfig(fold="all"))
 
 
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"judge_on": "validation"}, "--patience=9 with --judge_on=validation: .* chosen on the validation cases.*Add --judge_on=held_out"),
+        ({"judge_on": "held_out", "budget_minutes": 5.0}, "--patience=9 with --budget_minutes=5: a run ends by one of them"),
+        ({"judge_on": "held_out", "patience": 0}, "--patience=0 must be above 0"),
+    ],
+)
+def test_patience_is_for_held_out_cases_and_runs_without_a_budget(flags, message):
+    check(RetrainConfig(patience=9, judge_on="held_out"))
+    with pytest.raises(ConfigError, match=message):
+        check(RetrainConfig(**{"patience": 9} | flags))
+
+
+def test_a_training_ends_when_its_held_out_dice_no_longer_rises(folder, caplog, monkeypatch):
+    """With a rate of nothing, a Dice that isn't averaged rises in the first epoch at most."""
+    monkeypatch.setattr(schedules, "SMOOTHING", 0.0)
+    still = ("--epochs=9", "--learning_rate=1e-30", "--schedule=poly")
+    retrain(folder, *NETWORK, *still, "--patience=2", "--judge_on=held_out", "--workdir=patient")
+    rows = list(csv.DictReader((folder / "patient/history.csv").open()))
+    assert len({row["val_dice"] for row in rows}) == 1 and len(rows) == (3 if float(rows[0]["val_dice"]) >= 0.001 else 2)
+    assert "has not risen by 0.001 for 2 epochs" in caplog.text
+    assert json.loads((folder / "patient/summary.json").read_text())["result"]["epochs"] == len(rows)
+
+
 def test_cases_that_train_need_a_class(tmp_path):
     """The held-out case alone has one: enough to train on, but for a training that is judged on it."""
     task = write_task(tmp_path / "task", 5)
@@ -128,27 +164,20 @@ def test_cases_that_train_need_a_class(tmp_path):
         open_fold(held_out, footprint("unet", 2), 0, held_out.trained_parts)
 
 
-def run_search(folder, space, name, judge, **flags):
-    """A search of two epochs on five small scans."""
-    sizes = {"patch_size": (8, 8, 8), "batch_size": 1, "stem_channels": 4, "width": 4}
-    length = {"epochs": 2, "steps_per_epoch": 6, "validation_steps": 2, "processes": 1}
-    places = {"data_dir": str(folder / "data"), "cache_dir": str(folder / "cache"), "workdir": str(folder / name)}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_runner, "find_space", lambda name, rank: space)
-        patch.setattr(search_epochs, "alpha_curvature", lambda supernet, images, labels: lambda epoch: float(epoch))
-        search_runner.run_search(SearchConfig(task="custom", judge_on=judge, **places, **sizes, **length, **flags))
-    return folder / name
-
-
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """A search judged on held-out cases, the cases that it opened, and the lines that it logged."""
+    """A search judged on held-out cases, and the names of the cases that it opened."""
     folder = tmp_path_factory.mktemp("search")
     write_task(folder / "data", num_cases=5, shape=(16, 12, 12))
+    sizes = {"patch_size": (8, 8, 8), "batch_size": 1, "stem_channels": 4, "width": 4}
+    length = {"epochs": 2, "steps_per_epoch": 6, "validation_steps": 2, "processes": 1, "hessian_every": 1}
+    places = {"data_dir": str(folder / "data"), "cache_dir": str(folder / "cache"), "workdir": str(folder / "run")}
     with pytest.MonkeyPatch.context() as patch:
         opened = Opened(patch)
-        run = run_search(folder, TINY, "run", "held_out", hessian_every=1)
-    return run, opened.prepared
+        patch.setattr(search_runner, "find_space", lambda name, rank: TINY)
+        patch.setattr(search_epochs, "alpha_curvature", lambda supernet, images, labels: lambda epoch: float(epoch))
+        search_runner.run_search(SearchConfig(task="custom", judge_on="held_out", **places, **sizes, **length))
+    return folder / "run", opened.prepared
 
 
 def test_a_search_judged_on_held_out_cases_opens_no_validation_case(searched):
@@ -157,13 +186,6 @@ def test_a_search_judged_on_held_out_cases_opens_no_validation_case(searched):
     assert prepared == {*split.train, *split.held_out} and split.validation
     result = json.loads((run / "summary.json").read_text())["result"]
     assert result["judged_on"] == "held_out" and result["cases"] == {name: list(cases) for name, cases in vars(split).items()}
-
-
-def test_by_default_a_search_is_judged_on_validation_cases(searched, opened, caplog):
-    run = run_search(searched[0].parent, LEVEL, "default", "validation", hessian_every=1)
-    split = split_of_run(run, 0)
-    assert {*split.validation} <= opened.prepared and "validation Dice" in caplog.text and "held-out Dice" not in caplog.text
-    assert json.loads((run / "summary.json").read_text())["result"]["judged_on"] == "validation"
 
 
 def test_an_assessment_measures_on_what_the_search_was_judged_on(searched, opened, caplog):

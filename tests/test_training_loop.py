@@ -16,6 +16,7 @@ from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.runs import horizon as horizon_module
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.schedules import Patience
 
 EPOCHS = 3
 
@@ -169,6 +170,27 @@ def test_what_is_ignored_stays_ignored(tmp_path, heeded):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     SmallRun(tmp_path, 1, callbacks=[At(lambda: terminate(signal.SIGHUP), step=1)]).loop.run()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+class Planted(keras.callbacks.Callback):
+    """A Dice of 0 but in the first and in the third epoch, so that its average rises then alone."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_dice"] = 0.9 if epoch in (0, 2) else 0.0
+
+
+@pytest.mark.parametrize("killed", [None, STEPS + 2, 4 * STEPS + 1, 6 * STEPS])
+def test_a_run_whose_dice_stands_still_ends_at_the_same_epoch_however_it_is_interrupted(killed, tmp_path):
+    def run(*callbacks):
+        patience = Patience(3)
+        return SmallRun(tmp_path, 100, callbacks=[Planted(), patience, *callbacks], parts={"patience": patience})
+
+    if killed:
+        with pytest.raises(Killed):
+            run(At(kill, step=killed)).loop.run()
+    last = run()
+    last.loop.run()
+    assert last.resumed == bool(killed) and last.position.finished and len(last.history.rows) == 6
 
 
 @pytest.mark.parametrize("moment", ["callbacks", "saved"])

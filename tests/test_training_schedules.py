@@ -15,7 +15,7 @@ from scnas_keras.runs import horizon as horizon_module
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.schedules import LEAST_RATE, Collapse, Plateau, Poly, start_again
+from scnas_keras.training.schedules import LEAST_RATE, Collapse, Patience, Plateau, Poly, start_again
 
 
 @pytest.fixture
@@ -126,6 +126,57 @@ def test_plateau_restarts_with_another_rate_and_no_best_loss():
     plateau.restart(0.1)
     assert plateau.state is None
     np.testing.assert_allclose(plateau_rates(plateau, model, horizon, [3, 2.5, 2.5, 2.5, 2.5]), [0.1] * 4 + [0.02], rtol=1e-6)
+
+
+def last_epoch(patience, dices):
+    """Number of the epoch after which a run of such Dice ends, from 1; None if it goes on."""
+    patience.set_model(model := types.SimpleNamespace(stop_training=False))
+    for epoch, dice in enumerate(dices):
+        patience.on_epoch_end(epoch, {"val_dice": dice})
+        if model.stop_training:
+            return epoch + 1
+    return None
+
+
+UNSTEADY = [0.3 + 0.4 * min(1, epoch / 50) + 0.1 * (-1) ** epoch for epoch in range(150)]
+"""Rises for 50 epochs and stands still, a tenth up and down from epoch to epoch."""
+
+
+@pytest.mark.parametrize(
+    "epochs, dices, ends",
+    [
+        (3, [0.0] * 9, 3),
+        (1, [0.0] * 9, 1),
+        (3, [0.5, 0, 0, 0, 0], 4),  # averages .05 .045 .0405 .03645
+        (3, [0.5, 0, 0, 0.9, 0, 0, 0, 0], 7),  # .05 .045 .0405 .12645 .1138 .1024 .0922: a late best one
+        (3, [0.009, 0, 0, 0], 3),  # a rise of 0.0009
+        (3, [0.0101, 0, 0, 0], 4),  # of 0.00101
+        (3, [0.5] * 90, 50),  # the average of epoch 50 is 0.00095 over that of epoch 47
+        (5, [0.002 * epoch for epoch in range(200)], None),
+        (5, [0.5] * 70 + [0.5 + 0.0001 * epoch for epoch in range(200)], 56),
+        (25, [0.5] * 70 + [0.5 + 0.0001 * epoch for epoch in range(200)], None),  # what slow rises add up to counts
+        (10, UNSTEADY, 103),
+        (10, [0.3 + 0.008 * epoch + 0.5 * (epoch == 8) for epoch in range(60)], None),  # a lucky epoch, not reached again
+        (10, [0.9] + [0.5] * 100, 66),  # a lucky first one
+    ],
+)
+def test_patience_ends_a_run_when_the_average_no_longer_rises(epochs, dices, ends):
+    assert last_epoch(Patience(epochs), dices) == ends
+
+
+@pytest.mark.parametrize("cut", [0, 1, 50, 98, 102])
+def test_patience_goes_on_where_it_was(cut):
+    first, second = Patience(10), Patience(10)
+    assert last_epoch(first, UNSTEADY[:cut]) is None
+    second.state = json.loads(json.dumps(first.state))
+    assert cut + last_epoch(second, UNSTEADY[cut:]) == 103
+
+
+def test_patience_begins_anew_with_a_second_start():
+    patience = Patience(3)
+    assert last_epoch(patience, [0.9, 0.9, 0.9, 0, 0]) is None
+    patience.restart()
+    assert patience.state == Patience(3).state and last_epoch(patience, [0.1, 0.1, 0.1, 0.1]) is None
 
 
 def collapse_epochs(collapse, horizon, dices, caplog):

@@ -26,6 +26,7 @@ def check(config: RetrainConfig) -> None:
             "budget_minutes",
             "steps_per_epoch",
             "plateau",
+            "patience",
             "checkpoint_minutes",
         ),
     )
@@ -34,6 +35,15 @@ def check(config: RetrainConfig) -> None:
         raise ConfigError(
             "--fold=all with --judge_on=held_out: every case is trained on, so that none is held out to judge on. Name a fold, for example "
             "--fold=0, or leave out --judge_on."
+        )
+    if config.patience and config.judge_on != HELD_OUT:
+        raise ConfigError(
+            f"--patience={config.patience} with --judge_on={config.judge_on}: when the run ends would be chosen on the validation cases, "
+            "whose Dice would be too good. Add --judge_on=held_out, or leave out --patience."
+        )
+    if config.patience and config.budget_minutes:
+        raise ConfigError(
+            f"--patience={config.patience} with --budget_minutes={config.budget_minutes:g}: a run ends by one of them. Leave out the other."
         )
 
 

@@ -93,6 +93,13 @@ class RetrainConfig(JudgeConfig, TrainingConfig):
 
     network: str = option(GENOTYPE, "What is trained.", "Network", choices=TRAINABLE)
     fold: str = option("0", "Fold of the cross-validation, whose cases are never trained on; or all, to train on every case.", "Split")
+    patience: int | None = option(
+        None,
+        "End the run when the held-out Dice, averaged over epochs, hasn't risen by 0.001 for so many epochs: instead of --budget_minutes, "
+        "and only with --judge_on=held_out. For --schedule=plateau, and more epochs than --plateau waits; the rate of poly wouldn't come "
+        "to its end.",
+        "Training",
+    )
 
     @property
     def trained_parts(self) -> tuple[str, ...]:

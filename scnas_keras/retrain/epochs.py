@@ -16,7 +16,7 @@ from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.tasks.splits import ALL
 from scnas_keras.training.learner import Learner
-from scnas_keras.training.schedules import LEAST_RATE, Collapse, Plateau, Poly, start_again
+from scnas_keras.training.schedules import LEAST_RATE, Collapse, Patience, Plateau, Poly, start_again
 
 COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate")
 OLDEST_CHECKPOINT = 1
@@ -41,6 +41,7 @@ def train(
     steps = steps_per_epoch(found, len(training.cases), batch_size, config.budget_minutes, config.steps_per_epoch)
     plateaus = Plateau(horizon, config.plateau, LEAST_RATE, factor=0.2)
     schedule = Poly(horizon, found.learning_rate) if found.schedule == POLY else plateaus
+    patience = {"patience": Patience(config.patience)} if config.patience else {}  # checkpoints without it go on
 
     def again(restarts: int) -> None:
         keras.utils.set_random_seed(config.seed + 1000 * (restarts + 1))
@@ -49,6 +50,8 @@ def train(
             take_weights(fresh, architecture.weights)
         start_again(learner, learner.network, fresh.get_weights())
         schedule.restart(found.learning_rate / 10)
+        for own in patience.values():
+            own.restart()
 
     def describe(logs: dict[str, Any]) -> str:
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
@@ -64,8 +67,8 @@ def train(
             horizon=horizon,
             columns=COLUMNS,
             describe=describe,
-            callbacks=[schedule, collapse],
-            parts={"schedule": schedule, "collapse": collapse},
+            callbacks=[schedule, collapse, *patience.values()],
+            parts={"schedule": schedule, "collapse": collapse, **patience},
             digest=fold.digest,
             checkpoint_minutes=config.checkpoint_minutes,
         ),

@@ -1,4 +1,4 @@
-"""Keras callbacks that change a run as it goes: learning rates by how far it has come, and a second start after a collapse."""
+"""Keras callbacks that change a run as it goes: learning rates by how far it has come, its end, a second start after a collapse."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,6 +14,10 @@ LEAST_RATE = 1e-7
 """Under this learning rate SCNAS ends a training."""
 LATEST_RESTART = 0.5
 """Share of a run after which it isn't started again: what is left would be too short."""
+SMOOTHING = 0.9
+"""What an average of epochs' Dice keeps of its last value, as nnU-Net's does: it is of 10 epochs, in effect."""
+LEAST_RISE = 0.001
+"""Of that average, over the best until then; less doesn't count as one."""
 
 
 class Poly(keras.callbacks.Callback):
@@ -94,6 +98,51 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         """Goes on from another rate, with no best loss yet."""
         self.model.optimizer.learning_rate.assign(rate)
         self._reset()
+
+
+class Patience(keras.callbacks.Callback):
+    """Ends a run whose `val_dice` no longer rises.
+
+    An epoch's Dice is of few patches. So its exponential moving average is looked at, which begins with 0, an untrained network's: a lucky
+    epoch, the first one too, is none that all others fall behind, and an unlucky one ends nothing. The average follows with a delay: when
+    the Dice stands still, it still rises for some 50 epochs at most.
+
+    Args:
+        epochs: that may go by without a rise of `LEAST_RISE`.
+    """
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self._epochs = epochs
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets what was before."""
+        self._average, self._best, self._waited = 0.0, 0.0, 0
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The average, its best, and epochs waited since."""
+        return {"average": self._average, "best": self._best, "waited": self._waited}
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._average, self._best, self._waited = state["average"], state["best"], state["waited"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._average = SMOOTHING * self._average + (1 - SMOOTHING) * logs["val_dice"]
+        if self._average >= self._best + LEAST_RISE:
+            self._best, self._waited = self._average, 0
+            return
+        self._waited += 1
+        if self._waited >= self._epochs:
+            logging.info(
+                "the Dice, averaged over epochs, has not risen by %g for %d epochs (%.4f): the run ends",
+                LEAST_RISE,
+                self._waited,
+                self._average,
+            )
+            self.model.stop_training = True
 
 
 class Collapse(keras.callbacks.Callback):
