@@ -22,12 +22,12 @@ from typing import Any
 from absl import flags
 
 from scnas_keras.console import set_up_logging, while_read
-from scnas_keras.errors import ConfigError, UserError
+from scnas_keras.errors import ConfigError, OutputError, UserError
 from scnas_keras.files import full_path
 from scnas_keras.interruption import Stopped, stopping
 
-CRASHED = 70
-"""Exit code of a crash, as sysexits.h has it; `verify` ends with 1 where it finds errors."""
+CRASHED, CANT_WRITE = 70, 74
+"""Exit codes as sysexits.h has them, of a crash and of a file that can't be written; `verify` ends with 1 where it finds errors."""
 SECTIONS = ("search", "retrain")
 """Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
@@ -64,7 +64,7 @@ def tasks() -> dict[str, pathlib.Path]:
 
 
 def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
-    """The whole of a command: flags to a config, `main(config)`. Errors become a message and code 2, crashes code 70."""
+    """The whole of a command: flags to a config, `main(config)`. Errors become a message and code 2 or 74, crashes code 70."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the terminal can't show
@@ -78,7 +78,7 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
             main(config)
     except (UserError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(CANT_WRITE if isinstance(error, OutputError) else 2)
     except Stopped as error:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C needn't wait for libraries that tidy up
         print(error, file=sys.stderr)
@@ -102,7 +102,7 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     """
     values = _define_all(config_class)
     arguments = _expand(config_class, values, list(argv[1:]))
-    task, preset = _last_value(arguments, "task"), _last_value(arguments, "preset")
+    task, preset = _last_value(arguments, "task"), _last_value(arguments, "preset") or getattr(config_class, "preset", None)
     if preset is not None and "preset" in values and (file := _FLAGS / "presets" / f"{preset}.cfg").is_file():
         arguments = _of_command(config_class, values, file) + arguments
     if task is not None and "task" in values:

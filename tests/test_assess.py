@@ -12,13 +12,13 @@ from scipy import stats
 from some_spaces import OPERATIONS, SCNAS, SMALL, U, genotype_of, pairs, uniform_genotype
 
 from scnas_keras.assess import AssessConfig
-from scnas_keras.assess.comparison import Comparison
 from scnas_keras.assess.finished import load_search
 from scnas_keras.assess.genotypes import Agreement, agreement
 from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text, table
 from scnas_keras.assess.runner import open_searches
 from scnas_keras.assess.verdict import Evidence, verdict, verdict_of_runs
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.metrics.comparison import Comparison
 from scnas_keras.options import to_flagfile
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
@@ -142,7 +142,6 @@ def test_comparison_by_hand():
 def test_p_is_that_of_the_rank():
     random = tuple(np.linspace(0.1, 0.5, 19))
     assert [Comparison(found, random).p for found in (0.6, 0.5, 0.49, 0.0)] == [1 / 20, 2 / 20, 2 / 20, 1]
-    assert [Comparison(found, random).p_worse for found in (0.6, 0.1, 0.0)] == [1, 2 / 20, 1 / 20]
     assert Comparison(0.37, (0.37, 0.37, 0.37)).p == 1 and Comparison(0.9, (0.4, 0.5)).p == Comparison(0.9, (0.4, 0.5)).smallest_p == 1 / 3
 
 
@@ -152,8 +151,7 @@ def test_p_of_one_more_random_network_is_right_however_they_are_distributed():
     rank = (drawn[:, :1] < drawn[:, 1:]).sum(1)
     found = [Comparison(row[0], tuple(row[1:])) for row in drawn]
     assert [one.rank - 1 for one in found] == rank.tolist()
-    for side in ("p", "p_worse"):
-        assert np.mean([getattr(one, side) <= 0.05 for one in found]) == pytest.approx(0.05, abs=0.005)  # 3 standard deviations
+    assert np.mean([one.p <= 0.05 for one in found]) == pytest.approx(0.05, abs=0.005)  # 3 standard deviations
 
 
 @pytest.mark.parametrize(
@@ -168,7 +166,7 @@ def test_p_of_one_more_random_network_is_right_however_they_are_distributed():
         pytest.param({"entropy": 0.5}, "Not better than random", ["has decided", "hand-made"], id="decided"),
         pytest.param(
             {"entropy": 0.5, "shared": AHEAD},
-            "The search has decided after 20 epochs; whether it pays only training shows (--retrain_minutes)",
+            "The search has decided after 20 epochs; whether it pays only training shows (scnas_keras.select)",
             ["0.900 against 0.500", "rank 1 of 20, p 0.05", "favour what was drawn most"],
             id="ahead",
         ),
@@ -176,20 +174,7 @@ def test_p_of_one_more_random_network_is_right_however_they_are_distributed():
             {"shared": AHEAD}, "The search has not decided after 20 epochs, mean entropy 0.97", ["search longer"], id="ahead-undecided"
         ),
         pytest.param({"shared": BEHIND, "sampled": (0.1, 0.1)}, "Not better than random", ["rank 20 of 20, p 1.00"], id="behind"),
-        pytest.param({"retrained": AHEAD}, "Better than random", ["0.900", "each trained alike: rank 1 of 20, p 0.05"], id="trained-ahead"),
-        pytest.param({"shared": AHEAD, "retrained": CLOSE}, "Not distinguishable", ["0.510", "each trained alike"], id="trained-refutes"),
-        pytest.param({"entropy": 0.5, "retrained": CLOSE}, "Not distinguishable", ["each trained alike", "hand-made"], id="trained-close"),
-        pytest.param({"shared": AHEAD, "retrained": BEHIND}, "Worse than random", ["0.100"], id="trained-behind"),
-        pytest.param(
-            {"retrained": Comparison(0.9, (0.4, 0.5, 0.6, 0.7))},
-            "Ahead of all 4 random networks after 20 epochs, which is no evidence yet",
-            ["p 0.20, the smallest that 4 allow", "--retrain_random=19"],
-            id="trained-few",
-        ),
         pytest.param({"sampled": (0.01,), "shared": POOR}, "Nothing can be said", ["hardly learned", "search longer"], id="untrained"),
-        pytest.param(
-            {"retrained": POOR}, "Nothing can be said after 20 epochs", ["too short", "raise --retrain_minutes"], id="trained-short"
-        ),
         pytest.param({"relaxation": "uniform", "entropy": 1.0}, "A baseline after 20 epochs", ["doesn't learn", "baseline"], id="uniform"),
         pytest.param({"relaxation": "uniform", "shared": AHEAD, "sampled": (0.99,)}, "A baseline", ["doesn't learn"], id="uniform-ahead"),
         pytest.param({"epochs": 1}, "Not better than random after 1 epoch:", [], id="one-epoch"),
@@ -204,14 +189,6 @@ def test_verdict(changes, start, parts):
 def test_shared_weights_never_show_that_a_search_is_better():
     every = [dataclasses.replace(EVIDENCE, entropy=h, shared=c) for h in (0.0, 0.5, 0.95) for c in (AHEAD, CLOSE, BEHIND)]
     assert not [one for one in every if "Better" in verdict(one)]
-
-
-def test_trained_networks_need_no_caution():
-    assert "--retrain" not in verdict(dataclasses.replace(EVIDENCE, shared=AHEAD, retrained=AHEAD))
-
-
-def test_untrained_weights_do_not_matter_once_networks_were_trained():
-    assert verdict(dataclasses.replace(EVIDENCE, sampled=(0.01, 0.02), shared=POOR, retrained=AHEAD)).startswith("Better than random")
 
 
 @pytest.mark.parametrize(
@@ -249,35 +226,31 @@ def test_verdict_of_runs(agreements, part):
 
 def report(run="runs/a", **changes):
     networks = (
-        NetworkRow("found", FOUND, 0.5, 0.4, 1_000_000, 2_000_000_000, 0.7, 9),
-        NetworkRow("random_0", RANDOM, 0.3, 0.6, 2_000_000, 3_000_000_000, 0.6, 8),
-        NetworkRow("random_1", RANDOM, 0.4, 0.5, 4_000_000, 5_000_000_000, 0.8, 7),
+        NetworkRow("found", FOUND, 0.5, 0.4, 1_000_000, 2_000_000_000),
+        NetworkRow("random_0", RANDOM, 0.3, 0.6, 2_000_000, 3_000_000_000),
+        NetworkRow("random_1", RANDOM, 0.4, 0.5, 4_000_000, 5_000_000_000),
         NetworkRow("sampled_0", SAMPLED, 0.5, 0.5),
         NetworkRow("sampled_1", SAMPLED, 0.6, 0.3),
     )
     fields = {"relaxation": "gumbel_pair", "seed": 1, "epochs": 20, "seconds": 61.0, "judged_on": "validation", "validation_dice": 0.55}
-    return Report(run, **fields | {"entropy": 0.97, "patches": 4, "retrain_minutes": 3, "networks": networks} | changes)
+    return Report(run, **fields | {"entropy": 0.97, "patches": 4, "networks": networks} | changes)
 
 
-def test_report_has_both_comparisons_gap_cost_and_verdict():
+def test_report_has_comparison_gap_cost_and_verdict():
     lines = report_text(report()).splitlines()
     rows = {line.partition("  ")[0]: line.split() for line in lines}
     assert rows["shared weights"][2:-1] == ["0.500", "0.350", "±", "0.071", "0.400", "1", "of", "3", "+42.9%", "±", "20.2%"]
-    assert rows["trained 3 min"][3:10] == ["0.700", "0.700", "±", "0.141", "0.800", "2", "of"]
     assert rows["M parameters"][2:4] == ["1", "3"] and rows["G multiply-adds"][2:4] == ["2", "4"]
-    assert rows["epochs trained"][2:4] == ["9", "7.5"]
     assert "+0.050 Dice (derived 0.500, sampled 0.550 ± 0.071), +0.000 loss" in lines[-2]
     assert lines[-1] == verdict(report().evidence)
-    assert "trained 3 min" not in report_text(report(retrain_minutes=0))
     assert "in 1:01, validation Dice 0.550" in lines[0] and "held-out Dice 0.550" in report_text(report(judged_on="held_out"))
 
 
 def test_json_and_csv_hold_the_same_networks():
     document, rows = report().to_json(), list(csv.DictReader(io.StringIO(networks_csv(report()))))
     assert [row["name"] for row in rows] == [row["name"] for row in document["networks"]]
-    assert rows[3]["parameters"] == "" and rows[0]["retrained_dice"] == "0.7"
-    assert document["gap"]["dice"] == pytest.approx(0.05) and document["retrained"]["rank"] == 2
-    assert report(retrain_minutes=0).to_json()["retrained"] is None
+    assert rows[3]["parameters"] == "" and rows[0]["shared_dice"] == "0.5"
+    assert document["gap"]["dice"] == pytest.approx(0.05) and document["shared_weights"]["rank"] == 1
 
 
 def test_runs_stand_in_one_table():
@@ -337,10 +310,7 @@ def test_folders_that_cannot_be_assessed_are_told_apart(tmp_path):
     [
         ({"workdir": None}, "--workdir=RUN"),
         ({"random": 18}, "--random=18: at least 19"),
-        ({"retrain_random": 1}, "--retrain_random=1"),
-        ({"retrain_random": 20}, "--retrain_random=20: expected 2 to --random=19"),
         ({"patches": 0}, "--patches=0"),
-        ({"retrain_minutes": -1.0}, "--retrain_minutes=-1"),
         ({"seed": -1}, "--seed=-1"),
     ],
 )

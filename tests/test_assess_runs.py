@@ -1,4 +1,4 @@
-"""A small search, assessed from its folder: data moved, other data, trainings that are there already."""
+"""A small search, assessed from its folder: data moved, other data."""
 
 import csv
 import dataclasses
@@ -9,15 +9,12 @@ import pytest
 from small_task import write_json, write_task
 from some_spaces import TINY
 
-from scnas_keras.assess import AssessConfig, retraining
+from scnas_keras.assess import AssessConfig
 from scnas_keras.assess.finished import load_search
-from scnas_keras.assess.retraining import train_all, training_config
 from scnas_keras.assess.runner import run_assessment
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.search import SearchConfig
 from scnas_keras.search import runner as search_runner
-from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.random_genotypes import random_genotype
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +44,7 @@ def test_a_search_is_assessed(run, config):
     document = json.loads((folder / "assessment.json").read_text())
     rows = list(csv.DictReader((folder / "networks.csv").open()))
     assert [row["name"] for row in rows] == ["found", *(f"random_0_{i}" for i in range(19)), *(f"sampled_{i}" for i in range(19))]
-    assert document["verdict"] in (folder / "assessment.txt").read_text() and document["retrained"] is None
+    assert document["verdict"] in (folder / "assessment.txt").read_text()
     assert report.seconds > 0 and report.epochs == 2
     inherited = keras.saving.load_model(folder / "inherited.keras")
     assert inherited.count_params() == int(rows[0]["parameters"])
@@ -70,40 +67,8 @@ def test_other_data_are_refused(run, tmp_path):
         search.open_fold(str(other))
 
 
-def test_networks_are_trained_with_the_searchs_patches_and_not_twice(run, config, monkeypatch, tmp_path):
-    search, trained = load_search(str(run)), []
-
-    def pretend(config):
-        trained.append(config)
-        folder = tmp_path / config.workdir
-        folder.mkdir()
-        result = {"mean_dice": 0.5 + len(trained) / 10, "epochs": 7}
-        (folder / "summary.json").write_text(json.dumps({"flags": dataclasses.asdict(config), "result": result}))
-
-    monkeypatch.setattr(retraining, "run_training", pretend)
-    genotypes = {"found": search.genotype, "random_0_0": random_genotype(TINY, 0, 0)}
-    arguments = (search, genotypes, 3.0, 1, tmp_path / "trained", search.data_flags("elsewhere", None, None))
-    (tmp_path / "trained").mkdir()
-    results = train_all(*arguments)
-    assert {name: result.dice for name, result in results.items()} == {"found": 0.6, "random_0_0": 0.7}
-    first = trained[0]
-    assert first.plan == str(run / "plans.json") and first.splits == str(run / "splits.json") and first.patch_size is None
-    assert first.data_dir == "elsewhere" and first.budget_minutes == 3 and first.seed == 1 and first.fold == str(search.config.fold)
-    assert Genotype.load(trained[1].genotype) == genotypes["random_0_0"]
-    assert dataclasses.replace(first, workdir=None, genotype=None) == dataclasses.replace(trained[1], workdir=None, genotype=None)
-    assert train_all(*arguments) == results and len(trained) == 2
-    moved = (*arguments[:5], search.data_flags("again elsewhere", None, None))
-    assert train_all(*moved) == results and len(trained) == 2
-    with pytest.raises(ConfigError, match="budget_minutes.*delete"):
-        train_all(*arguments[:2], 4.0, *arguments[3:])
-    with pytest.raises(ConfigError, match="another network"):
-        train_all(search, {"found": random_genotype(TINY, 5, 0)}, *arguments[2:])
-
-
 def test_the_saved_plan_is_the_searchs_own(run):
     search = load_search(str(run))
-    config = training_config(search, run / "x", 1.0, 0, search.data_flags(None, None, None))
-    assert config.data_dir == search.config.data_dir and config.cache_dir == search.config.cache_dir
     fold = search.open_fold(str(run.parent / "moved"))
     assert fold.patch_size == (8, 8, 8) and list(fold.split.validation) == search.result["cases"]["validation"] == search.judged_cases
-    assert search.result["judged_on"] == config.judge_on == "validation"
+    assert search.result["judged_on"] == search.config.judge_on == "validation"

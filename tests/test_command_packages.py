@@ -19,7 +19,7 @@ COMMANDS = sorted(path.parent.name for path in PACKAGE.glob("*/__main__.py"))
 
 
 def test_these_are_the_commands():
-    assert COMMANDS == ["assess", "crossval", "plan", "predict", "retrain", "search", "verify"]
+    assert COMMANDS == ["assess", "crossval", "plan", "predict", "retrain", "search", "select", "verify"]
 
 
 def test_importing_a_command_loads_no_framework(tmp_path):

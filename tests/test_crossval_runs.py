@@ -107,7 +107,7 @@ def test_voxels_that_nobody_annotated_count_in_no_dice(tmp_path):
     label = load_label(fold.task, next(case for case in fold.task.cases if case.name == name))
     wrong_where_ignored = types.SimpleNamespace(segment=lambda volume, mirror: np.where(label == 3, 1, label).astype(np.uint8))
     assert (label == 3).any()
-    assert validate(RetrainConfig(), fold, wrong_where_ignored, RunFolder(tmp_path, "", 0.0)) == {name: [1.0, 1.0]}
+    assert validate(RetrainConfig(), fold, wrong_where_ignored, RunFolder(tmp_path, "", 0.0)).dice == {name: [1.0, 1.0]}
 
 
 def test_all_cases_can_be_trained_on_with_the_width_that_costs_as_much_as_u_resnet(folder, caplog):

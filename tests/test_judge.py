@@ -13,7 +13,6 @@ from some_spaces import LEVEL, TINY, uniform_genotype
 from scnas_keras.architectures.registry import footprint
 from scnas_keras.assess import AssessConfig
 from scnas_keras.assess.finished import load_search, warn_of_differences
-from scnas_keras.assess.retraining import training_config
 from scnas_keras.assess.runner import run_assessment
 from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.errors import ConfigError, DataError
@@ -196,7 +195,6 @@ def test_an_assessment_measures_on_what_the_search_was_judged_on(searched, opene
     assert report.judged_on == "held_out" and "held-out Dice" in (run / "assessment/assessment.txt").read_text()
     assert "learned alpha from them" in caplog.text
     assert search.judged_cases == list(split.held_out)
-    assert training_config(search, run / "x", 1.0, 0, search.data_flags(None, None, None)).judge_on == "held_out"
 
 
 def test_searches_that_were_judged_on_different_cases_are_told(caplog):

@@ -19,14 +19,7 @@ class AssessConfig:
     patches: int = option(
         16, "Patches of the cases that the search was judged on, on which networks with shared weights are compared.", "Comparison"
     )
-    retrain_minutes: float = option(
-        0.0,
-        "Train the found network and --retrain_random others from scratch for so long each; 0 leaves that out. The same command goes on "
-        "where it was stopped.",
-        "Comparison",
-    )
-    retrain_random: int = option(4, "How many of the random networks --retrain_minutes trains; only 19 can give p = 0.05.", "Comparison")
-    seed: int = option(0, "Of random networks, draws, patches and trainings.", "Comparison")
+    seed: int = option(0, "Of random networks, draws and patches.", "Comparison")
     data_dir: str | None = option(None, "Where the data are now, if they have moved since the search.", "Data")
     cache_dir: str | None = option(None, "Where prepared scans are kept. Default: as in the search.", "Data")
     processes: int | None = option(None, "Processes that read and prepare scans. Default: as in the search.", "Data")

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from scnas_keras.assess.comparison import Comparison
 from scnas_keras.assess.genotypes import Agreement
 from scnas_keras.assess.verdict import Evidence, verdict, verdict_of_runs
+from scnas_keras.metrics.comparison import Comparison
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.horizon import clock
 
@@ -18,7 +18,7 @@ FOUND, RANDOM, SAMPLED = "found", "random", "sampled"
 
 @dataclasses.dataclass(frozen=True)
 class NetworkRow:
-    """One network of an assessment; a sampled one has no genotype, hence no cost and no training."""
+    """One network of an assessment; a sampled one has no genotype, hence no cost."""
 
     name: str
     kind: str
@@ -26,8 +26,6 @@ class NetworkRow:
     shared_loss: float
     parameters: int | None = None
     multiply_adds: int | None = None
-    retrained_dice: float | None = None
-    retrained_epochs: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +37,6 @@ class Report:
         relaxation, seed, epochs, seconds, judged_on, validation_dice, entropy: of the search; the Dice is of the part that it was judged
             on.
         patches: on which networks with shared weights were compared.
-        retrain_minutes: of each training, 0 without.
         networks: the found one first.
     """
 
@@ -52,7 +49,6 @@ class Report:
     validation_dice: float
     entropy: float
     patches: int
-    retrain_minutes: float
     networks: tuple[NetworkRow, ...]
 
     def of_kind(self, kind: str) -> list[NetworkRow]:
@@ -60,14 +56,14 @@ class Report:
 
     @property
     def evidence(self) -> Evidence:
-        retrained = self.compare("retrained_dice") if self.retrain_minutes else None
         sampled = tuple(row.shared_dice for row in self.of_kind(SAMPLED))
-        return Evidence(self.relaxation, self.epochs, self.entropy, sampled, self.compare("shared_dice"), retrained)
+        return Evidence(self.relaxation, self.epochs, self.entropy, sampled, self.shared)
 
-    def compare(self, column: str) -> Comparison:
-        """The found network against the random ones in one column."""
+    @property
+    def shared(self) -> Comparison:
+        """The found network against the random ones, with shared weights."""
         (found,) = self.of_kind(FOUND)
-        return Comparison(getattr(found, column), self.of_random(column))
+        return Comparison(found.shared_dice, self.of_random("shared_dice"))
 
     def of_random(self, column: str) -> tuple[float, ...]:
         """A column of the random networks that have it."""
@@ -95,7 +91,6 @@ class Report:
         return own | {
             "gap": self.gap,
             "shared_weights": evidence.shared.to_json(),
-            "retrained": evidence.retrained and evidence.retrained.to_json(),
             "networks": [dataclasses.asdict(row) for row in self.networks],
             "verdict": verdict(evidence),
         }
@@ -114,10 +109,7 @@ def report_text(report: Report) -> str:
     """An assessed search as a table, its last line the verdict."""
     evidence, gap = report.evidence, report.gap
     rows = [("Dice", "found", "random", "best random", "rank", "improvement", "p"), _comparison_row("shared weights", evidence.shared)]
-    if evidence.retrained:
-        rows.append(_comparison_row(f"trained {report.retrain_minutes:g} min", evidence.retrained))
     columns = [("parameters", "M parameters", 1e6), ("multiply_adds", "G multiply-adds", 1e9)]
-    columns += [("retrained_epochs", "epochs trained", 1)] if evidence.retrained else []
     costs = [("Cost", "found", "random"), *(_cost_row(report, *column) for column in columns)]
     return "\n".join(
         [
@@ -136,7 +128,7 @@ def report_text(report: Report) -> str:
 
 def runs_text(reports: Sequence[Report], agreements: Sequence[tuple[str, str, Agreement]]) -> str:
     """Several searches in one table, the agreement of every pair, and the verdict on that."""
-    rows = [("run", "relaxation", "seed", "epochs", "time", "Dice", "entropy", "gap", "improvement, shared", "improvement, trained")]
+    rows = [("run", "relaxation", "seed", "epochs", "time", "Dice", "entropy", "gap", "improvement")]
     for report in reports:
         evidence = report.evidence
         rows.append(
@@ -150,7 +142,6 @@ def runs_text(reports: Sequence[Report], agreements: Sequence[tuple[str, str, Ag
                 f"{report.entropy:.3f}",
                 f"{report.gap['dice']:+.3f}",
                 _improvement(evidence.shared),
-                _improvement(evidence.retrained) if evidence.retrained else "",
             )
         )
     pairs = [("same on edges", "", "operation", "by chance", "group", "by chance")]

@@ -1,4 +1,4 @@
-"""A whole assessment: searches read back, networks scored and trained, and what is left in the runs' folders."""
+"""A whole assessment: searches read back, networks scored, and what is left in the runs' folders."""
 
 import dataclasses
 import itertools
@@ -13,7 +13,6 @@ from scnas_keras.assess.evaluation import SharedWeights, genotype_draw, sampled_
 from scnas_keras.assess.finished import FinishedSearch, load_search, warn_of_differences
 from scnas_keras.assess.genotypes import Agreement, agreement
 from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text
-from scnas_keras.assess.retraining import Trained, train_all
 from scnas_keras.assess.verdict import SIGNIFICANT, verdict_of_runs
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, user_path, write_text
@@ -47,7 +46,7 @@ def run_assessment(config: AssessConfig) -> AssessmentResult:
     """Assesses searches and writes RUN/assessment of each.
 
     Raises:
-        ConfigError, DataError, GenotypeError: before any work, except for folders that hold other trainings.
+        ConfigError, DataError, GenotypeError: before any work.
     """
     searches = open_searches(config)
     agreements = tuple(
@@ -79,12 +78,8 @@ def open_searches(config: AssessConfig) -> list[FinishedSearch]:
         raise ConfigError(
             f"--random={config.random}: at least {FEWEST_RANDOM} random networks are needed; of fewer, no rank has p = {SIGNIFICANT:g}."
         )
-    if not 2 <= config.retrain_random <= config.random:
-        raise ConfigError(f"--retrain_random={config.retrain_random}: expected 2 to --random={config.random}.")
-    if config.retrain_minutes < 0 or not 0 <= config.seed < 2**31:
-        raise ConfigError(
-            f"--retrain_minutes={config.retrain_minutes:g} must not be negative, --seed={config.seed} be from 0 to 2147483647."
-        )
+    if not 0 <= config.seed < 2**31:
+        raise ConfigError(f"--seed={config.seed} must be from 0 to 2147483647.")
     one = bool(config.workdir) and user_path(config.workdir).is_dir()  # a comma may be part of a name
     names = [config.workdir] if one else [name for name in (config.workdir or "").split(",") if name]
     if not names:
@@ -97,7 +92,7 @@ def open_searches(config: AssessConfig) -> list[FinishedSearch]:
 
 
 def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
-    """Scores, and on request trains, the found and random networks of one search; writes its assessment/."""
+    """Scores the found and random networks of one search; writes its assessment/."""
     logging.info("assessing %s", search.path)
     folder = search.path / FOLDER
     fold = search.open_fold(config.data_dir, config.cache_dir, config.processes)
@@ -108,12 +103,6 @@ def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
     drawn = matched_genotypes(tables, wanted, config.random, config.seed, search.config.max_identity_edges)
     genotypes = {FOUND: search.genotype} | {f"{RANDOM}_{config.seed}_{i}": genotype for i, genotype in enumerate(drawn)}
     rows, seconds = score_networks(config, search, fold, tables, genotypes, folder)
-    trained = {}
-    if config.retrain_minutes:
-        data_flags = search.data_flags(config.data_dir, config.cache_dir, config.processes)
-        runs = folder.absolute() / f"trained_{config.retrain_minutes:g}_minutes_seed_{config.seed}"
-        some = dict(itertools.islice(genotypes.items(), 1 + config.retrain_random))
-        trained = train_all(search, some, config.retrain_minutes, config.seed, runs, data_flags)
     last = search.history[-1]
     report = Report(
         str(search.path),
@@ -125,8 +114,7 @@ def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
         last["val_dice"],
         search.result["mean_edge_entropy"],
         config.patches,
-        config.retrain_minutes,
-        tuple(_with_training(row, trained) for row in rows),
+        tuple(rows),
     )
     write_text(folder / "assessment.txt", report_text(report) + "\n")
     write_text(folder / "assessment.json", readable_json(report.to_json()))
@@ -158,11 +146,5 @@ def score_networks(
     folder.mkdir(exist_ok=True)
     save_network(inherit(supernet, search.genotype), folder / "inherited.keras")
     del supernet, shared
-    keras.backend.clear_session()  # a second search or a training shall not carry this one's graphs along
+    keras.backend.clear_session()  # a second search shall not carry this one's graphs along
     return rows, clock["seconds_since"]
-
-
-def _with_training(row: NetworkRow, trained: dict[str, Trained]) -> NetworkRow:
-    if row.name not in trained:
-        return row
-    return dataclasses.replace(row, retrained_dice=trained[row.name].dice, retrained_epochs=trained[row.name].epochs)

@@ -5,8 +5,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scnas_keras.assess.comparison import Comparison
 from scnas_keras.assess.genotypes import Agreement
+from scnas_keras.metrics.comparison import Comparison
 from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
 
 UNTRAINED_DICE, SIGNIFICANT, SMALL_GAP, SAME = 0.1, 0.05, 0.05, 0.5
@@ -26,7 +26,6 @@ class Evidence:
         entropy: mean normalised entropy of its edges at the end, 0 to 1.
         sampled: Dice of networks drawn as the search draws them, with the shared weights.
         shared: the derived network against random ones, all with the shared weights.
-        retrained: the same after equal training of each, or None.
     """
 
     relaxation: str
@@ -34,7 +33,6 @@ class Evidence:
     entropy: float
     sampled: tuple[float, ...]
     shared: Comparison
-    retrained: Comparison | None = None
 
     @property
     def gap(self) -> float:
@@ -45,12 +43,10 @@ class Evidence:
 def verdict(evidence: Evidence) -> str:
     """One plain sentence about a search: whether it has decided, by which figures, and what to do about it.
 
-    Only trainings can show that it is better than random (`_shared`).
+    Only trainings can show that it is better than random (`scnas_keras.select`).
     """
-    comparison, nothing = evidence.retrained or evidence.shared, f"Nothing can be said {_after(evidence)}"
-    best = max(comparison.found, *comparison.random, *(() if evidence.retrained else evidence.sampled))
-    if best < UNTRAINED_DICE and evidence.retrained:
-        return f"{nothing}: trainings were too short (no network reaches a Dice of {UNTRAINED_DICE}); raise --retrain_minutes."
+    nothing = f"Nothing can be said {_after(evidence)}"
+    best = max(evidence.shared.found, *evidence.shared.random, *evidence.sampled)
     if best < UNTRAINED_DICE:
         return f"{nothing}: the shared weights have hardly learned (no network reaches a Dice of {UNTRAINED_DICE}); search longer."
     return f"{_against_random(evidence)}{_gap_clause(evidence)}."
@@ -73,37 +69,19 @@ def verdict_of_runs(agreements: Sequence[Agreement]) -> str:
 
 
 def _against_random(evidence: Evidence) -> str:
-    comparison = evidence.retrained or evidence.shared
-    how = "each trained alike" if evidence.retrained else "with shared weights"
+    comparison = evidence.shared
     figures = (
         f"Dice {comparison.found:.3f} against {comparison.mean:.3f} ± {comparison.deviation:.3f} of {len(comparison.random)} of its cost, "
-        f"{how}: rank {comparison.rank} of {len(comparison.random) + 1}, p {comparison.p:.2f}"
+        f"with shared weights: rank {comparison.rank} of {len(comparison.random) + 1}, p {comparison.p:.2f}"
     )
     if evidence.relaxation == "uniform":
         return f"A baseline {_after(evidence)}: {figures}; {_BASELINE}"
-    return (_trained if evidence.retrained else _shared)(evidence, comparison, figures)
-
-
-def _shared(evidence: Evidence, comparison: Comparison, figures: str) -> str:
-    """Shared weights favour what was drawn most, hence the found network: being ahead with them shows nothing, being behind does."""
+    # shared weights favour what was drawn most, hence the found network: being ahead with them shows nothing, being behind does
     if comparison.p > SIGNIFICANT:
         return f"Not better than random {_after(evidence)}: {figures}; {_remedy(evidence)}"
     if evidence.entropy > UNDECIDED_ENTROPY:
         return f"The search has not decided {_after(evidence)}, mean entropy {evidence.entropy:.2f} of maximum: {figures}; {_LONGER}"
-    return f"The search has decided {_after(evidence)}; whether it pays only training shows (--retrain_minutes): {figures}, {_FAVOUR}"
-
-
-def _trained(evidence: Evidence, comparison: Comparison, figures: str) -> str:
-    if comparison.p <= SIGNIFICANT:
-        return f"Better than random {_after(evidence)}: {figures}"
-    if comparison.p_worse <= SIGNIFICANT:
-        return f"Worse than random {_after(evidence)}: {figures}; {_remedy(evidence)}"
-    if comparison.p == comparison.smallest_p:
-        return (
-            f"Ahead of all {len(comparison.random)} random networks {_after(evidence)}, which is no evidence yet: {figures}, the smallest "
-            f"that {len(comparison.random)} allow; train more (--retrain_random=19)"
-        )
-    return f"Not distinguishable from random {_after(evidence)}: {figures}; {_remedy(evidence)}"
+    return f"The search has decided {_after(evidence)}; whether it pays only training shows (scnas_keras.select): {figures}, {_FAVOUR}"
 
 
 def _after(evidence: Evidence) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from scnas_keras.crossval.published import PUBLISHED
 from scnas_keras.crossval.results import NetworkResult
-from scnas_keras.metrics.paired import PairedTest
+from scnas_keras.metrics.paired import FEWEST_UNITS, PairedTest
 from scnas_keras.reporting.text_table import table
 
 COSTS = {
@@ -20,8 +20,6 @@ COSTS = {
     "training_peak_bytes": ("peak GiB", 2**30, "{:.2f}"),
 }
 """Of a training: column, unit, format. Multiply-adds are those of a forward pass of one patch."""
-FEWEST_UNITS = 6
-"""With fewer, no outcome of a Wilcoxon test is significant at 5 %."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,14 +1,13 @@
 """What the finished trainings of a cross-validation found, by network."""
 
-import csv
 import dataclasses
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scnas_keras.crossval.trainings import Training
 from scnas_keras.errors import ConfigError
+from scnas_keras.metrics.case_table import read_case_table
 from scnas_keras.runs.run_folder import CASES
 
 
@@ -90,7 +89,9 @@ def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[st
                 f"{', '.join(classes)}. Name another --workdir."
             )
         task, classes = own
-        folds.append(FoldResult(training.fold, _read_cases(training), result))
+        folds.append(
+            FoldResult(training.fold, read_case_table(training.folder / CASES, f"Delete {training.folder} to train again."), result)
+        )
     _check_documents([training for training in trainings if training.finished])
     networks = [NetworkResult(name, tuple(folds), tuple(missing)) for name, (folds, missing) in found.items()]
     return networks, classes or []
@@ -115,16 +116,6 @@ def _check_documents(trainings: Sequence[Training]) -> None:
                     f"{training.folder / key[0]}: isn't that of {first.folder}, so that their results can't be put together. Name "
                     "another --workdir for one of them."
                 )
-
-
-def _read_cases(training: Training) -> dict[str, dict[str, float]]:
-    file = training.folder / CASES
-    try:
-        with open(file, newline="", encoding="utf-8") as stream:
-            rows = {row.pop("case"): {name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{file}: damaged ({type(error).__name__}: {error}). Delete {training.folder} to train again.") from error
-    return {case: {name: value for name, value in row.items() if not math.isnan(value)} for case, row in rows.items()}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,13 +1,7 @@
 """The trainings that a cross-validation is made of: which there are, with which settings, and running one."""
 
-import ctypes
 import dataclasses
-import functools
-import os
 import pathlib
-import signal
-import subprocess
-import sys
 from typing import Any
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
@@ -15,12 +9,11 @@ from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import user_path
-from scnas_keras.interruption import SIGNALS, Interruption, Stopped, exit_code
 from scnas_keras.machine.hosts import hosts_of_run
-from scnas_keras.options import to_flagfile
 from scnas_keras.planning.planner import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_outputs
+from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import SUMMARY
@@ -124,36 +117,12 @@ def run_training(training: Training) -> None:
         UserError: it failed; its own messages say why.
         SystemExit: a signal came and the training is saved.
     """
-    arguments = to_flagfile(training.config).splitlines()
-    ends_with_parent = functools.partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None
-    with Interruption() as interruption:
-        child = subprocess.Popen([sys.executable, "-m", "scnas_keras.retrain", *arguments], preexec_fn=ends_with_parent)
-        code = _wait(child, interruption)
-    asked = interruption.asked or next((sent for sent in SIGNALS if code in (exit_code(sent), -sent)), None)
-    if asked:
-        raise SystemExit(exit_code(asked))
+    code = run_child("retrain", training.config)
     if code:
-        killed = " (it was killed: often for lack of memory)" if code == -signal.SIGKILL else ""
         raise UserError(
-            f"the training of {training.name} on fold {training.fold} ended with code {code}{killed}; see above. Finished folds are "
+            f"the training of {training.name} on fold {training.fold} {cause(code)}; see above. Finished folds are "
             "kept: mend it and give the same command again."
         )
-
-
-def _wait(child: subprocess.Popen, interruption: Interruption) -> int:
-    """The child's exit code. It is told to save as well: always by SIGTERM, since Ctrl-C has reached it, and twice would end it at once."""
-    passed_on = False
-    try:
-        while True:
-            try:
-                return child.wait(timeout=0.5)
-            except subprocess.TimeoutExpired:
-                if interruption.asked and not passed_on:
-                    child.send_signal(signal.SIGTERM)
-                    passed_on = True
-    except Stopped:
-        child.wait()  # it has had the same signal
-        raise
 
 
 def _agree(name: str, there: Any, here: Any) -> bool:
@@ -221,10 +190,3 @@ def _check_architecture(training: Training) -> None:
 def _count(config: CrossvalConfig) -> int:
     """Number of folds."""
     return count_folds(config.splits) if config.splits else config.num_folds
-
-
-def _end_with_parent(parent: int) -> None:
-    """Asks Linux to send this process SIGTERM when its parent dies, so that a cross-validation that is killed leaves no training behind."""
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
-    if os.getppid() != parent:  # it died meanwhile
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,7 @@
 """The options of `scnas_keras.retrain`."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
 from scnas_keras.options import option
@@ -9,47 +9,29 @@ from scnas_keras.runs.config import HELD_OUT, JudgeConfig, RunConfig
 from scnas_keras.training.names import LOSS_NAMES
 
 ADAM, SGD = OPTIMIZERS = ("adam", "sgd")
-SCNAS, NNUNET = PRESET_NAMES = ("scnas", "nnunet")
+SCNAS, NNUNET, SHORT = PRESET_NAMES = ("scnas", "nnunet", "short")
 PLATEAU, POLY = SCHEDULES = ("plateau", "poly")
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig(RunConfig):
-    """All settings of a training but which network and which fold."""
-
-    section: ClassVar[str] = "retrain"
-
-    genotype: str | None = option(
-        None, "The architecture of --network=genotype: a genotype.json, or the folder of a search.", "Network", path=True
-    )
-    transfer_from: str | None = option(
-        None,
-        "Instead of --genotype: the architecture of a search or training on another task; stem and head are built for this one.",
-        "Network",
-        path=True,
-    )
-    init: str = option(
-        "scratch",
-        "Start values: new ones, or every weight of --transfer_from's trained network that fits; the others are named.",
-        "Network",
-        choices=("scratch", "weights"),
-    )
-    width: str | None = option(
-        None,
-        f"Channels at full resolution, a number; or {' or '.join(MATCH + name for name in MATCHABLE)}, a genotype's as many as cost "
-        f"the same multiply-adds. Default: {widths_text(TRAINABLE)}; the paper's network has 68. In crossval hand-made ones have "
-        "--baseline_width.",
-        "Network",
-    )
-    preset: str | None = option(
-        None,
+def preset_option(default: str | None) -> Any:
+    """The flag --preset, in a command that takes one or none unless told otherwise."""
+    return option(
+        default,
         "scnas: all of the paper's setting, with its data, from flags/presets/scnas.cfg; nnunet: trained as nnU-Net does (SGD, Dice + "
-        "cross-entropy, polynomial decay, deep supervision). Default: the paper's loss, optimizer and schedule only. What is given "
-        "besides wins.",
+        "cross-entropy, polynomial decay, deep supervision); short: for trainings of up to a few hours, with flags/presets/short.cfg. "
+        "None: the paper's loss, optimizer and schedule only. What is given besides wins.",
         "Training",
         choices=PRESET_NAMES,
     )
-    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run")
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeConfig(RunConfig):
+    """How a network is trained, whichever it is and for how long."""
+
+    section: ClassVar[str] = "retrain"
+
+    preset: str | None = preset_option(None)
     loss: str | None = option(None, "Loss. Default: jaccard, or nnU-Net's dice_ce.", "Training", choices=LOSS_NAMES)
     class_weights: tuple[float, ...] | None = option(None, "A weight for each class in the loss, background first.", "Training")
     optimizer: str | None = option(
@@ -85,6 +67,35 @@ class TrainingConfig(RunConfig):
         choices=("report", "restart"),
     )
     mirror: bool = option(False, "In the end, average each scan's prediction over flips: up to eight times the work.", "Validation")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(RecipeConfig):
+    """All settings of a training but which network and which fold."""
+
+    genotype: str | None = option(
+        None, "The architecture of --network=genotype: a genotype.json, or the folder of a search.", "Network", path=True
+    )
+    transfer_from: str | None = option(
+        None,
+        "Instead of --genotype: the architecture of a search or training on another task; stem and head are built for this one.",
+        "Network",
+        path=True,
+    )
+    init: str = option(
+        "scratch",
+        "Start values: new ones, or every weight of --transfer_from's trained network that fits; the others are named.",
+        "Network",
+        choices=("scratch", "weights"),
+    )
+    width: str | None = option(
+        None,
+        f"Channels at full resolution, a number; or {' or '.join(MATCH + name for name in MATCHABLE)}, a genotype's as many as cost "
+        f"the same multiply-adds. Default: {widths_text(TRAINABLE)}; the paper's network has 68. In crossval hand-made ones have "
+        "--baseline_width.",
+        "Network",
+    )
+    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run")
 
 
 @dataclasses.dataclass(frozen=True)

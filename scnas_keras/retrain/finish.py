@@ -12,7 +12,7 @@ from scnas_keras.reporting.genotype_table import WIDTH
 from scnas_keras.reporting.training_figure import draw_history
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
-from scnas_keras.retrain.validation import class_means, mean_of_known
+from scnas_keras.retrain.validation import Validation, class_means, mean_of_known
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.pace import measured
 from scnas_keras.runs.run_folder import RunFolder
@@ -35,11 +35,13 @@ def finish(
     cost: NetworkCost,
     model: SegmentationModel,
     history: list[dict],
-    dice: dict[str, list[float]],
+    updates: int,
+    validation: Validation,
     run: RunFolder,
 ) -> TrainingResult:
     """Writes the figure and the summary."""
-    classes, means = list(fold.task.labels.values())[1:], class_means(dice)
+    dice, classes = validation.dice, list(fold.task.labels.values())[1:]
+    means = class_means(dice)
     draw_history(history, run["history.png"])
     result = {
         "task": fold.task.name,
@@ -55,6 +57,8 @@ def finish(
         "mean_dice": mean_of_known(means),
         **dataclasses.asdict(cost),
         **measured(run),
+        "updates": updates,
+        "seconds_per_scan": validation.seconds_per_scan,
         "validation_images": [str(case.images[0]) for case in fold.task.cases if case.name in dice],
     }
     run.write_summary(config, result)

@@ -8,7 +8,7 @@ import keras
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.precision import scaled
-from scnas_keras.retrain.config import ADAM, NNUNET, PLATEAU, POLY, SCNAS, SGD, TrainingConfig
+from scnas_keras.retrain.config import ADAM, NNUNET, PLATEAU, POLY, SCNAS, SGD, SHORT, TrainingConfig
 from scnas_keras.training.names import DICE_CE, JACCARD
 
 BUDGET_STEPS = 50
@@ -45,8 +45,9 @@ class Recipe:
 PRESETS = {
     SCNAS: Recipe(JACCARD, ADAM, 3e-4, PLATEAU, epochs=500, steps_per_epoch=None, deep_supervision=False),
     NNUNET: Recipe(DICE_CE, SGD, 0.01, POLY, 1000, 250, deep_supervision=True, weight_decay=3e-5, clip_norm=12.0),
+    SHORT: Recipe(DICE_CE, ADAM, 2e-3, POLY, 100, 250, deep_supervision=True, clip_norm=12.0),
 }
-"""SCNAS section 3 (retraining), and nnU-Net's version 2."""
+"""SCNAS section 3 (retraining); nnU-Net's version 2; and what gets furthest in minutes to hours (docs/training.md)."""
 _RATES = {ADAM: 3e-4, SGD: 0.01}
 MOMENTUM = 0.99
 

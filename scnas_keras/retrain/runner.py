@@ -1,5 +1,6 @@
 """A whole training, from its flags to what is left in the run's folder."""
 
+import keras
 from absl import logging
 
 from scnas_keras.inference.model_folder import SegmentationModel
@@ -76,5 +77,5 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
     if not cluster.chief:
         return TrainingResult(model, {}, "The first host validates the network.", run.path)
     model.save(run.path)
-    dice = validate(config, fold, model, run)
-    return finish(config, fold, architecture, cost, model, history, dice, run)
+    updates = int(keras.ops.convert_to_numpy(learner.optimizer.iterations))
+    return finish(config, fold, architecture, cost, model, history, updates, validate(config, fold, model, run), run)

@@ -1,16 +1,17 @@
 """A trained network on whole scans: segmentations in original geometry, and their Dice."""
 
-import csv
-import io
+import dataclasses
 import math
+import statistics
+import time
 from collections.abc import Sequence
 
 import numpy as np
 from absl import logging
 
-from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_image, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.metrics.case_table import write_case_table
 from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.reporting.overlay import draw_overlay
 from scnas_keras.retrain.config import RetrainConfig
@@ -19,18 +20,33 @@ from scnas_keras.runs.run_folder import CASES, RunFolder
 from scnas_keras.tasks.loading import load_label
 
 
-def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: RunFolder) -> dict[str, list[float]]:
-    """Segments the scans that the training is judged on whole; returns each case's Dice per foreground class on the original voxel grid.
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """What segmenting whole scans showed.
+
+    Attributes:
+        dice: case -> Dice of each foreground class on the original voxel grid, NaN for a class in neither label nor segmentation.
+        seconds_per_scan: median time of a segmentation, without the first, for which the network is traced; None without scans.
+    """
+
+    dice: dict[str, list[float]]
+    seconds_per_scan: float | None
+
+
+def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: RunFolder) -> Validation:
+    """Segments the scans that the training is judged on whole.
 
     Writes the segmentations to validation/, the Dice to validation.csv and a picture of the first case to overlay.png. Voxels that
     nobody annotated don't count.
     """
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
-    judged, dice = getattr(fold.split, config.judge_on), {}
+    judged, dice, seconds = getattr(fold.split, config.judge_on), {}, []
     for number, name in enumerate(judged, start=1):
         volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
+        begun = time.monotonic()
         segmentation = model.segment(volume, config.mirror)
+        seconds.append(time.monotonic() - begun)
         write_label(run["validation"] / f"{name}.nii.gz", segmentation, volume.geometry)
         if ignored is not None:
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
@@ -39,17 +55,8 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
         logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, found)
         if number == 1:
             draw_overlay(volume.array[..., 0], label, segmentation, run["overlay.png"], names, volume.spacing, name)
-    write_text(run[CASES], cases_csv(dice, names[1:]))
-    return dice
-
-
-def cases_csv(dice: dict[str, list[float]], classes: Sequence[str]) -> str:
-    """A line a case, with its Dice of each class; nan where a class is in neither label nor segmentation."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["case", *classes])
-    writer.writerows([name, *(f"{value:.6f}" for value in values)] for name, values in dice.items())
-    return stream.getvalue()
+    write_case_table(run[CASES], dice, names[1:])
+    return Validation(dice, statistics.median(seconds[1:] or seconds) if seconds else None)
 
 
 def class_means(dice: dict[str, list[float]]) -> list[float | None]:

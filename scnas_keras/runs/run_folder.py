@@ -100,6 +100,19 @@ class RunFolder:
             self._lock = None
 
 
+def is_busy(path: pathlib.Path) -> bool:
+    """Whether another process runs in a folder now."""
+    try:
+        with open(path / LOCK, "r+", encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:  # nobody was there, or the file system can't tell
+        return False
+    return False
+
+
 def open_run(workdir: str | None, config: Any) -> RunFolder:
     """Finds out whether a folder can be a run's; writes nothing (`RunFolder.begin` does).
 

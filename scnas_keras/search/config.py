@@ -19,7 +19,10 @@ class SearchConfig(JudgeConfig, RunConfig):
 
     fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Split")
     preset: str | None = option(
-        None, "All of the paper's setting, from flags/presets/scnas.cfg; what is given besides wins.", "Run", choices=("scnas",)
+        None,
+        "scnas: all of the paper's setting; short: for searches of minutes to hours. From flags/presets; what is given besides wins.",
+        "Run",
+        choices=("scnas", "short"),
     )
     epochs: int = option(200, "Epochs of the search.", "Run")
     space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())

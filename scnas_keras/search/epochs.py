@@ -15,6 +15,7 @@ from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.search import guards
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.monitor import Monitor
+from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.supernet.hessian import alpha_curvature
 from scnas_keras.supernet.supernet import Supernet
@@ -34,7 +35,7 @@ def watch(config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTabl
         at_once = cluster.batch_size(planned) // cluster.slices(planned, config.accumulate)
         images, labels = next(iter(patch_dataset(sampler, at_once, 0, 1)))
         eigenvalue = alpha_curvature(supernet, images, labels)
-    return Monitor(config, supernet, tables, run["genotypes.jsonl"] if cluster.chief else None, eigenvalue)
+    return Monitor(config, supernet, tables, run[genotype_history.FILE] if cluster.chief else None, eigenvalue)
 
 
 def train(

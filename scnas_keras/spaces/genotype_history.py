@@ -1,4 +1,4 @@
-"""The genotype of every epoch of a search, in one file (genotypes.jsonl): a JSON document a line.
+"""The genotype of every epoch of a search, in one file: a JSON document a line.
 
 The first line describes the search space, each other line holds an epoch's operations and their probabilities.
 """
@@ -17,6 +17,8 @@ from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.genotype_format import space_to_json
 
 FORMAT, VERSION = "scnas_keras.genotypes", single.VERSION
+FILE = "genotypes.jsonl"
+"""Its name in the folder of a search."""
 _REMEDY = "Was the file cut off? Restore or delete it."
 
 
@@ -54,6 +56,11 @@ def load(path: str | os.PathLike, epoch: int | None = None) -> Genotype:
         raise GenotypeError(f"{path}: holds {there}, not {epoch}; name another with --epoch.")
     where = f"{path}, epoch {found[-1]['epoch']}"
     return Genotype.from_json(_document(header, found[-1], where), where)
+
+
+def last_epoch(path: str | os.PathLike) -> int:
+    """The number of the last epoch that a history holds; 0 if it holds none. GenotypeError as in `load`."""
+    return max((entry["epoch"] for entry in _read(path)[1]), default=0)
 
 
 def _read(path: str | os.PathLike) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:

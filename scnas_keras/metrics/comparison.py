@@ -48,11 +48,6 @@ class Comparison:
         return (1 + sum(value >= self.found for value in self.random)) / (len(self.random) + 1)
 
     @property
-    def p_worse(self) -> float:
-        """The same of a rank at least as bad."""
-        return (1 + sum(value <= self.found for value in self.random)) / (len(self.random) + 1)
-
-    @property
     def smallest_p(self) -> float:
         """What so few random networks allow."""
         return 1 / (len(self.random) + 1)

@@ -1,0 +1,27 @@
+"""python -m scnas_keras.select --task=TASK --data_dir=DIR --workdir=RUN --budget_minutes=100
+
+From labelled scans to the network to use for them. Searches for an architecture, races the network that was found against hand-made
+ones, each trained for the same time and judged on scans of the fold's training cases that it wasn't trained on, and trains the winner
+and nnU-Net's U-Net for the last time, on all training cases. The two are then compared on the validation scans, which nothing has
+looked at before. What is kept is in RUN, for scnas_keras.predict, with select.txt, select.json, trials.csv, cases.csv and race.png. The
+same command goes on after an interruption.
+"""
+
+from typing import Any
+
+from scnas_keras.console import load_tensorflow
+from scnas_keras.select.config import SelectConfig
+
+
+def select(config: SelectConfig) -> Any:
+    """See `scnas_keras.select.runner.run_selection`, which this calls: a framework is loaded only now."""
+    from scnas_keras.select.runner import run_selection
+
+    return run_selection(config)
+
+
+def main(config: SelectConfig) -> None:
+    load_tensorflow()
+    result = select(config)
+    print(result.text)
+    print(f"The network that is kept, tables and figure are in {result.folder}")

@@ -1,0 +1,141 @@
+"""How the wall time of a selection is divided, before anything runs and again whenever more is known."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.select.race import most_trials, shares_for
+
+SEARCH_SHARE, RACE_SHARE = 0.1, 0.3
+"""At most; the rest is for the finals."""
+LEAST_SEARCH, LEAST_TRAINING, LEAST_FIRST = 180.0, 30.0, 60.0
+"""Seconds: a search of less decides nothing, a training of less tells nothing, and a first rung of several that is shorter is chance."""
+FINALS = 3
+"""The winner once, the default network with two seeds."""
+_FINISHING = 20.0
+"""Seconds for the table and the figure in the end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Overhead:
+    """Seconds that a training takes besides those that it trains for: starting, tracing, validating whole scans.
+
+    Attributes:
+        trial: in the race, which judges on held-out scans.
+        final: in the finals, which judge on the validation scans.
+    """
+
+    trial: float
+    final: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """Seconds of every part.
+
+    Attributes:
+        total: that were asked for.
+        before: of what comes before the race: preparing, and a search with its start-up.
+        race: seconds that each trial of a rung trains, a number a rung; empty if nothing races.
+        trials: the most trials of each rung.
+        final: seconds that each of the finals trains.
+        overhead: of one trial, of one final.
+    """
+
+    total: float
+    before: float
+    race: tuple[float, ...]
+    trials: tuple[int, ...]
+    final: float
+    overhead: Overhead
+
+    @property
+    def race_total(self) -> float:
+        """The race at its longest."""
+        return sum(count * (seconds + self.overhead.trial) for count, seconds in zip(self.trials, self.race))
+
+    @property
+    def finals_total(self) -> float:
+        """All finals."""
+        return FINALS * (self.final + self.overhead.final)
+
+
+def search_seconds(total: float) -> float:
+    """What a search may take of a budget, with its start-up; 0 where that is too little for one."""
+    seconds = SEARCH_SHARE * total
+    return seconds if seconds >= LEAST_SEARCH else 0.0
+
+
+def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0) -> Budget:
+    """Divides a budget among a race of as many entrants as it is enough for, and the finals.
+
+    Args:
+        total: seconds.
+        entrants: that could race, the default network included. Of fewer than could, those at the end are dropped (`Budget.trials[0]`).
+        overhead: assumed, or measured.
+        before: seconds that are gone, or planned for a search.
+
+    Raises:
+        ConfigError: not even the default network can be trained so often.
+    """
+    left = total - before - _FINISHING
+    for count in range(entrants, 1, -1):
+        share = RACE_SHARE * (total - before)
+        if race := _race(share, count, overhead):
+            final = (left - share) / FINALS - overhead.final
+            if final >= max(LEAST_TRAINING, race[-1]):
+                return Budget(total, before, race, tuple(most_trials(count)), final, overhead)
+    final = left / FINALS - overhead.final
+    if final < LEAST_TRAINING:
+        need = (FINALS * (LEAST_TRAINING + overhead.final) + _FINISHING + before) / 60
+        raise ConfigError(
+            f"--budget_minutes={total / 60:g} is too little: three trainings of {LEAST_TRAINING:.0f} s each, which start and validate "
+            f"for about {overhead.final:.0f} s, take {need:.1f} minutes. Give at least that; below some {2 * need:.0f} nothing races, and "
+            "only the default network is trained."
+        )
+    return Budget(total, before, (), (), final, overhead)
+
+
+def final_seconds(left: float, finals: int, overhead: float) -> float:
+    """Seconds that each of the finals trains, by what is left when they begin."""
+    return max(LEAST_TRAINING, (left - _FINISHING) / finals - overhead)
+
+
+def rung_seconds(left: float, entrants: int, rung: int, trials: int, overhead: float) -> float:
+    """Seconds that each trial of a rung trains, by what the race has left when the rung begins.
+
+    Args:
+        left: seconds for this rung and all that follow.
+        entrants: of the race.
+        rung: its number.
+        trials: that it has.
+        overhead: of a trial, as measured.
+    """
+    counts = [trials, *most_trials(entrants)[rung + 1 :]]
+    return max(LEAST_TRAINING / 2, _full(left, counts, shares_for(entrants)[rung:], overhead) * shares_for(entrants)[rung])
+
+
+def enough(left: float, entrants: int, first: float, overhead: float) -> bool:
+    """Whether the time is enough for so many entrants, the first of whom has run.
+
+    Args:
+        left: seconds of the race.
+        entrants: of it.
+        first: seconds that each trial of the first rung trains.
+        overhead: of a trial, as measured.
+    """
+    first_rung, *later = most_trials(entrants)
+    return left >= (first_rung - 1) * (first + overhead) + sum(later) * (LEAST_TRAINING + overhead)
+
+
+def _race(seconds: float, entrants: int, overhead: Overhead) -> tuple[float, ...]:
+    """Of each rung what a trial trains; empty if that is too little in the first."""
+    shares = shares_for(entrants)
+    full = _full(seconds, most_trials(entrants), shares, overhead.trial)
+    race = tuple(share * full for share in shares)
+    return race if race[0] >= (LEAST_FIRST if len(race) > 1 else LEAST_TRAINING) else ()
+
+
+def _full(seconds: float, counts: Sequence[int], shares: Sequence[float], overhead: float) -> float:
+    """What a trial with the whole share trains."""
+    return (seconds - overhead * sum(counts)) / sum(count * share for count, share in zip(counts, shares))

@@ -1,0 +1,94 @@
+"""What races: networks by family and width, each as flags of `retrain`."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+from absl import logging
+
+from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, footprint
+from scnas_keras.select.names import DEFAULT, FOUND, RANDOM
+from scnas_keras.select.survey import Survey
+from scnas_keras.spaces import genotype_history
+from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.random_genotypes import matched_genotypes
+
+NODE = 16
+"""Channels that a node of a searched network has at least: with 8, two cores take 2.9 times as long for a multiply-add as in the U-Net."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A network that may race.
+
+    Attributes:
+        name: its own; also that of its folder.
+        family: one of FAMILIES.
+        network, width, genotype: flags of `retrain`.
+    """
+
+    name: str
+    family: str
+    network: str
+    width: str
+    genotype: str | None = None
+
+
+def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: pathlib.Path, found: Survey, seed: int) -> list[Candidate]:
+    """All that could race, in the order in which a small budget keeps them.
+
+    That is: nnU-Net's U-Net; each search's network with nodes of 16 channels; nnU-Net's residual encoder; random ones; other hand-made
+    networks; found ones with nodes of 32 channels; what the searches had found after two thirds of their time.
+
+    Args:
+        families: wanted.
+        searches: folders of finished searches.
+        folder: where genotypes are written.
+        found: the data.
+        seed: of random genotypes.
+    """
+    rank = len(found.patch_size)
+    handmade = [_handmade(name) for name in (DEFAULT, *families) if name in HANDMADE and _fits(name, rank)]
+    narrow, wide, early, random = [], [], [], []
+    for number, search in enumerate(searches, start=1):
+        genotype, mark = Genotype.load(search), "" if len(searches) == 1 else f"_{number}"
+        width = NODE * genotype.space.width_step
+        narrow.append(_searched(f"{FOUND}{mark}_w{width}", FOUND, genotype, width, folder))
+        wide.append(_searched(f"{FOUND}{mark}_w{2 * width}", FOUND, genotype, 2 * width, folder))
+        before = _two_thirds(search)
+        if before and before.cells != genotype.cells:
+            early.append(_searched(f"{FOUND}{mark}_early_w{width}", FOUND, before, width, folder))
+        if RANDOM in families:
+            patch = footprint(GENOTYPE, width, genotype).topology(found.spacing, found.patch_size).patch_size
+            tables = cost_tables(genotype.space, width, patch, found.channels, len(found.classes) + 1)
+            (noise,) = matched_genotypes(tables, tables.of_genotype(genotype).multiply_adds, 1, seed + number)
+            random.append(_searched(f"{RANDOM}{mark}_w{width}", RANDOM, noise, width, folder))
+    if FOUND not in families:
+        narrow, wide, early = [], [], []
+    first = [one for one in handmade if one.name in (DEFAULT, "resenc_m")]
+    others = [one for one in handmade if one not in first]
+    return list({one.name: one for one in [*first[:1], *narrow, *first[1:], *random, *others, *wide, *early]}.values())
+
+
+def _handmade(name: str) -> Candidate:
+    return Candidate(name, name, name, str(DEFAULT_WIDTHS[name]))
+
+
+def _searched(name: str, family: str, genotype: Genotype, width: int, folder: pathlib.Path) -> Candidate:
+    file = folder / f"{name.rpartition('_w')[0]}.json"
+    genotype.save(file)
+    return Candidate(name, family, GENOTYPE, str(width), str(file))
+
+
+def _fits(name: str, rank: int) -> bool:
+    ranks = footprint(name).ranks
+    if rank not in ranks:
+        logging.info("%s is left out: it is for %s patches", name, " or ".join(f"{own}D" for own in ranks))
+    return rank in ranks
+
+
+def _two_thirds(search: pathlib.Path) -> Genotype | None:
+    """What a search would have derived after two thirds of its epochs."""
+    file = search / genotype_history.FILE
+    return genotype_history.load(file, max(1, round(genotype_history.last_epoch(file) * 2 / 3))) if file.is_file() else None

@@ -1,0 +1,34 @@
+"""The options of `scnas_keras.select`."""
+
+import dataclasses
+
+from scnas_keras.options import option
+from scnas_keras.retrain.config import SHORT, RecipeConfig, preset_option
+from scnas_keras.select.names import FAMILIES, USUAL
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectConfig(RecipeConfig):
+    """All settings of a selection: those of its trainings, which networks race, and for how long."""
+
+    preset: str | None = preset_option(SHORT)
+    fold: int = option(0, "Fold of the cross-validation: its cases are looked at by the finals only.", "Split")
+    budget_minutes: float | None = option(
+        None, "Wall time of everything: preparing, search, race and the last trainings, with all their start-ups.", "Run"
+    )
+    hours: float | None = option(None, "The same in hours.", "Run")
+    candidates: str = option(",".join(USUAL), f"Which networks race, commas between: {', '.join(FAMILIES)}. nnunet always does.", "Race")
+    searches: str | None = option(
+        None,
+        "Folders of searches with --judge_on=held_out on this fold, commas between, whose networks race. Default: one is made, in a tenth "
+        "of the time.",
+        "Race",
+    )
+    objective: str = option("dice", "What is compared: dice, the mean of the classes, or the name of one class for its Dice.", "Race")
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget, None if there is none."""
+        if self.hours is not None:
+            return 3600 * self.hours
+        return None if self.budget_minutes is None else 60 * self.budget_minutes

@@ -1,0 +1,35 @@
+"""How the time of a selection is divided, as a table."""
+
+from collections.abc import Sequence
+
+from scnas_keras.reporting.text_table import table
+from scnas_keras.runs.horizon import clock
+from scnas_keras.select.budget import FINALS, Budget
+
+
+def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Sequence[str]) -> list[str]:
+    """A line a part of the selection.
+
+    Args:
+        plan: of the whole.
+        search: seconds of a search that is still to come.
+        racing: names, as far as they are known.
+        left_out: names that don't fit into the time or memory.
+    """
+    rows = [("", "trainings", "each trains", "starts and validates", "together")]
+    gone = plan.before - search
+    if gone >= 1:
+        rows.append(("gone", "", "", "", clock(gone)))
+    if search:
+        rows.append(("search", "1", "", "", clock(search)))
+    for number, (count, seconds) in enumerate(zip(plan.trials, plan.race), start=1):
+        together = count * (seconds + plan.overhead.trial)
+        rows.append((f"race, rung {number}", f"{count}", clock(seconds), clock(plan.overhead.trial), clock(together)))
+    rows.append(("finals", str(FINALS), clock(plan.final), clock(plan.overhead.final), clock(plan.finals_total)))
+    rows.append(("all", "", "", "", clock(plan.before + plan.race_total + plan.finals_total)))
+    lines = [f"{plan.total / 60:g} minutes, divided:", *table(rows)]
+    if racing:
+        lines.append(f"racing: {', '.join(racing)}")
+    if left_out:
+        lines.append(f"left out, for lack of time or memory: {', '.join(left_out)}")
+    return lines

@@ -1,0 +1,175 @@
+"""What a selection leaves: text, JSON, CSV and a figure."""
+
+import csv
+import dataclasses
+import io
+import pathlib
+from typing import Any
+
+from scnas_keras.files import readable_json, write_text
+from scnas_keras.metrics.comparison import Comparison
+from scnas_keras.reporting.race_figure import RacedTrial, draw_race
+from scnas_keras.reporting.text_table import table
+from scnas_keras.runs.horizon import clock
+from scnas_keras.select.finals import Finals
+from scnas_keras.select.names import DEFAULT, FOUND, RANDOM
+from scnas_keras.select.race import Trial
+from scnas_keras.select.racing import Ended
+from scnas_keras.select.setting import Setting
+
+_COLUMNS = (
+    *("stage", "network", "family", "seed", "seconds", "dice", "parameters", "multiply_adds"),
+    *("seconds_per_step", "seconds_per_scan", "updates", "failed"),
+)
+_SEARCH_SAW = (
+    "The search trained its alphas on the held-out scans on which the race judges, so that the race favours what it found; the validation "
+    "scans were seen by neither."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a selection found, as data and as text, and its folder."""
+
+    data: dict[str, Any]
+    text: str
+    folder: pathlib.Path
+
+
+def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
+    """Writes select.txt, select.json, trials.csv, cases.csv, race.png and the summary, which marks the selection as finished."""
+    run, config, found = setting.run, setting.config, setting.survey
+    rows = _rows(setting, ended, finals)
+    lines = _race_lines(setting, ended) + _final_lines(setting, finals) + _verdict_lines(setting, ended, finals)
+    text = "\n".join(lines)
+    data = {
+        "task": found.task,
+        "fold": config.fold,
+        "objective": config.objective,
+        "budget_seconds": setting.total,
+        "spent_seconds": round(setting.record.spent, 1),
+        "trials": rows,
+        "race_winner": ended.winner,
+        "search": _search_rank(setting, ended),
+        "contest": finals.contest and dataclasses.asdict(finals.contest) | {"differs": finals.contest.differs, "text": finals.contest.text},
+        "kept": finals.kept,
+    }
+    write_text(run["select.txt"], text + "\n")
+    write_text(run["select.json"], readable_json(data))
+    write_text(run["trials.csv"], _csv(rows))
+    write_text(run["cases.csv"], _cases_csv(finals, found.classes))
+    draw_race([_raced(row) for row in rows if row["dice"] is not None], run["race.png"])
+    run.write_summary(config, data)
+    return Report(data, text, run.path)
+
+
+def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]]:
+    """Every training."""
+    decided, rows = setting.record.decided, []
+    families = {candidate.name: candidate.family for candidate in decided.candidates}
+    for trial, result in ended.results.items():
+        rows.append(
+            {"stage": f"rung {trial.rung + 1}", "network": trial.name, "family": families[trial.name], "seed": setting.config.seed}
+            | {"seconds": decided.rungs[trial.rung], "dice": result and result.score(setting.config.objective)}
+            | {name: result and getattr(result, name) for name in _COLUMNS[6:-1]}
+            | {"failed": decided.failed.get(setting.key(trial))}
+        )
+    for label, result in finals.trained.items():
+        name = DEFAULT if label.startswith(f"{DEFAULT}_seed_") else label
+        seed = setting.config.seed + (int(label.rpartition("_")[2]) if name == DEFAULT else 0)
+        rows.append(
+            {"stage": "final", "network": name, "family": families[name], "seed": seed, "seconds": decided.final}
+            | {"dice": result.score(setting.config.objective)}
+            | {column: getattr(result, column) for column in _COLUMNS[6:-1]}
+            | {"failed": None}
+        )
+    return rows
+
+
+def _race_lines(setting: Setting, ended: Ended) -> list[str]:
+    if not ended.results:
+        return ["No race: the time was enough for the default network only.", ""]
+    decided, shares = setting.record.decided, ended.race.shares
+    header = ("race, judged on held-out scans", *(f"{clock(seconds)}" for seconds in decided.rungs), "params M", "mult-adds G", "s/step")
+    lines = []
+    for candidate in decided.candidates:
+        results = [ended.results.get(Trial(rung, candidate.name)) for rung in range(len(shares))]
+        failed = any(setting.key(Trial(rung, candidate.name)) in decided.failed for rung in range(len(shares)))
+        last = next((result for result in reversed(results) if result), None)
+        dice = [_dice(result.score(setting.config.objective)) if result else "" for result in results]
+        costs = (f"{last.parameters / 1e6:.2f}", f"{last.multiply_adds / 1e9:.1f}", f"{last.seconds_per_step:.2f}") if last else ("",) * 3
+        lines.append((candidate.name + (" (failed)" if failed else ""), *dice, *costs))
+    failures = [f"failed: {reason}" for reason in decided.failed.values()]
+    return [*table([header, *lines]), *failures, ""]
+
+
+def _final_lines(setting: Setting, finals: Finals) -> list[str]:
+    classes, seconds = setting.survey.classes, setting.record.decided.final
+    rows = [(f"finals, {clock(seconds)} each, validation scans", *classes, "average", "s/scan")]
+    for label, result in finals.trained.items():
+        scan = "-" if result.seconds_per_scan is None else f"{result.seconds_per_scan:.2f}"
+        rows.append((label, *(_dice(result.dice.get(name)) for name in classes), _dice(result.mean_dice), scan))
+    return [*table(rows), ""]
+
+
+def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
+    lines = []
+    rank = _search_rank(setting, ended)
+    if rank:
+        lines.append(
+            f"Does the search pay? {rank['found']} ranks {rank['rank']} of {rank['of']} beside {rank['of'] - 1} random of its cost in the "
+            f"first rung: p {rank['p']:.2g}, and so few allow none below {rank['smallest_p']:.2g}."
+        )
+    families = {candidate.name: candidate.family for candidate in setting.record.decided.candidates}
+    if families.get(ended.winner) == FOUND:
+        lines.append(_SEARCH_SAW)
+    if finals.contest is None:
+        lines.append(f"Nothing beat {DEFAULT} on the held-out scans: {DEFAULT} is kept.")
+    else:
+        lines.append(finals.contest.text)
+    default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
+    lines.append(
+        f"All of it took {clock(setting.record.spent)}. What {DEFAULT} alone gets in that time isn't known here; this shows it: python -m "
+        f"scnas_keras.retrain --flagfile={default} --budget_minutes={setting.total / 60:g} --workdir=ALONE"
+    )
+    return lines
+
+
+def _search_rank(setting: Setting, ended: Ended) -> dict[str, Any] | None:
+    """The best found network among random ones in the first rung, where all were."""
+    families = {candidate.name: candidate.family for candidate in setting.record.decided.candidates}
+    first = {trial.name: result for trial, result in ended.results.items() if trial.rung == 0 and result}
+    scores = {name: score for name, result in first.items() if (score := result.score(setting.config.objective)) is not None}
+    found = next((name for name in scores if families[name] == FOUND), None)
+    random = tuple(score for name, score in scores.items() if families[name] == RANDOM)
+    if found is None or not random:
+        return None
+    comparison = Comparison(scores[found], random)
+    return {"found": found, "rank": comparison.rank, "of": len(random) + 1, "p": comparison.p, "smallest_p": comparison.smallest_p}
+
+
+def _raced(row: dict[str, Any]) -> RacedTrial:
+    return RacedTrial(row["network"], row["family"], row["stage"], row["seconds"] / 60, row["dice"], 1000 * row["seconds_per_step"])
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _cases_csv(finals: Finals, classes: tuple[str, ...]) -> str:
+    """A line for each validation case of each final."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["network", "case", *classes])
+    for label, result in finals.trained.items():
+        for case, dice in result.cases.items():
+            writer.writerow([label, case, *(f"{dice[name]:.6f}" if name in dice else "" for name in classes)])
+    return stream.getvalue()
+
+
+def _dice(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,154 @@
+"""Running one training or search of a selection: a run folder and a process of its own, and what it left."""
+
+import dataclasses
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tqdm
+from absl import logging
+
+from scnas_keras.documents import decode, parse
+from scnas_keras.errors import ConfigError, OutputError
+from scnas_keras.metrics.case_table import read_case_table
+from scnas_keras.options import CANT_WRITE
+from scnas_keras.runs.child import cause, run_child
+from scnas_keras.runs.horizon import clock
+from scnas_keras.runs.run_folder import CASES, SUMMARY, is_busy
+
+_LOOK_EVERY = 1.0  # seconds
+_TAIL = 4000  # bytes of a log in which its last line is looked for
+
+
+@dataclasses.dataclass(frozen=True)
+class _Result:
+    mean_dice: float | None
+    dice: dict[str, float | None]
+    judged_on: str
+    parameters: int
+    multiply_adds: int
+    seconds_per_step: float
+    seconds_per_scan: float | None
+    updates: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Summary:
+    """What is read of a training's summary.json."""
+
+    result: _Result
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a training left.
+
+    Attributes:
+        folder: its run folder.
+        dice: class -> mean Dice over the judged scans; None for a class that none of them has.
+        mean_dice: of the classes; None if no scan has any.
+        cases: case -> class -> Dice, classes left out that a case hasn't.
+        parameters, multiply_adds: of the network; the latter for a patch.
+        seconds_per_step, seconds_per_scan: as measured.
+        updates: of the weights.
+    """
+
+    folder: pathlib.Path
+    dice: Mapping[str, float | None]
+    mean_dice: float | None
+    cases: Mapping[str, Mapping[str, float]]
+    parameters: int
+    multiply_adds: int
+    seconds_per_step: float
+    seconds_per_scan: float | None
+    updates: int
+
+    def score(self, objective: str) -> float | None:
+        """The number that a race compares."""
+        return self.mean_dice if objective == "dice" else self.dice[objective]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Why a training or search came to nothing, in a line."""
+
+    reason: str
+
+
+def run(command: str, config: Any, title: str, expected: float, tick: Callable[[], None]) -> Failure | None:
+    """Runs a command in its run folder to its end, or goes on with it; None if it left its result.
+
+    What it prints goes to FOLDER.log.
+
+    Args:
+        command: "retrain" or "search".
+        config: its flags.
+        title: of the line that shows how far it is.
+        expected: seconds that it is going to take.
+        tick: called meanwhile.
+
+    Raises:
+        SystemExit: a signal came and the run is saved.
+        OutputError: a file can't be written, for which no candidate can be blamed.
+    """
+    folder = pathlib.Path(config.workdir)
+    log = folder.with_name(f"{folder.name}.log")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    wait_for(folder)
+    if (folder / SUMMARY).is_file():  # by the process that was there
+        return None
+    logging.info("%s, about %s; what it prints is in %s", title, clock(expected), log)
+    bar = tqdm.tqdm(total=round(expected), desc=title, leave=False, disable=None, file=sys.stderr, bar_format="{desc} {bar:20} {postfix}")
+    began = time.monotonic()
+
+    def watch() -> None:
+        gone = time.monotonic() - began
+        bar.n = min(round(gone), bar.total)
+        bar.set_postfix_str(f"left {clock(max(0, expected - gone))}  {last_line(log)}")
+        tick()
+
+    with bar, open(log, "ab") as output:
+        code = run_child(command, config, output, watch)
+    if code == CANT_WRITE:
+        raise OutputError(f"{last_line(log).removeprefix('error: ')} (from {log})")
+    if code:
+        return Failure(f"{cause(code)}: {last_line(log).removeprefix('error: ')}")
+    return None if (folder / SUMMARY).is_file() else Failure(f"it left no {SUMMARY}; see {log}")
+
+
+def wait_for(folder: pathlib.Path) -> None:
+    """Waits while a process runs in a folder, such as one that still saves what a selection that was killed had begun."""
+    told = False
+    while is_busy(folder):
+        if not told:
+            logging.info("waiting for the process that is still at work in %s", folder)
+        told = True
+        time.sleep(_LOOK_EVERY)
+
+
+def result_of(folder: pathlib.Path) -> Trained | None:
+    """What a training left in its folder; None if it hasn't finished.
+
+    Raises:
+        ConfigError: a file of it is damaged.
+    """
+    if not (folder / SUMMARY).is_file():
+        return None
+    remedy = f"Restore it from a copy, or delete {folder} to train again."
+    found = decode(parse(folder / SUMMARY, remedy, ConfigError), _Summary, folder / SUMMARY, remedy, ConfigError, other_keys=True).result
+    shared = {field.name: getattr(found, field.name) for field in dataclasses.fields(found) if field.name != "judged_on"}
+    return Trained(folder=folder, cases=read_case_table(folder / CASES, remedy), **shared)
+
+
+def last_line(log: pathlib.Path) -> str:
+    """The last line of text in a log, cut to what fits beside a bar."""
+    try:
+        with open(log, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL))
+            lines = stream.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,111 @@
+"""What the finals say of the winner and the default network, in words that their evidence carries."""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import stats
+
+from scnas_keras.metrics.paired import FEWEST_UNITS, LEVEL, Cases, dice_by_unit, paired_tests
+
+_CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Contest:
+    """The winner of the race against the default network, both trained equally long on all of the fold's training scans.
+
+    Attributes:
+        winner, default: their names.
+        units: validation scans, or patients, that both have results of.
+        unit: "scan" or "patient".
+        difference: mean Dice of the winner minus that of the default, whose two seeds count as their mean.
+        interval: 95 % confidence interval of that over the units (Student's t); None for fewer than two.
+        probability: two-sided, of so large differences or larger if none is to be expected (Wilcoxon signed-rank test over units).
+        noise: how far the default's two seeds are apart, in mean Dice: that much training alone does.
+        time: seconds that a scan takes with the winner as a share of those with the default; None if unknown.
+    """
+
+    winner: str
+    default: str
+    units: int
+    unit: str
+    difference: float
+    interval: tuple[float, float] | None
+    probability: float
+    noise: float
+    time: float | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether neither chance over scans nor the noise of training explains the difference."""
+        return self.units >= FEWEST_UNITS and self.probability < LEVEL and abs(self.difference) > self.noise
+
+    @property
+    def kept(self) -> str:
+        """The network to use."""
+        if self.differs:
+            return self.winner if self.difference > 0 else self.default
+        return self.winner if self.time is not None and self.time < 1 else self.default
+
+    @property
+    def text(self) -> str:
+        """A sentence or two."""
+        points = f"{abs(100 * self.difference):.1f} points of Dice {'above' if self.difference > 0 else 'below'} {self.default}"
+        within = "" if self.interval is None else f" (95 % interval {100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
+        measured = f"{self.winner} is {points} on {self.units} validation {self.unit}s{within}, p {self.probability:.2g}"
+        pace = "" if self.time is None else f", at {self.time:.2g} times its time a scan"
+        if self.differs:
+            return f"{measured}{pace}: {self.kept} is kept."
+        if self.units < FEWEST_UNITS:
+            reason = f"{self.units} {self.unit}s are too few to tell"
+        elif self.probability >= LEVEL:
+            reason = "not distinguishable"
+        else:
+            reason = f"not distinguishable, since the default's two seeds differ by {100 * self.noise:.1f} points"
+        cheaper = "the cheaper" if self.time is not None else "the default"
+        return f"{measured}{pace}: {reason}. Kept {cheaper}, {self.kept}."
+
+
+def contest(
+    winner: str,
+    winner_cases: Cases,
+    default: str,
+    default_cases: Sequence[Cases],
+    patients: Mapping[str, str],
+    time: float | None = None,
+) -> Contest:
+    """Compares the winner with the default's seeds.
+
+    Args:
+        winner, default: their names.
+        winner_cases: case -> class -> Dice.
+        default_cases: the same of each seed.
+        patients: case -> patient; a patient's cases count as one.
+        time: see `Contest`.
+    """
+    both = _mean_of(default_cases)
+    (test,) = paired_tests({winner: winner_cases, default: both}, patients)
+    own, others = dice_by_unit(winner_cases, patients), dice_by_unit(both, patients)
+    common = sorted(own.keys() & others.keys())
+    differences = np.array([own[unit] - others[unit] for unit in common])
+    interval = None
+    if len(differences) > 1:
+        half = float(stats.sem(differences) * stats.t.ppf((1 + _CONFIDENCE) / 2, len(differences) - 1))
+        interval = (float(differences.mean()) - half, float(differences.mean()) + half)
+    means = [statistics.fmean(dice_by_unit(cases, patients).values()) for cases in default_cases if cases]
+    noise = max(means) - min(means) if means else 0.0
+    counted = {patients.get(case, case) for case in winner_cases}
+    unit = "patient" if len(counted) < len(winner_cases) else "scan"
+    return Contest(winner, default, test.units, unit, test.difference, interval, test.probability, noise, time)
+
+
+def _mean_of(seeds: Sequence[Cases]) -> dict[str, dict[str, float]]:
+    """Case -> class -> mean Dice over the seeds that have it."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for cases in seeds:
+        for case, dice in cases.items():
+            for name, value in dice.items():
+                found.setdefault(case, {}).setdefault(name, []).append(value)
+    return {case: {name: statistics.fmean(values) for name, values in dice.items()} for case, dice in found.items()}

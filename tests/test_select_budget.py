@@ -1,0 +1,87 @@
+"""How the time of a selection is divided."""
+
+import pytest
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.select.budget import (
+    LEAST_FIRST,
+    LEAST_TRAINING,
+    Overhead,
+    enough,
+    final_seconds,
+    plan,
+    rung_seconds,
+    search_seconds,
+)
+from scnas_keras.select.plan_table import plan_table
+
+OVERHEAD = Overhead(trial=25.0, final=30.0)
+
+
+def together(budget):
+    return budget.before + budget.race_total + budget.finals_total
+
+
+@pytest.mark.parametrize("minutes", [5, 7, 10, 30, 100, 480])
+@pytest.mark.parametrize("before", [0.0, 60.0])
+def test_the_parts_fill_the_budget_and_no_more(minutes, before):
+    budget = plan(60.0 * minutes, 8, OVERHEAD, before)
+    assert 60 * minutes - 25 <= together(budget) <= 60 * minutes
+    assert budget.race_total == pytest.approx(0.3 * (60 * minutes - before)) or not budget.race
+    assert budget.final >= max([LEAST_TRAINING, *budget.race])
+
+
+def test_more_time_lets_more_race():
+    counts = [(plan(60.0 * minutes, 8, OVERHEAD).trials or (1,))[0] for minutes in (5, 7, 30, 100, 300)]
+    assert counts == sorted(counts) and counts[0] == 1 and counts[1] == 2 and counts[-1] == 8
+
+
+def test_no_first_rung_of_several_is_shorter_than_a_minute():
+    for minutes in range(6, 200):
+        race = plan(60.0 * minutes, 12, OVERHEAD).race
+        assert not race or race[0] >= (LEAST_FIRST if len(race) > 1 else LEAST_TRAINING)
+
+
+def test_seven_minutes_still_end_with_a_verdict():
+    budget = plan(7 * 60.0, 9, OVERHEAD)
+    assert budget.trials == (2,) and budget.final > LEAST_TRAINING
+    assert search_seconds(7 * 60.0) == 0
+
+
+def test_a_search_takes_a_tenth_where_that_is_three_minutes():
+    assert search_seconds(100 * 60.0) == 600.0
+    assert search_seconds(29 * 60.0) == 0
+
+
+def test_too_little_is_refused_with_what_is_enough():
+    with pytest.raises(ConfigError, match=r"--budget_minutes=2 is too little.*take 3.3 minutes") as caught:
+        plan(120.0, 3, OVERHEAD)
+    assert plan(60 * 3.4, 3, OVERHEAD).final >= LEAST_TRAINING
+    assert "default network" in str(caught.value)
+
+
+def test_a_rung_takes_its_share_of_what_is_left():
+    whole = plan(12000.0, 6, OVERHEAD)
+    assert rung_seconds(whole.race_total, 6, 0, 6, OVERHEAD.trial) == pytest.approx(whole.race[0])
+    assert rung_seconds(whole.race_total - 6 * (whole.race[0] + 25), 6, 1, 3, OVERHEAD.trial) == pytest.approx(whole.race[1])
+    assert rung_seconds(whole.race_total - 6 * (whole.race[0] + 25), 6, 1, 2, OVERHEAD.trial) > whole.race[1]  # one fewer shares it
+
+
+def test_finals_take_what_is_left_and_never_nothing():
+    assert final_seconds(620.0, 3, 30.0) == pytest.approx(170.0)
+    assert final_seconds(10.0, 3, 30.0) == LEAST_TRAINING
+
+
+def test_a_longer_start_than_assumed_leaves_fewer():
+    race = plan(12000.0, 6, OVERHEAD)
+    left = race.race_total - race.race[0] - 25
+    assert enough(left, 6, race.race[0], 25.0)
+    assert not enough(left, 6, race.race[0], 400.0)
+
+
+def test_the_table_names_every_part():
+    lines = plan_table(plan(12000.0, 6, OVERHEAD, before=620.0), 600.0, ["nnunet", "found_w64"], ["unet"])
+    text = "\n".join(lines)
+    assert lines[0] == "200 minutes, divided:"
+    assert [line.split("  ")[0] for line in lines[2:]][:2] == ["gone", "search"]
+    assert "race, rung 3" in text and "finals" in text and "racing: nnunet, found_w64" in text and "left out" in text and "unet" in text

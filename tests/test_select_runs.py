@@ -1,0 +1,284 @@
+"""A selection from beginning to end with planted trainings: what runs, what is decided, and that it goes on where it was stopped."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+
+import pytest
+from some_spaces import uniform_genotype
+
+from scnas_keras.errors import ConfigError, OutputError
+from scnas_keras.runs.run_folder import RunFolder, is_busy
+from scnas_keras.select import SelectConfig, record, runner, setting, trials
+from scnas_keras.select.setting import TrainingFailed
+
+WORTH = {"nnunet": 0.80, "resenc_m": 0.82, "u_resnet": 0.70, "unet": 0.6, "found_w64": 0.85, "found_w128": 0.75, "random_w64": 0.65}
+OVERHEAD = 20.0
+
+
+class Clock:
+    """Time that only planted trainings take."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Planted:
+    """Stands for processes: leaves what `retrain` and `search` leave, and takes the time that they would."""
+
+    def __init__(self, clock, survey):
+        self.clock, self.split, self.ran, self.worth, self.stop_at, self.broken = clock, survey.split, [], dict(WORTH), None, {}
+        self.overhead, self.updates = OVERHEAD, 500
+
+    def __call__(self, command, config, title, expected, tick):
+        folder = pathlib.Path(config.workdir)
+        key = "/".join(folder.parts[-2:])
+        self.ran.append(key)
+        if self.stop_at == key:
+            self.stop_at = None
+            folder.mkdir(parents=True)
+            self.clock.now += 7
+            raise SystemExit(143)
+        if key in self.broken:
+            if isinstance(self.broken[key], Exception):
+                raise self.broken.pop(key)
+            return trials.Failure(self.broken[key])
+        self.clock.now += config.budget_minutes * 60 + self.overhead
+        folder.mkdir(parents=True, exist_ok=True)
+        if command == "search":
+            uniform_genotype("conv_3").save(folder / "genotype.json")
+            (folder / "summary.json").write_text("{}")
+            return None
+        name = "nnunet" if folder.name.startswith("nnunet") else folder.name
+        dice = self.worth[name] + 0.001 * config.seed
+        cases = getattr(self.split, config.judge_on)
+        lines = [f"{case},{dice + 0.001 * i:.6f},{dice - 0.001 * i:.6f}" for i, case in enumerate(cases)]
+        (folder / "validation.csv").write_text("\n".join(["case,core,shell", *lines]) + "\n")
+        result = {"mean_dice": dice, "dice": {"core": dice, "shell": 1 - dice}, "judged_on": config.judge_on, "parameters": 1000}
+        result |= {"multiply_adds": 10**9, "seconds_per_step": 0.5, "seconds_per_scan": {"nnunet": 2.0}.get(name, 1.0)}
+        (folder / "summary.json").write_text(json.dumps({"result": result | {"updates": self.updates}}))
+        (folder / "model.keras").write_text(f"weights of {key}")
+        (folder / "model.json").write_text("{}")
+        return None
+
+
+@pytest.fixture
+def planted(monkeypatch, data, tmp_path):
+    clock = Clock()
+    found = Planted(clock, data)
+    monkeypatch.setattr(record.time, "monotonic", clock)
+    monkeypatch.setattr(runner, "survey", lambda config: data)
+    monkeypatch.setattr(trials, "run", found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    config = SelectConfig(task="phantom", num_phantoms=12, cache_dir=str(tmp_path_factory.mktemp("cache")), spacing=(2.0, 2.0, 2.0))
+    return runner.survey(config)
+
+
+def selection(tmp_path, **flags):
+    flags = {"budget_minutes": 200.0, "candidates": "found,random,nnunet,resenc_m,u_resnet"} | flags
+    return runner.run_selection(SelectConfig(task="phantom", workdir=str(tmp_path / "run"), **flags))
+
+
+def test_from_search_to_kept_network(planted, tmp_path):
+    report = selection(tmp_path)
+    assert planted.ran[0] == "run/search"
+    first = [key for key in planted.ran if key.startswith("rung_1")]
+    assert first == [f"rung_1/{name}" for name in ("nnunet", "found_w64", "resenc_m", "random_w64", "u_resnet", "found_w128")]
+    assert planted.ran[-3:] == ["finals/found_w64", "finals/nnunet_seed_0", "finals/nnunet_seed_1"]
+    assert report.data["race_winner"] == "found_w64" and report.data["kept"] == "found_w64"
+    assert (tmp_path / "run" / "model.keras").read_text() == "weights of finals/found_w64"
+    assert "too few to tell" in report.text  # 12 phantoms
+    assert "found_w64 ranks 1 of 2 beside 1 random" in report.text and "alphas on the held-out scans" in report.text
+    rows = list(csv.DictReader((tmp_path / "run" / "trials.csv").open()))
+    assert len(rows) == len(planted.ran) - 1
+    assert {row["stage"] for row in rows} == {"rung 1", "rung 2", "rung 3", "final"}
+    for name in ("select.txt", "select.json", "cases.csv", "race.png", "summary.json", "race.json"):
+        assert (tmp_path / "run" / name).stat().st_size
+
+
+def test_the_budget_is_kept(planted, tmp_path):
+    begun = planted.clock.now
+    for minutes, overhead in ((7, 20.0), (40, 5.0), (200, 60.0)):
+        planted.overhead = overhead
+        selection(tmp_path / str(minutes), budget_minutes=float(minutes))
+        gone, begun = planted.clock.now - begun, planted.clock.now
+        assert 0.85 * 60 * minutes < gone < 1.1 * 60 * minutes
+
+
+def test_only_finals_see_validation_cases_and_all_train_on_the_same(planted, tmp_path, monkeypatch):
+    seen = []
+
+    def watch(command, config, *rest):
+        seen.append((command, pathlib.Path(config.workdir).parts[-3:], config.judge_on, config.fold, config.splits, config.num_folds))
+        return planted(command, config, *rest)
+
+    monkeypatch.setattr(trials, "run", watch)
+    selection(tmp_path)
+    for command, place, judged, fold, splits, folds in seen:
+        assert judged == ("validation" if "finals" in place else "held_out")
+        assert (str(fold), splits, folds) == ("0", None, 5), (command, place)
+
+
+def test_a_default_that_wins_is_trained_twice_and_kept(planted, tmp_path):
+    planted.worth["nnunet"] = 0.9
+    report = selection(tmp_path)
+    assert planted.ran[-2:] == ["finals/nnunet_seed_0", "finals/nnunet_seed_1"]
+    assert report.data["contest"] is None and report.data["kept"] == "nnunet_seed_0"
+    assert "Nothing beat nnunet" in report.text
+
+
+@pytest.mark.parametrize("place", ["run/search", "rung_1/nnunet", "rung_1/resenc_m", "rung_2/nnunet", "finals/nnunet_seed_0"])
+def test_an_interrupted_selection_ends_with_the_same_decisions(planted, tmp_path, place):
+    whole = selection(tmp_path / "whole")
+    planted.stop_at = place
+    ran = len(planted.ran)
+    with pytest.raises(SystemExit):
+        selection(tmp_path / "stopped")
+    planted.clock.now += 1e6  # a week later
+    resumed = selection(tmp_path / "stopped")
+    again = planted.ran[ran:]
+    assert again.count(place) == 2 and all(again.count(key) == 1 for key in {*again} - {place})
+    assert [row["network"] for row in resumed.data["trials"]] == [row["network"] for row in whole.data["trials"]]
+    assert (resumed.data["race_winner"], resumed.data["kept"]) == (whole.data["race_winner"], whole.data["kept"])
+    assert resumed.data["spent_seconds"] < 1.1 * 200 * 60
+
+
+def test_a_candidate_that_fails_drops_out_and_is_named(planted, tmp_path):
+    planted.broken["rung_1/found_w64"] = "ended with code 2: too little memory"
+    report = selection(tmp_path)
+    assert report.data["race_winner"] == "resenc_m"
+    assert "found_w64 (failed)" in report.text and "too little memory" in report.text
+    assert "rung_2/found_w64" not in planted.ran
+
+
+def test_a_search_that_fails_leaves_the_hand_made_networks(planted, tmp_path):
+    planted.broken["run/search"] = "ended with code 2: no memory"
+    report = selection(tmp_path)
+    assert report.data["race_winner"] == "resenc_m" and not any("found" in key for key in planted.ran)
+    with pytest.raises(ConfigError, match="finished"):
+        selection(tmp_path)
+
+
+def test_a_default_that_fails_ends_it(planted, tmp_path):
+    planted.broken["rung_1/nnunet"] = "ended with code 2: too little memory"
+    with pytest.raises(TrainingFailed, match="too little memory"):
+        selection(tmp_path)
+    del planted.broken["rung_1/nnunet"]
+    assert selection(tmp_path).data["race_winner"] == "found_w64"  # nothing counts it as failed once that is mended
+
+
+def test_a_full_disk_is_no_candidates_failure(planted, tmp_path):
+    planted.broken["rung_1/resenc_m"] = OutputError("disk full")
+    with pytest.raises(OutputError):
+        selection(tmp_path)
+    assert json.loads((tmp_path / "run" / "race.json").read_text())["failed"] == {}
+    assert selection(tmp_path).data["race_winner"] == "found_w64"
+
+
+def test_trainings_of_few_updates_are_refused_with_figures(planted, tmp_path):
+    planted.updates = 5
+    with pytest.raises(ConfigError, match=r"made 5 updates, of .* s each.*--budget_minutes="):
+        selection(tmp_path)
+
+
+def test_a_dear_start_lets_fewer_race(planted, tmp_path):
+    planted.overhead = 300.0
+    selection(tmp_path)
+    assert len([key for key in planted.ran if key.startswith("rung_1")]) < 6
+
+
+def test_without_time_for_a_race_the_default_is_trained_twice(planted, tmp_path):
+    report = selection(tmp_path, budget_minutes=5.0)
+    assert planted.ran == ["finals/nnunet_seed_0", "finals/nnunet_seed_1"]
+    assert report.text.startswith("No race")
+
+
+def test_one_class_may_be_what_counts(planted, tmp_path):
+    assert selection(tmp_path, objective="shell").data["race_winner"] == "random_w64"
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"budget_minutes": None}, "Say how long"),
+        ({"hours": 1.0}, "the same"),
+        ({"budget_minutes": 1.0}, "too little"),
+        ({"budget_minutes": -5.0}, "above 0"),
+        ({"candidates": "found,alexnet"}, "expected some of found"),
+        ({"candidates": "found,found"}, "once each"),
+        ({"searches": "nowhere"}, "holds no finished search"),
+        ({"learning_rate": -1.0}, "above 0"),
+    ],
+)
+def test_bad_flags_are_refused_before_anything_runs(planted, tmp_path, flags, message):
+    with pytest.raises(ConfigError, match=message):
+        selection(tmp_path, **flags)
+    assert not planted.ran and not (tmp_path / "run" / "race.json").exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"task": "Other"}, "search of the task Other"),
+        ({"judged_on": "validation"}, "looked at the validation cases"),
+        ({"cases": {"train": [], "held_out": [], "validation": []}}, "had other cases"),
+    ],
+)
+def test_searches_that_saw_something_else_are_refused(planted, data, tmp_path, change, message):
+    cases = {part: list(getattr(data.split, part)) for part in ("train", "held_out", "validation")}
+    result = {"task": data.task, "cases": cases, "judged_on": "held_out", "mean_edge_entropy": 0.5}
+    uniform_genotype("conv_3").save(tmp_path / "genotype.json")
+    (tmp_path / "summary.json").write_text(json.dumps({"result": result}))
+    assert "found_w64" in str(selection(tmp_path / "good", searches=str(tmp_path)).data["trials"])
+    planted.ran.clear()
+    (tmp_path / "summary.json").write_text(json.dumps({"result": result | change}))
+    with pytest.raises(ConfigError, match=message):
+        selection(tmp_path, searches=str(tmp_path))
+    assert not planted.ran
+
+
+def test_the_time_a_process_was_away_is_not_counted(planted, tmp_path):
+    first = record.Record(tmp_path, planted.clock.now)
+    planted.clock.now += 30
+    first.decide()
+    planted.clock.now += 1000
+    second = record.Record(tmp_path, planted.clock.now)
+    assert second.spent == pytest.approx(30)
+    assert dataclasses.replace(second.decided, spent=0) == record.Decided()
+
+
+def test_a_damaged_record_is_named(planted, tmp_path):
+    (tmp_path / "race.json").write_text('{"spent": "long"}')
+    with pytest.raises(ConfigError, match=r"race.json.*spent"):
+        record.Record(tmp_path, 0.0)
+
+
+def test_a_setting_that_is_assumed_gives_way_to_what_was_measured(planted, data, tmp_path):
+    own = setting.Setting(SelectConfig(budget_minutes=10.0), None, data, record.Record(tmp_path, planted.clock.now))
+    assert own.overhead.trial == setting.STARTING
+    own.record.decide(overhead={"rung_1/nnunet": 61.0})
+    assert own.overhead.trial == 61.0 and own.overhead.final >= 61.0
+
+
+def test_a_folder_in_which_a_process_still_runs_is_waited_for(planted, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    held = RunFolder(tmp_path, None, 0.0)
+    held.lock()
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        held._lock.close()
+
+    monkeypatch.setattr(trials.time, "sleep", sleep)
+    assert is_busy(tmp_path)
+    trials.wait_for(tmp_path)
+    assert len(slept) == 1 and not is_busy(tmp_path) and not is_busy(tmp_path / "nothing")

@@ -1,0 +1,78 @@
+"""What the finals may say, from planted Dice."""
+
+import numpy as np
+import pytest
+
+from scnas_keras.select.verdict import contest
+
+CASES = [f"case_{i}" for i in range(20)]
+
+
+def dice(mean, seed=0, spread=0.02, cases=CASES):
+    """Case -> class -> Dice around a mean; equal seeds give equal noise."""
+    noise = np.random.default_rng(seed).normal(0, spread, len(cases))
+    return {case: {"core": float(mean + own), "shell": float(mean - 0.1 + own)} for case, own in zip(cases, noise)}
+
+
+def alone(cases=CASES):
+    return {case: case for case in cases}
+
+
+def test_a_clear_win_is_told_with_interval_p_and_time():
+    found = contest("found", dice(0.89), "nnunet", [dice(0.87), dice(0.872)], alone(), time=0.5)
+    assert found.differs and found.kept == "found"
+    assert found.difference == pytest.approx(0.019)
+    assert found.text.startswith("found is 1.9 points of Dice above nnunet on 20 validation scans (95 % interval +1.9 to +1.9), p ")
+    assert "at 0.5 times its time a scan: found is kept." in found.text
+
+
+def test_a_clear_loss_keeps_the_default_even_if_the_winner_is_cheaper():
+    found = contest("found", dice(0.85), "nnunet", [dice(0.87), dice(0.871)], alone(), time=0.1)
+    assert found.differs and found.kept == "nnunet"
+    assert "points of Dice below nnunet" in found.text and "nnunet is kept" in found.text
+
+
+def test_chance_over_scans_is_not_a_difference_and_the_cheaper_is_kept():
+    rivals = [dice(0.87, seed=1), dice(0.87, seed=2)]
+    for time, kept in ((0.5, "found"), (2.0, "nnunet"), (None, "nnunet")):
+        found = contest("found", dice(0.871, seed=3), "nnunet", rivals, alone(), time)
+        assert not found.differs and found.kept == kept
+        assert "not distinguishable" in found.text
+        assert ("Kept the cheaper" in found.text) == (time is not None)
+
+
+def test_a_difference_below_that_of_the_defaults_seeds_is_none_whatever_p_says():
+    found = contest("found", dice(0.89), "nnunet", [dice(0.86), dice(0.885)], alone(), time=3.0)
+    assert found.probability < 1e-3 and found.noise == pytest.approx(0.025)
+    assert abs(found.difference) < found.noise
+    assert not found.differs and found.kept == "nnunet"
+    assert "not distinguishable, since the default's two seeds differ by 2.5 points" in found.text
+
+
+def test_few_cases_tell_nothing():
+    few = CASES[:5]
+    found = contest("found", dice(0.95, cases=few), "nnunet", [dice(0.7, cases=few)] * 2, alone(few))
+    assert not found.differs and "5 scans are too few to tell" in found.text
+
+
+def test_cases_of_a_patient_count_once():
+    patients = {case: f"patient_{i // 4}" for i, case in enumerate(CASES)}
+    found = contest("found", dice(0.95), "nnunet", [dice(0.7)] * 2, patients)
+    assert found.units == 5 and found.unit == "patient" and not found.differs
+
+
+def test_the_interval_is_students():
+    from scipy import stats
+
+    own, other = dice(0.88, seed=5), dice(0.87, seed=6)
+    found = contest("found", own, "nnunet", [other, other], alone())
+    differences = [np.mean(list(own[case].values())) - np.mean(list(other[case].values())) for case in CASES]
+    low, high = stats.t.interval(0.95, 19, np.mean(differences), stats.sem(differences))
+    assert found.interval == pytest.approx((low, high))
+    assert found.probability == pytest.approx(stats.wilcoxon(differences).pvalue)
+
+
+def test_a_class_that_a_case_lacks_is_left_out_of_its_mean():
+    winner = {case: {"core": 0.9} for case in CASES}
+    found = contest("found", winner, "nnunet", [{case: {"core": 0.8} for case in CASES}] * 2, alone())
+    assert found.difference == pytest.approx(0.1)
