@@ -193,6 +193,7 @@ def test_results_of_another_plan_rule_are_refused(config):
 
 
 def test_a_matched_width_is_that_of_the_hand_made_networks_here(config):
+    assert all_trainings(dataclasses.replace(config, width="auto"))[0].config.width == "64"  # over a flagfile's
     trainings = all_trainings(dataclasses.replace(config, width="match:u_resnet", baseline_width=16))
     assert trainings[0].config.width == "match:u_resnet:16" and trainings[1].config.width == "16"
 

@@ -101,3 +101,17 @@ def test_a_thick_slice_is_halved_later_in_every_part():
     model = NNUNet(4).build(THICK, NNUNet(4).features(THICK), CHANNELS, CLASSES)
     ups = [model.get_layer(f"decoder_{stage}_up") for stage in range(3)]
     assert [(layer.kernel_size, layer.strides) for layer in ups] == [(strides, strides) for strides in THICK.strides[1:]]
+
+
+def test_a_layer_whose_weights_are_not_known_is_not_counted_as_free():
+    class Scaled(keras.layers.Layer):
+        def build(self, input_shape):
+            self.w = self.add_weight(name="w", shape=(input_shape[-1],))
+
+        def call(self, x):
+            return x * self.w
+
+    image = keras.Input((None, None, 2))
+    model = keras.Model(image, Scaled(name="own")(keras.layers.Conv2D(3, 1)(image)))
+    with pytest.raises(ValueError, match="'own' .Scaled. has weights 'w'"):
+        network_cost(model, (4, 4))

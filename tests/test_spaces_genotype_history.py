@@ -126,3 +126,12 @@ def test_the_derive_tool_takes_an_epoch(history, tmp_path, command, capsys):
 def test_the_derive_tool_builds_an_epochs_network(history, tmp_path, command, capsys):
     command("tools/derive", genotype=history, epoch=1, channels=1, classes=2, width=8, output=tmp_path / "one.keras")
     assert (tmp_path / "one.keras").is_file() and "parameters" in capsys.readouterr().out
+
+
+def test_dropped_outputs_that_the_paths_keep_are_refused():
+    drawn = next(genotype for index in range(6) if (genotype := random_genotype(PATHS, 0, index)).dropped)
+    document = drawn.to_json()
+    assert Genotype.from_json(document) == drawn
+    del document["dropped"]
+    with pytest.raises(GenotypeError, match=r"dropped is \[\], but its paths leave out \[2\]"):
+        Genotype.from_json(document)

@@ -1,5 +1,6 @@
 """Loss, metric, schedules, callbacks and the run's folder."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -18,6 +19,7 @@ from scnas_keras.runs import callbacks
 from scnas_keras.runs import horizon as horizon_module
 from scnas_keras.runs.callbacks import History, Pace, Scalars, Timings
 from scnas_keras.runs.horizon import Horizon, clock
+from scnas_keras.runs.pace import measured
 from scnas_keras.runs.run_folder import RunFolder, open_run
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.schedules import Plateau
@@ -302,6 +304,39 @@ def test_timings_are_appended(tmp_path, monkeypatch):
         ("2", "2", "7.0", "3.0", "7.0"),
     ]
     assert all(int(row["peak_bytes"]) > 10**7 for row in rows)
+
+
+def test_steps_that_were_traced_are_not_timed(tmp_path, monkeypatch):
+    seconds = [100.0]
+    for module in (callbacks, horizon_module):
+        monkeypatch.setattr(module.time, "monotonic", lambda: seconds[0])
+    horizon = Horizon(4)
+    horizon.begin()
+    run = RunFolder(tmp_path, None, 0.0)
+    timings = Timings(tmp_path / "timings.csv", horizon)
+    for epoch, (traced, steps) in enumerate([(1, 3), (1, 1), (0, 0), (0, 2)]):  # of the third only the validation was left
+        timings.on_epoch_begin(epoch)
+        for batch in range(steps):
+            with horizon.paused() if batch < traced else contextlib.nullcontext():
+                seconds[0] += 50 if batch < traced else 2
+            timings.on_train_batch_end(batch)
+        seconds[0] += 1
+        timings.on_epoch_end(epoch, {})
+    with open(tmp_path / "timings.csv", newline="") as stream:
+        assert [(row["steps"], row["seconds_per_step"]) for row in csv.DictReader(stream)] == [
+            ("2", "2.0"),
+            ("0", ""),
+            ("0", ""),
+            ("2", "2.0"),
+        ]
+    found = measured(run)
+    assert found["seconds_per_step"] == 2.0 and found["seconds_per_epoch"] == 5.0
+
+
+def test_nothing_is_said_of_a_step_where_none_was_timed(tmp_path):
+    (tmp_path / "timings.csv").write_text(",".join(Timings.columns) + "\n1,0,3.0,0.0,2000,0\n")
+    found = measured(RunFolder(tmp_path, None, 0.0))
+    assert found == {"seconds_per_step": None, "seconds_per_epoch": 3.0, "training_peak_bytes": 2000}
 
 
 def test_tensorboard_gets_the_values_of_the_history(tmp_path):

@@ -99,8 +99,7 @@ def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
     if search.config.judge_on == HELD_OUT:
         logging.warning("judged on held-out cases, as the search was, which learned alpha from them: this favours what it found")
     tables = cost_tables(search.genotype.space, search.config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
-    wanted = tables.of_genotype(search.genotype).multiply_adds
-    drawn = matched_genotypes(tables, wanted, config.random, config.seed, search.config.max_identity_edges)
+    drawn = matched_genotypes(tables, search.genotype, config.random, config.seed, search.config.max_identity_edges)
     genotypes = {FOUND: search.genotype} | {f"{RANDOM}_{config.seed}_{i}": genotype for i, genotype in enumerate(drawn)}
     rows, seconds = score_networks(config, search, fold, tables, genotypes, folder)
     last = search.history[-1]

@@ -150,7 +150,7 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
 
 def _width(config: CrossvalConfig) -> str:
     """Of searched networks; matched to hand-made ones as wide as they are here."""
-    width = config.width or str(DEFAULT_WIDTHS[GENOTYPE])
+    width = str(DEFAULT_WIDTHS[GENOTYPE]) if config.width in (None, "auto") else config.width
     other = width.removeprefix(MATCH)
     return f"{width}:{_baseline_width(config, other)}" if other in MATCHABLE else width
 

@@ -10,6 +10,9 @@ from scnas_keras.operations.base import Operation
 from scnas_keras.operations.identity.layer import Identity
 from scnas_keras.spaces.cost import Cost
 
+_KERNELS = ("kernel", "depthwise", "pointwise", "depthwise_kernel", "pointwise_kernel")
+_NOT_COUNTED = ("bias", "scale", "offset", "gamma", "beta")
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkCost(Cost):
@@ -29,6 +32,9 @@ def network_cost(model: keras.Model, patch_size: Sequence[int]) -> NetworkCost:
     Args:
         model: the network, spatial shape may be dynamic.
         patch_size: voxels of the patch along each axis.
+
+    Raises:
+        ValueError: a layer has weights of another name than kernels, biases and normalisations have.
     """
     image = keras.Input((*patch_size, model.input_shape[-1]), batch_size=1)
     fixed = keras.models.clone_model(model, input_tensors=image)
@@ -53,8 +59,14 @@ def _elements(layer: keras.Layer) -> int:
 def _kernel_weights(layer: keras.Layer) -> int:
     if isinstance(layer, Operation):
         return layer.kernel_weights()
-    names = ("kernel", "depthwise", "pointwise", "depthwise_kernel", "pointwise_kernel")
-    return sum(math.prod(getattr(layer, name).shape) for name in names if getattr(layer, name, None) is not None)
+    kernels = [own for name in _KERNELS if (own := getattr(layer, name, None)) is not None]
+    uncounted = [weight for weight in layer.trainable_weights if weight.name not in (*_KERNELS, *_NOT_COUNTED)]
+    if uncounted:
+        raise ValueError(
+            f"Layer {layer.name!r} ({type(layer).__name__}) has weights {', '.join(repr(weight.name) for weight in uncounted)}, whose "
+            f"multiply-adds can't be told. Name its kernels as one of {', '.join(_KERNELS)}, or make it an `Operation`."
+        )
+    return sum(math.prod(kernel.shape) for kernel in kernels)
 
 
 def _convolved(layer: keras.Layer):

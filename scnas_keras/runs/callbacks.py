@@ -132,23 +132,28 @@ class Timings(keras.callbacks.Callback):
     """
 
     columns = ("epoch", "steps", "seconds", "seconds_per_step", "peak_bytes", "seconds_left")
-    """Epoch; steps of it run by this process, their seconds (without validation) and those of the epoch; peak resident memory."""
+    """Epoch; steps of it that this process ran without tracing; seconds of the epoch, and of such a step, empty without any; peak resident
+    memory."""
 
     def __init__(self, path: pathlib.Path, horizon: Horizon):
         super().__init__()
         self._path, self._horizon = path, horizon
-        self._begun, self._trained, self._steps = 0.0, 0.0, 0
+        self._begun, self._before, self._trained, self._steps, self._pauses = 0.0, 0.0, 0.0, 0, 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._begun, self._trained, self._steps = time.monotonic(), 0.0, 0
+        self._begun = self._before = time.monotonic()
+        self._trained, self._steps, self._pauses = 0.0, 0, self._horizon.pauses
 
     def on_train_batch_end(self, batch, logs=None):
-        self._trained, self._steps = time.monotonic() - self._begun, self._steps + 1
+        now = time.monotonic()
+        if self._horizon.pauses == self._pauses:
+            self._trained, self._steps = self._trained + now - self._before, self._steps + 1
+        self._before, self._pauses = now, self._horizon.pauses
 
     def on_epoch_end(self, epoch, logs=None):
         peak = peak_bytes()
-        seconds, step = time.monotonic() - self._begun, self._trained / max(1, self._steps)
-        values = (epoch + 1, self._steps, round(seconds, 3), round(step, 4), peak, round(self._horizon.seconds_left, 1))
+        seconds, step = time.monotonic() - self._begun, round(self._trained / self._steps, 4) if self._steps else ""
+        values = (epoch + 1, self._steps, round(seconds, 3), step, peak, round(self._horizon.seconds_left, 1))
         new = not self._path.is_file() or not self._path.stat().st_size
         with open(self._path, "a", encoding="utf-8") as stream:
             stream.write(_table(self.columns, [dict(zip(self.columns, values))], header=new))

@@ -16,11 +16,13 @@ class Horizon:
         epochs: planned epochs; ignored if there is a budget.
         budget_seconds: wall time of all epochs, or None; what comes before them doesn't count, and neither does what `paused` encloses.
         done: epochs finished.
+        pauses: how often the clock stood still in this process.
     """
 
     epochs: int
     budget_seconds: float | None = None
     done: int = 0
+    pauses: int = 0
     _zero: float | None = None
     _marked: float | None = None
 
@@ -46,7 +48,7 @@ class Horizon:
         """Stops the clock meanwhile; it has begun."""
         shown = self.spent
         yield
-        self._zero = time.monotonic() - shown
+        self._zero, self.pauses = time.monotonic() - shown, self.pauses + 1
 
     @property
     def state(self) -> dict[str, float]:

@@ -74,6 +74,6 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
             "alpha": {table: own.round(6).tolist() for table, own in alpha.items()},
         },
     )
-    if undecided:
-        table += time_note(updates, needed, measured(run)["seconds_per_step"]) + "\n"
+    if undecided and (pace := measured(run)["seconds_per_step"]):
+        table += time_note(updates, needed, pace) + "\n"
     return SearchResult(genotype, table, run.path)

@@ -62,7 +62,7 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
         if RANDOM in families:
             patch = footprint(GENOTYPE, width, genotype).topology(found.spacing, found.patch_size).patch_size
             tables = cost_tables(genotype.space, width, patch, found.channels, len(found.classes) + 1)
-            (noise,) = matched_genotypes(tables, tables.of_genotype(genotype).multiply_adds, 1, seed + number)
+            (noise,) = matched_genotypes(tables, genotype, 1, seed + number)
             random.append(_searched(f"{RANDOM}{mark}_w{width}", RANDOM, noise, width, folder))
     if FOUND not in families:
         narrow, wide, early = [], [], []

@@ -58,7 +58,7 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
     write_text(run["select.json"], readable_json(data))
     write_text(run["trials.csv"], _csv(rows))
     write_text(run["cases.csv"], _cases_csv(finals, found.classes))
-    draw_race([_raced(row) for row in rows if row["dice"] is not None], run["race.png"])
+    draw_race([_raced(row) for row in rows if row["dice"] is not None and row["seconds_per_step"]], run["race.png"])
     run.write_summary(config, data)
     return Report(data, text, run.path)
 
@@ -97,7 +97,8 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
         failed = any(setting.key(Trial(rung, candidate.name)) in decided.failed for rung in range(len(shares)))
         last = next((result for result in reversed(results) if result), None)
         dice = [_dice(result.score(setting.config.objective)) if result else "" for result in results]
-        costs = (f"{last.parameters / 1e6:.2f}", f"{last.multiply_adds / 1e9:.1f}", f"{last.seconds_per_step:.2f}") if last else ("",) * 3
+        step = "-" if not last or last.seconds_per_step is None else f"{last.seconds_per_step:.2f}"
+        costs = (f"{last.parameters / 1e6:.2f}", f"{last.multiply_adds / 1e9:.1f}", step) if last else ("",) * 3
         lines.append((candidate.name + (" (failed)" if failed else ""), *dice, *costs))
     failures = [f"failed: {reason}" for reason in decided.failed.values()]
     return [*table([header, *lines]), *failures, ""]

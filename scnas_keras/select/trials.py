@@ -30,7 +30,7 @@ class _Result:
     judged_on: str
     parameters: int
     multiply_adds: int
-    seconds_per_step: float
+    seconds_per_step: float | None
     seconds_per_scan: float | None
     updates: int
 
@@ -52,7 +52,7 @@ class Trained:
         mean_dice: of the classes; None if no scan has any.
         cases: case -> class -> Dice, classes left out that a case hasn't.
         parameters, multiply_adds: of the network; the latter for a patch.
-        seconds_per_step, seconds_per_scan: as measured.
+        seconds_per_step, seconds_per_scan: as measured; None where nothing could be.
         updates: of the weights.
     """
 
@@ -62,7 +62,7 @@ class Trained:
     cases: Mapping[str, Mapping[str, float]]
     parameters: int
     multiply_adds: int
-    seconds_per_step: float
+    seconds_per_step: float | None
     seconds_per_scan: float | None
     updates: int
 

@@ -1,9 +1,7 @@
 """Which cells a genotype's network has, and which of their inputs are read: what leads nowhere isn't built."""
 
-from collections.abc import Mapping, Sequence
-
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.places import PlacedInput
+from scnas_keras.spaces.paths import kept_sources
 
 
 def built_cells(genotype: Genotype) -> dict[int, tuple[int, ...]]:
@@ -15,8 +13,3 @@ def built_cells(genotype: Genotype) -> dict[int, tuple[int, ...]]:
             found[cell.number] = tuple(i for i in range(len(cell.inputs)) if i in read)
             needed |= {cell.inputs[i].sources[s] for i in found[cell.number] for s in kept_sources(genotype.paths, cell.inputs[i])}
     return found
-
-
-def kept_sources(paths: Mapping[str, Sequence], own: PlacedInput) -> list[int]:
-    """Which of an input's sources a network joins, by number within the input; `paths` are a genotype's."""
-    return list(range(len(own.sources))) if own.weights is None else [paths[own.weights[0]][own.weights[1]].source]

@@ -9,10 +9,11 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.operations.registry import operation
-from scnas_keras.spaces.built import built_cells, kept_sources
+from scnas_keras.spaces.built import built_cells
 from scnas_keras.spaces.derive import KEPT_EDGES
 from scnas_keras.spaces.description import ARGMAX
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.paths import kept_sources
 from scnas_keras.spaces.places import Group, PlacedCell, PlacedInput, output_widths
 from scnas_keras.spaces.presence import Shares, edge_shares, zero_mask
 from scnas_keras.spaces.space import SearchSpace

@@ -41,7 +41,7 @@ def derive(space: SearchSpace, alpha: Alpha, max_identity_edges: int | None = No
         for table in space.tables
         if table.paths
     }
-    return Genotype(space, cells, tuple(notes), paths, _dropped(space, cells, paths))
+    return Genotype(space, cells, tuple(notes), paths)
 
 
 def chosen_operations(space: SearchSpace, alpha: Alpha, max_identity_edges: int | None = None) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -148,16 +148,3 @@ def _edge(space: SearchSpace, cell: Cell, number: int, chosen: int, probabilitie
         return Edge(edge.source, edge.target, names[chosen], round(float(row[chosen]), 6))
     zero = [index for index, name in enumerate(names) if operation(name).is_zero]
     return Edge(edge.source, edge.target, None, round(float(row[zero].sum()), 6))
-
-
-def _dropped(space: SearchSpace, cells: Mapping[str, tuple[Edge, ...]], paths: Mapping[str, tuple[Path, ...]]) -> tuple[int, ...]:
-    """Outputs that no weighted sum kept; what merely leads nowhere because its readers' edges are absent isn't listed."""
-    if not paths:
-        return ()
-    needed = set(space.head.sources)
-    for cell in reversed(space.placed):
-        if cell.number in needed:
-            for own in cell.inputs:
-                kept = [own.sources[paths[own.weights[0]][own.weights[1]].source]] if own.weights is not None else own.sources
-                needed |= set(kept)
-    return tuple(cell.number for cell in space.placed if cell.number not in needed)

@@ -15,6 +15,7 @@ from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.decision import UNDECIDED
 from scnas_keras.spaces.description import CellEdge
 from scnas_keras.spaces.genotype_format import FORMAT, VERSION, read_genotype, space_to_json
+from scnas_keras.spaces.paths import dropped_outputs
 from scnas_keras.spaces.space import SearchSpace
 
 
@@ -51,7 +52,6 @@ class Genotype:
         cells: kind of cell -> its edges, in the order of the space.
         notes: remarks for the reader, such as edges that were restored to keep a node alive.
         paths: table of paths -> what each of its rows keeps.
-        dropped: numbers of outputs that are not built.
 
     Raises:
         GenotypeError: parts that contradict the search space.
@@ -61,7 +61,6 @@ class Genotype:
     cells: Mapping[str, tuple[Edge, ...]]
     notes: tuple[str, ...] = ()
     paths: Mapping[str, tuple[Path, ...]] = dataclasses.field(default_factory=dict)
-    dropped: tuple[int, ...] = ()
 
     def __post_init__(self):
         _check_cells(self)
@@ -70,6 +69,11 @@ class Genotype:
     def present(self, kind: str) -> tuple[Edge, ...]:
         """The edges of a kind of cell that aren't absent."""
         return tuple(edge for edge in self.cells[kind] if edge.operation is not None)
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """Numbers of the outputs that no weighted sum kept, which are not built."""
+        return dropped_outputs(self.space, self.paths)
 
     @property
     def undecided(self) -> str | None:
@@ -101,9 +105,12 @@ class Genotype:
         cells = {kind: tuple(Edge(*edge) for edge in edges) for kind, edges in parts.cells.items()}
         paths = {table: tuple(Path(*path) for path in paths) for table, paths in parts.paths.items()}
         try:
-            return cls(parts.space, cells, parts.notes, paths, parts.dropped)
+            found = cls(parts.space, cells, parts.notes, paths)
         except GenotypeError as error:
             raise GenotypeError(f"{where}: {error}") from error
+        if parts.dropped != found.dropped:
+            raise GenotypeError(f"{where}: dropped is {list(parts.dropped)}, but its paths leave out {list(found.dropped)}.")
+        return found
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the JSON document; an existing file is replaced whole or not at all."""
@@ -165,8 +172,3 @@ def _check_paths(genotype: Genotype) -> None:
             raise GenotypeError(
                 f"Paths {name!r} must keep one of {len(tables[name].candidates)} sources in each of {tables[name].rows} rows."
             )
-    outputs = range(len(genotype.space.stems), len(genotype.space.stems) + len(genotype.space.places))
-    if not set(genotype.dropped) <= set(outputs) or set(genotype.dropped) & set(genotype.space.head.sources):
-        raise GenotypeError(
-            f"dropped is {list(genotype.dropped)}, expected some of {outputs[0]} to {outputs[-1]} that the head doesn't read."
-        )

@@ -48,10 +48,8 @@ def random_genotype(
     return dataclasses.replace(drawn, cells=cells)
 
 
-def matched_genotypes(
-    tables: CostTables, multiply_adds: float, count: int, seed: int, max_identity_edges: int | None = None
-) -> list[Genotype]:
-    """Random genotypes whose multiply-adds are within 10 % of a number, no two of them equal; a function of all arguments.
+def matched_genotypes(tables: CostTables, found: Genotype, count: int, seed: int, max_identity_edges: int | None = None) -> list[Genotype]:
+    """Random genotypes whose multiply-adds are within 10 % of a found one's, all different from it and each other.
 
     Uniform ones hardly ever reach the cost of a network of convolutions. Here an operation's log odds are its multiply-adds times a
     factor, under which two genotypes of equal cost are equally likely; the factor that brings the mean to what is wanted is found by
@@ -59,7 +57,7 @@ def matched_genotypes(
 
     Args:
         tables: of the space, at the width and patch that count.
-        multiply_adds: wanted.
+        found: what they are compared with.
         count: of genotypes.
         seed: of all draws.
         max_identity_edges: as in `derive`.
@@ -67,7 +65,7 @@ def matched_genotypes(
     Raises:
         ConfigError: the space has fewer such networks, as far as 60 draws for each wanted one show.
     """
-    slopes = cost_slopes(tables)
+    slopes, multiply_adds = cost_slopes(tables), tables.of_genotype(found).multiply_adds
 
     def draw(factor: float, index: int) -> Genotype:
         preference = {name: factor * slope for name, slope in slopes.items()}
@@ -83,23 +81,24 @@ def matched_genotypes(
             low, high = (factor, high) if mean(factor) < aim else (low, factor)
         return (low + high) / 2
 
-    found: dict[tuple, Genotype] = {}
+    matched: dict[tuple, Genotype] = {}
     for share in _AIMS:
-        if len(found) == count:
+        if len(matched) == count:
             break
         factor = factor_for(share * multiply_adds)
         for index in range(_DRAWS_EACH * count):
-            if len(found) == count:
+            if len(matched) == count:
                 break
             genotype = draw(factor, index)
-            if abs(tables.of_genotype(genotype).multiply_adds / multiply_adds - 1) <= WITHIN:
-                found.setdefault(_operations(genotype), genotype)
-    if len(found) < count:
+            alike = abs(tables.of_genotype(genotype).multiply_adds / multiply_adds - 1) <= WITHIN
+            if alike and _operations(genotype) != _operations(found):
+                matched.setdefault(_operations(genotype), genotype)
+    if len(matched) < count:
         raise ConfigError(
-            f"Only {len(found)} of {count} random networks of search space {tables.space.name!r} were found that cost "
+            f"Only {len(matched)} of {count} random networks of search space {tables.space.name!r} were found that cost "
             f"{multiply_adds / 1e9:.3g} G multiply-adds, give or take {WITHIN:.0%}: there is too little to compare with."
         )
-    return list(found.values())
+    return list(matched.values())
 
 
 def cost_slopes(tables: CostTables) -> dict[str, np.ndarray]:
