@@ -10,8 +10,8 @@ SEARCH_SHARE, RACE_SHARE = 0.1, 0.3
 """At most; the rest is for the finals."""
 LEAST_SEARCH, LEAST_TRAINING, LEAST_FIRST = 180.0, 30.0, 60.0
 """Seconds: a search of less decides nothing, a training of less tells nothing, and a first rung of several that is shorter is chance."""
-FINALS = 3
-"""The winner once, the default network with two seeds."""
+SEEDS = 2
+"""Of the default network in the finals: how far they are apart is what training alone does. The winner is trained once."""
 _FINISHING = 20.0
 """Seconds for the table and the figure in the end."""
 
@@ -38,7 +38,8 @@ class Budget:
         before: of what comes before the race: preparing, and a search with its start-up.
         race: seconds that each trial of a rung trains, a number a rung; empty if nothing races.
         trials: the most trials of each rung.
-        final: seconds that each of the finals trains.
+        finals: the most trainings of the finals.
+        final: seconds that each of them trains.
         overhead: of one trial, of one final.
     """
 
@@ -46,6 +47,7 @@ class Budget:
     before: float
     race: tuple[float, ...]
     trials: tuple[int, ...]
+    finals: int
     final: float
     overhead: Overhead
 
@@ -57,7 +59,7 @@ class Budget:
     @property
     def finals_total(self) -> float:
         """All finals."""
-        return FINALS * (self.final + self.overhead.final)
+        return self.finals * (self.final + self.overhead.final)
 
 
 def search_seconds(total: float) -> float:
@@ -82,18 +84,18 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0) -
     for count in range(entrants, 1, -1):
         share = RACE_SHARE * (total - before)
         if race := _race(share, count, overhead):
-            final = (left - share) / FINALS - overhead.final
+            final = (left - share) / (SEEDS + 1) - overhead.final
             if final >= max(LEAST_TRAINING, race[-1]):
-                return Budget(total, before, race, tuple(most_trials(count)), final, overhead)
-    final = left / FINALS - overhead.final
+                return Budget(total, before, race, tuple(most_trials(count)), SEEDS + 1, final, overhead)
+    final = left / SEEDS - overhead.final
     if final < LEAST_TRAINING:
-        need = (FINALS * (LEAST_TRAINING + overhead.final) + _FINISHING + before) / 60
+        need = (SEEDS * (LEAST_TRAINING + overhead.final) + _FINISHING + before) / 60
         raise ConfigError(
-            f"--budget_minutes={total / 60:g} is too little: three trainings of {LEAST_TRAINING:.0f} s each, which start and validate "
+            f"--budget_minutes={total / 60:g} is too little: two trainings of {LEAST_TRAINING:.0f} s each, which start and validate "
             f"for about {overhead.final:.0f} s, take {need:.1f} minutes. Give at least that; below some {2 * need:.0f} nothing races, and "
             "only the default network is trained."
         )
-    return Budget(total, before, (), (), final, overhead)
+    return Budget(total, before, (), (), SEEDS, final, overhead)
 
 
 def final_seconds(left: float, finals: int, overhead: float) -> float:

@@ -17,9 +17,6 @@ from scnas_keras.select.settings import training_config
 from scnas_keras.select.trials import Trained
 from scnas_keras.select.verdict import Contest, contest
 
-SEEDS = 2
-"""Of the default network: how far they are apart is what training alone does."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Finals:
@@ -43,7 +40,7 @@ def run_finals(setting: Setting, candidates: Sequence[Candidate], winner: str) -
         TrainingFailed: one of them failed.
     """
     by_name = {candidate.name: candidate for candidate in candidates}
-    wanted = [(f"{DEFAULT}_seed_{number}", DEFAULT, number) for number in range(SEEDS)]
+    wanted = [(f"{DEFAULT}_seed_{number}", DEFAULT, number) for number in range(budget.SEEDS)]
     if winner != DEFAULT:
         wanted.insert(0, (winner, winner, 0))
     seconds = setting.record.decided.final
@@ -59,7 +56,7 @@ def run_finals(setting: Setting, candidates: Sequence[Candidate], winner: str) -
             result = setting.train(config, f"finals/{label}", f"final {number} of {len(wanted)}: {label}", seconds)
             logging.info("%s: Dice %s on validation scans", label, "in no scan" if result.mean_dice is None else f"{result.mean_dice:.3f}")
         trained[label] = result
-    defaults = [trained[f"{DEFAULT}_seed_{number}"] for number in range(SEEDS)]
+    defaults = [trained[f"{DEFAULT}_seed_{number}"] for number in range(budget.SEEDS)]
     found = None
     if winner != DEFAULT:
         found = contest(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.horizon import clock
-from scnas_keras.select.budget import FINALS, Budget
+from scnas_keras.select.budget import Budget
 
 
 def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Sequence[str]) -> list[str]:
@@ -25,7 +25,7 @@ def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Seq
     for number, (count, seconds) in enumerate(zip(plan.trials, plan.race), start=1):
         together = count * (seconds + plan.overhead.trial)
         rows.append((f"race, rung {number}", f"{count}", clock(seconds), clock(plan.overhead.trial), clock(together)))
-    rows.append(("finals", str(FINALS), clock(plan.final), clock(plan.overhead.final), clock(plan.finals_total)))
+    rows.append(("finals", str(plan.finals), clock(plan.final), clock(plan.overhead.final), clock(plan.finals_total)))
     rows.append(("all", "", "", "", clock(plan.before + plan.race_total + plan.finals_total)))
     lines = [f"{plan.total / 60:g} minutes, divided:", *table(rows)]
     if racing:
