@@ -119,7 +119,7 @@ def readable_json(document: Any) -> str:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
 def _free(path: str | os.PathLike) -> str:

@@ -205,7 +205,10 @@ class _FiniteParser(flags.FloatParser):
     """A number; nan and the infinite ones are nobody's wish."""
 
     def parse(self, argument):
-        number = super().parse(argument)
+        try:
+            number = super().parse(argument)
+        except ValueError as error:
+            raise ValueError(f"expected a number with a decimal point, like 0.002, found {argument!r}") from error
         if number is not None and not math.isfinite(number):
             raise ValueError(f"expected a finite number, found {argument}")
         return number

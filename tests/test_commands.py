@@ -130,6 +130,7 @@ def test_a_config_without_task_survives_its_flagfile(tmp_path):
         ("--task=spine", ConfigError, ("spine", "phantom", "hippocampus", "custom")),
         ("--epoch=3", flags.Error, ("epoch",)),
         ("--epochs=many", flags.Error, ("epochs", "many")),
+        ("--alpha_lr=0,002", flags.Error, ("alpha_lr", "decimal point, like 0.002")),
         ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "40,56,40")),
         ("--relaxation=hard", flags.Error, ("relaxation", "hard", "softmax")),
         ("--flagfile=absent.cfg", flags.Error, ("absent.cfg",)),

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -400,3 +401,12 @@ def test_a_folder_that_cant_be_looked_into_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "listdir", refused)
     assert "imagesTr can't be looked into (Permission denied)" in nearest(tmp_path / "imagesTr" / "a.nii.gz")
+
+
+def test_files_in_a_closed_folder_are_not_called_missing(tmp_path, monkeypatch):
+    task, looked = write_task(tmp_path / "task", num_cases=3), os.path.exists
+    closed = task / "imagesTr"
+    monkeypatch.setattr(os, "access", lambda folder, mode: folder != closed)
+    monkeypatch.setattr(os.path, "exists", lambda path: closed not in Path(path).parents and looked(path))
+    with pytest.raises(DataError, match=r"whether 3 of the files that it lists are there can't be told.*imagesTr may not be looked into"):
+        load_task(task)

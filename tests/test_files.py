@@ -32,6 +32,12 @@ def test_a_write_that_fails_leaves_what_was_there_and_says_why(tmp_path, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"] and (tmp_path / "a.bin").read_bytes() == b"before"
 
 
+def test_small_sizes_are_told_in_a_small_unit(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "fsync", refusing(errno.ENOSPC))
+    with pytest.raises(OutputError, match=r"20\.0 kB are needed"):
+        write_bytes(tmp_path / "a.bin", bytes(20_000))
+
+
 @pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "病" * 85])
 def test_the_longest_names_can_be_written(tmp_path, name):
     check_writable(tmp_path / name)

@@ -9,6 +9,7 @@ import pytest
 from small_task import save
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats import stored
 from scnas_keras.formats.endings import ENDINGS, ending_of, reader_of, strip_ending
 from scnas_keras.formats.geometry import CANONICAL
 from scnas_keras.formats.volumes import read_header, read_image, read_label, write_label
@@ -307,3 +308,11 @@ def test_reading_takes_little_more_memory_than_the_array(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert label.dtype == np.uint8 and peak < 5 * label.nbytes
+
+
+def test_of_a_file_that_may_not_be_read_nobody_is_asked_to_download_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.nii.gz"
+    path.write_bytes(b"whole, but not for us")
+    monkeypatch.setattr(stored.os, "access", lambda file, mode: file != path)
+    with pytest.raises(DataError, match=r"a.nii.gz: may not be read by this user. Ask for the right to read it.$"):
+        read_image([path])

@@ -285,15 +285,16 @@ def test_a_network_of_another_plan_is_refused(other, patch, words, tmp_path):
     assert f"{words}: {tmp_path / 'model.json'} is of another network. Copy both again" in str(caught.value)
 
 
-def test_a_network_that_cant_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize("late", [True, False])
+def test_a_network_that_cant_be_written_leaves_the_one_before(late, tmp_path, monkeypatch):
     path = tmp_path / "model.keras"
     path.write_bytes(b"before")
 
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OutputError, match="model.keras: can't be written: the disk is full"):
+    monkeypatch.setattr(*((files.os, "fsync", full) if late else (keras.Sequential, "save", lambda model, path: full(None))))
+    with pytest.raises(OutputError, match=r"model.keras: can't be written: the disk is full. \d+\.\d kB are needed"):
         save_network(keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 1)]), path)
     assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
 

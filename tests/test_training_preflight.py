@@ -167,3 +167,18 @@ def test_the_costs_of_a_search_are_written_as_they_were_read(tmp_path):
     text = file.read_text()
     load(file, SearchCost).save({COST: file})
     assert file.read_text() == text
+
+
+def test_a_scan_that_memory_cant_hold_in_the_end_is_refused_before_the_training(monkeypatch):
+    cases = [types.SimpleNamespace(name=f"case_{size}", shape=(size, 100, 100)) for size in (10, 200, 50)]
+    plan = types.SimpleNamespace(channels=(0,), labels=dict.fromkeys(range(118)))
+    own = types.SimpleNamespace(
+        part=lambda *names: cases if names == ("held_out",) else [], plan=plan, task=types.SimpleNamespace(num_classes=118)
+    )
+    needed = 4 * 200 * 100 * 100 * (2 * 2 + 118)
+    monkeypatch.setattr(preflight, "available_memory", lambda: needed)
+    preflight.check_scans(own, "held_out")
+    monkeypatch.setattr(preflight, "available_memory", lambda: needed - 1)
+    preflight.check_scans(own, "validation")  # of a training on all cases
+    with pytest.raises(ConfigError, match=r"case_200: in the end .* 200x100x100 voxels of 118 classes, for which 0.909 GiB"):
+        preflight.check_scans(own, "held_out")

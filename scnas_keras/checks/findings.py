@@ -36,7 +36,7 @@ KINDS = {kind.key: kind for kind in (
     Kind("left_out", ERROR, "scans that belong to no case by their ending",
          "Convert them to the dataset's ending, or move them out of the folder."),
     Kind("unreadable", ERROR, "files that can't be read",
-         "Download or export these files again."),
+         "Of files that are damaged, download or export them again."),
     Kind("memory", ERROR, "cases that memory didn't suffice for or a process died of, with voxels not verified",
          "Verify them with more memory free; training needs more than this. A process may also die of damaged files."),
     Kind("channels", ERROR, "number of channels differs from the declared one",

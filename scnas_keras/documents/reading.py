@@ -60,6 +60,8 @@ def parse(path: str | os.PathLike, remedy: str = "", error: type[UserError] = Da
         text = path.read_text(encoding="utf-8-sig")  # Windows' editor begins files with a mark
     except ConfigError as reason:  # no file can be called so
         raise error(str(reason)) from reason
+    except PermissionError as reason:
+        raise error(_line(path, f"can't be read ({reason.strerror})", "Ask for the right to read it.")) from reason
     except OSError as reason:
         raise error(_line(path, f"can't be read ({reason.strerror})", remedy)) from reason
     except UnicodeDecodeError as reason:

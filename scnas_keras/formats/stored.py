@@ -1,6 +1,7 @@
 """One opened file, as every format's reader hands it over: header known, voxels on demand."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Stored:
 
 def unreadable(path: Path, kind: str, reason: Exception | str) -> DataError:
     """The error for a file that isn't what its name says."""
+    if path.exists() and not os.access(path, os.R_OK):
+        return DataError(f"{path}: may not be read by this user. Ask for the right to read it.")
     if (foreign := told(path)) and not foreign.startswith(f"this is a {kind} file"):
         return DataError(f"{path}: expected a {kind} file, but {foreign}")
     empty = path.is_file() and path.stat().st_size == 0

@@ -38,7 +38,7 @@ def save_network(network: keras.Model, path: str | os.PathLike) -> None:
         OutputError: it can't be written.
     """
     path = pathlib.Path(path)
-    with writing(path):
+    with writing(path, sum(4 * math.prod(variable.shape) for variable in network.variables)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=hidden_prefix(path)) as folder:
             whole = pathlib.Path(folder, "model.keras")  # Keras writes piece by piece

@@ -100,12 +100,17 @@ def check_grid(volume: Volume, plan: PreprocessingPlan) -> None:
     )
     if any(new < FEWEST and old > SHRINKS * new for old, new in zip(size, shape)):
         raise DataError(f"{grid}: next to nothing. Correct the spacing or the unit (xyzt_units in NIfTI) in the header.")
-    needed = _BYTES * int(np.prod(shape, dtype=float)) * (_COPIES * (len(plan.channels) + 1) + len(plan.labels))
+    needed = bytes_needed(shape, plan)
     if needed > (free := available_memory()):
         raise DataError(
             f"{grid}, for which {needed / 2**30:.3g} GiB of memory are needed and {free / 2**30:.3g} are free. Correct the spacing or the "
             "unit in the header if it's wrong; else crop the scan, or use a machine with more memory."
         )
+
+
+def bytes_needed(shape: Sequence[int], plan: PreprocessingPlan) -> int:
+    """Memory that segmenting a scan of so many prepared voxels takes: the image, and the probability of every class."""
+    return _BYTES * int(np.prod(shape, dtype=float)) * (_COPIES * (len(plan.channels) + 1) + len(plan.labels))
 
 
 def _span(low: float, high: float) -> str:

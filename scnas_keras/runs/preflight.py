@@ -1,6 +1,7 @@
 """What a run is going to cost, told before its first step; one that can't fit is refused."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import psutil
@@ -8,6 +9,7 @@ from absl import logging
 
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.errors import ConfigError
+from scnas_keras.inference.seen import bytes_needed
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.memory import available_memory
 from scnas_keras.networks.cost import NetworkCost
@@ -33,6 +35,25 @@ def check_training(fold: Fold, network: Footprint, cost: NetworkCost, run: RunFo
         "" if free is None else f" ({free:.1f} GiB free)",
     )
     check_memory(network, fold, batch, cluster, free, run[CHECKPOINT].is_dir())
+
+
+def check_scans(fold: Fold, judged: str) -> None:
+    """Refuses judged scans that memory can't hold when they are segmented whole in the end, before all of the training.
+
+    Raises:
+        ConfigError: naming the largest.
+    """
+    cases = fold.part(judged)
+    if not cases:
+        return
+    largest = max(cases, key=lambda case: math.prod(case.shape))
+    needed, free = bytes_needed(largest.shape, fold.plan), available_memory()
+    if needed > free:
+        raise ConfigError(
+            f"{largest.name}: in the end this scan is segmented whole, {'x'.join(map(str, largest.shape))} voxels of "
+            f"{fold.task.num_classes} classes, for which {needed / 2**30:.3g} GiB of memory are needed and {free / 2**30:.3g} are free. "
+            "Use a machine with more memory, a coarser --spacing, or unite classes."
+        )
 
 
 def estimate(network: Footprint, fold: Fold, batch: int, patch_size: Sequence[int] | None = None) -> float:

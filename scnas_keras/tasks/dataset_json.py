@@ -15,7 +15,7 @@ from scnas_keras.documents.ranges import Index, Name
 from scnas_keras.errors import DataError
 from scnas_keras.formats.foreign import told_absent
 from scnas_keras.tasks.cases import Case
-from scnas_keras.tasks.nearest import nearest
+from scnas_keras.tasks.nearest import closed_folder, nearest
 from scnas_keras.tasks.spellings import usual
 
 _EXAMPLES = {
@@ -126,6 +126,11 @@ def check_cases(file: Path, cases: Sequence[Case]) -> tuple[Case, ...]:
         raise DataError(f"{file}: {len(shared)} files belong to more than one case: {some(shared)}. Give each case files of its own.")
     missing = [path for case in cases for path in case.files if not os.path.exists(path)]  # unlike Path's, for any text
     if missing:
+        if closed := closed_folder(missing[0]):
+            raise DataError(
+                f"{file}: whether {len(missing)} of the files that it lists are there can't be told, the first being {missing[0]}: "
+                f"{closed} may not be looked into. Ask for the right to read it."
+            )
         unset = " Set the environment variables in these paths." if any("$" in str(path) for path in missing) else ""
         raise DataError(
             f"{file}: {len(missing)} of the files that it lists are missing: {some([str(path) for path in missing])}."

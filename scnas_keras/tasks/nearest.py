@@ -35,6 +35,12 @@ def nearest(path: Path) -> str:
     return f" There is {folder / close[0]}: a name that is like it." if close else ""
 
 
+def closed_folder(path: Path) -> Path | None:
+    """The folder on the way to a file in which this user may not look for it."""
+    there = [folder for folder in reversed(path.parents) if os.path.isdir(folder)]
+    return next((folder for folder in there if not os.access(folder, os.X_OK | os.R_OK)), None)
+
+
 def _beside(path: Path) -> Path | None:
     """A file of the same name in the folder around, or in one beside."""
     around = path.parent.parent
