@@ -36,7 +36,15 @@ def test_one_voxel_is_enough():
 def test_a_few_voxels_of_several_extremes_are_found(extremes):
     array = np.random.default_rng(0).uniform(60, 200, (24, 24, 24)).astype(np.float32)
     array.reshape(-1)[: len(extremes)] = extremes
-    assert "99 of 100 lie in 6" in padding(array)
+    assert "99% of them lie in 6" in padding(array)
+
+
+@pytest.mark.parametrize("values", [(-9999, 32767), (-9999, -5000), (-9999, -5000, 32767), (4e4, 6e4)])
+def test_padding_of_several_values_is_found(values):
+    array = TISSUE.copy()
+    for i, value in enumerate(values):
+        array[2 * i : 2 * i + 2] = value
+    assert "of them lie in" in padding(array)
 
 
 def test_interpolated_padding_is_found():

@@ -103,7 +103,8 @@ KINDS = {kind.key: kind for kind in (
     Kind("unit_spacing", WARNING, "spacing of exactly 1 x 1 x 1 mm, which often means that it was lost",
          "Compare with the scanner's protocol, and convert from DICOM again if it is wrong."),
     Kind("intensities", WARNING, "cases with intensities apart from those of the other cases",
-         "Bring all cases to the same units: of CT Hounsfield units, which raw values are 1024 above."),
+         "Bring all cases to the same units: of CT Hounsfield units, which raw values are 1024 above. Set padding that reaches far beyond "
+         "to the lowest intensity that counts."),
     Kind("small_structure", WARNING, "structure smaller than two voxels of the target spacing",
          "Resampling may erase it; give search and retrain a finer --spacing=x,y,z."),
     Kind("all_background", WARNING, "cases without any class",

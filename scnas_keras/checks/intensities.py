@@ -57,18 +57,38 @@ def padding(values: np.ndarray) -> str | None:
             count = np.count_nonzero(values == extreme)
             rest = f"all others lie in {others.min():.4g} to {others.max():.4g}"
             return f"{count} voxels ({count / values.size:.1%}) are {extreme:.4g}; {rest}"
-    low_end, high_end = np.percentile(sample, TRIMMED)
-    usual = sample[(sample >= low_end) & (sample <= high_end)]
-    if len(np.unique(usual[: 100 * DISTINCT])) >= DISTINCT and values.std(dtype=np.float64) > GAP * usual.std() > 0:
-        middle = np.median(usual)
-        sizes = np.abs(values.astype(np.float64) - middle).ravel()
-        radius = max(high_end - middle, middle - low_end)
-        sizes = np.sort(np.append(sizes[sizes > radius], radius))
-        if (sizes[1:] > GAP * sizes[:-1]).any():  # else a tail, as that of bright vessels
-            return f"values reach from {low:.4g} to {high:.4g}, and 99 of 100 lie in {low_end:.4g} to {high_end:.4g}"
-    sizes = np.abs(sample[sample != 0])
-    if not len(sizes):
+    nonzero = sample[sample != 0]
+    return (
+        _stand_apart(values, sample, sample) or _stand_apart(values[values != 0], nonzero, np.unique(nonzero)) or _huge(nonzero, low, high)
+    )
+
+
+def _stand_apart(values: np.ndarray, sample: np.ndarray, counted: np.ndarray) -> str | None:
+    """Whether some values lie far from all within the percentiles `TRIMMED` of those that are counted.
+
+    Counted once each, the values of padding are few, however many voxels it has.
+    """
+    if len(counted) < DISTINCT:
         return None
+    low_end, high_end = np.percentile(counted, TRIMMED, method="nearest")
+    usual = sample[(sample >= low_end) & (sample <= high_end)]
+    if len(np.unique(usual[: 100 * DISTINCT])) < DISTINCT or not values.std(dtype=np.float64) > GAP * usual.std() > 0:
+        return None
+    middle = np.median(usual)
+    sizes = np.abs(values.astype(np.float64) - middle).ravel()
+    radius = max(high_end - middle, middle - low_end)
+    sizes = np.sort(np.append(sizes[sizes > radius], radius))
+    if not (sizes[1:] > GAP * sizes[:-1]).any():  # a tail, as that of bright vessels
+        return None
+    share = len(usual) / len(sample)
+    return f"values reach from {values.min():.4g} to {values.max():.4g}, and {share:.0%} of them lie in {low_end:.4g} to {high_end:.4g}"
+
+
+def _huge(nonzero: np.ndarray, low: float, high: float) -> str | None:
+    """Whether a channel's ends are beyond what scanners give."""
+    if not len(nonzero):
+        return None
+    sizes = np.abs(nonzero)
     usual, most = float(np.percentile(sizes, 75)), max(abs(low), abs(high))
     if most > BEYOND * usual:
         return f"values reach {high if abs(high) == most else low:.4g}; three quarters of them are below {usual:.4g}"
