@@ -11,7 +11,8 @@ from scnas_keras.documents import decode
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.patches.augmentation import AnyTransform, Augmentation
 from scnas_keras.patches.intensity import Gamma
-from scnas_keras.patches.presets import PRESETS, preset
+from scnas_keras.patches.names import AUGMENTATIONS
+from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.spatial import Mirror, Rotation, Scaling
 
@@ -86,7 +87,7 @@ def test_mirrors_are_those_asked_for():
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="v3: expected one of none, 2018, v2"):
+    with pytest.raises(ConfigError, match="v3: expected one of 2018, v2, none"):
         preset("v3", (64, 64, 64), ())
 
 
@@ -121,7 +122,7 @@ def test_half_strength_halves_the_ranges():
     assert by_name(preset("2018", (64, 64, 64), ()).scaled(0.5), "elastic")["sigma"] == (9, 13)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize("size", SHAPES)
 def test_a_way_through_json_changes_nothing(name, size):
     augmentation = preset(name, size, (0, 2))
@@ -190,7 +191,7 @@ def test_noise_that_is_not_smooth_is_refused():
 
 
 def test_all_transforms_can_be_drawn_from_a_plan():
-    used = {type(item) for name in PRESETS for item in preset(name, (64, 64, 64), (0,)).transforms}
+    used = {type(item) for name in AUGMENTATIONS for item in preset(name, (64, 64, 64), (0,)).transforms}
     assert used == set(typing.get_args(AnyTransform))
 
 

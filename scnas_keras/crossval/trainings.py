@@ -10,7 +10,7 @@ from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import user_path
 from scnas_keras.machine.hosts import hosts_of_run
-from scnas_keras.planning.planner import RULES
+from scnas_keras.planning.names import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_outputs
 from scnas_keras.runs.child import cause, run_child

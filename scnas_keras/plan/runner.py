@@ -11,6 +11,7 @@ from scnas_keras.files import user_path
 from scnas_keras.plan.config import PlanConfig
 from scnas_keras.planning.checks import warn_of_memory
 from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.names import SCNAS
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Plans
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, load_fingerprint
@@ -37,7 +38,7 @@ def run_plan(config: PlanConfig) -> Plans:
         fingerprint = measure_task(open_task(config), config.cache_folder, config.processes)
     wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
     plans = make_plans(fingerprint, network, config.plan, wishes)
-    if config.plan == "scnas":
+    if config.plan == SCNAS:
         for configuration in plans.configurations.values():
             warn_of_memory(configuration, network, plans, plans.memory_gb)
     fingerprint.save(folder / "fingerprint.json")

@@ -10,10 +10,11 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.networks.cost import network_cost
-from scnas_keras.retrain.config import SCNAS, RetrainConfig
+from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_outputs
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype, genotype_file
+from scnas_keras.training.names import SCNAS
 
 _MATCHED_PATCH, _MATCHED_CHANNELS, _MATCHED_CLASSES = 128, 4, 4  # the paper's brain task; the ratio hardly depends on it
 

@@ -17,7 +17,8 @@ from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.planning.checks import check_patch, warn_of_memory
 from scnas_keras.planning.footprints import Footprint
-from scnas_keras.planning.planner import RULES, Wishes, make_plans
+from scnas_keras.planning.names import RULES
+from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Configuration, Plans, load_plans, rank_named
 from scnas_keras.preprocessing.cache import prepare
 from scnas_keras.preprocessing.contents import read_contents
