@@ -10,7 +10,7 @@ from msgspec import Meta
 from scnas_keras.checks.intensities import is_foreign
 from scnas_keras.documents import Misfit
 from scnas_keras.documents.ranges import Spacing
-from scnas_keras.errors import DataError
+from scnas_keras.errors import DataError, times
 from scnas_keras.formats.volumes import Volume
 from scnas_keras.machine.memory import available_memory
 from scnas_keras.preprocessing.plan import PreprocessingPlan
@@ -93,8 +93,8 @@ def check_grid(volume: Volume, plan: PreprocessingPlan) -> None:
     size, spacing = (tuple(values[axis] for axis in plan.transpose) for values in (volume.array.shape, volume.spacing))
     shape = resampled_shape(size, spacing, plan.spacing)
     grid = (
-        f"{volume.geometry.path}: the header says {_times(size)} voxels of {_times(f'{step:.4g}' for step in spacing)} mm, which the model "
-        f"would see as {_times(shape)} voxels"
+        f"{volume.geometry.path}: the header says {times(size)} voxels of {times(f'{step:.4g}' for step in spacing)} mm, which the model "
+        f"would see as {times(shape)} voxels"
     )
     if any(new < FEWEST and old > SHRINKS * new for old, new in zip(size, shape)):
         raise DataError(f"{grid}: next to nothing. Correct the spacing or the unit (xyzt_units in NIfTI) in the header.")
@@ -108,7 +108,3 @@ def check_grid(volume: Volume, plan: PreprocessingPlan) -> None:
 
 def _span(low: float, high: float) -> str:
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-
-
-def _times(sizes: Iterable[object]) -> str:
-    return " x ".join(map(str, sizes))

@@ -11,7 +11,7 @@ from absl import logging
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS
 from scnas_keras.checks.headers import verify_headers
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, times
 from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
@@ -277,7 +277,7 @@ def _tell(opened: Fold, fold: int | str) -> None:
     )
     channels, classes = ", ".join(task.channel_names), ", ".join(task.labels.values())
     logging.info("%s: %d cases, channels %s, classes %s; fold %s: %s", task.name, len(task.cases), channels, classes, fold, parts)
-    spacing, patch = _times(configuration.spacing), _times(configuration.patch_size)
+    spacing, patch = times(f"{step:g}" for step in configuration.spacing), times(configuration.patch_size)
     axes = ",".join(opened.plans.axes[-len(configuration.spacing) :])
     logging.info("%s: spacing %s mm, patch %s voxels along %s, batch %d", opened.name, spacing, patch, axes, configuration.batch_size)
 
@@ -315,7 +315,3 @@ def _task_folder(config: TaskConfig) -> pathlib.Path:
     if config.task == "phantom" and not config.data_dir:
         return write_phantoms(config.cache_folder / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
     return find_task(config.task, config.data_dir)
-
-
-def _times(sizes: tuple[float, ...]) -> str:
-    return "x".join(f"{size:g}" for size in sizes)

@@ -7,7 +7,7 @@ import psutil
 from absl import logging
 
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, times
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.memory import available_memory
 from scnas_keras.networks.cost import NetworkCost
@@ -85,7 +85,7 @@ def _too_much(network: Footprint, fold: Fold, batch: int, cluster: Cluster, need
     flag = "stem_channels" if isinstance(network, SupernetNetwork) else "width"
     remedies[f"--{flag}={narrow.width}"] = estimate(narrow, fold, batch)
     enough = [f"{name} takes {gibibytes:.1f}" for name, gibibytes in remedies.items() if gibibytes <= free]
-    size = "x".join(map(str, fold.patch_size))
+    size = times(fold.patch_size)
     return (
         f"A batch of {batch} patches of {size} voxels takes about {need:.1f} GiB to train this {network.name} network, and {free:.1f} GiB "
         "are free. "

@@ -8,9 +8,9 @@ from typing import Final, Literal
 import numpy as np
 from absl import logging
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, some_of
 from scnas_keras.tasks.names import BY_PATIENT, SPLIT_METHODS
-from scnas_keras.tasks.patients import group_by_patient, guess_pattern, some_of
+from scnas_keras.tasks.patients import group_by_patient, guess_pattern
 from scnas_keras.tasks.split_files import FoldNames, Groups, read_splits, warn_of_divided_patients
 
 FOLDS = 5

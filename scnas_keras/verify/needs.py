@@ -6,12 +6,12 @@ from scnas_keras.architectures.registry import footprint
 from scnas_keras.checks.findings import Finding
 from scnas_keras.checks.grids import Grid
 from scnas_keras.checks.scan import Scan
-from scnas_keras.errors import UserError
+from scnas_keras.errors import UserError, some_of
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.preprocessing.fingerprint import Fingerprint, Intensities
 from scnas_keras.preprocessing.measure import named_labels
 from scnas_keras.tasks.cases import Task
-from scnas_keras.tasks.patients import group_by_patient, some_of
+from scnas_keras.tasks.patients import group_by_patient
 from scnas_keras.tasks.splits import FEWEST, FOLDS, make_splits, split_fold
 
 
