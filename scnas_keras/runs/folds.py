@@ -12,6 +12,7 @@ from absl import logging
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS
 from scnas_keras.checks.headers import verify_headers
 from scnas_keras.errors import ConfigError, DataError, times
+from scnas_keras.patches.names import NONE
 from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
@@ -108,7 +109,7 @@ class Fold:
     def sampler(self, *parts: str, seed: int, augmented: bool) -> PatchSampler:
         """Patches of some parts; those to validate on aren't augmented."""
         configuration = self.configuration
-        augmentation = configuration.augmentation if augmented else preset("none", configuration.patch_size, ())
+        augmentation = configuration.augmentation if augmented else preset(NONE, configuration.patch_size, ())
         return PatchSampler(
             self.part(*parts),
             configuration.patch_size,
