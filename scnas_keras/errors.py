@@ -1,4 +1,6 @@
-"""Errors meant for the person who runs a command: shown as one message, without a traceback."""
+"""Errors meant for the person who runs a command: shown as one message, without a traceback; and how messages list things."""
+
+from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
@@ -19,3 +21,13 @@ class OutputError(UserError):
 
 class GenotypeError(UserError):
     """A genotype document that is damaged or doesn't fit its search space."""
+
+
+def some_of(names: Sequence[str], limit: int = 5) -> str:
+    """The first names of a list and how many more there are."""
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def times(sizes: Iterable[object]) -> str:
+    """Sizes along axes: 12x10x8."""
+    return "x".join(map(str, sizes))

@@ -57,9 +57,14 @@ def check_writable(path: pathlib.Path) -> None:
     """OutputError if a file can't be written under this name, as far as can be told before; its folder need not be there."""
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise OutputError(f"{path}: can't be written: the name is longer than {LONGEST_NAME} bytes. Name another one.")
-    existing = next(folder for folder in path.absolute().parents if os.path.exists(folder))
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise OutputError(f"{path}: can't be written: {existing} is no folder that can be written to. Name another place.")
+    if closed := unwritable(path.absolute().parent):
+        raise OutputError(f"{path}: can't be written: {closed} is no folder that can be written to. Name another place.")
+
+
+def unwritable(folder: pathlib.Path) -> pathlib.Path | None:
+    """Why nothing can be put into a folder, which need not be there: the first of it and those around it that is, if closed or a file."""
+    existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
+    return None if existing.is_dir() and os.access(existing, os.W_OK) else existing
 
 
 def full_path(path: str | os.PathLike) -> str:
@@ -98,6 +103,15 @@ def write_bytes(path: str | os.PathLike, data: bytes) -> None:
         except BaseException:
             pathlib.Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def keep_edited(path: pathlib.Path, new: str) -> pathlib.Path | None:
+    """Moves a file that holds something else than its new text, as it may have been edited, to NAME.previous.ENDING; returns its place."""
+    if not path.is_file() or path.read_bytes() == new.encode():
+        return None
+    previous = path.with_stem(f"{path.stem}.previous")
+    os.replace(path, previous)
+    return previous
 
 
 def hidden_prefix(path: pathlib.Path) -> str:

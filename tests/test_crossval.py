@@ -118,12 +118,13 @@ def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_p
         (
             {"networks": "transfer", "transfer_from": "genotype.json", "init": "weights"},
             ConfigError,
-            "needs the folder of scnas_keras.retrain",
+            "model.keras with model.json beside it, a trained network, isn't there",
         ),
     ],
 )
 def test_what_would_fail_hours_later_is_refused_at_once(config, changes, error, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.json").write_text("{}")
     with pytest.raises(error, match=message):
         all_trainings(dataclasses.replace(config, **changes))
 

@@ -1,8 +1,8 @@
 import pytest
 from small_task import REAL_DATA
 
-from scnas_keras.errors import ConfigError
-from scnas_keras.tasks.patients import group_by_patient, guess_pattern, patient_of, shared_patients, some_of
+from scnas_keras.errors import ConfigError, some_of
+from scnas_keras.tasks.patients import group_by_patient, guess_pattern, patient_of, shared_patients
 
 HOSPITALS = [f"TCGA-{index % 3:02}-{1000 + 7 * index}" for index in range(30)]
 LIKELY = [

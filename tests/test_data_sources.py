@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from scnas_keras.preprocessing.contents import contents
 from scnas_keras.tasks.cases import Case
 from scnas_keras.tasks.sources import source_digest
 
@@ -29,6 +30,17 @@ def test_every_file_of_a_case_counts(case, tmp_path, name):
         file.write(b"\n")
     os.utime(tmp_path / name, ns=(0, 0))
     assert source_digest(case) not in (before, changed)
+
+
+def test_of_a_folder_what_its_reader_takes_counts(case, tmp_path):
+    before, held = source_digest(case), contents(case, tmp_path / "cache")
+    (tmp_path / "series" / "report").mkdir()
+    for name in (".DS_Store", "._1.dcm", "notes.txt", "report/3.dcm"):
+        (tmp_path / "series" / name).write_bytes(b"x")
+    assert source_digest(case) == before and contents(case, tmp_path / "cache") == held
+    assert contents(case, tmp_path / "another") == held
+    (tmp_path / "series" / "3.dcm").write_bytes(b"x")
+    assert source_digest(case) != before and contents(case, tmp_path / "cache") != held
 
 
 def test_a_header_without_a_file_of_voxels_stands_for_itself(case, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from scnas_keras import files
 from scnas_keras.errors import ConfigError, OutputError
-from scnas_keras.files import check_writable, user_path, write_bytes
+from scnas_keras.files import check_writable, unwritable, user_path, write_bytes
 
 
 def refusing(code):
@@ -52,6 +52,7 @@ def test_places_that_cant_be_written_are_told_before(tmp_path):
         check_writable(tmp_path / ("ü" * 128))
     with pytest.raises(OutputError, match="file is no folder that can be written to"):
         check_writable(tmp_path / "file" / "a")
+    assert unwritable(tmp_path / "file" / "deep" / "run") == tmp_path / "file" and unwritable(tmp_path / "new" / "run") is None
     with pytest.raises(OutputError, match="file/a: can't be written"):
         write_bytes(tmp_path / "file" / "a", b"")
 

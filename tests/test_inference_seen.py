@@ -90,7 +90,7 @@ def test_nonsense_in_model_json_is_refused(change, place):
 
 def test_a_grid_that_collapses_is_refused_with_what_the_header_says():
     """A scan of 35 x 51 x 35 mm whose unit was lost, in metres read as millimetres."""
-    with pytest.raises(DataError, match=r"scan.nii.gz: the header says 35 x 35 x 51 voxels of 0.001 x 0.001 x 0.001 mm.* 1 x 1 x 1 voxels"):
+    with pytest.raises(DataError, match=r"scan.nii.gz: the header says 35x35x51 voxels of 0.001x0.001x0.001 mm.* 1x1x1 voxels"):
         check_grid(volume((35, 51, 35), (0.001,) * 3), PLAN)
     check_grid(volume((50, 50, 2), (1.0, 1.0, 5.0)), PLAN)  # two thick slices are two thick slices
     check_grid(volume((3, 50, 30), (1.0, 1.0, 1.5)), PLAN)
@@ -98,6 +98,6 @@ def test_a_grid_that_collapses_is_refused_with_what_the_header_says():
 
 def test_a_grid_that_memory_does_not_hold_is_refused(monkeypatch):
     monkeypatch.setattr(module, "available_memory", lambda: 2**30)
-    with pytest.raises(DataError, match=r"voxels of 1000 x 1000 x 1000 mm.*GiB of memory are needed and 1 are free.*unit in the header"):
+    with pytest.raises(DataError, match=r"voxels of 1000x1000x1000 mm.*GiB of memory are needed and 1 are free.*unit in the header"):
         check_grid(volume((35, 51, 35), (1000.0,) * 3), PLAN)
     check_grid(volume(), PLAN)

@@ -12,7 +12,8 @@ from small_task import write_task
 from scnas_keras.errors import ConfigError
 from scnas_keras.patches.augmentation import Augmentation
 from scnas_keras.patches.intensity import Brightness, GaussianNoise
-from scnas_keras.patches.presets import PRESETS, preset
+from scnas_keras.patches.names import AUGMENTATIONS
+from scnas_keras.patches.presets import preset
 from scnas_keras.patches.resampling import resample_image, resample_label
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.spatial import Elastic, Mirror, Rotation, Scaling, make_warp
@@ -34,7 +35,7 @@ def assert_equal(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_an_item_depends_on_seed_and_index_alone(cases, name):
     augmentation = preset(name, SIZE, (0, 1, 2))
     sampler = PatchSampler(cases, SIZE, seed=5, augmentation=augmentation)

@@ -105,6 +105,7 @@ def test_files_of_channels_are_given_with_commas(tmp_path):
         ("pat_flair pat_T2", None),  # one of them says nothing
         ("T1 T2_T1", None),  # the second says both
         ("second first", None),
+        ("a_T1 b_T1", "a_T1.nii.gz and b_T1.nii.gz name the same channel, T1. Give one file for each of T1, T2, in this order"),
     ],
 )
 def test_names_and_use_of_channels_agree(tmp_path, names, message):

@@ -14,7 +14,7 @@ from scnas_keras.documents import load
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import full_path
 from scnas_keras.options import option, to_flagfile
-from scnas_keras.planning.planner import RULES
+from scnas_keras.planning.names import RULES
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.recorded import read_recorded, recorded
 from scnas_keras.runs.run_data import check_data_files

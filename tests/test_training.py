@@ -465,5 +465,6 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
     (tmp_path / "letters" / "dear.txt").write_text("Dear")
     assert "Nothing was changed" in refused(tmp_path / "letters", config(tmp_path / "letters"), "not a run's")
     assert "file" in refused(tmp_path, config(tmp_path / "letters" / "dear.txt"), "name a folder")
+    refused(tmp_path, config(tmp_path / "letters" / "dear.txt" / "run"), "dear.txt is no folder that can be written to; name another")
     with pytest.raises(ConfigError, match="--workdir=DIR"):
         open_run(None, RetrainConfig(task="phantom"))

@@ -74,6 +74,14 @@ def test_wrong_flags_are_code_2(tmp_path, command, capsys, flags, message):
     assert any(part in capsys.readouterr().err for part in message.split("|"))
 
 
+def test_two_classes_of_one_name_are_no_fault(tmp_path, command, capsys):
+    write_task(tmp_path / "data", num_cases=5)
+    write_json(tmp_path / "data", [f"case_{index}" for index in range(5)], labels={"0": "background", "1": "tumour", "2": "tumour"})
+    command(COMMAND, data_dir=tmp_path / "data", output=tmp_path / "report", processes=1)
+    assert capsys.readouterr().out == "5 cases: no errors, no warnings.\n"
+    assert (tmp_path / "report" / "verification.json").is_file()
+
+
 def test_help_loads_no_library_that_takes_long():
     code = (
         f"import sys, runpy; sys.argv = ['verify', '--help']; runpy.run_module('{COMMAND}', run_name='__main__'); "

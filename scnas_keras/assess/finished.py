@@ -18,7 +18,7 @@ from scnas_keras.runs.run_folder import FLAGS, SUMMARY
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.epochs import OLDEST_CHECKPOINT
 from scnas_keras.search.runner import footprint
-from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype
 
 _RETRAIN = (
     "The weights that its networks share can't be read here, so that it can't be assessed; its genotype can still be trained: python -m "
@@ -145,7 +145,7 @@ def load_search(folder: str) -> FinishedSearch:
     CheckpointFolder(path / CHECKPOINT).check_version(OLDEST_CHECKPOINT, _RETRAIN.format(path=path))
     summary = _read_summary(path / SUMMARY)
     history = _read_history(path / "history.csv") or _fail(path / "history.csv", "it has no epoch")
-    return FinishedSearch(path, found.config, Genotype.load(path / "genotype.json"), summary, history)
+    return FinishedSearch(path, found.config, Genotype.load(path / GENOTYPE_FILE), summary, history)
 
 
 def warn_of_differences(searches: list[FinishedSearch]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from scnas_keras.assess.genotypes import Agreement
 from scnas_keras.metrics.comparison import Comparison
 from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
+from scnas_keras.supernet.names import UNIFORM
 
 UNTRAINED_DICE, SIGNIFICANT, SMALL_GAP, SAME = 0.1, 0.05, 0.05, 0.5
 """Dice under which weights count as untrained; p up to which chance is ruled out; Dice that deriving may lose without a word; share of
@@ -74,7 +75,7 @@ def _against_random(evidence: Evidence) -> str:
         f"Dice {comparison.found:.3f} against {comparison.mean:.3f} ± {comparison.deviation:.3f} of {len(comparison.random)} of its cost, "
         f"with shared weights: rank {comparison.rank} of {len(comparison.random) + 1}, p {comparison.p:.2f}"
     )
-    if evidence.relaxation == "uniform":
+    if evidence.relaxation == UNIFORM:
         return f"A baseline {_after(evidence)}: {figures}; {_BASELINE}"
     # shared weights favour what was drawn most, hence the found network: being ahead with them shows nothing, being behind does
     if comparison.p > SIGNIFICANT:
@@ -96,7 +97,7 @@ def _remedy(evidence: Evidence) -> str:
 
 def _gap_clause(evidence: Evidence) -> str:
     spread = statistics.stdev(evidence.sampled) if len(evidence.sampled) > 1 else 0.0
-    if evidence.relaxation == "uniform" or evidence.gap <= max(SMALL_GAP, 2 * spread):
+    if evidence.relaxation == UNIFORM or evidence.gap <= max(SMALL_GAP, 2 * spread):
         return ""
     return (
         f"; deriving loses {evidence.gap:.2f} Dice against the networks that the search drew: end at a lower temperature or search longer"

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from scnas_keras.checks.findings import FEW_CASES, SPACING_FACTOR, Finding
-from scnas_keras.checks.grids import times
 from scnas_keras.checks.scan import Scan
+from scnas_keras.errors import some_of, times
 from scnas_keras.tasks.cases import Task
 from scnas_keras.tasks.dataset_json import read_dataset
-from scnas_keras.tasks.patients import group_by_patient, guess_pattern, some_of
+from scnas_keras.tasks.patients import group_by_patient, guess_pattern
 
 BIG_FACTOR, BIG_BYTES = 4.0, 1 << 28
 MIN_EXTENT = 2.0

@@ -65,11 +65,6 @@ def read_grid(case: Case, task: Task) -> tuple[Grid | None, list[Finding]]:
     return grid, findings + (_label_problems(case, images[0], label) if label else [])
 
 
-def times(shape: Sequence[int]) -> str:
-    """Sizes for people: 12x10x8."""
-    return "x".join(map(str, shape))
-
-
 def _unreadable(case: Case, path: Path, error: DataError) -> Finding:
     if not path.exists():
         return Finding("missing", case.name, path, "no such file")

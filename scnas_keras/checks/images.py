@@ -7,7 +7,7 @@ import numpy as np
 
 from scnas_keras.checks.across import millimetres, spacing_factor
 from scnas_keras.checks.findings import SPACING_FACTOR, Finding
-from scnas_keras.checks.intensities import apart
+from scnas_keras.checks.intensities import apart, is_foreign
 from scnas_keras.checks.scan import Scan
 from scnas_keras.tasks.cases import Task
 
@@ -69,7 +69,7 @@ def _test_spacings(scans: Sequence[Scan], tests: Sequence[Scan]) -> list[Finding
 
 
 def _test_intensities(scans: Sequence[Scan], tests: Sequence[Scan], task: Task) -> list[Finding]:
-    """Test images that reach beyond the training intensities by all their span, or have a tenth of their contrast."""
+    """Test images whose intensities are unlike those of the training images."""
     findings, channels = [], len(task.channel_names)
     known = np.array([scan.image.ranges for scan in scans if scan.image and len(scan.image.ranges) == channels])
     for test in tests if len(known) else ():
@@ -78,7 +78,7 @@ def _test_intensities(scans: Sequence[Scan], tests: Sequence[Scan], task: Task) 
         for channel, (low, high) in enumerate(test.image.ranges):
             lows, highs = known[:, channel].T
             least, most, contrast = lows.min(), highs.max(), (highs - lows).min()
-            if high > most + (most - least) or low < least - (most - least) or high - low < contrast / 10:
+            if is_foreign(low, high, least, most, contrast):
                 findings.append(
                     test.finding(
                         "test_intensities",

@@ -20,6 +20,8 @@ SHIFT = 500.0
 """HU between the levels of two groups of CT scans: less than the 1024 of a missing intercept, more than a crop changes on both ends."""
 CONTRAST = 10.0
 """Factor between the contrasts of two groups."""
+LOW_CONTRAST = 0.1
+"""Share of the least contrast of known scans under which a channel's is another one's."""
 _AS_THEY_ARE = ("ct", "nonorm")
 
 
@@ -119,6 +121,15 @@ def apart(channel_names: Sequence[str], ranges: Mapping[str, Ranges]) -> list[Gr
             )
             groups.append(Group(channel, tuple(name for name, other in zip(cases, others) if other), text))
     return groups
+
+
+def is_foreign(low: float, high: float, least: float, most: float, contrast: float) -> bool:
+    """Whether a scan's values in a channel, from `low` to `high`, are unlike those of known scans.
+
+    They reach beyond those, which go from `least` to `most`, by all their span; or have less than a tenth of their least `contrast`.
+    """
+    span = most - least
+    return high > most + span or low < least - span or high - low < LOW_CONTRAST * contrast
 
 
 def _other_level(spans: np.ndarray) -> np.ndarray | None:

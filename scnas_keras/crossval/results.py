@@ -9,6 +9,7 @@ from scnas_keras.crossval.trainings import Training
 from scnas_keras.errors import ConfigError
 from scnas_keras.metrics.case_table import read_case_table
 from scnas_keras.runs.run_folder import CASES
+from scnas_keras.spaces.genotype import GENOTYPE_FILE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _check_documents(trainings: Sequence[Training]) -> None:
         for key in (
             ("splits.json",),
             ("plans.json", training.name),
-            *([("genotype.json", training.name)] if flag and one_genotype else []),
+            *([(GENOTYPE_FILE, training.name)] if flag and one_genotype else []),
         ):
             first = firsts.setdefault(key, training)
             texts = [(one.folder / key[0]).read_bytes() if (one.folder / key[0]).is_file() else None for one in (first, training)]

@@ -10,8 +10,9 @@ from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.files import user_path
 from scnas_keras.machine.hosts import hosts_of_run
-from scnas_keras.planning.planner import RULES
+from scnas_keras.planning.names import RULES
 from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.retrain.trained import trained_model
 from scnas_keras.runs.checks import check_outputs
 from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.config import OF_HOST
@@ -172,8 +173,7 @@ def _check_architecture(training: Training) -> None:
         raise ConfigError(
             f"--networks names {training.name}: say which architecture with --{flag}=RUN, the folder of a search or a genotype.json."
         )
-    file = user_path(path)
-    genotype = Genotype.load(file)
+    genotype = Genotype.load(path)
     if width.startswith(MATCH):
         if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:
             raise ConfigError(f"--width={width}: expected a number, or {MATCH} and one of {', '.join(MATCHABLE)}.")
@@ -181,10 +181,7 @@ def _check_architecture(training: Training) -> None:
         raise ConfigError(f"--width={width} must be a whole number of channels.")
     else:
         footprint(GENOTYPE, int(width), genotype)
-    if training.config.init == "weights" and not ((file if file.is_dir() else file.parent) / "model.json").is_file():
-        raise ConfigError(
-            f"--transfer_from={path}: --init=weights needs the folder of scnas_keras.retrain, with model.keras and model.json."
-        )
+    trained_model(training.config)
 
 
 def _count(config: CrossvalConfig) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from scnas_keras.errors import DataError
-from scnas_keras.formats.endings import ENDINGS, ending_of, reader_of
+from scnas_keras.formats.endings import ENDINGS, dicom_files, ending_of, plain_files
 from scnas_keras.formats.geometry import make_affine
 from scnas_keras.formats.instances import Instance, read_instance, read_pixels
 from scnas_keras.formats.stacks import check_alike, find_step
@@ -92,10 +92,9 @@ def _described(instances: Sequence[Instance]) -> str:
 
 def _slice_files(folder: Path) -> list[Path]:
     """What may be slices in a folder; an empty file would be a gap otherwise."""
-    files = [file for file in sorted(folder.iterdir()) if file.is_file() and not file.name.startswith(".")]
-    for file in files:
+    for file in plain_files(folder):
         ending = ending_of(file.name)
         slices = ENDINGS[ending].reader == "dicom" if ending else not file.suffix or file.suffix[1:].isdigit()
         if slices and file.stat().st_size == 0:
             raise unreadable(file, "DICOM", "empty")
-    return [file for file in files if reader_of(file) == "dicom"]
+    return list(dicom_files(folder))

@@ -1,6 +1,7 @@
 """The file endings of scans and labels: which reader each one has, and what it may hold."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
@@ -62,9 +63,19 @@ def is_picture(path: Path) -> bool:
     return reader_of(path) == "pictures"
 
 
+def dicom_files(folder: Path) -> Iterator[Path]:
+    """The files directly in a folder that are read as slices of a scan, by name; hidden ones never are."""
+    yield from (path for path in plain_files(folder) if reader_of(path) == "dicom")
+
+
+def plain_files(folder: Path) -> list[Path]:
+    """The files directly in a folder that aren't hidden, by name."""
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+
+
 def holds_dicom(folder: Path) -> bool:
     """Whether a folder has a DICOM slice directly in it."""
-    return any(path.is_file() and reader_of(path) == "dicom" for path in sorted(folder.iterdir()))
+    return next(dicom_files(folder), None) is not None
 
 
 def _is_dicom(path: Path) -> bool:

@@ -7,9 +7,10 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
+from scnas_keras.checks.intensities import is_foreign
 from scnas_keras.documents import Misfit
 from scnas_keras.documents.ranges import Spacing
-from scnas_keras.errors import DataError
+from scnas_keras.errors import DataError, times
 from scnas_keras.formats.volumes import Volume
 from scnas_keras.machine.memory import available_memory
 from scnas_keras.preprocessing.plan import PreprocessingPlan
@@ -19,8 +20,6 @@ from scnas_keras.preprocessing.resampling import resampled_shape
 Extent = Annotated[float, Meta(gt=0, le=1e7)]
 OFF_SPACING, OFF_EXTENT = 1.5, 2.0
 """Factors by which a scan's spacing and extent may be beyond those seen in training."""
-LOW_CONTRAST = 0.1
-"""Share of the least contrast seen under which a channel's is another one's."""
 FEWEST, SHRINKS = 4, 4.0
 """Voxels along an axis under which a scan that is resampled to fewer by more than this factor is of another unit, not of another size."""
 _BYTES = 4
@@ -80,8 +79,7 @@ def differences(seen: Seen, volume: Volume, ranges: Sequence[tuple[float, float]
             if not low / factor <= value <= high * factor:
                 found.append(f"{what} along {axis} {value:.4g} mm, in training {_span(low, high)}")
     for name, (low, high), (least, most), contrast in zip(channels, ranges, seen.intensity, seen.contrast):
-        span = most - least
-        if high > most + span or low < least - span or high - low < LOW_CONTRAST * contrast:
+        if is_foreign(low, high, least, most, contrast):
             found.append(f"{name} from {low:.4g} to {high:.4g}, in training {_span(least, most)}")
     return found
 
@@ -95,8 +93,8 @@ def check_grid(volume: Volume, plan: PreprocessingPlan) -> None:
     size, spacing = (tuple(values[axis] for axis in plan.transpose) for values in (volume.array.shape, volume.spacing))
     shape = resampled_shape(size, spacing, plan.spacing)
     grid = (
-        f"{volume.geometry.path}: the header says {_times(size)} voxels of {_times(f'{step:.4g}' for step in spacing)} mm, which the model "
-        f"would see as {_times(shape)} voxels"
+        f"{volume.geometry.path}: the header says {times(size)} voxels of {times(f'{step:.4g}' for step in spacing)} mm, which the model "
+        f"would see as {times(shape)} voxels"
     )
     if any(new < FEWEST and old > SHRINKS * new for old, new in zip(size, shape)):
         raise DataError(f"{grid}: next to nothing. Correct the spacing or the unit (xyzt_units in NIfTI) in the header.")
@@ -115,7 +113,3 @@ def bytes_needed(shape: Sequence[int], plan: PreprocessingPlan) -> int:
 
 def _span(low: float, high: float) -> str:
     return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-
-
-def _times(sizes: Iterable[object]) -> str:
-    return " x ".join(map(str, sizes))

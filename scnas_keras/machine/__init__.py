@@ -1,1 +1,1 @@
-"""What the work runs on: cores and memory, worker processes, devices and hosts, precision, start-up."""
+"""What the work runs on: cores and memory, worker processes, devices and hosts, precision, batches in slices, determinism."""

@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,10 +47,6 @@ def usable_cpus(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> int:
 
 def _address_space() -> float:
     """Bytes that this process may still map, as `ulimit -v` limits them."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return math.inf
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return math.inf if limit == resource.RLIM_INFINITY else limit - psutil.Process().memory_info().vms
 

@@ -1,7 +1,7 @@
 """Augmentation as data: a list of transforms that a plan keeps as JSON."""
 
 import dataclasses
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -58,10 +58,6 @@ class Augmentation:
     def mirror_place(self) -> str:
         """Where `mirror_axes` stand in the document; the mirror is the last transform."""
         return f"transforms[{len(self.transforms) - 1}].axes"
-
-    def scaled(self, strength: float) -> Self:
-        """The same probabilities with ranges drawn towards no change: 1 is this one, 0 changes nothing."""
-        return dataclasses.replace(self, transforms=tuple(transform.scaled(strength) for transform in self.transforms))
 
     def draw_spatial(self, random: np.random.Generator) -> spatial.SpatialDraw | None:
         """Parameters of one patch's resampling; None for a patch that is read as it is."""

@@ -5,7 +5,7 @@ Source: nnU-Net v2, see `presets.py`.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -69,7 +69,6 @@ class _Factor(IntensityTransform, frozen=True):
     """A transform with one factor a channel, half the draws below 1 and half above."""
 
     factor: Factors
-    neutral: ClassVar[float] = 1.0
 
     def draw(self, random: np.random.Generator, channels: int) -> np.ndarray:
         return halved_uniform(random, self.factor, channels)
@@ -106,7 +105,6 @@ class LowResolution(IntensityTransform, frozen=True, tag="low_resolution"):
     zoom: Zooms
     channel_probability: Share
     in_plane: bool = False
-    neutral: ClassVar[float] = 1.0
 
     def draw(self, random: np.random.Generator, channels: int) -> tuple[np.ndarray, np.ndarray]:
         """Which channels, bool [channels], and their zooms [channels]."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from scnas_keras.errors import ConfigError
 from scnas_keras.patches.augmentation import Augmentation
 from scnas_keras.patches.intensity import Brightness, Contrast, Gamma, GaussianBlur, GaussianNoise, LowResolution
+from scnas_keras.patches.names import AUGMENTATIONS, NONE, V2
 from scnas_keras.patches.spatial import Elastic, Mirror, Rotation, Scaling
 
-PRESETS = ("none", "2018", "v2")
 ANISOTROPIC = 3  # a patch whose longest axis is longer than that many times its slices is augmented within them
 ELONGATED = 1.5  # a slice with an aspect beyond that isn't turned all around
 
@@ -24,14 +24,14 @@ def preset(name: str, patch_size: Sequence[int], mirror_axes: Sequence[int]) -> 
     Raises:
         ConfigError: an unknown name.
     """
-    if name not in PRESETS:
-        raise ConfigError(f"--augmentation={name}: expected one of {', '.join(PRESETS)}.")
-    if name == "none":
+    if name not in AUGMENTATIONS:
+        raise ConfigError(f"--augmentation={name}: expected one of {', '.join(AUGMENTATIONS)}.")
+    if name == NONE:
         return Augmentation()
     in_plane = len(patch_size) == 2 or max(patch_size) / patch_size[0] > ANISOTROPIC
     mirrors = (Mirror(0.5, tuple(mirror_axes)),) if mirror_axes else ()
-    transforms = _v2(patch_size, in_plane) if name == "v2" else _2018(patch_size, in_plane)
-    return Augmentation((*transforms, *mirrors), image_order=1 if name == "v2" else 3, in_plane=in_plane)
+    transforms = _v2(patch_size, in_plane) if name == V2 else _2018(patch_size, in_plane)
+    return Augmentation((*transforms, *mirrors), image_order=1 if name == V2 else 3, in_plane=in_plane)
 
 
 def _v2(patch_size: Sequence[int], in_plane: bool) -> tuple:

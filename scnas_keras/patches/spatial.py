@@ -4,9 +4,8 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from scnas_keras.documents.ranges import Axis, check_different
@@ -50,9 +49,6 @@ class Elastic(SpatialTransform, frozen=True, tag="elastic"):
     def draw(self, random: np.random.Generator) -> dict[str, Any]:
         return {"alpha": random.uniform(*self.alpha), "sigma": random.uniform(*self.sigma), "noise_seed": int(random.integers(2**32))}
 
-    def scaled(self, strength: float) -> Self:
-        return msgspec.structs.replace(self, alpha=tuple(strength * value for value in self.alpha))
-
 
 class Rotation(SpatialTransform, frozen=True, tag="rotation"):
     """Rotates about each plan axis by an angle within +- `degrees`, uniformly."""
@@ -68,7 +64,6 @@ class Scaling(SpatialTransform, frozen=True, tag="scaling"):
 
     factor: Factors
     halved: bool = False
-    neutral: ClassVar[float] = 1.0
 
     def draw(self, random: np.random.Generator) -> dict[str, Any]:
         factor = halved_uniform(random, self.factor, 1)[0] if self.halved else random.uniform(*self.factor)
@@ -86,9 +81,6 @@ class Mirror(Transform, frozen=True, tag="mirror"):
     def draw(self, random: np.random.Generator) -> tuple[int, ...]:
         """The axes to flip."""
         return tuple(axis for axis in self.axes if happens(random, self.probability))
-
-    def scaled(self, strength: float) -> Self:
-        return self if strength else msgspec.structs.replace(self, axes=())
 
 
 def draw_spatial(transforms: Sequence[Transform], random: np.random.Generator) -> SpatialDraw | None:

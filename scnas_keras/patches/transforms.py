@@ -1,6 +1,6 @@
-"""What all transforms share: a probability, ranges, and how strong they are."""
+"""What all transforms share: a probability, and ranges."""
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -34,20 +34,12 @@ class Transform(msgspec.Struct, frozen=True, tag_field="name"):
     """
 
     probability: Share
-    neutral: ClassVar[float] = 0.0  # the value of a range that changes nothing
 
     def __post_init__(self):
         for field in msgspec.structs.fields(self):
             value = getattr(self, field.name)
             if field.type in (Range, Factors, Zooms, Voxels) and value[0] > value[1]:
                 raise Misfit(field.name, value, "two numbers, the lower one first")
-
-    def scaled(self, strength: float) -> Self:
-        """The same transform with its ranges drawn towards no change: 1 is this one, 0 changes nothing."""
-        ranges = [field.name for field in msgspec.structs.fields(self) if field.type in (Range, Factors, Zooms, Degrees)]
-        return msgspec.structs.replace(
-            self, **{name: tuple(self.neutral + strength * (value - self.neutral) for value in getattr(self, name)) for name in ranges}
-        )
 
 
 def happens(random: np.random.Generator, probability: float) -> bool:

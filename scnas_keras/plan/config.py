@@ -4,6 +4,7 @@ import dataclasses
 
 from scnas_keras.architectures.registry import NETWORKS, widths_text
 from scnas_keras.options import option
+from scnas_keras.planning.names import NNUNET, RULES
 from scnas_keras.runs.data_config import PlanningConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 
@@ -20,9 +21,7 @@ class PlanConfig(PlanningConfig):
         "Data",
     )
     output: str | None = option(None, "Folder for fingerprint.json and plans.json; made if absent.", "Plan")
-    plan: str = option(
-        "nnunet", "Rules: nnU-Net's, or the SCNAS paper's (0.7 mm, at most 128^3 voxels).", "Plan", choices=("nnunet", "scnas")
-    )
+    plan: str = option(NNUNET, "Rules: nnU-Net's, or the SCNAS paper's (0.7 mm, at most 128^3 voxels).", "Plan", choices=RULES)
     network: str = option(
         "nnunet",
         "The network that patch and batch are sized for: one that is trained, or the supernet that is searched.",

@@ -1,16 +1,16 @@
 """From flags to fingerprint.json and plans.json."""
 
-import os
 import pathlib
 
 from absl import logging
 
 from scnas_keras.architectures.registry import GENOTYPE, SUPERNET, InEveryRank, footprint
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import user_path
+from scnas_keras.files import keep_edited, unwritable, user_path
 from scnas_keras.plan.config import PlanConfig
 from scnas_keras.planning.checks import warn_of_memory
 from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.names import SCNAS
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Plans
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, load_fingerprint
@@ -37,12 +37,14 @@ def run_plan(config: PlanConfig) -> Plans:
         fingerprint = measure_task(open_task(config), config.cache_folder, config.processes)
     wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
     plans = make_plans(fingerprint, network, config.plan, wishes)
-    if config.plan == "scnas":
+    if config.plan == SCNAS:
         for configuration in plans.configurations.values():
             warn_of_memory(configuration, network, plans, plans.memory_gb)
     fingerprint.save(folder / "fingerprint.json")
-    _keep_edited(folder / "plans.json", plans.to_json())
-    plans.save(folder / "plans.json")
+    file = folder / "plans.json"
+    if previous := keep_edited(file, plans.to_json()):
+        logging.warning("%s held another plan, which is kept as %s", file, previous.name)
+    plans.save(file)
     return plans
 
 
@@ -58,9 +60,8 @@ def _output_folder(output: str | None) -> pathlib.Path:
     if not output:
         raise ConfigError("Name the folder for fingerprint.json and plans.json with --output=DIR.")
     folder = user_path(output)
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ConfigError(f"--output={output}: {existing} is no folder that can be written to; name another.")
+    if closed := unwritable(folder):
+        raise ConfigError(f"--output={output}: {closed} is no folder that can be written to; name another.")
     return folder
 
 
@@ -72,11 +73,3 @@ def _check_network(config: PlanConfig) -> None:
         )
     if config.genotype and config.network != GENOTYPE:
         raise ConfigError(f"--genotype={config.genotype} is for --network={GENOTYPE}, found --network={config.network}.")
-
-
-def _keep_edited(file: pathlib.Path, new: str) -> None:
-    """Moves a plan that would be overwritten by another aside: it may have been edited."""
-    if file.is_file() and file.read_text(encoding="utf-8") != new:
-        previous = file.with_name("plans.previous.json")
-        os.replace(file, previous)
-        logging.warning("%s held another plan, which is kept as %s", file, previous.name)

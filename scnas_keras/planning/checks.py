@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, times
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.plans import Configuration, Plans
 
@@ -38,7 +38,7 @@ def warn_of_memory(configuration: Configuration, network: Footprint, plans: Plan
             "A batch of %d patches of %s voxels takes about %.0f GiB to train a %s network, more than --memory_gb=%g. "
             "Half the size along each axis takes an eighth: --patch_size",
             configuration.batch_size,
-            "x".join(map(str, configuration.patch_size)),
+            times(configuration.patch_size),
             need,
             network.name,
             memory_gb,

@@ -13,8 +13,10 @@ import numpy as np
 from absl import logging
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.patches.names import PAPER, V2
 from scnas_keras.patches.presets import preset
 from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.names import NNUNET, SCNAS
 from scnas_keras.planning.plans import Configuration, Plans, Scheme
 from scnas_keras.planning.rules import MASK_BELOW, median_size, normalization_schemes, start_patch, target_spacing, transpose_forward
 from scnas_keras.planning.topology import Topology
@@ -22,7 +24,6 @@ from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, Fingerprint
 from scnas_keras.preprocessing.plan import Resampling, parse_spacing
 from scnas_keras.tasks.sides import mirror_axes
 
-RULES = ("nnunet", "scnas")
 LOWRES_SHARE = 0.25  # a patch that sees less than this of the median scan asks for a low resolution
 LOWRES_STEP = 1.03
 LOWRES_GAIN = 2.0  # voxels that the low resolution must save at least
@@ -55,7 +56,7 @@ class Wishes:
     mirror_axes: str = "auto"
 
 
-def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = "nnunet", wishes: Wishes = Wishes()) -> Plans:
+def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = NNUNET, wishes: Wishes = Wishes()) -> Plans:
     """Plans a dataset's configurations.
 
     Args:
@@ -68,7 +69,7 @@ def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = "nnune
         ConfigError: the memory isn't enough for the smallest patch, or the network is for other numbers of axes.
     """
     spacing = None if wishes.spacing is None else np.array(_along(fingerprint.axes, parse_spacing(wishes.spacing)))
-    if rules == "scnas":
+    if rules == SCNAS:
         return _plan_scnas(fingerprint, network, np.full(3, SCNAS_SPACING) if spacing is None else spacing, wishes)
     return _plan_nnunet(fingerprint, network, target_spacing(fingerprint) if spacing is None else spacing, wishes)
 
@@ -77,7 +78,7 @@ def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarra
     order = transpose_forward(target)
     median, target = median_size(fingerprint, target)[list(order)], target[list(order)]
     voxels = float(np.prod(median)) * fingerprint.num_training
-    draft = _Draft(fingerprint, network, order, wishes, "v2")
+    draft = _Draft(fingerprint, network, order, wishes, V2)
     configurations = {}
     if 2 in network.ranks:
         configurations["2d"] = draft.configuration(target[1:], median[1:], voxels, batch_dice=True)
@@ -104,7 +105,7 @@ def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray
     median, target = median_size(fingerprint, target)[list(order)], target[list(order)]
     if 3 not in network.ranks or np.median(fingerprint.shapes, axis=0).min() == 1:
         raise ConfigError(f"--plan=scnas is for 3D scans and 3D networks; use --plan=nnunet for {fingerprint.name} with {network.name}.")
-    draft = _Draft(fingerprint, network, order, wishes, "2018")
+    draft = _Draft(fingerprint, network, order, wishes, PAPER)
     sized = draft.size_2018(target, median, float(np.prod(median)) * fingerprint.num_training)
     found = draft.fill(target, median, sized, batch_dice=False)
     schemes: tuple[Scheme, ...] = ("ZScoreAfterResampling",) * len(fingerprint.channel_names)

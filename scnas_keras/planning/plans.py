@@ -111,10 +111,6 @@ class Configuration:
         """Patch and stages."""
         return Topology(self.patch_size, self.strides, self.kernel_sizes)
 
-    def with_patch(self, patch_size: Sequence[int]) -> "Configuration":
-        """The same with another patch."""
-        return dataclasses.replace(self, patch_size=tuple(patch_size))
-
     def to_dict(self) -> dict[str, Any]:
         """For plans.json."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -12,7 +12,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def check_order(files: Sequence[Path], channels: Sequence[str]) -> None:
-    """Raises ConfigError where several files, one per channel in this order, say another one by their names.
+    """Raises ConfigError where several files, one per channel in this order, say another one by their names, or two say the same.
 
     By nnU-Net's numbers (CASE_0000, CASE_0001), or by the channels' names as words of the files' names (pat_T1, pat_T2).
     """
@@ -31,7 +31,14 @@ def check_order(files: Sequence[Path], channels: Sequence[str]) -> None:
     elif len(files) == len(channels):
         words = [_channel_in(file, channels) for file in files]
         known = {word: place for place, word in enumerate(words) if word is not None}
-        if len(known) == len(words) - words.count(None) and any(word != place for word, place in known.items()):
+        for word in known:
+            alike = [file.name for file, other in zip(files, words) if other == word]
+            if len(alike) > 1:
+                raise ConfigError(
+                    f"--image={_joined(files)}: {' and '.join(alike)} name the same channel, {channels[word]}. Give one file for each of "
+                    f"{', '.join(channels)}, in this order, or rename the files."
+                )
+        if any(word != place for word, place in known.items()):
             free = iter(sorted(set(range(len(words))) - set(known)))
             places = [next(free) if word is None else word for word in words]  # a name that says nothing takes what the others leave
             _compare(files, channels, places, [None if word is None else channels[word] for word in words])

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from absl import logging
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, some_of
 from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
 from scnas_keras.formats.foreign import is_other_scan, told, told_absent
 from scnas_keras.formats.geometry import NO_UNIT
 from scnas_keras.formats.volumes import Volume, read_image
 from scnas_keras.predict.channels import absent_channels, check_order
-from scnas_keras.tasks.dataset_json import some
 from scnas_keras.tasks.layout_nnunet import group_channels
 from scnas_keras.tasks.nearest import nearest
 
@@ -51,7 +50,7 @@ def find_images(image: str) -> list[Path]:
     if missing:
         why = told_absent(missing[0])
         more = f" It is {why}" if why else nearest(missing[0])
-        raise ConfigError(f"--image={image}: {some([str(path) for path in missing])} is neither a file nor a folder.{more}")
+        raise ConfigError(f"--image={image}: {some_of([str(path) for path in missing])} is neither a file nor a folder.{more}")
     folders = [str(path) for path in paths if path.is_dir()]
     if folders and len(paths) > 1:
         raise ConfigError(f"--image={image}: the files of a scan's channels are wanted between commas, but {folders[0]} is a folder.")
@@ -81,14 +80,16 @@ def collect_scans(image: str, output: str, channels: Sequence[str]) -> list[Scan
         if volumes:
             raise ConfigError(
                 f"--image={image}: holds both DICOM slices and other scans "
-                f"({some([path.name for path in volumes])}). Name the scan that you mean, or move the "
+                f"({some_of([path.name for path in volumes])}). Name the scan that you mean, or move the "
                 "slices into a folder of their own."
             )
         check_order(paths, channels)
         scans = [_single_scan(tuple(paths), target)]
     repeated = [str(path) for path, count in Counter(scan.output for scan in scans).items() if count > 1]
     if repeated:
-        raise ConfigError(f"--image={image}: several scans would be written to {some(repeated)}. Rename them, or segment them one by one.")
+        raise ConfigError(
+            f"--image={image}: several scans would be written to {some_of(repeated)}. Rename them, or segment them one by one."
+        )
     return scans
 
 
@@ -106,7 +107,7 @@ def read_scan(scan: Scan, channels: Sequence[str]) -> Volume:
     if len(scan.files) not in (1, len(channels)):
         raise DataError(
             f"{scan.name}: the model needs {len(channels)} channels ({', '.join(channels)}), found files for {len(scan.files)}: "
-            f"{some([file.name for file in scan.files])}.{absent_channels(scan.files, channels)} Give one file per channel, in order, "
+            f"{some_of([file.name for file in scan.files])}.{absent_channels(scan.files, channels)} Give one file per channel, in order, "
             "or one file with all."
         )
     volume = read_image(scan.files)

@@ -10,6 +10,7 @@ import numpy as np
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import Header, read_header
 from scnas_keras.preprocessing.foreground import MIN_SHARE, MIN_VOXELS
+from scnas_keras.preprocessing.names import FLOAT32
 from scnas_keras.preprocessing.normalization import AFTER_RESAMPLING
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.tasks.cases import Case
@@ -27,7 +28,7 @@ def memory_needed(cases: Sequence[Case], plan: PreprocessingPlan) -> int:
 def disk_needed(cases: Sequence[Case], plan: PreprocessingPlan, storage: str) -> int:
     """Bytes that these cases take in the cache at most: what cropping will save isn't known yet."""
     as_they_are = any(channel.scheme == "none" for channel in plan.channels)  # such values may need float32
-    per_voxel = np.dtype("float32" if as_they_are else storage).itemsize * len(plan.channels) + 1 + MIN_SHARE * _BYTES_PER_INDEX
+    per_voxel = np.dtype(FLOAT32 if as_they_are else storage).itemsize * len(plan.channels) + 1 + MIN_SHARE * _BYTES_PER_INDEX
     index = MIN_VOXELS * _BYTES_PER_INDEX * len(plan.labels)
     return sum(math.ceil(per_voxel * _voxels_after(header, plan)) + index for header in _headers(cases))
 
@@ -45,7 +46,7 @@ def check_disk(cases: Sequence[Case], plan: PreprocessingPlan, storage: str, fol
 
 def disk_advice(storage: str) -> str:
     """What to do about a disk that is too small."""
-    half = " Or halve the need with --storage=float16." if storage == "float32" else ""
+    half = " Or halve the need with --storage=float16." if storage == FLOAT32 else ""
     return f"Free some space, or choose a folder on a larger disk with --cache_dir.{half}"
 
 

@@ -34,8 +34,9 @@ from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.preprocessing.budget import check_disk, memory_needed
 from scnas_keras.preprocessing.contents import changed, contents, digest, read_contents
+from scnas_keras.preprocessing.names import FLOAT16, STORAGES
 from scnas_keras.preprocessing.plan import PreprocessingPlan
-from scnas_keras.preprocessing.prepared_case import OUTSIDE, STORAGES, PreparedCase, is_whole, write_case
+from scnas_keras.preprocessing.prepared_case import OUTSIDE, PreparedCase, is_whole, write_case
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.loading import load_label
@@ -55,7 +56,7 @@ def prepare(
     cache_dir: str | Path,
     processes: int | None = None,
     progress: bool = True,
-    storage: str = "float16",
+    storage: str = FLOAT16,
 ) -> list[PreparedCase]:
     """Preprocesses the cases of a task that the cache doesn't hold yet, or whose files have changed.
 

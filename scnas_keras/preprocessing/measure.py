@@ -68,7 +68,7 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
     return Fingerprint(
         name=task.name,
         channel_names=task.channel_names,
-        labels=_labels(task),
+        labels=named_labels(task),
         num_training=len(task.cases),
         spacings=tuple(spacings),
         shapes=tuple(shapes),
@@ -131,7 +131,7 @@ def _summary(task: Task, channel: str, total: Sketch | None) -> Intensities:
     return Intensities(total.high, total.mean, median, total.low, low, high, total.std)
 
 
-def _labels(task: Task) -> dict[str, int | tuple[int, ...]]:
+def named_labels(task: Task) -> dict[str, int | tuple[int, ...]]:
     """Class names to values, in the terms of nnU-Net's dataset.json."""
     if task.regions:
         named = {task.labels[0]: 0, **task.regions}

@@ -23,12 +23,12 @@ import numpy as np
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.preprocessing.cropping import Crop
 from scnas_keras.preprocessing.foreground import foreground_index
+from scnas_keras.preprocessing.names import FLOAT32
 from scnas_keras.preprocessing.scans import Preprocessed
 from scnas_keras.tasks.cases import Case
 
 OUTSIDE = 255
 ARRAYS = ("image.npy", "label.npy", "foreground.npy")
-STORAGES = ("float16", "float32")
 MOST_ROUNDED = 1 / 200
 _SLAB_VOXELS = 2**20
 
@@ -110,7 +110,7 @@ def write_case(
     if scan.outside is not None:
         label[scan.outside & (label == 0)] = OUTSIDE
     voxels, listed = foreground_index(label, classes, case.name)
-    storage = storage if holds_float16(scan.image) else "float32"
+    storage = storage if holds_float16(scan.image) else FLOAT32
     for name, array, dtype in zip(ARRAYS, (scan.image, label, voxels), (storage, label.dtype, voxels.dtype)):
         write_file(folder / name, functools.partial(_write_array, array=array, dtype=np.dtype(dtype)))
     meta = {

@@ -7,13 +7,13 @@ from absl import logging
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, MATCH, MATCHABLE, Network, footprint
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import user_path
-from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.networks.cost import network_cost
-from scnas_keras.retrain.config import SCNAS, RetrainConfig
+from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.retrain.trained import trained_model
 from scnas_keras.runs.checks import check_outputs
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype, genotype_file
+from scnas_keras.training.names import SCNAS
 
 _MATCHED_PATCH, _MATCHED_CHANNELS, _MATCHED_CLASSES = 128, 4, 4  # the paper's brain task; the ratio hardly depends on it
 
@@ -50,7 +50,7 @@ def choose(config: RetrainConfig) -> Architecture:
 
 
 def _choose(config: RetrainConfig) -> Architecture:
-    weights = _trained_model(config)
+    weights = trained_model(config)
     if config.network != GENOTYPE:
         if config.genotype or (config.transfer_from and not weights):
             flag = "genotype" if config.genotype else "transfer_from"
@@ -127,19 +127,3 @@ def _matched(width: str, genotype: Genotype) -> int:
         wanted / 1e9,
     )
     return best
-
-
-def _trained_model(config: RetrainConfig) -> pathlib.Path | None:
-    """The model file that --init=weights takes weights of."""
-    if config.init != "weights":
-        return None
-    if not config.transfer_from:
-        raise ConfigError("--init=weights takes the weights of a trained network: name its run with --transfer_from=RUN.")
-    path = user_path(config.transfer_from)
-    file = path if path.suffix == ".keras" else (path if path.is_dir() else path.parent) / MODEL
-    if not file.is_file() or not file.with_name(COMPANION).is_file():
-        raise ConfigError(
-            f"--transfer_from={config.transfer_from}: {file} with {COMPANION} beside it, a trained network, isn't there; a search leaves "
-            "none. Name the --workdir of scnas_keras.retrain, or leave out --init=weights."
-        )
-    return file

@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
 from scnas_keras.options import option
 from scnas_keras.runs.config import HELD_OUT, JudgeConfig, RunConfig
-from scnas_keras.training.names import LOSS_NAMES
+from scnas_keras.training.names import LOSS_NAMES, PRESET_NAMES
 
 ADAM, SGD = OPTIMIZERS = ("adam", "sgd")
-SCNAS, NNUNET, SHORT = PRESET_NAMES = ("scnas", "nnunet", "short")
 PLATEAU, POLY = SCHEDULES = ("plateau", "poly")
 
 

@@ -8,8 +8,8 @@ import keras
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.precision import scaled
-from scnas_keras.retrain.config import ADAM, NNUNET, PLATEAU, POLY, SCNAS, SGD, SHORT, TrainingConfig
-from scnas_keras.training.names import DICE_CE, JACCARD
+from scnas_keras.retrain.config import ADAM, PLATEAU, POLY, SGD, TrainingConfig
+from scnas_keras.training.names import DICE_CE, JACCARD, NNUNET, SCNAS, SHORT
 
 BUDGET_STEPS = 50
 """Steps an epoch at most where a run ends by wall time, so that what is shown and saved isn't rare."""

@@ -25,9 +25,8 @@ from scnas_keras.runs.folds import open_fold
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.run_folder import follow_run, open_run
 from scnas_keras.runs.startup import start
+from scnas_keras.spaces.genotype import GENOTYPE_FILE
 from scnas_keras.tasks.splits import parse_fold
-
-GENOTYPE = "genotype.json"
 
 
 def run_training(config: RetrainConfig) -> TrainingResult:
@@ -67,7 +66,7 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
         run.begin(config)
         fold.save(run.path)
         if architecture.genotype:
-            architecture.genotype.save(run[GENOTYPE])
+            architecture.genotype.save(run[GENOTYPE_FILE])
         if transfer:
             report_transfer(architecture, transfer, run)
     horizon = Horizon(found.epochs, config.budget_minutes and 60 * config.budget_minutes)

@@ -2,12 +2,11 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
 
 import keras
 from absl import logging
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, times
 from scnas_keras.files import write_text
 from scnas_keras.inference.keras_file import load_network
 from scnas_keras.retrain.architecture import Architecture
@@ -37,8 +36,8 @@ def take_weights(network: keras.Model, path: pathlib.Path) -> tuple[int, list[st
                 weight.assign(other)
                 taken += 1
             else:
-                found = "not there" if other is None else f"{_times(other.shape)} there"
-                left.append(f"{layer.name}, {weight.name}: {_times(weight.shape)} here, {found}")
+                found = "not there" if other is None else f"{times(other.shape) or 1} there"
+                left.append(f"{layer.name}, {weight.name}: {times(weight.shape) or 1} here, {found}")
     if not taken:
         raise ConfigError(f"--init=weights: no weight of {path} fits this network. Give both the same --network, architecture and --width.")
     return taken, left
@@ -46,10 +45,6 @@ def take_weights(network: keras.Model, path: pathlib.Path) -> tuple[int, list[st
 
 def _place(layer: keras.Layer, number: int) -> tuple[str, int]:
     return layer.name, number
-
-
-def _times(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "1"
 
 
 def report_transfer(architecture: Architecture, transfer: tuple[int, list[str]], run: RunFolder) -> None:

@@ -7,6 +7,10 @@ import pathlib
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
 from scnas_keras.options import option
+from scnas_keras.patches.names import AUGMENTATIONS
+from scnas_keras.planning.names import NNUNET, RULES
+from scnas_keras.preprocessing.names import FLOAT16, STORAGES
+from scnas_keras.tasks.names import BY_PATIENT, SPLIT_METHODS
 
 CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
 
@@ -55,7 +59,7 @@ class PlanningConfig(TaskConfig):
         "What is done to training patches: as nnU-Net did in 2018 (the paper's), as its version 2 does, or nothing. Default: v2, and "
         "2018 in the plan scnas.",
         "Plan",
-        choices=("2018", "v2", "none"),
+        choices=AUGMENTATIONS,
     )
     mirror_axes: str = option(
         "auto",
@@ -70,12 +74,12 @@ class DataConfig(PlanningConfig):
     """How data are prepared, cut into patches and split."""
 
     plan: str = option(
-        "nnunet",
+        NNUNET,
         "Rules by which spacing, patch and batch follow from the data: nnunet, or scnas (0.7 mm, patches of 128^3 voxels at most); or a "
         "plans.json that scnas_keras.plan wrote and you edited.",
         "Plan",
         path=True,
-        words=("nnunet", "scnas"),
+        words=RULES,
     )
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
     patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan")
@@ -87,14 +91,14 @@ class DataConfig(PlanningConfig):
         "Plan",
     )
     foreground_share: float | None = option(None, "Share of the patches that are centred on a labelled voxel. Default: the plan's.", "Plan")
-    storage: str = option("float16", "Number type of prepared scans on disk.", "Data", choices=("float16", "float32"))
+    storage: str = option(FLOAT16, "Number type of prepared scans on disk.", "Data", choices=STORAGES)
     num_folds: int = option(5, "Number of folds.", "Split")
     split_seed: int = option(0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Split")
     split: str = option(
-        "by_patient",
+        BY_PATIENT,
         "How cases are dealt out to folds: a patient's together by --split_seed, or as nnU-Net does.",
         "Split",
-        choices=("by_patient", "nnunet"),
+        choices=SPLIT_METHODS,
     )
     splits: str | None = option(
         None, 'A splits.json of your own: a list of {"train": [...], "val": [...]}, as nnU-Net\'s.', "Split", path=True

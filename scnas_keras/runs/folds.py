@@ -11,13 +11,15 @@ from absl import logging
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS
 from scnas_keras.checks.headers import verify_headers
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, times
+from scnas_keras.patches.names import NONE
 from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.planning.checks import check_patch, warn_of_memory
 from scnas_keras.planning.footprints import Footprint
-from scnas_keras.planning.planner import RULES, Wishes, make_plans
+from scnas_keras.planning.names import RULES
+from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Configuration, Plans, load_plans, rank_named
 from scnas_keras.preprocessing.cache import prepare
 from scnas_keras.preprocessing.contents import read_contents
@@ -107,7 +109,7 @@ class Fold:
     def sampler(self, *parts: str, seed: int, augmented: bool) -> PatchSampler:
         """Patches of some parts; those to validate on aren't augmented."""
         configuration = self.configuration
-        augmentation = configuration.augmentation if augmented else preset("none", configuration.patch_size, ())
+        augmentation = configuration.augmentation if augmented else preset(NONE, configuration.patch_size, ())
         return PatchSampler(
             self.part(*parts),
             configuration.patch_size,
@@ -276,7 +278,7 @@ def _tell(opened: Fold, fold: int | str) -> None:
     )
     channels, classes = ", ".join(task.channel_names), ", ".join(task.labels.values())
     logging.info("%s: %d cases, channels %s, classes %s; fold %s: %s", task.name, len(task.cases), channels, classes, fold, parts)
-    spacing, patch = _times(configuration.spacing), _times(configuration.patch_size)
+    spacing, patch = times(f"{step:g}" for step in configuration.spacing), times(configuration.patch_size)
     axes = ",".join(opened.plans.axes[-len(configuration.spacing) :])
     logging.info("%s: spacing %s mm, patch %s voxels along %s, batch %d", opened.name, spacing, patch, axes, configuration.batch_size)
 
@@ -314,7 +316,3 @@ def _task_folder(config: TaskConfig) -> pathlib.Path:
     if config.task == "phantom" and not config.data_dir:
         return write_phantoms(config.cache_folder / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
     return find_task(config.task, config.data_dir)
-
-
-def _times(sizes: tuple[float, ...]) -> str:
-    return "x".join(f"{size:g}" for size in sizes)

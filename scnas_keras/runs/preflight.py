@@ -8,7 +8,7 @@ import psutil
 from absl import logging
 
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, times
 from scnas_keras.inference.seen import bytes_needed
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.memory import available_memory
@@ -50,7 +50,7 @@ def check_scans(fold: Fold, judged: str) -> None:
     needed, free = bytes_needed(largest.shape, fold.plan), available_memory()
     if needed > free:
         raise ConfigError(
-            f"{largest.name}: in the end this scan is segmented whole, {'x'.join(map(str, largest.shape))} voxels of "
+            f"{largest.name}: in the end this scan is segmented whole, {times(largest.shape)} voxels of "
             f"{fold.task.num_classes} classes, for which {needed / 2**30:.3g} GiB of memory are needed and {free / 2**30:.3g} are free. "
             "Use a machine with more memory, a coarser --spacing, or unite classes."
         )
@@ -106,7 +106,7 @@ def _too_much(network: Footprint, fold: Fold, batch: int, cluster: Cluster, need
     flag = "stem_channels" if isinstance(network, SupernetNetwork) else "width"
     remedies[f"--{flag}={narrow.width}"] = estimate(narrow, fold, batch)
     enough = [f"{name} takes {gibibytes:.1f}" for name, gibibytes in remedies.items() if gibibytes <= free]
-    size = "x".join(map(str, fold.patch_size))
+    size = times(fold.patch_size)
     return (
         f"A batch of {batch} patches of {size} voxels takes about {need:.1f} GiB to train this {network.name} network, and {free:.1f} GiB "
         "are free. "

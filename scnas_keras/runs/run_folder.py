@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from absl import logging
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import user_path, write_text
+from scnas_keras.files import unwritable, user_path, write_text
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_flagfile
 from scnas_keras.runs.config import OF_HOST
@@ -133,9 +133,8 @@ def open_run(workdir: str | None, config: Any) -> RunFolder:
         _check_same(path, config)
     elif path.is_dir() and not all(file.name == LOCK or file.name.startswith(f".{FLAGS}.") for file in path.iterdir()):
         raise ConfigError(f"--workdir={path} holds files that are not a run's; name a new or empty folder. Nothing was changed.")
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not os.access(existing, os.W_OK):
-        raise ConfigError(f"--workdir={path}: {existing} can't be written to; name another folder.")
+    if closed := unwritable(path):
+        raise ConfigError(f"--workdir={path}: {closed} is no folder that can be written to; name another folder.")
     if (path / FLAGS).is_file():
         run.lock()
     return run

@@ -7,6 +7,7 @@ from scnas_keras.options import option
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
+from scnas_keras.training.names import SCNAS, SHORT
 
 AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
 
@@ -22,7 +23,7 @@ class SearchConfig(JudgeConfig, RunConfig):
         None,
         "scnas: all of the paper's setting; short: for searches of minutes to hours. From flags/presets; what is given besides wins.",
         "Run",
-        choices=("scnas", "short"),
+        choices=(SCNAS, SHORT),
     )
     epochs: int = option(200, "Epochs of the search.", "Run")
     space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())

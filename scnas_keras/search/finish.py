@@ -23,7 +23,7 @@ from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.monitor import Monitor
 from scnas_keras.spaces.decision import time_note, undecided_note, updates_to_decide
 from scnas_keras.spaces.derive import derive, softmax
-from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype
 from scnas_keras.supernet.diagnostics import edge_entropy
 from scnas_keras.supernet.names import GUMBEL_PAIR, UNIFORM
 from scnas_keras.supernet.supernet import Supernet
@@ -49,7 +49,7 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
     undecided = None if config.relaxation == UNIFORM else undecided_note(entropy, updates, needed, config.alpha_lr)
     if undecided:
         genotype = dataclasses.replace(genotype, notes=(*genotype.notes, undecided))
-    genotype.save(run["genotype.json"])
+    genotype.save(run[GENOTYPE_FILE])
     table = genotype_table(genotype)
     write_text(run["genotype.txt"], table + "\n")
     for suffix in ("svg", "png"):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.machine.names import NONE
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
@@ -30,7 +31,7 @@ def check_guards(config: SearchConfig) -> None:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise ConfigError(f"--{name}={value} must be above 0.")
-    if config.hessian_every is not None and config.mixed_precision != "none":
+    if config.hessian_every is not None and config.mixed_precision != NONE:
         raise ConfigError(
             f"--hessian_every takes differences of gradients, for which --mixed_precision={config.mixed_precision} is too coarse; leave "
             "one of them out."

@@ -3,8 +3,9 @@
 import dataclasses
 
 from scnas_keras.options import option
-from scnas_keras.retrain.config import SHORT, RecipeConfig, preset_option
+from scnas_keras.retrain.config import RecipeConfig, preset_option
 from scnas_keras.select.names import FAMILIES, USUAL
+from scnas_keras.training.names import SHORT
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,10 +9,10 @@ from scnas_keras.runs.config import HELD_OUT, RunConfig
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.select.candidates import Candidate
 from scnas_keras.select.config import SelectConfig
+from scnas_keras.training.names import SHORT
 
 _OF_TRAININGS = ("augmentation", "mirror_axes", "patch_size", "batch_size", "accumulate", "steps_per_epoch", "memory_gb")
 """Settings that a search has otherwise than the trainings, by its preset and its task."""
-_SHORT = "short"
 
 
 def training_config(
@@ -29,6 +29,6 @@ def search_config(config: SelectConfig, folder: pathlib.Path, seconds: float) ->
     """The search that a selection makes: that of the preset short on the same data, judged on the cases that it holds out."""
     names = [field.name for field in dataclasses.fields(RunConfig) if field.name not in _OF_TRAININGS]
     flags = {name: getattr(config, name) for name in names}
-    flags |= {"preset": _SHORT, "workdir": str(folder), "budget_minutes": round(seconds / 60, 4), "fold": config.fold, "judge_on": HELD_OUT}
+    flags |= {"preset": SHORT, "workdir": str(folder), "budget_minutes": round(seconds / 60, 4), "fold": config.fold, "judge_on": HELD_OUT}
     given = [f"--{name}={flag_text(value)}" for name, value in flags.items() if value is not None]
     return parse(SearchConfig, ["search", *given])

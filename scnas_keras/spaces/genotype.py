@@ -18,6 +18,9 @@ from scnas_keras.spaces.genotype_format import FORMAT, VERSION, read_genotype, s
 from scnas_keras.spaces.paths import dropped_outputs
 from scnas_keras.spaces.space import SearchSpace
 
+GENOTYPE_FILE = "genotype.json"
+"""Its name in the folder of a search or a training."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Edge:
@@ -130,7 +133,7 @@ class Genotype:
 def genotype_file(path: str | os.PathLike) -> pathlib.Path:
     """The file that a person names, or the genotype.json in the folder that is named."""
     file = user_path(path)
-    return file / "genotype.json" if file.is_dir() else file
+    return file / GENOTYPE_FILE if file.is_dir() else file
 
 
 def _edge_to_json(edge: Edge) -> dict[str, Any]:

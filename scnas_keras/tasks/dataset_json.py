@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from scnas_keras.documents import decode, parse
 from scnas_keras.documents.ranges import Index, Name
-from scnas_keras.errors import DataError
+from scnas_keras.errors import DataError, some_of
 from scnas_keras.formats.foreign import told_absent
 from scnas_keras.tasks.cases import Case
 from scnas_keras.tasks.nearest import closed_folder, nearest
@@ -109,21 +109,21 @@ def check_cases(file: Path, cases: Sequence[Case]) -> tuple[Case, ...]:
     repeated = [name for name, count in Counter(case.name for case in cases).items() if count > 1]
     if repeated:
         raise DataError(
-            f"{file}: {len(repeated)} case names occur more than once: {some(repeated)}. Every label file "
+            f"{file}: {len(repeated)} case names occur more than once: {some_of(repeated)}. Every label file "
             "needs a name of its own; rename the files or take out the repeated entries."
         )
     unusable = [case.name for case in cases if Path(case.name).name != case.name]
     if unusable:
-        raise DataError(f"{file}: {len(unusable)} names of cases can't name a file: {some(unusable)}. Rename them.")
+        raise DataError(f"{file}: {len(unusable)} names of cases can't name a file: {some_of(unusable)}. Rename them.")
     undecodable = [ascii(str(path)) for case in cases for path in case.files if not is_text(str(path))]
     if undecodable:
         raise DataError(
-            f"{ascii(str(file))}: {len(undecodable)} names of files aren't text in UTF-8: {some(undecodable)}. Rename them; convmv does so "
-            "for names from older systems."
+            f"{ascii(str(file))}: {len(undecodable)} names of files aren't text in UTF-8: {some_of(undecodable)}. Rename them; convmv does "
+            "so for names from older systems."
         )
     shared = [str(path) for path, count in Counter(path for case in cases for path in set(case.files)).items() if count > 1]
     if shared:
-        raise DataError(f"{file}: {len(shared)} files belong to more than one case: {some(shared)}. Give each case files of its own.")
+        raise DataError(f"{file}: {len(shared)} files belong to more than one case: {some_of(shared)}. Give each case files of its own.")
     missing = [path for case in cases for path in case.files if not os.path.exists(path)]  # unlike Path's, for any text
     if missing:
         if closed := closed_folder(missing[0]):
@@ -133,7 +133,7 @@ def check_cases(file: Path, cases: Sequence[Case]) -> tuple[Case, ...]:
             )
         unset = " Set the environment variables in these paths." if any("$" in str(path) for path in missing) else ""
         raise DataError(
-            f"{file}: {len(missing)} of the files that it lists are missing: {some([str(path) for path in missing])}."
+            f"{file}: {len(missing)} of the files that it lists are missing: {some_of([str(path) for path in missing])}."
             f"{_why_absent(missing[0])}{unset} Unpack the download again, or correct these entries."
         )
     return tuple(sorted(cases, key=lambda case: case.name))
@@ -151,8 +151,3 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def some(names: Sequence[str], limit: int = 5) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

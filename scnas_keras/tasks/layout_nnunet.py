@@ -9,11 +9,11 @@ from pathlib import Path
 
 from absl import logging
 
-from scnas_keras.errors import DataError
+from scnas_keras.errors import DataError, some_of
 from scnas_keras.formats.endings import ENDINGS, ending_of, strip_ending
 from scnas_keras.formats.foreign import foreign_ending, is_other_scan
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import DatasetJson, ListedCase, channel_names, check_cases, missing_entry, some
+from scnas_keras.tasks.dataset_json import DatasetJson, ListedCase, channel_names, check_cases, missing_entry
 from scnas_keras.tasks.labels import parse_labels
 from scnas_keras.tasks.nearest import nearest
 
@@ -91,7 +91,7 @@ def files_in(folder: Path, ending: str) -> dict[str, Path]:
     files = {path.name[: -len(ending)]: path for path in paths}
     twice = [path.name for path in paths if path not in files.values()]
     if twice:
-        raise DataError(f"{folder}: {some(twice)} and another file have the same name up to capitals in the ending. Remove one of them.")
+        raise DataError(f"{folder}: {some_of(twice)} and another file have the same name up to capitals in the ending. Remove one of them.")
     return files
 
 
@@ -134,15 +134,15 @@ def _cases_in_folders(root: Path, ending: str, channels: tuple[str, ...]) -> lis
         if others := left_out(folder, ending):
             raise DataError(
                 f'{folder}: {len(others)} entries would be left out, as they don\'t end in {ending}, the "file_ending" of dataset.json: '
-                f"{some([path.name + '/' * path.is_dir() for path in others])}. Convert them to {ending}, or move them out of the folder."
+                f"{some_of([path.name + '/' * path.is_dir() for path in others])}. Convert them to {ending}, or move them elsewhere."
             )
     labels = files[1]
     unlabelled, alone = sorted(images.keys() - labels.keys()), sorted(labels.keys() - images.keys())
     problems = []
     if unlabelled:
-        problems.append(f"{len(unlabelled)} images without a label ({some(unlabelled)}; expected labelsTr/{unlabelled[0]}{ending})")
+        problems.append(f"{len(unlabelled)} images without a label ({some_of(unlabelled)}; expected labelsTr/{unlabelled[0]}{ending})")
     if alone:
-        problems.append(f"{len(alone)} labels without an image ({some(alone)}; expected imagesTr/{alone[0]}_0000{ending})")
+        problems.append(f"{len(alone)} labels without an image ({some_of(alone)}; expected imagesTr/{alone[0]}_0000{ending})")
     if problems:
         expected = folders[1] / f"{unlabelled[0]}{ending}" if unlabelled else folders[0] / f"{alone[0]}_0000{ending}"
         raise DataError(
@@ -160,7 +160,7 @@ def _test_cases(folder: Path, ending: str, channels: tuple[str, ...]) -> tuple[C
         return ()
     scans, problems = _scans(files, ending, channels)
     if others := left_out(folder, ending):
-        problems.append(f"{some([path.name for path in others])} don't end in {ending}.")
+        problems.append(f"{some_of([path.name for path in others])} don't end in {ending}.")
     if problems:
         logging.warning("%s: some test images are left out: %s", folder, _some_problems(problems))
     return tuple(Case(name, paths, None) for name, paths in sorted(scans.items()))
@@ -170,7 +170,7 @@ def _files(folder: Path, ending: str) -> dict[str, Path]:
     """`files_in`; DataError if there are none."""
     files = files_in(folder, ending)
     if not files:
-        held = some([path.name for path in _entries(folder)]) or "nothing"
+        held = some_of([path.name for path in _entries(folder)]) or "nothing"
         there = f"it holds {held}" if folder.is_dir() else f"there is no such folder.{nearest(folder)}"
         raise DataError(f'{folder}: no file ends in {ending}, the "file_ending" of dataset.json ({there}). Correct one of the two.')
     return files
@@ -183,7 +183,7 @@ def _scans(files: Mapping[str, Path], ending: str, channels: tuple[str, ...]) ->
     if unnumbered:
         problems.append(
             f"{len(unnumbered)} of the image files have no number of their channel in the name: "
-            f"{some([files[name].name for name in unnumbered])}. nnU-Net's layout wants CASE_0000{ending} "
+            f"{some_of([files[name].name for name in unnumbered])}. nnU-Net's layout wants CASE_0000{ending} "
             f"for the first channel ({channels[0]}), CASE_0001{ending} for the second, and CASE{ending} "
             f"for the label: {files[unnumbered[0]].name} should be called {unnumbered[0]}_0000{ending}."
         )

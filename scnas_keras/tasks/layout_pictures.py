@@ -8,11 +8,11 @@ from typing import TypeVar
 import numpy as np
 from absl import logging
 
-from scnas_keras.errors import DataError
+from scnas_keras.errors import DataError, some_of
 from scnas_keras.formats.endings import ending_of, is_picture, strip_ending
 from scnas_keras.formats.volumes import read_header, read_label
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import DatasetJson, channel_names, check_cases, some
+from scnas_keras.tasks.dataset_json import DatasetJson, channel_names, check_cases
 from scnas_keras.tasks.labels import Labels, parse_labels
 
 MASK_FOLDERS = ("masks", "labels")
@@ -51,7 +51,7 @@ def load_pictures(root: Path, content: DatasetJson | None, tolerant: bool = Fals
         volumes = [path.name for case in cases for path in case.files if not is_picture(path)]
         if volumes:
             raise DataError(
-                f"{root}: without a dataset.json, images and masks must be 2D pictures; found {some(volumes)}. For volumes, {_REMEDY}."
+                f"{root}: without a dataset.json, images and masks must be 2D pictures; found {some_of(volumes)}. For volumes, {_REMEDY}."
             )
         first = next(_readable(lambda case: read_header(case.images), cases, tolerant))
         channels = {1: ("gray",), 3: ("red", "green", "blue")}[first.channels]
@@ -77,7 +77,7 @@ def _pair(root: Path) -> tuple[list[Case], list[Path], list[Path]]:
     marked = [name for name in masks if name.endswith(_MASK) and name not in images]
     twice = [name for name in marked if name.removesuffix(_MASK) in masks]
     if twice:
-        raise DataError(f"{folder}: {some(twice)} and a mask without {_MASK} belong to the same image. Remove one of them.")
+        raise DataError(f"{folder}: {some_of(twice)} and a mask without {_MASK} belong to the same image. Remove one of them.")
     masks = {name.removesuffix(_MASK) if name in marked else name: path for name, path in masks.items()}
     cases = [Case(name, (images[name],), masks[name]) for name in images if name in masks]
     return (
@@ -89,7 +89,7 @@ def _pair(root: Path) -> tuple[list[Case], list[Path], list[Path]]:
 
 def _alone(root: Path, images: list[Path], masks: list[Path]) -> DataError:
     alone = {f"images without a mask in {_mask_folders(root)[0].name}/": images, "masks without an image in images/": masks}
-    problems = [f"{len(paths)} {kind} ({some([strip_ending(path.name) for path in paths])})" for kind, paths in alone.items() if paths]
+    problems = [f"{len(paths)} {kind} ({some_of([strip_ending(path.name) for path in paths])})" for kind, paths in alone.items() if paths]
     return DataError(
         f"{root}: found {' and '.join(problems)}. An image and its mask have the same name up to the "
         f"ending; the mask's may also end in {_MASK}. Add or rename the files."
@@ -115,11 +115,11 @@ def _files(folder: Path) -> dict[str, Path]:
     if not files:
         raise DataError(
             f"{folder}: no pictures (.png, .tif, .bmp, .jpg) or volumes in it; it holds "
-            f"{some([path.name for path in sorted(folder.iterdir())]) or 'nothing'}."
+            f"{some_of([path.name for path in sorted(folder.iterdir())]) or 'nothing'}."
         )
     repeated = [path.name for path in paths if path not in files.values()]
     if repeated:
-        raise DataError(f"{folder}: {some(repeated)} and another file have the same name up to the ending. Rename or remove one.")
+        raise DataError(f"{folder}: {some_of(repeated)} and another file have the same name up to the ending. Rename or remove one.")
     return files
 
 
@@ -130,7 +130,7 @@ def _labels_in_masks(root: Path, cases: list[Case], tolerant: bool) -> Labels:
         for value in found:
             holders[value].append(case.label_file.name)
     values = sorted(holders)
-    where = f"{root}: {len(chosen)} of {len(cases)} masks hold the values {some(list(map(str, values)))}"
+    where = f"{root}: {len(chosen)} of {len(cases)} masks hold the values {some_of(list(map(str, values)))}"
     if values == [0] or len(values) > MAX_UNNAMED:
         raise DataError(
             f"{where}: {'no foreground' if values == [0] else f'more than {MAX_UNNAMED} classes'}. Masks "
@@ -145,7 +145,7 @@ def _labels_in_masks(root: Path, cases: list[Case], tolerant: bool) -> Labels:
         rarest = min(values, key=lambda value: len(holders[value]))
         raise DataError(
             f"{where}, but classes must be 0 (background), 1, 2, ... without a gap, or 0 and one other "
-            f"value; {rarest} is the rarest, in {some(holders[rarest])}. Renumber "
+            f"value; {rarest} is the rarest, in {some_of(holders[rarest])}. Renumber "
             f"the masks; or, if a class is only missing from them: {_REMEDY}."
         )
     logging.info("%s; taken as %s", where, ", ".join(f"{value} {name}" for value, name in found.names.items()))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scnas_keras.errors import DataError
+from scnas_keras.errors import DataError, some_of
 from scnas_keras.files import user_path
 from scnas_keras.formats.volumes import read_label
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.dataset_json import channel_names, is_text, read_dataset, some
+from scnas_keras.tasks.dataset_json import channel_names, is_text, read_dataset
 from scnas_keras.tasks.layout_decathlon import load_decathlon
 from scnas_keras.tasks.layout_nnunet import load_nnunet
 from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures
@@ -138,7 +138,7 @@ def _is_task(folder: Path) -> bool:
 
 def _contents(folder: Path) -> str:
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    return some([path.name + "/" * path.is_dir() for path in entries if not path.name.startswith(".")]) or "nothing"
+    return some_of([path.name + "/" * path.is_dir() for path in entries if not path.name.startswith(".")]) or "nothing"
 
 
 def _matching(folders: Sequence[Path], hint: str) -> list[Path]:

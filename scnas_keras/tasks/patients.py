@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, some_of
 
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d[-_]?[01]\d[-_]?[0-3]\d(?!\d)")
 _MOST_DISTINCT_RESTS = 0.75  # share of the cases
@@ -70,11 +70,6 @@ def shared_patients(groups: Mapping[str, Sequence[str]], first: Sequence[str], s
     """Patients with cases in both of two lists of names."""
     one, other = set(first), set(second)
     return [patient for patient, cases in groups.items() if one.intersection(cases) and other.intersection(cases)]
-
-
-def some_of(names: Sequence[str], limit: int = 5) -> str:
-    """The first names of a list and how many more there are, for messages."""
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from scnas_keras.formats.endings import dicom_files
 from scnas_keras.tasks.cases import Case
 
 _VOXEL_FILE = re.compile(r"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE)
@@ -19,8 +20,8 @@ def source_digest(case: Case) -> str:
 
 
 def files_of(path: Path) -> Iterator[Path]:
-    """A file; or those in a folder, as DICOM series are; and the one that a MetaImage header leaves its voxels to."""
-    yield from sorted(path.iterdir()) if path.is_dir() else (path,)
+    """A file; or the slices in a folder, as its reader takes them; and the file that a MetaImage header leaves its voxels to."""
+    yield from dicom_files(path) if path.is_dir() else (path,)
     if path.suffix.lower() == ".mhd" and (named := _VOXEL_FILE.search(path.read_text(encoding="utf-8", errors="replace"))):
         voxels = path.parent / named.group(1)
         yield from (voxels,) if voxels.is_file() else ()

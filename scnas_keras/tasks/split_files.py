@@ -14,9 +14,9 @@ from msgspec import Meta
 
 from scnas_keras.documents import load
 from scnas_keras.documents.ranges import Name
-from scnas_keras.errors import DataError
-from scnas_keras.files import write_text
-from scnas_keras.tasks.patients import group_by_patient, shared_patients, some_of
+from scnas_keras.errors import DataError, some_of
+from scnas_keras.files import keep_edited, write_text
+from scnas_keras.tasks.patients import group_by_patient, shared_patients
 
 _REMEDY = 'The format is [{"train": ["case_1", "case_2", ...], "val": ["case_3", ...]}, ...], an entry a fold.'
 
@@ -45,9 +45,7 @@ def write_splits(path: str | os.PathLike, folds: Sequence[FoldNames]) -> None:
     path = Path(path)
     document = [{"train": fold.training, "val": fold.validation} for fold in folds]
     text = json.dumps(document, indent=4, ensure_ascii=False) + "\n"
-    if path.is_file() and path.read_bytes() != text.encode():
-        previous = path.with_name("splits.previous.json")
-        os.replace(path, previous)
+    if previous := keep_edited(path, text):
         logging.warning("%s held other folds than this run has, and is kept as %s; folds of your own are given by --splits", path, previous)
     write_text(path, text)
 

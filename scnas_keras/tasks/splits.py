@@ -8,11 +8,11 @@ from typing import Final, Literal
 import numpy as np
 from absl import logging
 
-from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.tasks.patients import group_by_patient, guess_pattern, some_of
+from scnas_keras.errors import ConfigError, DataError, some_of
+from scnas_keras.tasks.names import BY_PATIENT, SPLIT_METHODS
+from scnas_keras.tasks.patients import group_by_patient, guess_pattern
 from scnas_keras.tasks.split_files import FoldNames, Groups, read_splits, warn_of_divided_patients
 
-METHODS = ("by_patient", "nnunet")
 FOLDS = 5
 """Unless --num_folds says otherwise."""
 FEWEST = 3
@@ -39,7 +39,7 @@ def find_folds(
     names: Sequence[str],
     num_folds: int = FOLDS,
     seed: int = 0,
-    method: str = "by_patient",
+    method: str = BY_PATIENT,
     pattern: str | None = None,
     file: str | os.PathLike | None = None,
 ) -> tuple[list[FoldNames], Groups]:
@@ -64,7 +64,7 @@ def find_folds(
 
 
 def make_splits(
-    names: Sequence[str], num_folds: int = FOLDS, seed: int = 0, groups: Groups | None = None, method: str = "by_patient"
+    names: Sequence[str], num_folds: int = FOLDS, seed: int = 0, groups: Groups | None = None, method: str = BY_PATIENT
 ) -> list[FoldNames]:
     """Folds for cross-validation; every case is validated in exactly one.
 
@@ -79,12 +79,12 @@ def make_splits(
         DataError: too few cases or patients.
     """
     groups = groups or group_by_patient(names)
-    if method not in METHODS:
-        raise ConfigError(f"--split={method}: unknown. Choose one of {', '.join(METHODS)}.")
+    if method not in SPLIT_METHODS:
+        raise ConfigError(f"--split={method}: unknown. Choose one of {', '.join(SPLIT_METHODS)}.")
     if num_folds < 2:
         raise ConfigError(f"--num_folds={num_folds}: cross-validation needs at least 2 folds.")
     _check_count(len(names), num_folds, "labelled cases", "Label more cases.")
-    if method == "by_patient":
+    if method == BY_PATIENT:
         _check_count(
             len(groups),
             num_folds,

@@ -6,11 +6,12 @@ from scnas_keras.architectures.registry import footprint
 from scnas_keras.checks.findings import Finding
 from scnas_keras.checks.grids import Grid
 from scnas_keras.checks.scan import Scan
-from scnas_keras.errors import UserError
+from scnas_keras.errors import UserError, some_of
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.preprocessing.fingerprint import Fingerprint, Intensities
+from scnas_keras.preprocessing.measure import named_labels
 from scnas_keras.tasks.cases import Task
-from scnas_keras.tasks.patients import group_by_patient, some_of
+from scnas_keras.tasks.patients import group_by_patient
 from scnas_keras.tasks.splits import FEWEST, FOLDS, make_splits, split_fold
 
 
@@ -56,17 +57,17 @@ def _plan(task: Task, scans: Sequence[Scan], spacing: Sequence[float] | None) ->
     if not grids:
         return []
     intensities = Intensities(max=1, mean=0, median=0, min=-1, percentile_00_5=-1, percentile_99_5=1, std=1)
-    fingerprint = Fingerprint(
-        task.name,
-        task.channel_names,
-        {name: value for value, name in task.labels.items()},
-        len(task.cases),
-        tuple(grid.spacing for grid in grids),
-        tuple(_canonical(grid) for grid in grids),
-        1.0,
-        (intensities,) * len(task.channel_names),
-    )
     try:
+        fingerprint = Fingerprint(
+            task.name,
+            task.channel_names,
+            named_labels(task),
+            len(task.cases),
+            tuple(grid.spacing for grid in grids),
+            tuple(_canonical(grid) for grid in grids),
+            1.0,
+            (intensities,) * len(task.channel_names),
+        )
         make_plans(fingerprint, footprint("nnunet"), wishes=Wishes(spacing=spacing))
     except UserError as error:
         return [Finding("no_plan", None, None, str(error))]

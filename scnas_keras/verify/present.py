@@ -30,7 +30,7 @@ def load_present(root: Path) -> tuple[Task, list[Finding]]:
         return _listed(root, content)
     if content and content.file_ending is not None:
         return _nnunet(root, content)
-    if is_pictures_layout(root) and not (content and content.file_ending is not None):
+    if is_pictures_layout(root):
         return _pictures(root, content)
     return load_task(root), []
 

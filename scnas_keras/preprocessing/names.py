@@ -1,0 +1,4 @@
+"""Names for flags; importing them loads no framework."""
+
+FLOAT16, FLOAT32 = STORAGES = ("float16", "float32")
+"""Number types of prepared images; `preprocessing.prepared_case` writes them."""

@@ -1,0 +1,28 @@
+"""The trained network that another starts from; finding it loads no framework."""
+
+import pathlib
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import user_path
+from scnas_keras.inference.names import COMPANION, MODEL
+from scnas_keras.retrain.config import RetrainConfig
+
+
+def trained_model(config: RetrainConfig) -> pathlib.Path | None:
+    """The model file that --init=weights takes weights of; None for new ones.
+
+    Raises:
+        ConfigError: none is named, or it isn't there.
+    """
+    if config.init != "weights":
+        return None
+    if not config.transfer_from:
+        raise ConfigError("--init=weights takes the weights of a trained network: name its run with --transfer_from=RUN.")
+    path = user_path(config.transfer_from)
+    file = path if path.suffix == ".keras" else (path if path.is_dir() else path.parent) / MODEL
+    if not file.is_file() or not file.with_name(COMPANION).is_file():
+        raise ConfigError(
+            f"--transfer_from={config.transfer_from}: {file} with {COMPANION} beside it, a trained network, isn't there; a search leaves "
+            "none. Name the --workdir of scnas_keras.retrain, or leave out --init=weights."
+        )
+    return file
