@@ -16,7 +16,7 @@ import textwrap
 import traceback
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -38,24 +38,21 @@ def option(
     help: str,
     group: str,
     choices: Sequence[str] | None = None,
-    formerly: Any = dataclasses.MISSING,
     path: bool = False,
     words: Sequence[str] = (),
 ) -> Any:
     """A config dataclass' field that is also a flag.
 
     Args:
-        default: its value if nothing else is said; None for "decided from the data or other options".
+        default: its value if nothing else is said; None for "decided from the data or other options". Runs that were begun before there
+            was the flag count as having it, so that of a new flag it is what was done before.
         help: one or two sentences for --help.
         group: heading under which --help lists it.
         choices: allowed values, if they can be listed.
-        formerly: its value in runs that were begun before there was this flag; today's default if left out. Not for text that may
-            be None, which flagfiles leave out.
         path: it names a file or folder, and flagfiles of runs hold it in full.
         words: its values that name none.
     """
-    metadata = {"help": help, "group": group, "choices": choices, "path": path, "words": words}
-    return dataclasses.field(default=default, metadata=metadata | {"formerly": default if formerly is dataclasses.MISSING else formerly})
+    return dataclasses.field(default=default, metadata={"help": help, "group": group, "choices": choices, "path": path, "words": words})
 
 
 def tasks() -> dict[str, pathlib.Path]:
@@ -123,6 +120,14 @@ def read_flagfile(config_class: type, flagfile: str | os.PathLike) -> dict[str, 
     rest = values(["", *_expand(config_class, values, [f"--flagfile={flagfile}"])], known_only=True)[1:]
     known = {field.name: _value(values[field.name].value) for field in dataclasses.fields(config_class) if values[field.name].present}
     return known | dict(argument.lstrip("-").partition("=")[::2] for argument in rest)
+
+
+def is_preset_of_old(values: Mapping[str, Any]) -> bool:
+    """Whether the preset that a run's flags name is what --preset unset is today.
+
+    Before there was --accumulate, scnas was the default, and meant no more than the paper's loss, optimizer and schedule.
+    """
+    return values.get("preset") == "scnas" and "accumulate" not in values
 
 
 def to_flagfile(config: Any) -> str:
@@ -251,7 +256,7 @@ class _NumbersParser(flags.ArgumentParser):
 def _expand(config_class: type, values: flags.FlagValues, arguments: list[str]) -> list[str]:
     """Flagfiles replaced by the flags in them, without those for another section of commands."""
     try:
-        expanded = values.read_flags_from_files(arguments, force_gnu=True)
+        expanded = _from_files(values, arguments)
     except UnicodeDecodeError as error:
         file = _last_value(arguments, "flagfile")
         raise ConfigError(f"--flagfile={file}: byte {error.start} is no text in UTF-8 ({error.reason}). Save the file as UTF-8.") from error
@@ -267,6 +272,18 @@ def _expand(config_class: type, values: flags.FlagValues, arguments: list[str]) 
             found.append(f"--{flag}")
         elif not {name := flag.partition("=")[0], name.removeprefix("no")} & _every_flag():
             raise ConfigError(f"{argument}: {name or 'nothing'} is a flag of no command; see --help of those that it is for.")
+    return found
+
+
+def _from_files(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
+    """Flagfiles replaced by the lines in them; those of runs as they were meant."""
+    found, rest = [], list(arguments)
+    while rest:
+        count = 2 if rest[0] in ("--flagfile", "-flagfile") else 1
+        lines, rest = values.read_flags_from_files(rest[:count], force_gnu=True), rest[count:]
+        named = dict(line.lstrip("-").partition("=")[::2] for line in lines)
+        of_run = 2 * len(named) > len(values)  # these name every flag that has a value, which nobody writes by hand
+        found += [line for line in lines if not (of_run and is_preset_of_old(named) and line.startswith("--preset="))]
     return found
 
 

@@ -3,10 +3,11 @@
 import csv
 import dataclasses
 import json
+import shutil
 
 import keras
 import pytest
-from small_task import write_json, write_task
+from small_task import change, write_json, write_task
 from some_spaces import TINY
 
 from scnas_keras.assess import AssessConfig
@@ -65,6 +66,13 @@ def test_other_data_are_refused(run, tmp_path):
     write_json(other, [f"case_{i}" for i in range(5)], name="Another")
     with pytest.raises(DataError, match="(?s)Another.*searched on.*Small"):
         search.open_fold(str(other))
+
+
+def test_scans_that_changed_since_are_refused(run, tmp_path):
+    shutil.copytree(run.parent / "moved", tmp_path / "data")
+    change(tmp_path / "data" / "imagesTr" / "case_2.nii.gz", lambda array: array.__setitem__(slice(5, 9), 1))
+    with pytest.raises(DataError, match="data.json: this run was begun with other data: imagesTr/case_2.nii.gz has changed"):
+        load_search(str(run)).open_fold(str(tmp_path / "data"))
 
 
 def test_the_saved_plan_is_the_searchs_own(run):

@@ -17,6 +17,7 @@ from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.runs.data_config import DataConfig
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.runs.run_data import check_data_files
+from scnas_keras.tasks.split_files import FoldNames, write_splits
 
 NETWORK = SupernetNetwork(SCNAS, 16)
 
@@ -151,6 +152,31 @@ def test_a_run_keeps_the_plan_that_it_was_begun_with(config, tmp_path):
     with pytest.raises(DataError, match="plans.json: this run was begun with another plan"):
         with_flags(config, batch_size=7).save(tmp_path)
     assert (tmp_path / "plans.json").read_text() == before
+
+
+def test_a_run_with_other_folds_is_refused_before_anything_is_written(config, tmp_path):
+    """Runs of the version before have no data.json, and the digest in their checkpoints isn't compared."""
+    names, run = [f"case_{index}" for index in range(6)], tmp_path / "run"
+    given = [FoldNames((*names[:4],), (*names[4:],)), FoldNames((*names[2:],), (*names[:2],))]
+    write_splits(tmp_path / "given.json", given)
+    config = dataclasses.replace(config, splits=str(tmp_path / "given.json"))
+    open_fold(config, NETWORK).save(run)
+    (run / "data.json").unlink()
+    before = {file: file.read_bytes() for file in run.iterdir()}
+    write_splits(tmp_path / "given.json", [FoldNames((*names[:3], "case_5"), ("case_3", "case_4")), given[1]])
+    moved = "fold 0 now trains on case_5, fold 0 no longer trains on case_3, fold 0 now validates case_3, fold 0 no longer validates case_5"
+    with pytest.raises(DataError, match=f"{run}/splits.json: this run was begun with another split.*: {moved}[.].*Nothing was changed"):
+        open_fold(config, NETWORK).save(run)
+    write_splits(tmp_path / "given.json", given[:1])
+    with pytest.raises(DataError, match="there are 1 folds instead of 2"):
+        open_fold(config, NETWORK).save(run)
+    assert {file: file.read_bytes() for file in run.iterdir()} == before
+    write_splits(tmp_path / "given.json", given)
+    again = open_fold(config, NETWORK)
+    again.check(run)
+    (run / "splits.json").write_text("edited")
+    with pytest.raises(DataError, match="splits.json.*Restore it from a copy, or name another --workdir"):
+        again.save(run)
 
 
 def test_a_run_goes_on_with_equal_files_wherever_they_lie_and_names_those_that_differ(config, tmp_path):

@@ -161,9 +161,6 @@ def test_a_file_of_splits_gives_the_folds_that_were_written(tmp_path, method):
     names = ["é_1", 'quo"te', "a, b", *(f"case_{index}" for index in range(20))]
     folds = make_splits(names, method=method)
     write_splits(tmp_path / "splits.json", folds)
-    (tmp_path / "splits.json").write_text("edited")
-    write_splits(tmp_path / "splits.json", folds)
-    assert (tmp_path / "splits.previous.json").read_text() == "edited"
     assert read_splits(tmp_path / "splits.json", names) == folds
     for fold in range(5):
         from_file = split_cases(names, fold, num_folds=2, seed=4, file=tmp_path / "splits.json")

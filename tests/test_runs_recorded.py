@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
-import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from scnas_keras import options
+from scnas_keras.architectures.registry import footprint
 from scnas_keras.assess import finished
 from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.crossval.trainings import Training, all_trainings
@@ -16,6 +18,7 @@ from scnas_keras.files import full_path
 from scnas_keras.options import option, to_flagfile
 from scnas_keras.planning.names import RULES
 from scnas_keras.retrain import RetrainConfig
+from scnas_keras.runs.folds import open_fold
 from scnas_keras.runs.recorded import read_recorded, recorded
 from scnas_keras.runs.run_data import check_data_files
 from scnas_keras.runs.run_folder import open_run
@@ -25,16 +28,22 @@ from scnas_keras.search.cost import REMEDY, SearchCost
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Two flags of old, and three that are new since: one does by default what was always done, two don't."""
+    """Two flags of old, and two that are new since."""
 
     workdir: str | None = option(None, "Folder.", "Run")
     sizes: tuple[int, ...] | None = option(None, "Sizes.", "Run")
     rate: float = option(0.1, "Rate.", "Run")
-    pooling: str = option("average", "Pooling.", "Network", choices=("average", "max"), formerly="max")
-    depth: int | None = option(None, "Depth.", "Network", formerly=4)
+    pooling: str = option("average", "Pooling.", "Network", choices=("average", "max"))
 
 
 OLD = ("--workdir=run", "--sizes=8,8,16")
+DATA = Path(__file__).parent / "data" / "version_2"
+"""What the version before left (45c145f, whose checkpoints have version 2) of a training, one by --plan=scnas and a search."""
+_SIZES = ("--num_phantoms=6", "--num_folds=3", "--patch_size=16,16,16", "--batch_size=2", "--steps_per_epoch=2", "--validation_steps=1")
+_SHARED = ("--task=phantom", "--cache_dir=cache", "--processes=1", *_SIZES)
+TRAINING = (*_SHARED, "--network=u_resnet", "--width=4", "--epochs=1")
+SCNAS_PLAN = ("--plan=scnas", "--epochs=60", "--checkpoint_minutes=0.001")
+SEARCH = (*_SHARED, "--stem_channels=4", "--width=4", "--epochs=1")
 
 
 def flags_cfg(folder, *lines):
@@ -43,20 +52,27 @@ def flags_cfg(folder, *lines):
     return folder / "flags.cfg"
 
 
+def older_run(kind, folder, *finished):
+    """A copy of a run's folder of the version before, unfinished unless its summary is named."""
+    folder.mkdir(parents=True)
+    for name in ("flags.cfg", "plans.json", "splits.json", *finished):
+        shutil.copy(DATA / kind / name, folder)
+    return folder
+
+
 def agree(name, there, here):
     return there == here
 
 
-def test_a_flag_that_an_older_run_lacks_counts_as_its_former_default(tmp_path):
+def test_a_flag_that_an_older_run_lacks_counts_as_its_default(tmp_path):
     from_file = read_recorded(Config, flags_cfg(tmp_path, *OLD))
     from_summary = recorded(Config, json.loads('{"workdir": "run", "sizes": [8, 8, 16]}'))
-    expected = Config("run", (8, 8, 16), rate=0.1, pooling="max", depth=4)
+    expected = Config("run", (8, 8, 16), rate=0.1, pooling="average")
     assert from_file == from_summary and from_file.config == expected and not from_file.unknown
     assert not from_file.differences(expected, agree)
-    assert from_file.differences(Config("run", (8, 8, 8)), agree) == [
+    assert from_file.differences(Config("run", (8, 8, 8), pooling="max"), agree) == [
         "--sizes: 8,8,16 there, 8,8,8 here",
-        "--pooling: max there, average here",
-        "--depth: 4 there, auto here",
+        "--pooling: average there, max here",
     ]
 
 
@@ -68,28 +84,75 @@ def test_a_flag_that_is_gone_is_named_unless_it_was_left_to_the_data(tmp_path):
     assert "--channels: 3 there, no such flag here" in found.differences(found.config, agree)
 
 
-@pytest.mark.parametrize("config", [Config(), Config("a b", (1,), 1e-7, "max", 0), SearchConfig(task="hippocampus"), RetrainConfig()])
+@pytest.mark.parametrize("config", [Config(), Config("a b", (1,), 1e-7, "max"), SearchConfig(task="hippocampus"), RetrainConfig()])
 def test_todays_flags_are_read_as_they_were(config, tmp_path):
     (tmp_path / "flags.cfg").write_text(to_flagfile(config))
     assert read_recorded(type(config), tmp_path / "flags.cfg").config == config
     assert recorded(type(config), json.loads(json.dumps(dataclasses.asdict(config)))).config == config
 
 
-@pytest.mark.parametrize("config_class", [SearchConfig, RetrainConfig, CrossvalConfig])
-def test_no_former_default_is_lost_in_a_flagfile(config_class):
-    """Text that is None has no line in a flagfile, as a flag has that there wasn't yet."""
-    for field in dataclasses.fields(config_class):
-        assert field.metadata["formerly"] is None or field.type != str | None, field.name
+@pytest.mark.parametrize("kind, command", [("training", TRAINING), ("scnas_plan", (*TRAINING, *SCNAS_PLAN)), ("search", SEARCH)])
+def test_a_run_of_the_version_before_goes_on_in_its_folder(kind, command, tmp_path, monkeypatch):
+    """Both by the command that began it, and by the flagfile in its folder."""
+    monkeypatch.chdir(tmp_path)
+    config_class = SearchConfig if kind == "search" else RetrainConfig
+    run = older_run(kind, tmp_path / "run")
+    before = (run / "flags.cfg").read_bytes()
+    for arguments in ((*command, "--workdir=run"), (f"--flagfile={run}/flags.cfg", "--workdir=run"), ("--flagfile", "run/flags.cfg")):
+        config = options.parse(config_class, ["command", *arguments])
+        assert config.preset is None and (config.accumulate, config.plan) == (1, "scnas" if kind == "scnas_plan" else "nnunet")
+        assert open_run(str(run), config).path == run and (run / "flags.cfg").read_bytes() == before
+    with pytest.raises(ConfigError, match="another run .--epochs: [0-9]+ there, 99 here"):
+        open_run(str(run), dataclasses.replace(config, epochs=99))
 
 
-def test_an_older_run_goes_on_in_its_folder(tmp_path):
-    """The task's flagfile doesn't count for a flag that the run didn't have: it was written before."""
-    older = RetrainConfig(task="hippocampus", workdir=str(tmp_path), epochs=7)
-    lines = [line for line in to_flagfile(older).splitlines() if not re.match("--(spacing|preset|ema|on_collapse)=", line)]
-    before = flags_cfg(tmp_path, *lines).read_bytes()
-    assert open_run(str(tmp_path), older).path == tmp_path and (tmp_path / "flags.cfg").read_bytes() == before
-    with pytest.raises(ConfigError, match="another run .--ema: 0.0 there, 0.9 here"):
-        open_run(str(tmp_path), dataclasses.replace(older, ema=0.9))
+def test_the_papers_preset_is_another_in_flagfiles_of_ones_own_and_in_runs_of_today(tmp_path):
+    for lines in ("--preset=scnas\n--task=hippocampus\n--workdir=run\n", to_flagfile(RetrainConfig(preset="scnas"))):
+        (tmp_path / "flags.cfg").write_text(lines)
+        assert options.parse(RetrainConfig, ["command", f"--flagfile={tmp_path}/flags.cfg"]).preset == "scnas"
+    assert read_recorded(RetrainConfig, tmp_path / "flags.cfg").config.preset == "scnas"
+    over = [f"--flagfile={DATA / 'training' / 'flags.cfg'}", "--preset=scnas"]
+    assert options.parse(RetrainConfig, ["command", *over]).preset == "scnas"
+
+
+def test_plan_and_folds_of_the_version_before_are_compared_with_todays(tmp_path):
+    """Its plan by the rules nnunet is today's; that by the rules scnas isn't, and can be gone on with as a file."""
+    run, other = older_run("training", tmp_path / "run"), older_run("scnas_plan", tmp_path / "other")
+
+    def fold(folder, **changes):
+        config = read_recorded(RetrainConfig, folder / "flags.cfg").config
+        config = dataclasses.replace(config, cache_dir=str(tmp_path / "cache"), workdir=str(folder), **changes)
+        return config, open_fold(config, footprint("u_resnet", 4))
+
+    fold(run)[1].check(run)
+    files = {file: file.read_bytes() for file in other.iterdir()}
+    with pytest.raises(DataError, match=f"an older version planned otherwise.*add --plan={other}/plans.json to the command"):
+        fold(other)[1].save(other)
+    assert {file: file.read_bytes() for file in other.iterdir()} == files
+    config, opened = fold(other, plan=str(other / "plans.json"))
+    opened.check(other)
+    open_run(str(other), config).begin(config)
+    assert f"--plan={other}/plans.json" in (other / "flags.cfg").read_text().splitlines()
+    with pytest.raises(ConfigError, match=f"--plan: nnunet there, {other}/plans.json here"):
+        open_run(str(run), dataclasses.replace(read_recorded(RetrainConfig, run / "flags.cfg").config, plan=str(other / "plans.json")))
+
+
+def test_a_finished_training_of_the_version_before_counts_in_a_crossvalidation(tmp_path):
+    sizes = {"num_phantoms": 6, "num_folds": 3, "patch_size": (16, 16, 16), "batch_size": 2, "baseline_width": 4}
+    length = {"epochs": 1, "steps_per_epoch": 2, "validation_steps": 1}
+    config = CrossvalConfig(task="phantom", networks="u_resnet", workdir=str(tmp_path), **sizes, **length)
+    training = all_trainings(config)[0]
+    older_run("training", training.folder, "summary.json")
+    assert training.summary()["result"]["multiply_adds"] == 13284672
+    for changes, message in (({"preset": "nnunet"}, "--preset: unset there, nnunet here"), ({"ema": 0.9}, "--ema: 0 there, 0.9 here")):
+        with pytest.raises(ConfigError, match=message):
+            all_trainings(dataclasses.replace(config, **changes))[0].summary()
+
+
+def test_a_finished_search_of_the_version_before_has_the_flags_of_its_flagfile():
+    summary = finished._read_summary(DATA / "search" / "summary.json")
+    assert summary["result"]["task"] == "Phantom"
+    assert recorded(SearchConfig, summary["flags"]) == read_recorded(SearchConfig, DATA / "search" / "flags.cfg")
 
 
 def test_an_older_run_with_a_flag_that_is_gone_is_sent_to_its_own_version(tmp_path):
@@ -178,14 +241,3 @@ def test_documents_of_nonsense_in_runs_folders_are_named_with_a_remedy(content, 
 def test_a_value_that_this_version_does_not_take_is_named_with_its_file(lines, tmp_path):
     with pytest.raises(ConfigError, match=f"{tmp_path / 'flags.cfg'}: .*{lines[0].partition('=')[2]}.*another version of scnas_keras"):
         read_recorded(RetrainConfig, flags_cfg(tmp_path, *lines))
-
-
-def test_finished_trainings_of_an_older_version_count_in_a_crossvalidation(tmp_path):
-    config = CrossvalConfig(task="phantom", networks="u_resnet", num_folds=3, epochs=2, workdir=str(tmp_path))
-    training = all_trainings(config)[0]
-    values = {name: value for name, value in dataclasses.asdict(training.config).items() if name not in ("ema", "on_collapse")}
-    training.folder.mkdir(parents=True)
-    (training.folder / "summary.json").write_text(json.dumps({"flags": values, "result": {"task": "Phantom", "dice": {}}}))
-    assert training.summary()["result"] == {"task": "Phantom", "dice": {}}
-    with pytest.raises(ConfigError, match="--ema: 0.0 there, 0.9 here"):
-        all_trainings(dataclasses.replace(config, ema=0.9))[0].summary()

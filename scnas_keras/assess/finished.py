@@ -14,6 +14,7 @@ from scnas_keras.runs.checkpoint import CHECKPOINT
 from scnas_keras.runs.checkpoint_files import CheckpointFolder
 from scnas_keras.runs.folds import Fold, open_fold
 from scnas_keras.runs.recorded import read_recorded
+from scnas_keras.runs.run_data import check_data_files
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.epochs import OLDEST_CHECKPOINT
@@ -115,6 +116,7 @@ class FinishedSearch:
                 f"{fold.task.root}: task {fold.task.name} with {len(fold.cases)} cases is not what {self.path} was searched on (task "
                 f"{self.result['task']}), or its split differs. Give that dataset with --data_dir=DIR."
             )
+        check_data_files(self.path, fold.files)
         return fold
 
 

@@ -138,7 +138,7 @@ class Checkpoint:
 
     def _check(self, file: pathlib.Path, state: Mapping[str, Any]) -> None:
         if state.get("version", 1) < 3:
-            logging.warning("%s: was saved by an older version: whether the data are still the same can't be told", file)
+            logging.warning("%s: was saved by an older version: whether the files of its cases are still the same can't be told", file)
         elif state["digest"] != self._digest:
             raise DataError(
                 f"{file}: was begun with other scans, another split or preprocessing; a case that trained might now validate. Restore "

@@ -28,7 +28,7 @@ from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.plan import PreprocessingPlan, parse_spacing
 from scnas_keras.preprocessing.prepared_case import PreparedCase
 from scnas_keras.runs.data_config import DataConfig, PlanningConfig, TaskConfig
-from scnas_keras.runs.run_data import Digests, check_data_files, write_data_files
+from scnas_keras.runs.run_data import PLANS, SPLITS, Digests, check_data_files, check_folds, write_data_files
 from scnas_keras.tasks.cases import Task
 from scnas_keras.tasks.loading import find_task, load_task
 from scnas_keras.tasks.phantoms import write_phantoms
@@ -71,7 +71,7 @@ class Fold:
     @property
     def digest(self) -> str:
         """Tells whether two runs have the same data, split, preprocessing and patches."""
-        parts = self.split  # named as runs of version 1 have them
+        parts = self.split  # written with the names that checkpoints of version 3 have, whose digests are compared
         split = f"Split(weights={parts.train}, logits={parts.held_out}, validation={parts.validation})"
         cases = {name: case.folder.name for name, case in self.cases.items()}
         return hashlib.sha256(f"[{split}, {self.plan!r}, {self.configuration!r}, {cases}]".encode()).hexdigest()
@@ -81,13 +81,15 @@ class Fold:
         return [self.cases[case] for name in names for case in getattr(self.split, name)]
 
     def check(self, folder: pathlib.Path) -> None:
-        """Raises DataError if a run's folder holds other data, or another plan, by which the run was begun."""
+        """Raises DataError if a run's folder holds other data, another split or another plan, by which the run was begun."""
         check_data_files(folder, self.files)
-        file = folder / "plans.json"
+        check_folds(folder, self.folds)
+        file = folder / PLANS
         if file.is_file() and load_plans(file) != self._plans_used:
             raise DataError(
-                f"{file}: this run was begun with another plan than flags and scans give now, or the file was edited. Name "
-                f"another --workdir; a plan of your own is given with --plan=FILE. Nothing was changed."
+                f"{file}: this run was begun with another plan than flags and scans give now: an older version planned otherwise by the "
+                f"same rules, or the file was edited. To go on by the plan in this file add --plan={file} to the command; for another plan "
+                "name another --workdir. Nothing was changed."
             )
 
     def save(self, folder: pathlib.Path) -> None:
@@ -97,8 +99,8 @@ class Fold:
             DataError: see `check`.
         """
         self.check(folder)
-        self._plans_used.save(folder / "plans.json")
-        write_splits(folder / "splits.json", self.folds)
+        self._plans_used.save(folder / PLANS)
+        write_splits(folder / SPLITS, self.folds)
         write_data_files(folder, self.files)
 
     @property

@@ -10,7 +10,7 @@ from absl import flags
 from scnas_keras.documents import parse
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import same_place
-from scnas_keras.options import flag_text, names_path, plain_type, read_flagfile
+from scnas_keras.options import flag_text, is_preset_of_old, names_path, plain_type, read_flagfile
 
 _REMEDY = "Restore it from a copy, or move it away."
 Config = TypeVar("Config")
@@ -21,7 +21,7 @@ class Recorded(Generic[Config]):
     """Flags of a run.
 
     Attributes:
-        config: where the run has no value for a flag that is newer than it, the flag's former one (`options.option`).
+        config: where the run has no value for a flag that is newer than it, the flag's default.
         unknown: the text of those that the command doesn't have in this version, by name.
     """
 
@@ -63,12 +63,13 @@ def recorded(config_class: type[Config], values: Mapping[str, Any]) -> Recorded[
 
     A flag that is gone since, and that the run had left to the data or to other flags (auto), changed nothing and is left out.
     """
-    fields = {field.name: field for field in dataclasses.fields(config_class)}
-    former = {name: field.metadata["formerly"] for name, field in fields.items()}
+    fields = {field.name for field in dataclasses.fields(config_class)}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    if is_preset_of_old(values):
+        values["preset"] = None
     known = {name: value for name, value in values.items() if name in fields}
     gone = {name: flag_text(value) for name, value in values.items() if name not in fields}
-    return Recorded(config_class(**former | known), {name: text for name, text in gone.items() if text != flag_text(None)})
+    return Recorded(config_class(**known), {name: text for name, text in gone.items() if text != flag_text(None)})
 
 
 def read_recorded(config_class: type[Config], file: pathlib.Path) -> Recorded[Config]:

@@ -17,11 +17,12 @@ from typing import Any, TextIO
 from absl import logging
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import unwritable, user_path, write_text
+from scnas_keras.files import same_place, unwritable, user_path, write_text
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_flagfile
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import read_recorded
+from scnas_keras.runs.run_data import PLANS
 
 FLAGS, SUMMARY, LOCK = "flags.cfg", "summary.json", "run.lock"
 CASES = "validation.csv"
@@ -161,9 +162,13 @@ def command_line() -> str | None:
 
 
 def _check_same(path: pathlib.Path, config: Any) -> None:
-    """Refuses a folder unless it holds an unfinished run of these flags; it may have been moved, and its data too."""
+    """Refuses a folder unless it holds an unfinished run of these flags, or of the plan that it has; it and its data may have moved."""
+
+    def agree(name: str, there: Any, here: Any) -> bool:
+        return name in OF_HOST or there == here or (name == "plan" and same_place(here, path / PLANS))
+
     run = read_recorded(type(config), path / FLAGS)
-    changes = run.differences(config, lambda name, there, here: name in OF_HOST or there == here)
+    changes = run.differences(config, agree)
     if changes:
         remedy = f"repeat that run with --flagfile={path / FLAGS}"
         if run.unknown:

@@ -6,7 +6,6 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from absl import logging
@@ -15,7 +14,7 @@ from msgspec import Meta
 from scnas_keras.documents import load
 from scnas_keras.documents.ranges import Name
 from scnas_keras.errors import DataError, some_of
-from scnas_keras.files import keep_edited, write_text
+from scnas_keras.files import write_text
 from scnas_keras.tasks.patients import group_by_patient, shared_patients
 
 _REMEDY = 'The format is [{"train": ["case_1", "case_2", ...], "val": ["case_3", ...]}, ...], an entry a fold.'
@@ -41,13 +40,9 @@ _Document: Any = Annotated[tuple[_Entry, ...], Meta(min_length=1)]  # which to a
 
 
 def write_splits(path: str | os.PathLike, folds: Sequence[FoldNames]) -> None:
-    """Writes folds in the format of nnU-Net's splits_final.json; a file with others, which may have been edited, is kept beside."""
-    path = Path(path)
+    """Writes folds in the format of nnU-Net's splits_final.json."""
     document = [{"train": fold.training, "val": fold.validation} for fold in folds]
-    text = json.dumps(document, indent=4, ensure_ascii=False) + "\n"
-    if previous := keep_edited(path, text):
-        logging.warning("%s held other folds than this run has, and is kept as %s; folds of your own are given by --splits", path, previous)
-    write_text(path, text)
+    write_text(path, json.dumps(document, indent=4, ensure_ascii=False) + "\n")
 
 
 def read_splits(path: str | os.PathLike, names: Sequence[str], groups: Groups | None = None) -> list[FoldNames]:
@@ -62,7 +57,7 @@ def read_splits(path: str | os.PathLike, names: Sequence[str], groups: Groups | 
     Raises:
         DataError: it can't be read, is no such file, names a case that the task lacks, names one twice in a fold, or leaves too few.
     """
-    folds = [_fold_names(f"{path}: [{index}]", entry) for index, entry in enumerate(_load(path))]
+    folds = load_folds(path)
     listed = {name for fold in folds for name in fold.training + fold.validation}
     unknown = sorted(listed - set(names))
     if unknown:
@@ -84,6 +79,15 @@ def read_splits(path: str | os.PathLike, names: Sequence[str], groups: Groups | 
     return folds
 
 
+def load_folds(path: str | os.PathLike, remedy: str = _REMEDY) -> list[FoldNames]:
+    """Such a file's folds, of whatever cases.
+
+    Raises:
+        DataError: it can't be read, is no such file, names a case twice in a fold, or leaves too few.
+    """
+    return [_fold_names(f"{path}: [{index}]", entry) for index, entry in enumerate(_load(path, remedy))]
+
+
 def count_folds(path: str | os.PathLike) -> int:
     """Number of folds in such a file; DataError if it is none."""
     return len(_load(path))
@@ -102,8 +106,8 @@ def warn_of_divided_patients(folds: Sequence[FoldNames], groups: Groups, source:
         )
 
 
-def _load(path: str | os.PathLike) -> tuple[_Entry, ...]:
-    return load(path, _Document, _REMEDY, other_keys=True)
+def _load(path: str | os.PathLike, remedy: str = _REMEDY) -> tuple[_Entry, ...]:
+    return load(path, _Document, remedy, other_keys=True)
 
 
 def _fold_names(where: str, entry: _Entry) -> FoldNames:
