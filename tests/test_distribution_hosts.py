@@ -61,6 +61,7 @@ def test_both_hosts_stop_and_save_when_one_is_told_to(two_devices, tmp_path):
     assert_close(run, two_devices / "single", 1e-6)
 
 
+@pytest.mark.nightly
 def test_two_hosts_learn_what_one_does_though_one_is_killed(two_devices, tmp_path):
     run = tmp_path / "hosts"
     hosts = start_hosts("learner", run, "auto", "none", 0.3)
