@@ -8,10 +8,12 @@ import types
 import pytest
 from some_spaces import SCNAS
 
+from scnas_keras.architectures.registry import footprint
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.documents import load
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.machine.distribution import Cluster
+from scnas_keras.networks.cost import NetworkCost
 from scnas_keras.runs import preflight
 from scnas_keras.runs.preflight import estimate
 from scnas_keras.search import SearchConfig
@@ -70,7 +72,8 @@ def test_auto_takes_the_fast_mode_if_it_fits(tmp_path, free):
 def test_each_remedy_is_enough_and_none_that_is_not_is_named(tmp_path, free):
     free(0.6 * estimate(SUPERNET, fold(), 4))
     remedies = refused(tmp_path, memory_mode=FAST)
-    assert remedies.keys() == {"memory_mode", "batch_size", "patch_size", "stem_channels"}
+    assert remedies.keys() == {"memory_mode", "accumulate", "batch_size", "patch_size", "stem_channels"}
+    assert remedies["accumulate"] == ("4", remedies["batch_size"][1])
     limit = preflight.free_gibibytes(None)
     assert all(gibibytes <= limit + 0.05 for _, gibibytes in remedies.values())
     assert remedies["batch_size"] == ("1", pytest.approx(estimate(SUPERNET, fold(), 1), abs=0.05))
@@ -133,7 +136,7 @@ def test_a_training_is_refused_before_and_warned_of_when_it_goes_on(tmp_path, fr
     costs = types.SimpleNamespace(parameters=1e6, multiply_adds=1e9)
     run = {"checkpoint": tmp_path / "checkpoint"}
     free(2.0)
-    with pytest.raises(ConfigError, match="train this genotype network, and 2.0 GiB are free. Lower one"):
+    with pytest.raises(ConfigError, match="train this genotype network, and 2.0 GiB are free. Give one"):
         preflight.check_training(fold(), network, costs, run, cluster())
     (tmp_path / "checkpoint").mkdir()
     preflight.check_training(fold(), network, costs, run, cluster())
@@ -182,3 +185,12 @@ def test_a_scan_that_memory_cant_hold_in_the_end_is_refused_before_the_training(
     preflight.check_scans(own, "validation")  # of a training on all cases
     with pytest.raises(ConfigError, match=r"case_200: in the end .* 200x100x100 voxels of 118 classes, for which 0.909 GiB"):
         preflight.check_scans(own, "held_out")
+
+
+def test_slices_are_a_remedy_only_where_the_loss_allows_them(tmp_path, free):
+    network, run = footprint("u_resnet"), {"checkpoint": tmp_path / "checkpoint"}
+    free(estimate(network, fold(), 1) + 0.01)
+    for sliceable in (True, False):
+        with pytest.raises(ConfigError) as caught:
+            preflight.check_training(fold(), network, NetworkCost(1, 1, 1), run, cluster(), sliceable=sliceable)
+        assert ("--accumulate=4 takes" in str(caught.value)) == sliceable and "--batch_size=1 takes" in str(caught.value)

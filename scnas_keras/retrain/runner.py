@@ -58,7 +58,7 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
         logging.warning("%s: %s", architecture.source, architecture.genotype.undecided)
     learner = build(config, found, fold, architecture, cluster)
     cost = network_cost(at_full_resolution(learner.network), fold.patch_size)
-    preflight.check_training(fold, architecture.network, cost, run, cluster, config.accumulate)
+    preflight.check_training(fold, architecture.network, cost, run, cluster, config.accumulate, learner.sliceable)
     if cluster.chief:
         preflight.check_scans(fold, config.judge_on)
     transfer = take_weights(learner.network, architecture.weights) if architecture.weights else None

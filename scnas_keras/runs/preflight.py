@@ -19,8 +19,12 @@ from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.run_folder import RunFolder
 
 
-def check_training(fold: Fold, network: Footprint, cost: NetworkCost, run: RunFolder, cluster: Cluster, accumulate: int = 1) -> None:
+def check_training(
+    fold: Fold, network: Footprint, cost: NetworkCost, run: RunFolder, cluster: Cluster, accumulate: int = 1, sliceable: bool = True
+) -> None:
     """Tells what training a network costs, with batches in so many slices; `cost` is that of a patch.
+
+    `sliceable` says whether the loss allows slices.
 
     Raises:
         ConfigError: the memory isn't there.
@@ -34,7 +38,7 @@ def check_training(fold: Fold, network: Footprint, cost: NetworkCost, run: RunFo
         estimate(network, fold, batch),
         "" if free is None else f" ({free:.1f} GiB free)",
     )
-    check_memory(network, fold, batch, cluster, free, run[CHECKPOINT].is_dir())
+    check_memory(network, fold, batch, cluster, free, run[CHECKPOINT].is_dir(), sliceable)
 
 
 def check_scans(fold: Fold, judged: str) -> None:
@@ -76,23 +80,28 @@ def batch_in_memory(fold: Fold, cluster: Cluster, accumulate: int = 1) -> int:
     return size // cluster.slices(planned, accumulate) // (cluster.replicas if cluster.on_gpu else cluster.workers)
 
 
-def check_memory(network: Footprint, fold: Fold, batch: int, cluster: Cluster, free: float | None, resumed: bool) -> None:
+def check_memory(
+    network: Footprint, fold: Fold, batch: int, cluster: Cluster, free: float | None, resumed: bool, sliceable: bool = True
+) -> None:
     """Refuses a network that doesn't fit; only warns where it has run before, since it did fit and its flags can't change."""
     need = estimate(network, fold, batch)
     if free is None or need <= free:
         return
     if not resumed:
-        raise ConfigError(_too_much(network, fold, batch, cluster, need, free))
+        raise ConfigError(_too_much(network, fold, batch, cluster, need, free, sliceable))
     logging.warning(
         "going on takes about %.1f GiB of memory, and %.1f GiB are free; close other programs if that is not enough", need, free
     )
 
 
-def _too_much(network: Footprint, fold: Fold, batch: int, cluster: Cluster, need: float, free: float) -> str:
+def _too_much(network: Footprint, fold: Fold, batch: int, cluster: Cluster, need: float, free: float, sliceable: bool) -> str:
     """The message, with what each flag that is enough by itself would take."""
     least, remedies = cluster.replicas // cluster.workers, {}
     if isinstance(network, SupernetNetwork):
         remedies["--memory_mode=low_memory"] = estimate(dataclasses.replace(network, low_memory=True), fold, batch)
+    if batch > least and sliceable:
+        share = cluster.batch_size(fold.configuration.batch_size) // cluster.replicas
+        remedies[f"--accumulate={share}"] = estimate(network, fold, least)
     if batch > least:
         remedies[f"--batch_size={cluster.replicas}"] = estimate(network, fold, least)
     patch, spacing = list(fold.patch_size), fold.configuration.spacing
@@ -111,7 +120,7 @@ def _too_much(network: Footprint, fold: Fold, batch: int, cluster: Cluster, need
         f"A batch of {batch} patches of {size} voxels takes about {need:.1f} GiB to train this {network.name} network, and {free:.1f} GiB "
         "are free. "
         + (
-            f"Lower one of these (GiB): {'; '.join(enough)}."
+            f"Give one of these (GiB): {'; '.join(enough)}."
             if enough
             else "No single flag lowers that enough; use a machine with more memory."
         )

@@ -64,6 +64,7 @@ class Learner(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         use_fast_forms(self.network)
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
+        self.sliceable = not loss.couples_items
         loss.over_replicas = sum_over_replicas
         self.loss_function = DeepSupervision(loss, output_strides(self.network)) if len(self.network.outputs) > 1 else loss
         optimizer.build(self.network.trainable_variables)
