@@ -127,7 +127,7 @@ def test_a_wrong_ending_is_told_from_a_damaged_file(tmp_path):
     save(tmp_path / "a.nii", np.zeros((2, 3, 4)))
     (tmp_path / "b.nii.gz").write_bytes((tmp_path / "a.nii").read_bytes())
     (tmp_path / "c.nii").write_bytes(gzip.compress((tmp_path / "a.nii").read_bytes()))
-    for name, words in (("b.nii.gz", "not compressed.*end in .nii\\)"), ("c.nii", "is compressed.*end in .nii.gz")):
+    for name, words in (("b.nii.gz", r"not compressed.*end in .nii\.$"), ("c.nii", r"is compressed.*end in .nii.gz\.$")):
         with pytest.raises(DataError, match=words):
             read_header(tmp_path / name)
 
@@ -316,3 +316,14 @@ def test_of_a_file_that_may_not_be_read_nobody_is_asked_to_download_it(tmp_path,
     monkeypatch.setattr(stored.os, "access", lambda file, mode: file != path)
     with pytest.raises(DataError, match=r"a.nii.gz: may not be read by this user. Ask for the right to read it.$"):
         read_image([path])
+
+
+@pytest.mark.parametrize(
+    "shape, remedy",
+    [((8, 8), "third axis of one voxel"), ((4, 4, 4, 2, 3), "fourth axis"), ((0, 4, 4), "damaged")],
+    ids=["2D", "5D", "empty"],
+)
+def test_a_number_of_axes_that_isnt_read_is_refused_with_a_remedy(tmp_path, shape, remedy):
+    nib.save(nib.Nifti1Image(np.zeros(shape, np.float32), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(DataError, match=rf"found shape \({shape[0]}, .*{remedy}"):
+        read_header(tmp_path / "a.nii")

@@ -72,7 +72,9 @@ def open_file(path: Path) -> Stored:
         )
     shape = image.shape[:3] + image.shape[4:] if image.shape[3:4] == (1,) else image.shape
     if not 3 <= len(shape) <= 4 or 0 in shape:
-        raise DataError(f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, found shape {image.shape}.")
+        raise DataError(
+            f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, found shape {image.shape}. {_remedy(shape)}"
+        )
     i, j, k, channels = shape = (*shape, 1)[:4]
     proxy = cast(ArrayProxy, image.dataobj)  # as it is for an image of a file
     _check_room(path, proxy)
@@ -114,19 +116,28 @@ def write_nifti(path: str | Path, image: nib.Nifti1Image) -> None:
     write_bytes(path, content)
 
 
+def _remedy(shape: tuple[int, ...]) -> str:
+    """What to do about a file of so many axes."""
+    if 0 in shape:
+        return "Its header is damaged: download or export it again."
+    if len(shape) < 3:
+        return "Give a slice a third axis of one voxel, or save it as a PNG picture."
+    return "Of a series over time export the point that was labelled; let channels be the fourth axis."
+
+
 def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray, tuple[Doubt, ...]]:
     """The image, its affine, and what nibabel mends of its header.
 
     nib.load wants endings in lower case and takes other formats by their content.
     """
     with path.open("rb") as stream:
-        compressed = stream.read(len(_GZIP)) == _GZIP
+        begin = stream.read(_LONGEST_HEADER)
+    compressed = begin.startswith(_GZIP)
     if compressed != path.name.lower().endswith(".gz"):
-        raise ValueError(
-            "its content is compressed; let the name end in .nii.gz"
-            if compressed
-            else "its content is not compressed; if it's NIfTI, let the name end in .nii"
-        )
+        found, ending = ("", ".nii.gz") if compressed else ("not ", ".nii")
+        if compressed or any(kind.header_class.may_contain_header(begin) for kind in (nib.Nifti1Image, nib.Nifti2Image)):
+            raise DataError(f"{path}: its content is {found}compressed, unlike its name says. Let the name end in {ending}.")
+        raise ValueError("its content is not compressed")
     with ImageOpener(str(path)) as stream:
         start = stream.read(_LONGEST_HEADER)
     for image_type in (nib.Nifti1Image, nib.Nifti2Image):
