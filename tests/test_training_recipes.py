@@ -112,11 +112,29 @@ def test_a_moving_average_of_the_weights_is_what_is_kept(precision):
     """The average starts at the weights after the first step."""
     model = learner(make_optimizer(dataclasses.replace(PRESETS["scnas"], learning_rate=0.05), 0.9, precision))
     step, average = tf.function(model.train_step, autograph=False), None
-    for _ in range(4):
+    for update in range(4):
         step(data())
-        weights = model.network.get_weights()
-        average = weights if average is None else [0.9 * old + 0.1 * new for old, new in zip(average, weights)]
+        weights, momentum = model.network.get_weights(), (1 + update) / (10 + update)
+        average = weights if average is None else [momentum * old + (1 - momentum) * new for old, new in zip(average, weights)]
     assert np.abs(weights[0] - average[0]).max() > 1e-3
     model.optimizer.finalize_variable_values(model.network.trainable_variables)
     for ours, theirs in zip(model.network.get_weights(), average, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["scnas", "nnunet"])
+@pytest.mark.parametrize("ema, updates", [(0.99, 30), (0.5, 30)])
+def test_the_average_of_few_updates_has_left_the_start_values(name, ema, updates):
+    """Against the recurrence in float64; a momentum of 0.99 from the first update on would leave three quarters of them."""
+    optimizer, weight = make_optimizer(PRESETS[name], ema, "none"), keras.Variable([5.0])
+    optimizer.build([weight])
+    step = tf.function(lambda: optimizer.apply([tf.ones((1,))]))
+    seen, average = [], 5.0
+    for update in range(updates):
+        step()
+        seen.append(float(weight.numpy()[0]))
+        momentum = 0.0 if update == 0 else min(ema, (1 + update) / (10 + update))
+        average = momentum * average + (1 - momentum) * seen[-1]
+    optimizer.finalize_variable_values([weight])
+    assert float(weight.numpy()[0]) == pytest.approx(average, rel=1e-5)
+    assert abs(average - seen[-1]) < 0.3 * abs(seen[-1] - 5.0)
