@@ -74,8 +74,12 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
             right.scatter([trial.milliseconds for trial in own], [trial.dice for trial in own], **style)
     best = pareto([trial for trial in trials if trial.stage == _FINAL] or list(trials))
     right.plot([trial.milliseconds for trial in best], [trial.dice for trial in best], color="black", linewidth=0.8, linestyle="--")
+    minutes = sorted({float(f"{trial.minutes:.2g}") for trial in trials})
+    left.set_xscale("log")
+    left.set_xticks(minutes, [f"{value:g}" for value in minutes])
+    left.minorticks_off()
+    right.set_xlim(left=0)
     for axes, title in ((left, "minutes trained"), (right, "milliseconds a step")):
-        axes.set_xscale("log")
         axes.set_xlabel(title, fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(linewidth=0.4, alpha=0.4)
