@@ -57,7 +57,8 @@ def test_too_little_is_refused_with_what_is_enough():
     with pytest.raises(ConfigError, match=r"--budget_minutes=2 is too little.*take 2.3 minutes") as caught:
         plan(120.0, 3, OVERHEAD)
     assert plan(60 * 2.4, 3, OVERHEAD).final >= LEAST_TRAINING
-    assert "default network" in str(caught.value)
+    assert str(caught.value).endswith("for a race, some 7.")
+    assert plan(60 * 7.0, 3, OVERHEAD).race and not plan(60 * 6.0, 3, OVERHEAD).race
 
 
 def test_a_rung_takes_its_share_of_what_is_left():

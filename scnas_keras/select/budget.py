@@ -1,6 +1,7 @@
 """How the wall time of a selection is divided, before anything runs and again whenever more is known."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from scnas_keras.errors import ConfigError
@@ -82,18 +83,18 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0) -
     """
     left = total - before - _FINISHING
     for count in range(entrants, 1, -1):
-        share = RACE_SHARE * (total - before)
-        if race := _race(share, count, overhead):
-            final = (left - share) / (SEEDS + 1) - overhead.final
+        if race := _race(RACE_SHARE * (total - before), count, overhead):
+            final = _final(total, before, overhead)
             if final >= max(LEAST_TRAINING, race[-1]):
                 return Budget(total, before, race, tuple(most_trials(count)), SEEDS + 1, final, overhead)
     final = left / SEEDS - overhead.final
     if final < LEAST_TRAINING:
         need = (SEEDS * (LEAST_TRAINING + overhead.final) + _FINISHING + before) / 60
+        race = math.ceil(_least_race(overhead, before) / 60)
         raise ConfigError(
-            f"--budget_minutes={total / 60:g} is too little: two trainings of {LEAST_TRAINING:.0f} s each, which start and validate "
-            f"for about {overhead.final:.0f} s, take {need:.1f} minutes. Give at least that; below some {2 * need:.0f} nothing races, and "
-            "only the default network is trained."
+            f"--budget_minutes={total / 60:g} is too little: two trainings of {LEAST_TRAINING:.0f} s each, which start and validate for "
+            f"about {overhead.final:.0f} s, take {need:.1f} minutes, with {before + _FINISHING:.0f} s for the rest. Give at least that; "
+            f"for a race, some {race}."
         )
     return Budget(total, before, (), (), SEEDS, final, overhead)
 
@@ -136,6 +137,21 @@ def _race(seconds: float, entrants: int, overhead: Overhead) -> tuple[float, ...
     full = _full(seconds, most_trials(entrants), shares, overhead.trial)
     race = tuple(share * full for share in shares)
     return race if race[0] >= (LEAST_FIRST if len(race) > 1 else LEAST_TRAINING) else ()
+
+
+def _least_race(overhead: Overhead, before: float) -> float:
+    """Seconds from which on two can race."""
+    total = before + 60.0
+    while not (
+        (race := _race(RACE_SHARE * (total - before), 2, overhead)) and _final(total, before, overhead) >= max(LEAST_TRAINING, race[-1])
+    ):
+        total += 30
+    return total
+
+
+def _final(total: float, before: float, overhead: Overhead) -> float:
+    """What each of the finals trains after a race."""
+    return ((1 - RACE_SHARE) * (total - before) - _FINISHING) / (SEEDS + 1) - overhead.final
 
 
 def _full(seconds: float, counts: Sequence[int], shares: Sequence[float], overhead: float) -> float:

@@ -11,8 +11,9 @@ from scnas_keras.metrics.comparison import Comparison
 from scnas_keras.reporting.race_figure import RacedTrial, draw_race
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.horizon import clock
+from scnas_keras.select.budget import LEAST_SEARCH, SEARCH_SHARE
 from scnas_keras.select.finals import Finals
-from scnas_keras.select.names import DEFAULT, FOUND, RANDOM
+from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, parse_families
 from scnas_keras.select.race import Trial
 from scnas_keras.select.racing import Ended
 from scnas_keras.select.setting import Setting
@@ -25,6 +26,11 @@ _SEARCH_SAW = (
     "The search trained its alphas on the held-out scans on which the race judges, so that the race favours what it found; the validation "
     "scans were seen by neither."
 )
+NO_SEARCH = (
+    "No search was made, so that no found network could race: for one in a tenth of the time, "
+    f"{LEAST_SEARCH / SEARCH_SHARE / 60:.0f} minutes are needed in all. Or name finished ones with --searches."
+)
+_FEW_UPDATES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +96,14 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
     if not ended.results:
         return ["No race: the time was enough for the default network only.", ""]
     decided, shares = setting.record.decided, ended.race.shares
-    header = ("race, judged on held-out scans", *(f"{clock(seconds)}" for seconds in decided.rungs), "params M", "mult-adds G", "s/step")
+    header = (
+        "race, judged on held-out scans",
+        *(f"{clock(seconds)}" for seconds in decided.rungs),
+        "updates",
+        "params M",
+        "mult-adds G",
+        "s/step",
+    )
     lines = []
     for candidate in decided.candidates:
         results = [ended.results.get(Trial(rung, candidate.name)) for rung in range(len(shares))]
@@ -98,7 +111,7 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
         last = next((result for result in reversed(results) if result), None)
         dice = [_dice(result.score(setting.config.objective)) if result else "" for result in results]
         step = "-" if not last or last.seconds_per_step is None else f"{last.seconds_per_step:.2f}"
-        costs = (f"{last.parameters / 1e6:.2f}", f"{last.multiply_adds / 1e9:.1f}", step) if last else ("",) * 3
+        costs = (str(last.updates), f"{last.parameters / 1e6:.2f}", f"{last.multiply_adds / 1e9:.1f}", step) if last else ("",) * 4
         lines.append((candidate.name + (" (failed)" if failed else ""), *dice, *costs))
     failures = [f"failed: {reason}" for reason in decided.failed.values()]
     return [*table([header, *lines]), *failures, ""]
@@ -106,10 +119,10 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
 
 def _final_lines(setting: Setting, finals: Finals) -> list[str]:
     classes, seconds = setting.survey.classes, setting.record.decided.final
-    rows = [(f"finals, {clock(seconds)} each, validation scans", *classes, "average", "s/scan")]
+    rows = [(f"finals, {clock(seconds)} each, validation scans", *classes, "average", "updates", "s/scan")]
     for label, result in finals.trained.items():
         scan = "-" if result.seconds_per_scan is None else f"{result.seconds_per_scan:.2f}"
-        rows.append((label, *(_dice(result.dice.get(name)) for name in classes), _dice(result.mean_dice), scan))
+        rows.append((label, *(_dice(result.dice.get(name)) for name in classes), _dice(result.mean_dice), str(result.updates), scan))
     return [*table(rows), ""]
 
 
@@ -122,6 +135,13 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
             f"first rung: p {rank['p']:.2g}, and so few allow none below {rank['smallest_p']:.2g}."
         )
     families = {candidate.name: candidate.family for candidate in setting.record.decided.candidates}
+    if {FOUND, RANDOM} & {*parse_families(setting.config.candidates)} and not {FOUND, RANDOM} & {*families.values()}:
+        lines.append(NO_SEARCH if not setting.record.decided.search else "No found network raced: see above.")
+    fewest = min(result.updates for result in finals.trained.values())
+    if fewest < _FEW_UPDATES:
+        lines.append(
+            f"The last trainings had some {fewest} updates, so that none is near its best: with more time the order may be another."
+        )
     if families.get(ended.winner) == FOUND:
         lines.append(_SEARCH_SAW)
     if finals.contest is None:

@@ -5,6 +5,7 @@ import time
 
 from absl import logging
 
+from scnas_keras.runs.horizon import clock
 from scnas_keras.runs.run_folder import SUMMARY, open_run
 from scnas_keras.select import budget, trials
 from scnas_keras.select.budget import Budget
@@ -16,7 +17,7 @@ from scnas_keras.select.names import FOUND, RANDOM, parse_families
 from scnas_keras.select.plan_table import plan_table
 from scnas_keras.select.racing import run_race
 from scnas_keras.select.record import Record
-from scnas_keras.select.report import Report, write_report
+from scnas_keras.select.report import NO_SEARCH, Report, write_report
 from scnas_keras.select.setting import STARTING, Setting
 from scnas_keras.select.settings import search_config
 from scnas_keras.select.survey import survey
@@ -45,7 +46,10 @@ def run_selection(config: SelectConfig) -> Report:
         run.begin(config)
         setting.record.decide(search=seconds)
     else:
+        logging.info("going on: %s of %s are gone", clock(setting.record.spent), clock(setting.total))
         run.begin(config)
+    if not searches and _searched(config) and not setting.record.decided.search:
+        logging.warning("%s", NO_SEARCH)
     searches = searches or _search(setting)
     candidates = setting.record.decided.candidates or _choose(setting, searches)
     ended = run_race(setting)

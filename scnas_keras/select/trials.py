@@ -111,7 +111,11 @@ def run(command: str, config: Any, title: str, expected: float, tick: Callable[[
         tick()
 
     with bar, open(log, "ab") as output:
-        code = run_child(command, config, output, watch)
+        try:
+            code = run_child(command, config, output, watch)
+        except SystemExit:
+            logging.warning("%s: stopped and saved; the same command goes on from there", title)
+            raise
     if code == CANT_WRITE:
         raise OutputError(f"{last_line(log).removeprefix('error: ')} (from {log})")
     if code:
