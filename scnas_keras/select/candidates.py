@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from absl import logging
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, footprint
+from scnas_keras.machine.memory import available_memory
+from scnas_keras.runs.preflight import estimate
 from scnas_keras.select.names import DEFAULT, FOUND, RANDOM
 from scnas_keras.select.survey import Survey
 from scnas_keras.spaces import genotype_history
@@ -69,6 +71,17 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
     first = [one for one in handmade if one.name in (DEFAULT, "resenc_m")]
     others = [one for one in handmade if one not in first]
     return list({one.name: one for one in [*first[:1], *narrow, *first[1:], *random, *others, *wide, *early]}.values())
+
+
+def fits(candidate: Candidate, found: Survey) -> bool:
+    """Whether a candidate's trainings fit into the memory that is free now, as far as the default's patches tell; says so if not."""
+    genotype = Genotype.load(candidate.genotype) if candidate.genotype else None
+    network = footprint(candidate.network, int(candidate.width), genotype)
+    patch = network.topology(found.spacing, found.patch_size).patch_size
+    need, free = estimate(network, found.fold, found.fold.configuration.batch_size, patch), available_memory() / 2**30
+    if need > free:
+        logging.warning("%s is left out: it takes about %.1f GiB to train, and %.1f GiB are free", candidate.name, need, free)
+    return need <= free
 
 
 def _handmade(name: str) -> Candidate:

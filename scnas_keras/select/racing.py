@@ -20,6 +20,9 @@ from scnas_keras.select.trials import Trained
 _FEWEST_UPDATES = 20
 """In the first rung; with fewer, every network is as bad as when it began."""
 
+_FIRST = Trial(0, DEFAULT)
+"""Its time shows what else can run."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
@@ -46,6 +49,10 @@ def run_race(setting: Setting) -> Ended:
     while True:
         candidates = setting.record.decided.candidates
         results = setting.results(candidates, rungs=3)
+        if results.keys() == {_FIRST}:
+            _check_updates(setting, results[_FIRST])
+            _drop(setting, candidates)
+            candidates = setting.record.decided.candidates
         race = _race(candidates, results)
         scores = setting.scores(results)
         left = race.next(scores) if len(candidates) > 1 else ()
@@ -77,9 +84,6 @@ def _run_trial(setting: Setting, race: Race, left: Sequence[Trial], candidates: 
         return
     shutil.rmtree(setting.folder(trial) / CHECKPOINT, ignore_errors=True)  # it has ended, and checkpoints are large
     logging.info("%s: Dice %s on held-out scans after %d updates", trial.name, _text(result.mean_dice), result.updates)
-    if trial == Trial(0, DEFAULT):
-        _check_updates(setting, result, seconds)
-        _drop(setting, candidates)
 
 
 def _seconds(setting: Setting, race: Race, rung: int, trials: int) -> float:
@@ -93,9 +97,10 @@ def _seconds(setting: Setting, race: Race, rung: int, trials: int) -> float:
     return seconds
 
 
-def _check_updates(setting: Setting, result: Trained, seconds: float) -> None:
-    if result.updates >= _FEWEST_UPDATES:
+def _check_updates(setting: Setting, result: Trained | None) -> None:
+    if result is None or result.updates >= _FEWEST_UPDATES:
         return
+    seconds = setting.record.decided.rungs[0]
     step = seconds / max(1, result.updates)
     need = setting.total * _FEWEST_UPDATES * step / seconds / 60
     raise ConfigError(

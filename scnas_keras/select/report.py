@@ -136,7 +136,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
         )
     families = {candidate.name: candidate.family for candidate in setting.record.decided.candidates}
     if {FOUND, RANDOM} & {*parse_families(setting.config.candidates)} and not {FOUND, RANDOM} & {*families.values()}:
-        lines.append(NO_SEARCH if not setting.record.decided.search else "No found network raced: see above.")
+        lines.append("No found network raced." if setting.config.searches or setting.record.decided.search else NO_SEARCH)
     fewest = min(result.updates for result in finals.trained.values())
     if fewest < _FEW_UPDATES:
         lines.append(
@@ -157,7 +157,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
 
 
 def _search_rank(setting: Setting, ended: Ended) -> dict[str, Any] | None:
-    """The best found network among random ones in the first rung, where all were."""
+    """The first found network among random ones in the first rung, where all were."""
     families = {candidate.name: candidate.family for candidate in setting.record.decided.candidates}
     first = {trial.name: result for trial, result in ended.results.items() if trial.rung == 0 and result}
     scores = {name: score for name, result in first.items() if (score := result.score(setting.config.objective)) is not None}

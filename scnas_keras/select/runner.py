@@ -9,7 +9,7 @@ from scnas_keras.runs.horizon import clock
 from scnas_keras.runs.run_folder import SUMMARY, open_run
 from scnas_keras.select import budget, trials
 from scnas_keras.select.budget import Budget
-from scnas_keras.select.candidates import Candidate, pool
+from scnas_keras.select.candidates import Candidate, fits, pool
 from scnas_keras.select.checks import check, check_search
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.finals import run_finals
@@ -96,7 +96,7 @@ def _choose(setting: Setting, searches: list[pathlib.Path]) -> tuple[Candidate, 
     """Who races: as many of the pool as fit into memory, and as the time is enough for."""
     families = parse_families(setting.config.candidates)
     everyone = pool(families, searches, setting.run["genotypes"], setting.survey, setting.config.seed)
-    fitting = [candidate for candidate in everyone if setting.survey.fits(candidate)]
+    fitting = [candidate for candidate in everyone if fits(candidate, setting.survey)]
     gone = setting.record.spent
     plan = budget.plan(setting.total, len(fitting), setting.overhead, before=gone)
     racing = tuple(fitting[: plan.trials[0] if plan.trials else 1])

@@ -2,24 +2,14 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-from absl import logging
 
 from scnas_keras.architectures.registry import footprint
 from scnas_keras.errors import ConfigError
-from scnas_keras.machine.memory import available_memory
-from scnas_keras.runs.folds import open_fold
-from scnas_keras.runs.preflight import estimate
+from scnas_keras.runs.folds import Fold, open_fold
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import DEFAULT
-from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.tasks.patients import group_by_patient
 from scnas_keras.tasks.splits import Split
-
-if TYPE_CHECKING:
-    from scnas_keras.runs.folds import Fold
-    from scnas_keras.select.candidates import Candidate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +21,7 @@ class Survey:
         patients: case -> patient.
     """
 
-    fold: "Fold"
+    fold: Fold
     patients: Mapping[str, str]
 
     @property
@@ -60,16 +50,6 @@ class Survey:
     @property
     def split(self) -> Split:
         return self.fold.split
-
-    def fits(self, candidate: "Candidate") -> bool:
-        """Whether a candidate's trainings fit into the memory that is free now, as far as the default's patches tell; says so if not."""
-        genotype = Genotype.load(candidate.genotype) if candidate.genotype else None
-        network = footprint(candidate.network, int(candidate.width), genotype)
-        patch = network.topology(self.spacing, self.patch_size).patch_size
-        need, free = estimate(network, self.fold, self.fold.configuration.batch_size, patch), available_memory() / 2**30
-        if need > free:
-            logging.warning("%s is left out: it takes about %.1f GiB to train, and %.1f GiB are free", candidate.name, need, free)
-        return need <= free
 
 
 def survey(config: SelectConfig) -> Survey:

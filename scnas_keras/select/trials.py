@@ -27,7 +27,6 @@ _TAIL = 4000  # bytes of a log in which its last line is looked for
 class _Result:
     mean_dice: float | None
     dice: dict[str, float | None]
-    judged_on: str
     parameters: int
     multiply_adds: int
     seconds_per_step: float | None
@@ -143,8 +142,7 @@ def result_of(folder: pathlib.Path) -> Trained | None:
         return None
     remedy = f"Restore it from a copy, or delete {folder} to train again."
     found = decode(parse(folder / SUMMARY, remedy, ConfigError), _Summary, folder / SUMMARY, remedy, ConfigError, other_keys=True).result
-    shared = {field.name: getattr(found, field.name) for field in dataclasses.fields(found) if field.name != "judged_on"}
-    return Trained(folder=folder, cases=read_case_table(folder / CASES, remedy), **shared)
+    return Trained(folder=folder, cases=read_case_table(folder / CASES, remedy), **dataclasses.asdict(found))
 
 
 def last_line(log: pathlib.Path) -> str:
