@@ -86,3 +86,20 @@ def test_the_table_names_every_part():
     assert lines[0] == "200 minutes, divided:"
     assert [line.split("  ")[0] for line in lines[2:]][:2] == ["gone", "search"]
     assert "race, rung 3" in text and "finals" in text and "racing: nnunet, found_w64" in text and "left out" in text and "unet" in text
+
+
+@pytest.mark.parametrize("machines", [2, 3, 8])
+def test_several_machines_train_longer_or_more_in_the_same_time(machines):
+    one, several = (plan(100 * 60.0, 8, OVERHEAD, machines=count) for count in (1, machines))
+    assert 100 * 60 - 25 <= together(several) <= 100 * 60
+    assert several.race_total == pytest.approx(sum(-(-n // machines) * (s + 25.0) for n, s in zip(several.trials, several.race)))
+    assert (several.trials[0], several.race[0]) > (one.trials[0], one.race[0]) and several.final > one.final
+    assert f"on {machines} machines" in plan_table(several, 0.0, [], [])[0]
+
+
+def test_rungs_and_finals_count_rounds_of_machines():
+    assert final_seconds(620.0, 3, 20.0, machines=3) == pytest.approx(580.0)
+    assert final_seconds(620.0, 3, 20.0, machines=2) == pytest.approx(280.0)
+    seconds = rung_seconds(1000.0, 2, 0, 2, 20.0, machines=2)
+    assert seconds == pytest.approx(980.0)
+    assert enough(300.0, 6, 30.0, 20.0, machines=6) and not enough(100.0, 6, 30.0, 20.0)

@@ -11,7 +11,7 @@ from some_spaces import uniform_genotype
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.runs.run_folder import RunFolder, is_busy
 from scnas_keras.select import SelectConfig, candidates, record, report, runner, setting, trials
-from scnas_keras.select.setting import TrainingFailed
+from scnas_keras.select.jobs import TrainingFailed
 
 WORTH = {"nnunet": 0.80, "resenc_m": 0.82, "u_resnet": 0.70, "unet": 0.6, "found_w64": 0.85, "found_w128": 0.75, "random_w64": 0.65}
 OVERHEAD = 20.0
@@ -34,7 +34,7 @@ class Planted:
         self.clock, self.split, self.ran, self.worth, self.stop_at, self.broken = clock, survey.split, [], dict(WORTH), None, {}
         self.overhead, self.updates = OVERHEAD, 500
 
-    def __call__(self, command, config, title, expected, tick):
+    def __call__(self, command, config, title, expected):
         folder = pathlib.Path(config.workdir)
         key = "/".join(folder.parts[-2:])
         self.ran.append(key)
@@ -257,7 +257,7 @@ def test_the_time_a_process_was_away_is_not_counted(planted, tmp_path):
     planted.clock.now += 1000
     second = record.Record(tmp_path, planted.clock.now)
     assert second.spent == pytest.approx(30)
-    assert dataclasses.replace(second.decided, spent=0) == record.Decided()
+    assert dataclasses.replace(second.decided, spent=0, version="") == record.Decided()
 
 
 def test_a_damaged_record_is_named(planted, tmp_path):

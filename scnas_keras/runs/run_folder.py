@@ -70,6 +70,12 @@ class RunFolder:
         stream.flush()
         self._lock = stream  # closing it, as the end of the process does, unlocks
 
+    def release(self) -> None:
+        """Lets other processes in."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
     def begin(self, config: Any) -> None:
         """Claims the folder: writes flags.cfg, a flagfile that repeats the run. Called once everything is checked.
 
@@ -97,8 +103,7 @@ class RunFolder:
         write_text(self[SUMMARY], json.dumps(summary, indent=1) + "\n")
         if self._lock is not None:
             self[LOCK].unlink(missing_ok=True)  # a finished run is refused without it
-            self._lock.close()
-            self._lock = None
+            self.release()
 
 
 def is_busy(path: pathlib.Path) -> bool:
@@ -150,6 +155,18 @@ def follow_run(workdir: str | None) -> RunFolder:
     if not workdir:
         raise ConfigError("Name the run's folder with --workdir=DIR, the same on storage that all hosts share.")
     return RunFolder(user_path(workdir), None, time.time())
+
+
+def join_run(workdir: str | None, config: Any) -> RunFolder:
+    """The folder of a run that another process has begun, or is going to begin, with these flags, and that this one works for.
+
+    Raises:
+        ConfigError: no folder named, the run has other flags, or it has finished.
+    """
+    run = follow_run(workdir)
+    if run[FLAGS].is_file():
+        _check_same(run.path, config)
+    return run
 
 
 def command_line() -> str | None:

@@ -4,7 +4,7 @@ From labelled scans to the network to use for them. Searches for an architecture
 ones, each trained for the same time and judged on scans of the fold's training cases that it wasn't trained on, and trains the winner
 and nnU-Net's U-Net for the last time, on all training cases. The two are then compared on the validation scans, which nothing has
 looked at before. What is kept is in RUN, for scnas_keras.predict, with select.txt, select.json, trials.csv, cases.csv and race.png. The
-same command goes on after an interruption.
+same command goes on after an interruption. Several machines can share the work: docs/select.md.
 """
 
 from typing import Any
@@ -23,5 +23,4 @@ def select(config: SelectConfig) -> Any:
 def main(config: SelectConfig) -> None:
     load_tensorflow()
     result = select(config)
-    print(result.text)
-    print(f"The network that is kept, tables and figure are in {result.folder}")
+    print(result if isinstance(result, str) else f"{result.text}\nThe network that is kept, tables and figure are in {result.folder}")

@@ -36,6 +36,7 @@ class Budget:
 
     Attributes:
         total: that were asked for.
+        machines: that train at the same time.
         before: of what comes before the race: preparing, and a search with its start-up.
         race: seconds that each trial of a rung trains, a number a rung; empty if nothing races.
         trials: the most trials of each rung.
@@ -45,6 +46,7 @@ class Budget:
     """
 
     total: float
+    machines: int
     before: float
     race: tuple[float, ...]
     trials: tuple[int, ...]
@@ -55,12 +57,21 @@ class Budget:
     @property
     def race_total(self) -> float:
         """The race at its longest."""
-        return sum(count * (seconds + self.overhead.trial) for count, seconds in zip(self.trials, self.race))
+        return sum(self.together(count, seconds + self.overhead.trial) for count, seconds in zip(self.trials, self.race))
 
     @property
     def finals_total(self) -> float:
         """All finals."""
-        return self.finals * (self.final + self.overhead.final)
+        return self.together(self.finals, self.final + self.overhead.final)
+
+    def together(self, trainings: int, each: float) -> float:
+        """Seconds that equal trainings take, as many at a time as there are machines."""
+        return waves(trainings, self.machines) * each
+
+
+def waves(trainings: int, machines: int) -> int:
+    """How often a machine trains, where each of them runs one training at a time."""
+    return math.ceil(trainings / machines)
 
 
 def search_seconds(total: float) -> float:
@@ -69,7 +80,7 @@ def search_seconds(total: float) -> float:
     return seconds if seconds >= LEAST_SEARCH else 0.0
 
 
-def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0) -> Budget:
+def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, machines: int = 1) -> Budget:
     """Divides a budget among a race of as many entrants as it is enough for, and the finals.
 
     Args:
@@ -77,34 +88,35 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0) -
         entrants: that could race, the default network included. Of fewer than could, those at the end are dropped (`Budget.trials[0]`).
         overhead: assumed, or measured.
         before: seconds that are gone, or planned for a search.
+        machines: that train at the same time.
 
     Raises:
         ConfigError: not even the default network can be trained so often.
     """
     left = total - before - _FINISHING
     for count in range(entrants, 1, -1):
-        if race := _race(RACE_SHARE * (total - before), count, overhead):
-            final = _final(total, before, overhead)
+        if race := _race(RACE_SHARE * (total - before), count, overhead, machines):
+            final = _final(total, before, overhead, machines)
             if final >= max(LEAST_TRAINING, race[-1]):
-                return Budget(total, before, race, tuple(most_trials(count)), SEEDS + 1, final, overhead)
-    final = left / SEEDS - overhead.final
+                return Budget(total, machines, before, race, tuple(most_trials(count)), SEEDS + 1, final, overhead)
+    final = left / waves(SEEDS, machines) - overhead.final
     if final < LEAST_TRAINING:
-        need = (SEEDS * (LEAST_TRAINING + overhead.final) + _FINISHING + before) / 60
-        race = math.ceil(_least_race(overhead, before) / 60)
+        need = (waves(SEEDS, machines) * (LEAST_TRAINING + overhead.final) + _FINISHING + before) / 60
+        race = math.ceil(_least_race(overhead, before, machines) / 60)
         raise ConfigError(
             f"--budget_minutes={total / 60:g} is too little: two trainings of {LEAST_TRAINING:.0f} s each, which start and validate for "
             f"about {overhead.final:.0f} s, take {need:.1f} minutes, with {before + _FINISHING:.0f} s for the rest. Give at least that; "
             f"for a race, some {race}."
         )
-    return Budget(total, before, (), (), SEEDS, final, overhead)
+    return Budget(total, machines, before, (), (), SEEDS, final, overhead)
 
 
-def final_seconds(left: float, finals: int, overhead: float) -> float:
+def final_seconds(left: float, finals: int, overhead: float, machines: int = 1) -> float:
     """Seconds that each of the finals trains, by what is left when they begin."""
-    return max(LEAST_TRAINING, (left - _FINISHING) / finals - overhead)
+    return max(LEAST_TRAINING, (left - _FINISHING) / waves(finals, machines) - overhead)
 
 
-def rung_seconds(left: float, entrants: int, rung: int, trials: int, overhead: float) -> float:
+def rung_seconds(left: float, entrants: int, rung: int, trials: int, overhead: float, machines: int = 1) -> float:
     """Seconds that each trial of a rung trains, by what the race has left when the rung begins.
 
     Args:
@@ -113,12 +125,14 @@ def rung_seconds(left: float, entrants: int, rung: int, trials: int, overhead: f
         rung: its number.
         trials: that it has.
         overhead: of a trial, as measured.
+        machines: that train at the same time.
     """
     counts = [trials, *most_trials(entrants)[rung + 1 :]]
-    return max(LEAST_TRAINING / 2, _full(left, counts, shares_for(entrants)[rung:], overhead) * shares_for(entrants)[rung])
+    full = _full(left, counts, shares_for(entrants)[rung:], overhead, machines)
+    return max(LEAST_TRAINING / 2, full * shares_for(entrants)[rung])
 
 
-def enough(left: float, entrants: int, first: float, overhead: float) -> bool:
+def enough(left: float, entrants: int, first: float, overhead: float, machines: int = 1) -> bool:
     """Whether the time is enough for so many entrants, the first of whom has run.
 
     Args:
@@ -126,34 +140,36 @@ def enough(left: float, entrants: int, first: float, overhead: float) -> bool:
         entrants: of it.
         first: seconds that each trial of the first rung trains.
         overhead: of a trial, as measured.
+        machines: that train at the same time.
     """
-    first_rung, *later = most_trials(entrants)
+    first_rung, *later = (waves(count, machines) for count in most_trials(entrants))
     return left >= (first_rung - 1) * (first + overhead) + sum(later) * (LEAST_TRAINING + overhead)
 
 
-def _race(seconds: float, entrants: int, overhead: Overhead) -> tuple[float, ...]:
+def _race(seconds: float, entrants: int, overhead: Overhead, machines: int) -> tuple[float, ...]:
     """Of each rung what a trial trains; empty if that is too little in the first."""
     shares = shares_for(entrants)
-    full = _full(seconds, most_trials(entrants), shares, overhead.trial)
+    full = _full(seconds, most_trials(entrants), shares, overhead.trial, machines)
     race = tuple(share * full for share in shares)
     return race if race[0] >= (LEAST_FIRST if len(race) > 1 else LEAST_TRAINING) else ()
 
 
-def _least_race(overhead: Overhead, before: float) -> float:
+def _least_race(overhead: Overhead, before: float, machines: int) -> float:
     """Seconds from which on two can race."""
     total = before + 60.0
-    while not (
-        (race := _race(RACE_SHARE * (total - before), 2, overhead)) and _final(total, before, overhead) >= max(LEAST_TRAINING, race[-1])
-    ):
+    while True:
+        race = _race(RACE_SHARE * (total - before), 2, overhead, machines)
+        if race and _final(total, before, overhead, machines) >= max(LEAST_TRAINING, race[-1]):
+            return total
         total += 30
-    return total
 
 
-def _final(total: float, before: float, overhead: Overhead) -> float:
+def _final(total: float, before: float, overhead: Overhead, machines: int) -> float:
     """What each of the finals trains after a race."""
-    return ((1 - RACE_SHARE) * (total - before) - _FINISHING) / (SEEDS + 1) - overhead.final
+    return ((1 - RACE_SHARE) * (total - before) - _FINISHING) / waves(SEEDS + 1, machines) - overhead.final
 
 
-def _full(seconds: float, counts: Sequence[int], shares: Sequence[float], overhead: float) -> float:
+def _full(seconds: float, counts: Sequence[int], shares: Sequence[float], overhead: float, machines: int) -> float:
     """What a trial with the whole share trains."""
-    return (seconds - overhead * sum(counts)) / sum(count * share for count, share in zip(counts, shares))
+    rounds = [waves(count, machines) for count in counts]
+    return (seconds - overhead * sum(rounds)) / sum(count * share for count, share in zip(rounds, shares))

@@ -25,6 +25,7 @@ class SelectConfig(RecipeConfig):
         "of the time.",
         "Race",
     )
+    machines: int = option(1, "Machines that train at the same time, for which the budget is planned: see docs/select.md.", "Race")
     objective: str = option("dice", "What is compared: dice, the mean of the classes, or the name of one class for its Dice.", "Race")
 
     @property

@@ -2,20 +2,39 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
-
-from absl import logging
 
 from scnas_keras.files import write_bytes
 from scnas_keras.inference.names import COMPANION, MODEL
-from scnas_keras.runs.config import VALIDATION
-from scnas_keras.select import budget, trials
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select import budget
+from scnas_keras.select.jobs import FINALS, folder_of
+from scnas_keras.select.machines import slowness
 from scnas_keras.select.names import DEFAULT
 from scnas_keras.select.setting import Setting
-from scnas_keras.select.settings import training_config
-from scnas_keras.select.trials import Trained
+from scnas_keras.select.trials import Trained, result_of
 from scnas_keras.select.verdict import Contest, contest
+
+
+@dataclasses.dataclass(frozen=True)
+class Final:
+    """One of the last trainings.
+
+    Attributes:
+        network: the candidate's name.
+        seed: is added to that of the selection.
+    """
+
+    network: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Of its folder and in tables."""
+        return f"{DEFAULT}_seed_{self.seed}" if self.network == DEFAULT else self.network
+
+    @property
+    def key(self) -> str:
+        """In race.json."""
+        return f"{FINALS}/{self.label}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +42,9 @@ class Finals:
     """What the last trainings found.
 
     Attributes:
-        trained: folder's name -> result.
+        trained: label -> result.
         contest: winner against default; None if the default network won the race.
-        kept: the folder's name of the network to use.
+        kept: the label of the network to use.
     """
 
     trained: dict[str, Trained]
@@ -33,29 +52,19 @@ class Finals:
     kept: str
 
 
-def run_finals(setting: Setting, candidates: Sequence[Candidate], winner: str) -> Finals:
-    """Runs what is left of the finals and copies the network that is kept into the selection's folder.
+def final_trainings(winner: str) -> list[Final]:
+    """The last trainings, given the race's winner."""
+    defaults = [Final(DEFAULT, seed) for seed in range(budget.SEEDS)]
+    return defaults if winner == DEFAULT else [Final(winner, 0), *defaults]
 
-    Raises:
-        TrainingFailed: one of them failed.
-    """
-    by_name = {candidate.name: candidate for candidate in candidates}
-    wanted = [(f"{DEFAULT}_seed_{number}", DEFAULT, number) for number in range(budget.SEEDS)]
-    if winner != DEFAULT:
-        wanted.insert(0, (winner, winner, 0))
-    seconds = setting.record.decided.final
-    if seconds is None:
-        seconds = round(budget.final_seconds(setting.total - setting.record.spent, len(wanted), setting.overhead.final), 1)
-        setting.record.decide(final=seconds)
+
+def read_finals(setting: Setting, winner: str) -> Finals:
+    """Compares what the finals left, and copies the network that is kept into the selection's folder."""
     trained = {}
-    for number, (label, name, seed) in enumerate(wanted, start=1):
-        folder = setting.run["finals"] / label
-        result = trials.result_of(folder)
-        if result is None:
-            config = training_config(setting.config, by_name[name], folder, seconds, VALIDATION, setting.config.seed + seed)
-            result = setting.train(config, f"finals/{label}", f"final {number} of {len(wanted)}: {label}", seconds)
-            logging.info("%s: Dice %s on validation scans", label, "in no scan" if result.mean_dice is None else f"{result.mean_dice:.3f}")
-        trained[label] = result
+    for final in final_trainings(winner):
+        result = result_of(folder_of(setting.run.path, FINALS, final.key))
+        assert result is not None, f"{final.key} hasn't ended"
+        trained[final.label] = result
     defaults = [trained[f"{DEFAULT}_seed_{number}"] for number in range(budget.SEEDS)]
     found = None
     if winner != DEFAULT:
@@ -65,7 +74,7 @@ def run_finals(setting: Setting, candidates: Sequence[Candidate], winner: str) -
             DEFAULT,
             [own.cases for own in defaults],
             setting.survey.patients,
-            _ratio(trained[winner].seconds_per_scan, defaults[0].seconds_per_scan),
+            _ratio(_pace(setting, Final(winner, 0), trained), _pace(setting, Final(DEFAULT, 0), trained)),
         )
     kept = winner if found and found.kept == winner else f"{DEFAULT}_seed_0"
     _copy_model(trained[kept].folder, setting.run.path)
@@ -75,6 +84,12 @@ def run_finals(setting: Setting, candidates: Sequence[Candidate], winner: str) -
 def _copy_model(source: pathlib.Path, folder: pathlib.Path) -> None:
     for name in (MODEL, COMPANION):
         write_bytes(folder / name, (source / name).read_bytes())
+
+
+def _pace(setting: Setting, final: Final, trained: dict[str, Trained]) -> float | None:
+    """Seconds that a scan takes, on the first of the machines."""
+    decided, seconds = setting.record.decided, trained[final.label].seconds_per_scan
+    return seconds and seconds / slowness(decided.ran_on.get(final.key, ""), decided.machines)
 
 
 def _ratio(one: float | None, other: float | None) -> float | None:

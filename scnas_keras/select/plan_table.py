@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 
+from absl import logging
+
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.horizon import clock
 from scnas_keras.select.budget import Budget
+from scnas_keras.select.candidates import Candidate
 
 
 def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Sequence[str]) -> list[str]:
@@ -23,13 +26,20 @@ def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Seq
     if search:
         rows.append(("search", "1", "", "", clock(search)))
     for number, (count, seconds) in enumerate(zip(plan.trials, plan.race), start=1):
-        together = count * (seconds + plan.overhead.trial)
+        together = plan.together(count, seconds + plan.overhead.trial)
         rows.append((f"race, rung {number}", f"{count}", clock(seconds), clock(plan.overhead.trial), clock(together)))
     rows.append(("finals", str(plan.finals), clock(plan.final), clock(plan.overhead.final), clock(plan.finals_total)))
     rows.append(("all", "", "", "", clock(plan.before + plan.race_total + plan.finals_total)))
-    lines = [f"{plan.total / 60:g} minutes, divided:", *table(rows)]
+    machines = f" on {plan.machines} machines at a time" if plan.machines > 1 else ""
+    lines = [f"{plan.total / 60:g} minutes{machines}, divided:", *table(rows)]
     if racing:
         lines.append(f"racing: {', '.join(racing)}")
     if left_out:
         lines.append(f"left out, for lack of time or memory: {', '.join(left_out)}")
     return lines
+
+
+def show_plan(plan: Budget, search: float, racing: Sequence[Candidate] = (), left_out: Sequence[Candidate] = ()) -> None:
+    """Logs the table."""
+    for line in plan_table(plan, search, [one.name for one in racing], [one.name for one in left_out]):
+        logging.info("%s", line)

@@ -5,6 +5,7 @@ rung train, which failed and why, and how much time is gone.
 """
 
 import dataclasses
+import importlib.metadata
 import pathlib
 import time
 
@@ -14,6 +15,7 @@ from scnas_keras.files import readable_json, write_text
 from scnas_keras.select.candidates import Candidate
 
 FILE = "race.json"
+VERSION = importlib.metadata.version("scnas_keras")
 _EVERY = 5.0  # seconds between savings of the time that is gone
 _REMEDY = "Restore it from a copy, or name another --workdir."
 
@@ -29,8 +31,12 @@ class Decided:
         candidates: of the race, the default network first.
         race_until: seconds that may be gone when the race is over.
         rungs: seconds that each trial trains, of the rungs that have begun.
+        first_seen: what the default network's first trial showed has been looked at.
         failed: why, by trial.
         final: seconds that each of the finals trains; None before the race is over.
+        machines: seconds of a step of the default network, by worker; the first is what others are compared with.
+        ran_on: the worker that had each training last.
+        version: of scnas_keras.
     """
 
     spent: float = 0.0
@@ -39,8 +45,17 @@ class Decided:
     candidates: tuple[Candidate, ...] = ()
     race_until: float | None = None
     rungs: tuple[float, ...] = ()
+    first_seen: bool = False
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
     final: float | None = None
+    machines: dict[str, float] = dataclasses.field(default_factory=dict)
+    ran_on: dict[str, str] = dataclasses.field(default_factory=dict)
+    version: str = ""
+
+
+def read_decided(folder: pathlib.Path) -> Decided:
+    """What a selection's folder tells; ConfigError if the file is damaged."""
+    return load(folder / FILE, Decided, _REMEDY, ConfigError)
 
 
 class Record:
@@ -53,7 +68,7 @@ class Record:
 
     def __init__(self, folder: pathlib.Path, began: float):
         self.path = folder / FILE
-        self.decided = load(self.path, Decided, _REMEDY, ConfigError) if self.path.is_file() else Decided()
+        self.decided = read_decided(folder) if self.path.is_file() else Decided()
         self._before, self._began, self._saved = self.decided.spent, began, began
 
     @property
@@ -64,7 +79,7 @@ class Record:
     def decide(self, **changes) -> Decided:
         """Changes fields of the document and saves it."""
         self._saved = time.monotonic()
-        self.decided = dataclasses.replace(self.decided, **changes, spent=round(self.spent, 1))
+        self.decided = dataclasses.replace(self.decided, **changes, spent=round(self.spent, 1), version=VERSION)
         write_text(self.path, readable_json(dataclasses.asdict(self.decided)))
         return self.decided
 

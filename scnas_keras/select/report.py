@@ -15,7 +15,7 @@ from scnas_keras.select.budget import LEAST_SEARCH, SEARCH_SHARE
 from scnas_keras.select.finals import Finals
 from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, parse_families
 from scnas_keras.select.race import Trial
-from scnas_keras.select.racing import Ended
+from scnas_keras.select.scheduler import Ended
 from scnas_keras.select.setting import Setting
 
 _COLUMNS = (

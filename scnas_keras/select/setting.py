@@ -4,17 +4,18 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from scnas_keras.errors import UserError
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.select import trials
 from scnas_keras.select.budget import Overhead
 from scnas_keras.select.candidates import Candidate
 from scnas_keras.select.config import SelectConfig
+from scnas_keras.select.jobs import RACE, SEARCH, Job, folder_of
 from scnas_keras.select.race import Scores, Trial
 from scnas_keras.select.record import Record
 from scnas_keras.select.survey import Survey
-from scnas_keras.select.trials import Failure, Trained
+from scnas_keras.select.trials import Trained
 
+NO_SCORE = -1.0
 STARTING = 25.0
 """Seconds that a training is assumed to take for its start and validation, until one has been measured."""
 
@@ -34,6 +35,11 @@ class Setting:
         return self.config.seconds or 0.0
 
     @property
+    def machines(self) -> int:
+        """That train at the same time."""
+        return self.config.machines
+
+    @property
     def overhead(self) -> Overhead:
         """The longest of those measured; assumed until then. Validating takes as much longer in the finals as there are more scans."""
         measured = self.record.decided.overhead.values()
@@ -43,7 +49,7 @@ class Setting:
 
     def folder(self, trial: Trial) -> pathlib.Path:
         """Of a trial of the race."""
-        return self.run["race"] / f"rung_{trial.rung + 1}" / trial.name
+        return folder_of(self.run.path, RACE, self.key(trial))
 
     def results(self, candidates: Sequence[Candidate], rungs: int) -> dict[Trial, Trained | None]:
         """What trials have left, None of those that failed; those that haven't ended are left out."""
@@ -60,28 +66,13 @@ class Setting:
         """The objective of each, None where a trial failed or no scan has the class."""
         return {trial: result and result.score(self.config.objective) for trial, result in results.items()}
 
+    def score(self, job: Job) -> float:
+        """The objective of a job that has ended, for KerasTuner's tables; NO_SCORE of a search, and where no scan has the class."""
+        result = None if job.stage == SEARCH else trials.result_of(job.folder(self.run.path))
+        score = result.score(self.config.objective) if result else None
+        return NO_SCORE if score is None else score
+
     @staticmethod
     def key(trial: Trial) -> str:
         """Of a trial in race.json."""
         return f"rung_{trial.rung + 1}/{trial.name}"
-
-    def train(self, config, key: str, title: str, seconds: float) -> Trained:
-        """Runs a training or goes on with it, and records how long it took besides.
-
-        Raises:
-            TrainingFailed: it came to nothing.
-        """
-        folder, record = pathlib.Path(config.workdir), self.record
-        fresh, before = not folder.exists(), record.spent
-        failure: Failure | None = trials.run("retrain", config, title, seconds + self.overhead.trial, record.tick)
-        if failure:
-            raise TrainingFailed(f"{title} {failure.reason} (see {folder}.log)")
-        if fresh:  # of one that was interrupted, that isn't known
-            record.decide(overhead={**record.decided.overhead, key: round(record.spent - before - seconds, 1)})
-        result = trials.result_of(folder)
-        assert result is not None
-        return result
-
-
-class TrainingFailed(UserError):
-    """A training of a selection came to nothing."""

@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import tqdm
@@ -77,7 +77,7 @@ class Failure:
     reason: str
 
 
-def run(command: str, config: Any, title: str, expected: float, tick: Callable[[], None]) -> Failure | None:
+def run(command: str, config: Any, title: str, expected: float) -> Failure | None:
     """Runs a command in its run folder to its end, or goes on with it; None if it left its result.
 
     What it prints goes to FOLDER.log.
@@ -87,7 +87,6 @@ def run(command: str, config: Any, title: str, expected: float, tick: Callable[[
         config: its flags.
         title: of the line that shows how far it is.
         expected: seconds that it is going to take.
-        tick: called meanwhile.
 
     Raises:
         SystemExit: a signal came and the run is saved.
@@ -107,7 +106,6 @@ def run(command: str, config: Any, title: str, expected: float, tick: Callable[[
         gone = time.monotonic() - began
         bar.n = min(round(gone), bar.total)
         bar.set_postfix_str(f"left {clock(max(0, expected - gone))}  {last_line(log)}")
-        tick()
 
     with bar, open(log, "ab") as output:
         try:
