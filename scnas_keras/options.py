@@ -3,6 +3,7 @@
 Importing this module is cheap: `--help` answers before any framework is loaded.
 """
 
+import collections
 import dataclasses
 import functools
 import importlib
@@ -30,6 +31,11 @@ CRASHED, CANT_WRITE = 70, 74
 """Exit codes as sysexits.h has them, of a crash and of a file that can't be written; `verify` ends with 1 where it finds errors."""
 SECTIONS = ("search", "retrain")
 """Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
+MANY, MINUTES = 10**9, 10**8
+"""The most epochs, steps or patches, whose products are numbers of 64 bits; and the most minutes, 190 years in nanoseconds of 64 bits."""
+WIDEST = 10**5
+"""The most channels; the multiply-adds of wider networks are no longer numbers of 64 bits."""
+_COUNTED = "# as many flags follow, or the file was cut off: "
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
 
@@ -40,6 +46,8 @@ def option(
     choices: Sequence[str] | None = None,
     path: bool = False,
     words: Sequence[str] = (),
+    least: float = -math.inf,
+    most: float = math.inf,
 ) -> Any:
     """A config dataclass' field that is also a flag.
 
@@ -51,8 +59,10 @@ def option(
         choices: allowed values, if they can be listed.
         path: it names a file or folder, and flagfiles of runs hold it in full.
         words: its values that name none.
+        least, most: of a number, or of each of several, where something beyond would break; what makes sense is the command's to say.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "group": group, "choices": choices, "path": path, "words": words})
+    metadata = {"help": help, "group": group, "choices": choices, "path": path, "words": words, "range": (least, most)}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def tasks() -> dict[str, pathlib.Path]:
@@ -90,11 +100,11 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     """The config that a command line describes. It wins over the preset's flagfile, and that over the task's.
 
     Of these two files every command takes the flags that it has. A line `--search:NAME=VALUE` there, or in any other flagfile, is for the
-    search alone, `--retrain:NAME=VALUE` for retrain and crossval.
+    search alone, `--retrain:NAME=VALUE` for retrain and crossval. What is for other commands is checked as they would check it.
 
     Raises:
-        ConfigError: an unknown task, a flag of its file that no command has, an argument that is no flag, a flag without a value that
-            needs one.
+        ConfigError: an unknown task, a flag for other commands that none has or takes with its value, an argument that is no flag, a
+            flag without a value that needs one.
         flags.Error: an unknown flag or a value of the wrong type.
     """
     values = _define_all(config_class)
@@ -140,6 +150,33 @@ def to_flagfile(config: Any) -> str:
         if value is not None or plain_type(field.type) is not str:
             lines.append(f"--{field.name}={flag_text(value)}")
     return "\n".join(lines) + "\n"
+
+
+def to_counted_flagfile(config: Any) -> str:
+    """The same, with a first line from which `cut_off` can tell whether all of it is there."""
+    text = to_flagfile(config)
+    return f"{_COUNTED}{text.count(chr(10))}\n{text}"
+
+
+def cut_off(flagfile: str | os.PathLike, of_run: bool = False) -> str | None:
+    """What shows that the end of a flagfile is missing; None if nothing does.
+
+    Args:
+        flagfile: the file; one that can't be read is another's to name.
+        of_run: a run wrote it, older ones without a count.
+    """
+    try:
+        text = pathlib.Path(flagfile).expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    head, *lines = text.splitlines() or [""]
+    count = head.removeprefix(_COUNTED) if head.startswith(_COUNTED) else ""
+    found = sum(line.startswith("-") for line in lines)
+    if count.isdecimal() and found < int(count):
+        return f"{found} of its {count} flags are there"
+    if of_run and not text.strip():
+        return "it is empty"
+    return "its last line has no end" if (of_run or count) and not text.endswith("\n") else None
 
 
 def names_path(field: dataclasses.Field, value: Any) -> bool:
@@ -203,6 +240,7 @@ def _define(values: flags.FlagValues, field: dataclasses.Field) -> None:
         flags.DEFINE_string(field.name, default, help, **shared)
     else:
         parser = {int: flags.IntegerParser, float: _FiniteParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
+        parser = _RangeParser(parser, *field.metadata["range"])
         flags.DEFINE(_AutoParser(parser) if default is None else parser, field.name, default, help, serializer=None, **shared)
 
 
@@ -217,6 +255,23 @@ class _FiniteParser(flags.FloatParser):
         if number is not None and not math.isfinite(number):
             raise ValueError(f"expected a finite number, found {argument}")
         return number
+
+
+class _RangeParser(flags.ArgumentParser):
+    """Another parser, of whose numbers none may be below a limit or above one."""
+
+    def __init__(self, parser: flags.ArgumentParser, least: float, most: float):
+        self._parser, self._least, self._most = parser, least, most
+
+    def parse(self, argument):
+        found = self._parser.parse(argument)
+        for number in found if isinstance(found, tuple) else (found,):
+            if not self._least <= number <= self._most:
+                raise ValueError(f"expected {f'{self._most} at most' if number > self._most else f'{self._least} at least'}")
+        return found
+
+    def flag_type(self):
+        return self._parser.flag_type()
 
 
 class _AutoParser(flags.ArgumentParser):
@@ -270,8 +325,8 @@ def _expand(config_class: type, values: flags.FlagValues, arguments: list[str]) 
             raise ConfigError(f"{argument}: expected {' or '.join(f'--{name}:' for name in SECTIONS)} before a flag's name, or nothing.")
         elif section == getattr(config_class, "section", None):
             found.append(f"--{flag}")
-        elif not {name := flag.partition("=")[0], name.removeprefix("no")} & _every_flag():
-            raise ConfigError(f"{argument}: {name or 'nothing'} is a flag of no command; see --help of those that it is for.")
+        else:
+            _check_of_others(argument, flag, section)
     return found
 
 
@@ -280,6 +335,9 @@ def _from_files(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]
     found, rest = [], list(arguments)
     while rest:
         count = 2 if rest[0] in ("--flagfile", "-flagfile") else 1
+        file = "".join(rest[1:2]) if count == 2 else rest[0].partition("=")[2]
+        if rest[0].lstrip("-").startswith("flagfile") and (reason := cut_off(file)):
+            raise ConfigError(f"--flagfile={file}: the file was cut off: {reason}. Restore it from a copy, or write the flags yourself.")
         lines, rest = values.read_flags_from_files(rest[:count], force_gnu=True), rest[count:]
         named = dict(line.lstrip("-").partition("=")[::2] for line in lines)
         of_run = 2 * len(named) > len(values)  # these name every flag that has a value, which nobody writes by hand
@@ -310,24 +368,47 @@ def _of_command(config_class: type, values: flags.FlagValues, file: pathlib.Path
     """Of a task's or a preset's flags, those that the command has.
 
     Raises:
-        ConfigError: one that no command has.
+        ConfigError: one that no command has, or none takes with its value.
     """
-    own, others = [], []
+    own = []
     for argument in _expand(config_class, values, [f"--flagfile={file}"]):
-        name = argument.lstrip("-").partition("=")[0]
-        (own if {name, name.removeprefix("no")} & {*values} else others).append((name, argument))
-    unknown = [name for name, _ in others if not {name, name.removeprefix("no")} & _every_flag()]
-    if unknown:
-        raise ConfigError(f"{file}: --{unknown[0]} is a flag of no command; see --help of those that it is for.")
-    return [argument for _, argument in own]
+        flag = argument.lstrip("-")
+        name = flag.partition("=")[0]
+        if {name, name.removeprefix("no")} & {*values}:
+            own.append(argument)
+        else:
+            _check_of_others(f"{file}: {argument}", flag)
+    return own
+
+
+def _check_of_others(place: str, flag: str, section: str | None = None) -> None:
+    """Raises ConfigError for a flag that none of the commands takes that have it: those of a section, or all if none of these has it."""
+    name = flag.partition("=")[0]
+    found = _declarations().get(name) or _declarations().get(name.removeprefix("no"))
+    if not found:
+        raise ConfigError(f"{place}: {name or 'nothing'} is a flag of no command; see --help of those that it is for.")
+    refused = []
+    for field in [field for owner, field in found if owner == section] or [field for _, field in found]:
+        values = flags.FlagValues()
+        _define(values, field)
+        try:
+            values(["", f"--{flag}"])
+        except flags.Error as error:
+            refused.append(str(error).removeprefix(f"flag --{flag}: "))
+        else:
+            return
+    raise ConfigError(f"{place}: {refused[0]}; see --help of the commands that it is for.")
 
 
 @functools.cache
-def _every_flag() -> set[str]:
-    """The flags of all commands, which are the packages here with a config.py."""
-    files = sorted(pathlib.Path(__file__).parent.glob("*/config.py"))
-    found = [value for file in files for value in vars(importlib.import_module(f"scnas_keras.{file.parent.name}.config")).values()]
-    return {field.name for value in found if dataclasses.is_dataclass(value) for field in dataclasses.fields(value)}
+def _declarations() -> Mapping[str, Sequence[tuple[str | None, dataclasses.Field]]]:
+    """The flags of all commands, which are the packages here with a config.py: of each name the sections and the declarations."""
+    found = collections.defaultdict(list)
+    for file in sorted(pathlib.Path(__file__).parent.glob("*/config.py")):
+        for value in vars(importlib.import_module(f"scnas_keras.{file.parent.name}.config")).values():
+            for field in dataclasses.fields(value) if dataclasses.is_dataclass(value) else ():
+                found[field.name].append((getattr(value, "section", None), field))
+    return found
 
 
 def _value(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Flags, --help and what a command says when something is wrong."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -10,14 +11,20 @@ from small_task import change, write_json, write_task
 from some_spaces import SCNAS
 
 from scnas_keras.architectures.searched import SupernetNetwork
+from scnas_keras.assess import AssessConfig
+from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import full_path
-from scnas_keras.options import parse, tasks, to_flagfile
+from scnas_keras.options import parse, plain_type, tasks, to_flagfile
+from scnas_keras.plan import PlanConfig
 from scnas_keras.predict import PredictConfig
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
 from scnas_keras.runs.folds import open_fold
-from scnas_keras.search import SearchConfig
+from scnas_keras.search import SearchConfig, cost
+from scnas_keras.select import SelectConfig
+from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.verify import VerifyConfig
 
 HELP = {
     "scnas_keras.search": ("--task", "--data_dir", "--workdir", "--budget_minutes", "--patch_size", "--flagfile", "phantom"),
@@ -141,6 +148,26 @@ def test_flags_that_cannot_be_understood_are_named(argument, error, named):
     with pytest.raises(error) as caught:
         parse(SearchConfig, words(argument))
     assert not [word for word in named if word not in str(caught.value)], str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config_class", [SearchConfig, RetrainConfig, CrossvalConfig, SelectConfig, PlanConfig, VerifyConfig, AssessConfig]
+)
+def test_numbers_that_would_break_something_are_refused_with_the_flag_and_the_bound(config_class):
+    """None goes on to what computes in floats, in 64 bits or in lists; what is only endless is a person's wish."""
+    bounds = {field.name: field.metadata["range"] for field in dataclasses.fields(config_class) if plain_type(field.type) is not str}
+    for name, (least, most) in bounds.items():
+        for value, bound in ((f"1{'0' * 300}", f"{most} at most"), ("1e-320", f"{least} at least")):
+            limit = most if bound.endswith("most") else least
+            if math.isfinite(limit):
+                with pytest.raises(flags.Error, match=f"--{name}={value[:9]}.*: expected {bound}") as caught:
+                    parse(config_class, words(f"--{name}={value}"))
+                assert "\n" not in str(caught.value)
+                taken = getattr(parse(config_class, words(f"--{name}={limit}")), name)
+                assert taken in (limit, (limit,))
+    counted = {"epochs", "steps_per_epoch", "validation_steps", "batch_size", "patch_size", "budget_minutes", "hours", "memory_gb"}
+    counted |= {"num_phantoms", "spacing", "random", "patches", "width", "stem_channels", "baseline_width"}
+    assert {name for name, (_, most) in bounds.items() if math.isfinite(most)} == counted & set(bounds)
 
 
 @pytest.fixture
@@ -325,3 +352,12 @@ def test_tools_say_what_is_missing(name, flags_, message, command, capsys, tmp_p
     with pytest.raises(SystemExit) as caught:
         command(name, **flags_)
     assert caught.value.code == 2 and message in capsys.readouterr().err and not files(tmp_path)
+
+
+def test_a_derived_network_that_memory_cannot_hold_is_refused_before_the_search(monkeypatch):
+    monkeypatch.setattr(cost, "available_memory", lambda: 10**3)
+    tables = cost_tables(SCNAS, 64, (32, 32, 32), 1, 2)
+    with pytest.raises(ConfigError, match="--width=64: the weights of the derived network take at least .* Choose fewer channels"):
+        cost.check_derived(SearchConfig(width=64), tables)
+    monkeypatch.setattr(cost, "available_memory", lambda: 10**9)
+    cost.check_derived(SearchConfig(width=64), tables)

@@ -2,8 +2,11 @@
 
 import os
 
+import numpy as np
 import pytest
+from dicom_files import ARRAY, COUNT, write_slices
 
+from scnas_keras.formats.volumes import read_image
 from scnas_keras.preprocessing.contents import contents
 from scnas_keras.tasks.cases import Case
 from scnas_keras.tasks.sources import source_digest
@@ -47,3 +50,30 @@ def test_a_header_without_a_file_of_voxels_stands_for_itself(case, tmp_path):
     for text in ("ElementDataFile = LOCAL\n", "ElementDataFile = gone.raw\n", ""):
         (tmp_path / "a.mhd").write_text(text)
         assert len(source_digest(case)) == 16
+
+
+def test_of_a_slice_the_whole_series_counts_that_is_read_with_it(tmp_path):
+    """And no other series beside it, whichever slice is named."""
+    folder = write_slices(tmp_path / "series")
+
+    def other(data, k):
+        data.SeriesInstanceUID = "1.2.4"
+
+    write_slices(tmp_path / "others", other)
+    for k in range(COUNT):
+        (tmp_path / "others" / f"s{k}.dcm").rename(folder / f"z{k}.dcm")
+    (tmp_path / "label.nii.gz").write_bytes(b"x")
+    one, another = (Case("a", (folder / name,), tmp_path / "label.nii.gz") for name in ("s0.dcm", "s3.dcm"))
+    before, held = source_digest(one), contents(one, tmp_path / "cache")
+    assert read_image(folder / "s0.dcm").array.shape[2] == COUNT
+    assert list(held.values()) == list(contents(another, tmp_path / "cache").values())
+    (folder / "z1.dcm").write_bytes((folder / "z2.dcm").read_bytes())
+    assert source_digest(one) == before and contents(one, tmp_path / "cache") == held
+
+    def changed(data, k):
+        data.PixelData = (ARRAY[k] + (k == 4)).astype(np.uint16).tobytes()
+
+    write_slices(folder, changed)
+    assert source_digest(one) != before and contents(one, tmp_path / "cache") != held
+    (folder / "s5.dcm").unlink()
+    assert len(contents(one, tmp_path / "cache")) == 2 and read_image(folder / "s0.dcm").array.shape[2] == COUNT - 1

@@ -241,3 +241,39 @@ def test_documents_of_nonsense_in_runs_folders_are_named_with_a_remedy(content, 
 def test_a_value_that_this_version_does_not_take_is_named_with_its_file(lines, tmp_path):
     with pytest.raises(ConfigError, match=f"{tmp_path / 'flags.cfg'}: .*{lines[0].partition('=')[2]}.*another version of scnas_keras"):
         read_recorded(RetrainConfig, flags_cfg(tmp_path, *lines))
+
+
+@pytest.mark.parametrize("config_class", [SearchConfig, RetrainConfig])
+def test_flags_cut_off_at_any_byte_are_refused_in_one_line_by_all_that_read_them(config_class, tmp_path):
+    """Not taken for another run's, whose flags were to be repeated."""
+    config = config_class(task="custom", workdir=str(tmp_path / "run"), epochs=12, seed=5)
+    run = open_run(config.workdir, config)
+    run.begin(config)
+    file, whole = run["flags.cfg"], run["flags.cfg"].read_bytes()
+    del run  # unlocks
+    assert read_recorded(config_class, file).config == options.parse(config_class, ["command", f"--flagfile={file}"]) == config
+    for size in range(0, len(whole), 7 if config_class is SearchConfig else 97):
+        file.write_bytes(whole[:size])
+        for read in (
+            lambda: open_run(config.workdir, config),
+            lambda: read_recorded(config_class, file),
+            lambda: finished.load_search(file.parent),
+        ):
+            with pytest.raises(ConfigError, match=f"^{file}: was cut off: .*[.] Restore it from a copy, or name another --workdir[.]$"):
+                read()
+        if b"\n" in whole[:size]:
+            with pytest.raises(ConfigError, match=f"^--flagfile={file}: the file was cut off: .* Restore it from a copy"):
+                options.parse(config_class, ["command", "--flagfile", str(file)])
+    file.write_bytes(whole)
+    assert open_run(config.workdir, config).path == file.parent
+
+
+def test_flags_of_an_older_run_have_no_count(tmp_path):
+    config = RetrainConfig(task="phantom", workdir=str(tmp_path))
+    text = to_flagfile(config)
+    (tmp_path / "flags.cfg").write_text(text)
+    assert read_recorded(RetrainConfig, tmp_path / "flags.cfg").config == config
+    for cut in ("", text[:-1], text[: text.index("--plateau") + 5]):
+        (tmp_path / "flags.cfg").write_text(cut)
+        with pytest.raises(ConfigError, match="was cut off: (it is empty|its last line has no end)"):
+            read_recorded(RetrainConfig, tmp_path / "flags.cfg")

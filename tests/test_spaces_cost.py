@@ -226,3 +226,8 @@ def test_a_capped_identity_of_the_strongest_two_never_becomes_zero(most):
         for edges in found.cells.values():
             kept = [edge.operation for edge in edges if edge.operation]
             assert len(kept) == 6 and "zero" not in kept and kept.count("identity") <= most
+
+
+def test_costs_beyond_64_bits_are_refused():
+    with pytest.raises(ConfigError, match="100000 channels on a patch of 1024x1024x1024: .*64 bits. Choose fewer channels"):
+        cost_tables(SCNAS, 10**5, (1024,) * 3, 1, 2)

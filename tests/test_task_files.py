@@ -63,6 +63,36 @@ def test_a_flag_of_no_command_is_refused_by_all(task_file, config_class, line):
         of_task(config_class)
 
 
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("--search:epochs=x", "--search:epochs=x: .*'x'"),
+        ("--search:epochs=3.5", "--search:epochs=3.5: .*'3.5'"),
+        ("--search:relaxation=hard", "--search:relaxation=hard: value should be one of <.*softmax"),
+        ("--search:alpha_lr=nan", "--search:alpha_lr=nan: expected a finite number, found nan"),
+        ("--search:epochs", "--search:epochs: Missing value for flag --epochs"),
+        ("--search:noepochs", "--search:noepochs: .*noepochs"),
+        ("--search:preset=nnunet", "--search:preset=nnunet: value should be one of <scnas|short>"),
+        ("--search:optimizer=newton", "--search:optimizer=newton: value should be one of <adam|sgd>"),
+        ("--alpha_betas=0.9;0.99", r"mine.cfg: --alpha_betas=0.9;0.99: expected numbers with commas between"),
+    ],
+)
+def test_a_value_that_the_command_it_is_for_would_refuse_is_refused_by_all(task_file, line, message):
+    task_file(line)
+    with pytest.raises(ConfigError, match=message):
+        of_task(RetrainConfig)
+
+
+def test_a_line_for_other_commands_is_taken_if_one_of_them_takes_it(task_file, tmp_path):
+    task_file("--search:epochs=7", "--retrain:fold=all", "--retrain:nomirror", "--retrain:preset=nnunet")
+    assert of_task(SearchConfig).epochs == 7
+    (tmp_path / "own.cfg").write_text("--retrain:epochs=two")
+    with pytest.raises(ConfigError, match="--retrain:epochs=two"):
+        of_task(SearchConfig, f"--flagfile={tmp_path / 'own.cfg'}")
+    with pytest.raises(ConfigError, match="--retrain:loss=none"):
+        of_task(SearchConfig, "--retrain:loss=none")
+
+
 def test_a_section_that_is_none_is_refused(task_file):
     task_file("--training:epochs=3")
     with pytest.raises(ConfigError, match="--training:epochs=3: expected --search: or --retrain: before"):

@@ -1,5 +1,7 @@
 """Checkpoints: what is kept, what is noticed, what is refused."""
 
+import hashlib
+
 import keras
 import numpy as np
 import pytest
@@ -193,3 +195,109 @@ def test_a_checkpoint_of_a_newer_version_and_damaged_ones(saved, tmp_path):
         truncate(file)
     CheckpointFolder(saved / CHECKPOINT).check_version(oldest=2)  # `read` names the damage
     CheckpointFolder(tmp_path / "nothing").check_version(oldest=2)
+
+
+def without(key):
+    return lambda place: place.pop(key)
+
+
+def of_value(key, value):
+    return lambda place: place.__setitem__(key, value)
+
+
+def as_epoch(logs):
+    """A position in the middle of an epoch's end."""
+    return lambda position: position.update(step=STEPS, logs=logs)
+
+
+NAN = float("nan")
+STATES = [
+    *(((), without(key), key) for key in ("step", "at", "batch_size", "parts")),
+    ((), of_value("step", "six"), "step"),
+    ((), of_value("step", NAN), "step"),
+    ((), of_value("batch_size", None), "batch_size"),
+    ((), of_value("parts", [1]), "parts"),
+    ((), of_value("version", {}), "version"),
+    (("parts",), without("history"), "history"),
+    (("parts",), of_value("history", "rows"), "history"),
+    (("parts",), of_value("history", [{"epoch": "one"}]), "history"),
+    (("parts",), of_value("history", [{"weather": 1.0}]), "history: found the quantity weather"),
+    (("parts",), of_value("position", None), "position"),
+    (("parts", "position"), without("epoch"), "position"),
+    (("parts", "position"), of_value("epoch", NAN), "position: epoch"),
+    (("parts", "position"), of_value("epoch", -1), "position: epoch"),
+    (("parts", "position"), of_value("step", 10**400), "position: step"),
+    (("parts", "position"), of_value("step", True), "position: step"),
+    (("parts", "position"), of_value("best", NAN), "position: best"),
+    (("parts", "position"), of_value("finished", "no"), "position: finished"),
+    (("parts", "position"), as_epoch(["loss"]), "position: logs"),
+    (("parts", "horizon"), of_value("seconds_since", NAN), "horizon: seconds_since"),
+    (("parts", "horizon"), of_value("seconds_since", float("inf")), "horizon: seconds_since"),
+    (("parts", "horizon"), of_value("done", 1.5), "horizon: done"),
+    (("parts",), of_value("plateau", {"best": 0.5}), "plateau"),
+    (("parts",), of_value("plateau", {"best": "low", "wait": 1}), "plateau: best"),
+]
+
+
+def rewritten(folder, change):
+    """Changes the newest checkpoint, whose checksum is right; returns the file."""
+    file = CheckpointFolder(folder / CHECKPOINT).files()[0]
+    state, arrays = unpack(file.read_bytes())
+    state, arrays = change(state, arrays) or (state, arrays)
+    file.write_bytes(pack(state, arrays))
+    return file
+
+
+@pytest.mark.parametrize("place, change, named", STATES, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_state_that_no_run_saves_is_refused_in_one_line(place, change, named, saved):
+    def spoil(state, arrays):
+        inner = state
+        for key in place:
+            inner = inner[key]
+        change(inner)
+
+    file = rewritten(saved, spoil)
+    with pytest.raises(DataError) as caught:
+        SmallRun(saved, 2)
+    text = str(caught.value)
+    assert text.startswith(f"{file}: ") and named in text and "another --workdir" in text and "\n" not in text, text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        without("model_0"),
+        without("optimizer_1"),
+        of_value("model_99", np.zeros(2, "float32")),
+        of_value("model_x", np.zeros(2, "float32")),
+        of_value("model_0", np.zeros((1, 2), "float32")),
+        lambda arrays: arrays.update(model_0=np.full(arrays["model_0"].shape, "weight")),
+        lambda arrays: arrays.update(model_0=arrays["model_0"].astype(complex)),
+        lambda arrays: arrays.clear(),
+    ],
+)
+def test_arrays_that_no_run_saves_are_refused_in_one_line(change, saved):
+    file = rewritten(saved, lambda state, arrays: (change(arrays), (state, arrays))[1])
+    with pytest.raises(DataError, match=f"{file}: belongs to another network.*Name another --workdir, or delete") as caught:
+        SmallRun(saved, 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("state", [None, [], 3, "state"])
+def test_a_state_that_is_no_object_is_damage(state, saved, caplog):
+    file = rewritten(saved, lambda _, arrays: (state, arrays))
+    CheckpointFolder(saved / CHECKPOINT).check_version(oldest=1)
+    assert SmallRun(saved, 2).resumed
+    assert f"{file}: damaged (its state is no JSON object)" in caplog.text
+
+
+@pytest.mark.parametrize("payload", [b"", b"PK\x05\x06", b"\x93NUMPY", b"\x80\x04N.", pack({"x": 1}, {})[:-30]])
+def test_what_is_no_archive_is_damage(payload):
+    with pytest.raises(Damaged):
+        unpack(b"scnas_keras checkpoint 1 sha256 " + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+
+
+def test_a_history_is_taken_up_as_it_was(saved, two_epochs):
+    """Numbers of epochs stay whole: history.csv is written anew with them."""
+    run = SmallRun(saved, 2)
+    assert repr(run.history.rows) == repr(two_epochs[1].history.rows)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from scnas_keras.options import option
+from scnas_keras.options import MANY, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,9 +15,13 @@ class AssessConfig:
         "Random networks of the found one's cost to compare with, at least 19, with which the best rank has p = 0.05; as many are drawn "
         "as the search draws.",
         "Comparison",
+        most=10**5,
     )
     patches: int = option(
-        16, "Patches of the cases that the search was judged on, on which networks with shared weights are compared.", "Comparison"
+        16,
+        "Patches of the cases that the search was judged on, on which networks with shared weights are compared.",
+        "Comparison",
+        most=MANY,
     )
     seed: int = option(0, "Of random networks, draws and patches.", "Comparison")
     data_dir: str | None = option(None, "Where the data are now, if they have moved since the search.", "Data")

@@ -13,7 +13,7 @@ from scnas_keras.files import user_path
 from scnas_keras.runs.checkpoint import CHECKPOINT
 from scnas_keras.runs.checkpoint_files import CheckpointFolder
 from scnas_keras.runs.folds import Fold, open_fold
-from scnas_keras.runs.recorded import read_recorded
+from scnas_keras.runs.recorded import check_whole, read_recorded
 from scnas_keras.runs.run_data import check_data_files
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
 from scnas_keras.search.config import SearchConfig
@@ -131,6 +131,7 @@ def load_search(folder: str) -> FinishedSearch:
     if not (path / FLAGS).is_file():
         state = "holds no flags.cfg" if path.is_dir() else "is no folder"
         raise ConfigError(f"--workdir={folder}: {state}, so it is not what scnas_keras.search leaves. Name the --workdir of a search.")
+    check_whole(path / FLAGS)
     text = (path / FLAGS).read_text(encoding="utf-8", errors="replace")
     if not all(name in text for name in _SEARCH_ONLY):
         raise ConfigError(f"--workdir={folder}: is the folder of another command than scnas_keras.search. Name the --workdir of a search.")

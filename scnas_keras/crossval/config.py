@@ -3,7 +3,7 @@
 import dataclasses
 
 from scnas_keras.architectures.registry import GENOTYPE, HANDMADE, widths_text
-from scnas_keras.options import option
+from scnas_keras.options import WIDEST, option
 from scnas_keras.retrain.config import TrainingConfig
 
 TRANSFER = "transfer"
@@ -19,5 +19,6 @@ class CrossvalConfig(TrainingConfig):
         None,
         f"Channels at full resolution of hand-made networks; --width is for the others. Default: {widths_text(HANDMADE)}.",
         "Network",
+        most=WIDEST,
     )
     folds: tuple[int, ...] | None = option(None, "Folds to run here, for example 0,2. Default: all.", "Split")

@@ -17,6 +17,11 @@ Axis = Annotated[int, Meta(ge=0, le=2)]
 Index = Annotated[int, Meta(ge=0, le=10**4)]
 """Number of a channel."""
 Count = Annotated[int, Meta(ge=1, le=10**9)]
+Counter = Annotated[int, Meta(ge=0, le=10**18)]
+"""Of epochs, steps or draws."""
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Reached = Annotated[float, Meta(le=1)]
+"""A Dice, or minus infinity before there is one; never nan."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0, le=1e6)]
 LabelValue = Annotated[int, Meta(ge=0, le=255)]

@@ -54,6 +54,11 @@ def open_file(path: Path) -> Stored:
     return Stored(path, shape, first.samples, affine, voxels, slope, inter, doubts=doubts, indexed=first.indexed)
 
 
+def series_files(path: Path) -> list[Path]:
+    """The files that are read where a file is named: it alone, or with it the slices beside it of its series, by name."""
+    return sorted(instance.path for instance in _series(path))
+
+
 def _series(path: Path) -> list[Instance]:
     """The files of the only series in a folder, or of the series that a slice belongs to."""
     if not path.is_dir():

@@ -3,7 +3,7 @@
 import dataclasses
 
 from scnas_keras.architectures.registry import NETWORKS, widths_text
-from scnas_keras.options import option
+from scnas_keras.options import WIDEST, option
 from scnas_keras.planning.names import NNUNET, RULES
 from scnas_keras.runs.data_config import PlanningConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
@@ -29,7 +29,10 @@ class PlanConfig(PlanningConfig):
         choices=NETWORKS,
     )
     width: int | None = option(
-        None, f"Channels of the network at full resolution. Default: {widths_text(NETWORKS)}, as in search and retrain.", "Network"
+        None,
+        f"Channels of the network at full resolution. Default: {widths_text(NETWORKS)}, as in search and retrain.",
+        "Network",
+        most=WIDEST,
     )
     space: str = option(
         DEFAULT, "Search space of --network=supernet, and of genotype where none is given.", "Network", choices=space_names()

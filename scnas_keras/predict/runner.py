@@ -88,10 +88,11 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     if found := model.unfamiliar(volume):
         logging.warning("%s is unlike the scans that the model was trained on: %s.", scan.files[0], "; ".join(found))
     segmentation = model.segment(volume, config.mirror)
-    write_label(scan.output, segmentation, volume.geometry)
-    if config.overlay:
+    if config.overlay:  # first: where there is a segmentation, --skip_existing leaves out its scan
         names = tuple(model.plan.labels.values())
+        scan.overlay.parent.mkdir(parents=True, exist_ok=True)
         draw_overlay(volume.array[..., 0], None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
+    write_label(scan.output, segmentation, volume.geometry)
 
 
 def _channels(model: Any) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
-from scnas_keras.options import option
+from scnas_keras.options import MANY, option
 from scnas_keras.runs.config import HELD_OUT, JudgeConfig, RunConfig
 from scnas_keras.training.names import LOSS_NAMES, PRESET_NAMES
 
@@ -94,7 +94,7 @@ class TrainingConfig(RecipeConfig):
         "--baseline_width.",
         "Network",
     )
-    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run")
+    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run", most=MANY)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,12 +76,14 @@ class History(keras.callbacks.Callback):
         self.path, self.columns, self.rows = path, ["epoch", *columns], []
 
     @property
-    def state(self) -> list[dict[str, float]]:
+    def state(self) -> list[dict[str, int | float]]:
         """The rows."""
         return self.rows
 
     @state.setter
-    def state(self, rows: list[dict[str, float]]) -> None:
+    def state(self, rows: list[dict[str, int | float]]) -> None:
+        if unknown := {name for row in rows for name in row} - {*self.columns}:
+            raise ValueError(f"found the quantity {min(unknown)}, expected some of {', '.join(self.columns)}")
         self.rows[:] = rows
 
     def on_epoch_end(self, epoch, logs=None):

@@ -1,27 +1,60 @@
 """What an interrupted run needs to go on as if nothing had happened: every variable and where the run stood."""
 
+import dataclasses
 import math
 import os
 import pathlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, get_type_hints
 
 import keras
 import numpy as np
 from absl import logging
 
+from scnas_keras.documents import decode
+from scnas_keras.documents.ranges import Counter, Reached
 from scnas_keras.errors import DataError
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.runs.checkpoint_files import LAST, VERSION, CheckpointFolder
 
 CHECKPOINT = "checkpoint"
+_REMEDY = "Delete this file to go on from the checkpoint before it, or name another --workdir."
 
 
 class Stateful(Protocol):
-    """Something with a `state` that JSON can hold, and that takes up a state that is set."""
+    """Something with a `state` that JSON can hold, and that takes up a state that is set.
 
-    state: Any
+    What the setter's annotation says is checked before it is called. It may raise ValueError for a state that can't be its own.
+    """
+
+    @property
+    def state(self) -> Any: ...
+
+    @state.setter
+    def state(self, state: Any) -> None: ...
+
+
+class PositionState(TypedDict):
+    """See `Position`."""
+
+    epoch: Counter
+    step: Counter
+    logs: dict[str, int | float] | None
+    finished: bool
+    best: Reached
+
+
+@dataclasses.dataclass(frozen=True)
+class _Saved:
+    """What every checkpoint's state holds."""
+
+    step: Counter
+    at: str
+    batch_size: Counter
+    parts: dict[str, Any]
+    version: int = 1
+    digest: str = ""
 
 
 class Position:
@@ -39,12 +72,12 @@ class Position:
         self.epoch, self.step, self.logs, self.finished, self.best = 0, 0, None, False, -math.inf
 
     @property
-    def state(self) -> dict[str, Any]:
+    def state(self) -> PositionState:
         """All attributes; setting it puts them back."""
-        return dict(vars(self))
+        return PositionState(**vars(self))
 
     @state.setter
-    def state(self, state: dict[str, Any]) -> None:
+    def state(self, state: PositionState) -> None:
         vars(self).update(state)
 
     def __str__(self) -> str:
@@ -98,25 +131,26 @@ class Checkpoint:
         """Takes up a saved run if there is one; returns whether there was.
 
         Raises:
-            DataError: no file is whole, or they are of another network, other data or another batch; or hosts don't see
-                the same files.
+            DataError: no file is whole, or they are of another network, other data or another batch, or hold what no run saves; or hosts
+                don't see the same files.
         """
         found = self._folder.read()
-        step = -1 if found is None else found[1]["step"]
+        saved = None if found is None else _saved(*found[:2])
+        step = -1 if saved is None else saved.step
         if step != int(self._cluster.from_chief([step])[0]):
             raise DataError(
                 f"{self._folder.path}: this host doesn't see the checkpoint that the first host goes on from. All hosts need the same "
                 "--workdir on storage that they share."
             )
-        if found is None:
+        if found is None or saved is None:
             return False
-        file, state, arrays = found
-        self._check(file, state)
+        file, _, arrays = found
+        self._check(file, saved)
         for group, variables in self._groups.items():
-            _assign(file, variables, _of_group(arrays, group))
+            _assign(file, variables, arrays, group)
         for name, part in self._parts.items():
-            part.state = state["parts"][name]
-        logging.info("resuming after %s, saved in %s", state["at"], file.name)
+            _take_up(file, name, part, saved.parts)
+        logging.info("resuming after %s, saved in %s", saved.at, file.name)
         return True
 
     def save(self, step: int, at: str, kind: str = LAST) -> None:
@@ -136,17 +170,17 @@ class Checkpoint:
         if kind == LAST:
             self._saved = time.monotonic()
 
-    def _check(self, file: pathlib.Path, state: Mapping[str, Any]) -> None:
-        if state.get("version", 1) < 3:
+    def _check(self, file: pathlib.Path, saved: _Saved) -> None:
+        if saved.version < 3:
             logging.warning("%s: was saved by an older version: whether the files of its cases are still the same can't be told", file)
-        elif state["digest"] != self._digest:
+        elif saved.digest != self._digest:
             raise DataError(
                 f"{file}: was begun with other scans, another split or preprocessing; a case that trained might now validate. Restore "
                 "the data, or name another --workdir."
             )
-        if state["batch_size"] != self._batch_size:
+        if saved.batch_size != self._batch_size:
             raise DataError(
-                f"{file}: was begun with batches of {state['batch_size']}, and {self._cluster.replicas} devices now share batches of "
+                f"{file}: was begun with batches of {saved.batch_size}, and {self._cluster.replicas} devices now share batches of "
                 f"{self._batch_size}. Use as many devices as before, or name another --workdir."
             )
 
@@ -170,20 +204,31 @@ def restore_model(folder: str | os.PathLike, model: keras.Model, kind: str = LAS
     if found is None:
         raise DataError(f"{files.path}: holds no checkpoint of the kind {kind!r}. Name the folder of a run that has trained.")
     file, state, arrays = found
-    _assign(file, model.variables, _of_group(arrays, "model"))
-    return state["parts"]
+    _assign(file, model.variables, arrays, "model")
+    return _saved(file, state).parts
 
 
-def _of_group(arrays: Mapping[str, np.ndarray], group: str) -> list[np.ndarray]:
-    count = sum(name.startswith(f"{group}_") for name in arrays)
-    return [arrays[f"{group}_{i}"] for i in range(count)]
+def _saved(file: pathlib.Path, state: Any) -> _Saved:
+    return decode(state, _Saved, file, _REMEDY, other_keys=True)
 
 
-def _assign(file: pathlib.Path, variables: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> None:
-    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+def _take_up(file: pathlib.Path, name: str, part: Stateful, parts: Mapping[str, Any]) -> None:
+    if name not in parts:
+        raise DataError(f"{file}: parts: found no state of {name}, expected one. {_REMEDY}")
+    form = next(hint for argument, hint in get_type_hints(type(part).state.fset).items() if argument != "return")
+    try:
+        part.state = decode(parts[name], form, f"{file}: state of {name}", _REMEDY, other_keys=True)
+    except ValueError as error:
+        raise DataError(f"{file}: state of {name}: {error}. {_REMEDY}") from error
+
+
+def _assign(file: pathlib.Path, variables: Sequence[keras.Variable], arrays: Mapping[str, np.ndarray], group: str) -> None:
+    """Gives variables the arrays of a group, which are named by the group and a number."""
+    found = {name: array.shape for name, array in arrays.items() if name.startswith(f"{group}_") and array.dtype.kind in "biuf"}
+    if found != {f"{group}_{i}": tuple(variable.shape) for i, variable in enumerate(variables)}:
         raise DataError(
             f"{file}: belongs to another network. Was the program updated in between? Name another --workdir, or delete {file.parent} to "
             "run from the start."
         )
-    for variable, value in zip(variables, values):
-        variable.assign(value)
+    for i, variable in enumerate(variables):
+        variable.assign(arrays[f"{group}_{i}"])

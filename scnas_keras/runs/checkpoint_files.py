@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ VERSION = 3
 data is of what files hold, no longer of their places and times."""
 START_AGAIN = "Finish the run with the version before, which began it, or start again in another --workdir."
 _MAGIC = b"scnas_keras checkpoint 1 sha256 "
+_BROKEN = (ValueError, KeyError, EOFError, NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error)
+"""What NumPy, zipfile and json raise at an archive that isn't theirs."""
 _KEPT = {LAST: 2, BEST: 1}
 
 
@@ -48,9 +51,12 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         with np.load(io.BytesIO(payload)) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        return json.loads(str(arrays.pop("state"))), arrays
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        state = json.loads(str(arrays.pop("state")))
+    except _BROKEN as error:
         raise Damaged(str(error)) from error
+    if not isinstance(state, dict):
+        raise Damaged("its state is no JSON object")
+    return state, arrays
 
 
 class CheckpointFolder:
@@ -134,9 +140,11 @@ class CheckpointFolder:
                 with open(file, "rb") as stream:
                     stream.readline()
                     with np.load(stream) as archive:
-                        return file, json.loads(str(archive["state"])).get("version", 1)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                        state = json.loads(str(archive["state"]))
+            except (OSError, *_BROKEN):
                 continue
+            if isinstance(state, dict) and isinstance(version := state.get("version", 1), int):
+                return file, version
         return self.path, VERSION
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from scnas_keras.machine.names import NONE, PRECISIONS
-from scnas_keras.options import option
+from scnas_keras.options import MANY, MINUTES, option
 from scnas_keras.runs.data_config import DataConfig
 
 OF_HOST = ("workdir", "data_dir", "cache_dir", "processes")
@@ -22,13 +22,15 @@ class RunConfig(DataConfig):
         "Wall time of the epochs, without preparing scans and tracing the network's steps; replaces --epochs, and the schedules stretch to "
         "fit.",
         "Run",
+        most=MINUTES,
     )
     steps_per_epoch: int | None = option(
         None,
         "Steps an epoch. Default: a patch of each training case; by the preset nnunet 250; in a training with a time budget at most 50.",
         "Run",
+        most=MANY,
     )
-    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run")
+    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run", most=MANY)
     checkpoint_minutes: float = option(
         10.0,
         "Time between savings of an unfinished run, after any step: what a crash can cost. The same command goes on from there.",

@@ -6,7 +6,7 @@ import pathlib
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
-from scnas_keras.options import option
+from scnas_keras.options import MANY, option
 from scnas_keras.patches.names import AUGMENTATIONS
 from scnas_keras.planning.names import NNUNET, RULES
 from scnas_keras.preprocessing.names import FLOAT16, STORAGES
@@ -31,7 +31,7 @@ class TaskConfig:
         None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data", path=True
     )
     processes: int | None = option(None, "Processes that read and prepare scans. Default: as cores and free memory allow.", "Data")
-    num_phantoms: int = option(24, "Number of cases of the task phantom.", "Data")
+    num_phantoms: int = option(24, "Number of cases of the task phantom.", "Data", most=10**5)
 
     @property
     def cache_folder(self) -> pathlib.Path:
@@ -49,10 +49,17 @@ class PlanningConfig(TaskConfig):
     """How a plan is made from the data."""
 
     memory_gb: float | None = option(
-        None, "Memory in GiB that patch and batch are planned for. Default: 8, or what the network's authors planned for.", "Plan"
+        None,
+        "Memory in GiB that patch and batch are planned for. Default: 8, or what the network's authors planned for.",
+        "Plan",
+        most=10**6,
     )
     spacing: tuple[float, ...] | None = option(
-        None, "Voxel spacing in mm that scans are resampled to, along x,y,z. Default: by the plan's rules.", "Plan"
+        None,
+        "Voxel spacing in mm that scans are resampled to, along x,y,z. Default: by the plan's rules.",
+        "Plan",
+        least=1e-6,
+        most=10**4,
     )
     augmentation: str | None = option(
         None,
@@ -82,8 +89,8 @@ class DataConfig(PlanningConfig):
         words=RULES,
     )
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
-    patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan")
-    batch_size: int | None = option(None, "Patches a step. Default: the plan's.", "Plan")
+    patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan", most=10**4)
+    batch_size: int | None = option(None, "Patches a step. Default: the plan's.", "Plan", most=MANY)
     accumulate: int = option(
         1,
         "Slices that a device computes its patches of a step in, one after the other: the update of the whole batch in the memory of a "

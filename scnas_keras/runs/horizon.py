@@ -4,6 +4,16 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
+from typing import TypedDict
+
+from scnas_keras.documents.ranges import Counter, Seconds
+
+
+class HorizonState(TypedDict):
+    """Epochs done, and seconds since the first began."""
+
+    done: Counter
+    seconds_since: Seconds
 
 
 @dataclasses.dataclass
@@ -51,12 +61,12 @@ class Horizon:
         self._zero, self.pauses = time.monotonic() - shown, self.pauses + 1
 
     @property
-    def state(self) -> dict[str, float]:
+    def state(self) -> HorizonState:
         """Epochs done and seconds spent; set before `begin`, it takes up a run that had come so far."""
         return {"done": self.done, "seconds_since": self.spent}
 
     @state.setter
-    def state(self, state: dict[str, float]) -> None:
+    def state(self, state: HorizonState) -> None:
         self.done, self._marked = state["done"], state["seconds_since"]
 
     @property

@@ -10,7 +10,7 @@ from absl import flags
 from scnas_keras.documents import parse
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import same_place
-from scnas_keras.options import flag_text, is_preset_of_old, names_path, plain_type, read_flagfile
+from scnas_keras.options import cut_off, flag_text, is_preset_of_old, names_path, plain_type, read_flagfile
 
 _REMEDY = "Restore it from a copy, or move it away."
 Config = TypeVar("Config")
@@ -76,8 +76,9 @@ def read_recorded(config_class: type[Config], file: pathlib.Path) -> Recorded[Co
     """The same of a run's flags.cfg.
 
     Raises:
-        ConfigError: a value that this version doesn't take.
+        ConfigError: its end is missing, or a value is none that this version takes.
     """
+    check_whole(file)
     try:
         return recorded(config_class, read_flagfile(config_class, file))
     except ConfigError as error:  # no text
@@ -86,6 +87,12 @@ def read_recorded(config_class: type[Config], file: pathlib.Path) -> Recorded[Co
         raise ConfigError(
             f"{file}: {error}. It is of another command, or another version of scnas_keras: go on with that, or name another --workdir."
         ) from error
+
+
+def check_whole(file: pathlib.Path) -> None:
+    """Raises ConfigError for a run's flags.cfg whose end is missing: what is left would be another run's."""
+    if reason := cut_off(file, of_run=True):
+        raise ConfigError(f"{file}: was cut off: {reason}. Restore it from a copy, or name another --workdir.")
 
 
 def _shown(field: dataclasses.Field, value: Any) -> str:

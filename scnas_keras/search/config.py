@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from scnas_keras.options import option
+from scnas_keras.options import MANY, WIDEST, option
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
@@ -25,9 +25,9 @@ class SearchConfig(JudgeConfig, RunConfig):
         "Run",
         choices=(SCNAS, SHORT),
     )
-    epochs: int = option(200, "Epochs of the search.", "Run")
+    epochs: int = option(200, "Epochs of the search.", "Run", most=MANY)
     space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())
-    stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network")
+    stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network", most=WIDEST)
     memory_mode: str = option(
         AUTO,
         "fast keeps the drawn convolutions' outputs for the backward pass, low_memory computes them again; auto takes fast if it fits.",
@@ -37,7 +37,7 @@ class SearchConfig(JudgeConfig, RunConfig):
     skip_below: float = option(
         0.01, "Don't run a drawn operation whose weight is below this: late in a search, up to half of them. 0 runs all.", "Network"
     )
-    width: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network")
+    width: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network", most=WIDEST)
     relaxation: str = option(
         GUMBEL_PAIR,
         "How alpha weighs operations: two (SCNAS) or one (GDAS) drawn by Gumbel-softmax, all by softmax (DARTS), or two "

@@ -9,8 +9,10 @@ from msgspec import Meta
 
 from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.documents import load
+from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.machine.distribution import Cluster
+from scnas_keras.machine.memory import available_memory
 from scnas_keras.operations.registry import operation
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.preflight import batch_in_memory, check_memory, estimate, free_gibibytes
@@ -44,6 +46,20 @@ def supernet_parameters(tables: CostTables, width: int) -> int:
         total += sum(int(parts[:, 0].sum()) - 2 * channels * len(parts) for parts in inputs)
         total += sum(operation(name).weights(space.rank, channels) for edge in cell.edges for name in edge.candidates)
     return total
+
+
+def check_derived(config: SearchConfig, tables: CostTables) -> None:
+    """Refuses a width at which memory can't hold the weights of any derived network, before all of the search.
+
+    Raises:
+        ConfigError: naming it.
+    """
+    needed, free = 4 * tables.least().parameters, available_memory()
+    if needed > free:
+        raise ConfigError(
+            f"--width={config.width}: the weights of the derived network take at least {needed / 2**30:.3g} GiB of memory, and "
+            f"{free / 2**30:.3g} are free. Choose fewer channels."
+        )
 
 
 def search_cost(config: SearchConfig, fold: Fold, network: SupernetNetwork, run: RunFolder, cluster: Cluster) -> SearchCost:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import keras
 import numpy as np
@@ -15,8 +15,17 @@ from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.description import ARGMAX
-from scnas_keras.supernet.diagnostics import Diagnostics
+from scnas_keras.supernet.diagnostics import Diagnostics, DiagnosticsState
 from scnas_keras.supernet.supernet import Supernet
+
+
+class MonitorState(TypedDict):
+    """What the next epoch depends on; `stopped` says why the search ends, if it does."""
+
+    diagnostics: DiagnosticsState
+    phase: Literal["warm_up", "search"]
+    warned: list[str]
+    stopped: str | None
 
 
 class Monitor:
@@ -122,11 +131,11 @@ class Monitor:
                 logging.warning("%s", text)
 
     @property
-    def state(self) -> dict[str, Any]:
+    def state(self) -> MonitorState:
         """For JSON; set it to go on from there."""
         return {"diagnostics": self.diagnostics.state, "phase": self._supernet.phase, "warned": list(self._warned), "stopped": self.stopped}
 
     @state.setter
-    def state(self, state: dict[str, Any]) -> None:
+    def state(self, state: MonitorState) -> None:
         self.diagnostics.state = state["diagnostics"]
         self._supernet.phase, self._warned, self.stopped = state["phase"], list(state["warned"]), state["stopped"]

@@ -18,7 +18,7 @@ from scnas_keras.runs.run_folder import follow_run, open_run
 from scnas_keras.runs.startup import start
 from scnas_keras.search import guards
 from scnas_keras.search.config import LOW_MEMORY, SearchConfig
-from scnas_keras.search.cost import search_cost
+from scnas_keras.search.cost import check_derived, search_cost
 from scnas_keras.search.epochs import OLDEST_CHECKPOINT, train, watch
 from scnas_keras.search.finish import SearchResult, finish
 from scnas_keras.spaces.cost import cost_tables
@@ -56,6 +56,7 @@ def _run(config: SearchConfig, cluster: Cluster) -> SearchResult:
     if cluster.chief:
         fold.check(run.path)
     tables = cost_tables(space_of(config), config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
+    check_derived(config, tables)
     penalty = guards.cost_penalty(config, tables)
     cost = search_cost(config, fold, footprint(config), run, cluster)
     if cluster.chief:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from scnas_keras.options import option
+from scnas_keras.options import MINUTES, option
 from scnas_keras.retrain.config import RecipeConfig, preset_option
 from scnas_keras.select.names import FAMILIES, USUAL
 from scnas_keras.training.names import SHORT
@@ -15,9 +15,9 @@ class SelectConfig(RecipeConfig):
     preset: str | None = preset_option(SHORT)
     fold: int = option(0, "Fold of the cross-validation: its cases are looked at by the finals only.", "Split")
     budget_minutes: float | None = option(
-        None, "Wall time of everything: preparing, search, race and the last trainings, with all their start-ups.", "Run"
+        None, "Wall time of everything: preparing, search, race and the last trainings, with all their start-ups.", "Run", most=MINUTES
     )
-    hours: float | None = option(None, "The same in hours.", "Run")
+    hours: float | None = option(None, "The same in hours.", "Run", most=MINUTES // 60)
     candidates: str = option(",".join(USUAL), f"Which networks race, commas between: {', '.join(FAMILIES)}. nnunet always does.", "Race")
     searches: str | None = option(
         None,

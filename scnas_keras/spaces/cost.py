@@ -151,7 +151,8 @@ def cost_tables(space: SearchSpace, width: int, patch_size: Sequence[int], chann
         num_classes: classes, background included.
 
     Raises:
-        ConfigError: the patch can't be halved as often as the space does, or the width can't be divided among the nodes.
+        ConfigError: the patch can't be halved as often as the space does, or the width can't be divided among the nodes, or
+            the costs can't be counted.
     """
     if len(patch_size) != space.rank or any(n < 1 or n % 2**space.depth for n in patch_size):
         raise ConfigError(
@@ -163,12 +164,18 @@ def cost_tables(space: SearchSpace, width: int, patch_size: Sequence[int], chann
     def voxels(level: int) -> int:
         return math.prod(n // 2**level for n in patch_size)
 
-    edges = tuple(_edges(space, cell, space.node_channels(width, cell), voxels(cell.level)) for cell in space.placed)
-    inputs = tuple(
-        tuple(np.array(_parts(own, space.rank, width, space.node_channels(width, cell), voxels), np.int64) for own in cell.inputs)
-        for cell in space.placed
-    )
-    return CostTables(space, edges, inputs, np.array(_fixed(space, width, channels, num_classes, voxels), np.int64))
+    try:
+        edges = tuple(_edges(space, cell, space.node_channels(width, cell), voxels(cell.level)) for cell in space.placed)
+        inputs = tuple(
+            tuple(np.array(_parts(own, space.rank, width, space.node_channels(width, cell), voxels), np.int64) for own in cell.inputs)
+            for cell in space.placed
+        )
+        return CostTables(space, edges, inputs, np.array(_fixed(space, width, channels, num_classes, voxels), np.int64))
+    except OverflowError as error:
+        raise ConfigError(
+            f"{width} channels on a patch of {'x'.join(map(str, patch_size))}: the multiply-adds of such a network can't be counted in 64 "
+            "bits. Choose fewer channels, or a smaller patch."
+        ) from error
 
 
 def _edges(space: SearchSpace, cell: PlacedCell, channels: int, voxels: int) -> tuple[np.ndarray, ...]:

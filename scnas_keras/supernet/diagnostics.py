@@ -5,10 +5,11 @@ Pure NumPy on small arrays, computed once an epoch.
 
 import collections
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from scnas_keras.documents.ranges import Counter
 from scnas_keras.operations.facts import ZERO_GROUP
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.cost import CostTables
@@ -64,6 +65,20 @@ def draw_deviation(drawn: np.ndarray, expected: np.ndarray, draws: int) -> float
     variance = expected * (1 - expected / draws)
     uncertain = variance > 1e-3 * draws
     return float(np.sqrt(np.mean((drawn - expected)[uncertain] ** 2 / variance[uncertain]))) if uncertain.any() else 0.0
+
+
+_Lists = dict[str, list[list[float]]]
+
+
+class DiagnosticsState(TypedDict):
+    """What the next epoch's quantities depend on."""
+
+    probabilities: _Lists | None
+    operations: list[list[str | None]] | None
+    unchanged: Counter
+    drawn: _Lists
+    expected: _Lists
+    draws: Counter
 
 
 class Diagnostics:
@@ -165,8 +180,8 @@ class Diagnostics:
         return values | {"draw_deviation": draw_deviation(*flat, new)}
 
     @property
-    def state(self) -> dict[str, Any]:
-        """What the next epoch's quantities depend on, for JSON; set it to go on from there."""
+    def state(self) -> DiagnosticsState:
+        """For JSON; set it to go on from there."""
         return {
             "probabilities": None if self._probabilities is None else _to_lists(self._probabilities),
             "operations": self._operations,
@@ -177,7 +192,13 @@ class Diagnostics:
         }
 
     @state.setter
-    def state(self, state: Mapping[str, Any]) -> None:
+    def state(self, state: DiagnosticsState) -> None:
+        shapes = {name: [len(row) for row in own] for name, own in _to_lists(self._drawn).items()}
+        for name in ("probabilities", "drawn", "expected"):
+            if (tables := state[name]) is not None and {table: [*map(len, rows)] for table, rows in tables.items()} != shapes:
+                raise ValueError(f"{name}: found tables of other names or sizes than the search space has")
+        if (state["probabilities"] is None) != (state["operations"] is None):
+            raise ValueError("found probabilities without operations, or operations without probabilities")
         self._probabilities = None if state["probabilities"] is None else _wide(state["probabilities"])
         self._operations, self.unchanged = state["operations"], state["unchanged"]
         self._drawn, self._expected, self._draws = _wide(state["drawn"]), _wide(state["expected"]), state["draws"]

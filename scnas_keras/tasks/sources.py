@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from scnas_keras.formats.endings import dicom_files
+from scnas_keras.formats.endings import dicom_files, reader_of
 from scnas_keras.tasks.cases import Case
 
 _VOXEL_FILE = re.compile(r"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE)
@@ -20,8 +20,18 @@ def source_digest(case: Case) -> str:
 
 
 def files_of(path: Path) -> Iterator[Path]:
-    """A file; or the slices in a folder, as its reader takes them; and the file that a MetaImage header leaves its voxels to."""
-    yield from dicom_files(path) if path.is_dir() else (path,)
+    """What a reader reads where a path is named.
+
+    A file; the slices in a folder, or of the series of the slice that is named; and the file that a MetaImage header leaves its voxels to.
+    """
+    if path.is_dir():
+        yield from dicom_files(path)
+    elif reader_of(path) == "dicom":
+        from scnas_keras.formats.dicom import series_files
+
+        yield from series_files(path)
+    else:
+        yield path
     if path.suffix.lower() == ".mhd" and (named := _VOXEL_FILE.search(path.read_text(encoding="utf-8", errors="replace"))):
         voxels = path.parent / named.group(1)
         yield from (voxels,) if voxels.is_file() else ()

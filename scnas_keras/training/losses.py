@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -24,6 +24,9 @@ class SegmentationLoss(keras.losses.Loss):
         class_weights: weight of each class, background included; they are divided by their mean. Default: all alike.
         ignore_label: label value of voxels that nobody annotated; they count nowhere.
     """
+
+    flag: ClassVar[str] = ""
+    """What --loss calls it."""
 
     def __init__(self, class_weights: Sequence[float] | None = None, ignore_label: int | None = None, name: str | None = None, **kwargs):
         super().__init__(name=name, **kwargs)
@@ -95,6 +98,8 @@ class JaccardLoss(SegmentationLoss):
         **kwargs: of `SegmentationLoss`.
     """
 
+    flag = JACCARD
+
     def __init__(self, smooth: float = 1e-5, name: str = "jaccard", **kwargs):
         super().__init__(name=name, **kwargs)
         self.smooth = smooth
@@ -122,6 +127,8 @@ class DiceLoss(SegmentationLoss):
         batch_dice: whether sums go over the batch; then all its items have the same value.
         **kwargs: of `SegmentationLoss`; the background's class weight has no effect.
     """
+
+    flag = DICE
 
     def __init__(self, smooth: float = 1e-5, batch_dice: bool = False, name: str = "dice_loss", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -155,6 +162,8 @@ class DiceLoss(SegmentationLoss):
 class DiceCrossEntropyLoss(DiceLoss):
     """nnU-Net's loss: `DiceLoss` plus the cross-entropy's mean over the batch's voxels that count."""
 
+    flag = DICE_CE
+
     def __init__(self, name: str = "dice_cross_entropy", **kwargs):
         super().__init__(name=name, **kwargs)
 
@@ -178,6 +187,8 @@ class FocalLoss(SegmentationLoss):
         **kwargs: of `SegmentationLoss`.
     """
 
+    flag = FOCAL
+
     def __init__(self, gamma: float = 2.0, name: str = "focal", **kwargs):
         super().__init__(name=name, **kwargs)
         self.gamma = gamma
@@ -197,12 +208,10 @@ class FocalLoss(SegmentationLoss):
         return {**super().get_config(), "gamma": self.gamma}
 
 
-LOSSES: dict[str, Callable[..., SegmentationLoss]] = {
-    JACCARD: JaccardLoss,
-    DICE: DiceLoss,
-    DICE_CE: DiceCrossEntropyLoss,
-    FOCAL: FocalLoss,
+LOSSES: dict[str, type[SegmentationLoss]] = {
+    vars(kind)["flag"]: kind for kind in list(vars().values()) if isinstance(kind, type) and vars(kind).get("flag")
 }
+"""The classes above by their `flag`."""
 
 
 def make_loss(

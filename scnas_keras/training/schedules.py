@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypedDict
 
 import keras
 import numpy as np
 from absl import logging
 
+from scnas_keras.documents.ranges import Counter
 from scnas_keras.runs.horizon import Horizon
 
 LEAST_RATE = 1e-7
@@ -59,6 +60,13 @@ class Poly(keras.callbacks.Callback):
         self.model.optimizer.learning_rate.assign(self.rate * (1 - self._horizon.fraction) ** self._power)
 
 
+class PlateauState(TypedDict):
+    """Best loss so far, and epochs waited since."""
+
+    best: float
+    wait: Counter
+
+
 class Plateau(keras.callbacks.ReduceLROnPlateau):
     """Lowers the rate when the training loss has not improved for a share of the run, in epochs of its present pace.
 
@@ -74,12 +82,12 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         self._horizon, self._share, self._least, self._resumed = horizon, share, least, None
 
     @property
-    def state(self) -> dict[str, float] | None:
-        """Best loss so far and epochs waited since, None before any; setting it lasts through the start of a run."""
+    def state(self) -> PlateauState | None:
+        """None before any epoch; setting it lasts through the start of a run."""
         return None if self.best is None else {"best": float(self.best), "wait": self.wait}
 
     @state.setter
-    def state(self, state: dict[str, float] | None) -> None:
+    def state(self, state: PlateauState | None) -> None:
         self._resumed = state
 
     def on_train_begin(self, logs=None):
@@ -98,6 +106,14 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         """Goes on from another rate, with no best loss yet."""
         self.model.optimizer.learning_rate.assign(rate)
         self._reset()
+
+
+class PatienceState(TypedDict):
+    """The average, its best, and epochs waited since."""
+
+    average: float
+    best: float
+    waited: Counter
 
 
 class Patience(keras.callbacks.Callback):
@@ -121,12 +137,12 @@ class Patience(keras.callbacks.Callback):
         self._average, self._best, self._waited = 0.0, 0.0, 0
 
     @property
-    def state(self) -> dict[str, Any]:
-        """The average, its best, and epochs waited since."""
+    def state(self) -> PatienceState:
+        """What was seen."""
         return {"average": self._average, "best": self._best, "waited": self._waited}
 
     @state.setter
-    def state(self, state: dict[str, Any]) -> None:
+    def state(self, state: PatienceState) -> None:
         self._average, self._best, self._waited = state["average"], state["best"], state["waited"]
 
     def on_epoch_end(self, epoch, logs=None):
@@ -143,6 +159,14 @@ class Patience(keras.callbacks.Callback):
                 self._average,
             )
             self.model.stop_training = True
+
+
+class CollapseState(TypedDict):
+    """Whether it was reported, how often the training was started again, and the share until which nothing is said."""
+
+    reported: bool
+    restarts: Counter
+    quiet_until: float
 
 
 class Collapse(keras.callbacks.Callback):
@@ -163,12 +187,12 @@ class Collapse(keras.callbacks.Callback):
         self.reported, self.restarts, self._quiet_until = False, 0, after
 
     @property
-    def state(self) -> dict[str, Any]:
-        """Whether it was reported, how often the training was started again, and the share until which nothing is said."""
+    def state(self) -> CollapseState:
+        """What was done about it."""
         return {"reported": self.reported, "restarts": self.restarts, "quiet_until": self._quiet_until}
 
     @state.setter
-    def state(self, state: dict[str, Any]) -> None:
+    def state(self, state: CollapseState) -> None:
         self.reported, self.restarts, self._quiet_until = state["reported"], state["restarts"], state["quiet_until"]
 
     def on_epoch_end(self, epoch, logs=None):

@@ -15,6 +15,8 @@ class VerifyConfig:
         None,
         "Voxel spacing in mm that scans will be resampled to, along x,y,z; structures too small for it are told. Default: the median.",
         "Data",
+        least=1e-6,
+        most=10**4,
     )
     group_pattern: str | None = option(
         None,

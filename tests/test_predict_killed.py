@@ -1,0 +1,39 @@
+"""A prediction that is killed in the middle, and goes on."""
+
+import signal
+import time
+
+from processes import PYTHON, run, start, with_package
+from test_inference import pointwise_model
+
+from scnas_keras.tasks.phantoms import write_phantoms
+
+COUNT = 10
+
+
+def written(folder):
+    """Whole names to bytes; a killed process may leave a hidden file, which nobody takes for a result."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")} if folder.is_dir() else {}
+
+
+def test_a_killed_prediction_leaves_whole_files_and_goes_on_to_the_same_bytes(tmp_path):
+    pointwise_model().save(tmp_path / "model")
+    scans = write_phantoms(tmp_path / "data", COUNT, size=24) / "imagesTr"
+    words = (PYTHON, "-m", "scnas_keras.predict", f"--model={tmp_path / 'model'}", f"--image={scans}", "--overlay", "--skip_existing")
+    run(*words, f"--output={tmp_path / 'whole'}", env=with_package())
+    whole = written(tmp_path / "whole")
+    assert len(whole) == 2 * COUNT
+    out, codes = tmp_path / "out", []
+    for number, kind in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)):
+        process = start(*words, f"--output={out}", env=with_package())
+        while process.poll() is None and len(written(out)) < 4 * number + 1:
+            time.sleep(0.01)
+        process.send_signal(kind)
+        errors = process.communicate()[1]
+        codes.append(process.returncode)
+        assert "Traceback" not in errors
+        found = written(out)
+        assert 0 < len(found) < len(whole) and found.items() <= whole.items()
+    assert codes == [-signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT]
+    run(*words, f"--output={out}", env=with_package())
+    assert written(out) == whole
