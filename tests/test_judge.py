@@ -192,7 +192,7 @@ def test_an_assessment_measures_on_what_the_search_was_judged_on(searched, opene
     report = run_assessment(AssessConfig(workdir=str(run), random=19, patches=4)).reports[0]
     split, search = split_of_run(run, 0), load_search(str(run))
     assert opened.prepared == {*split.held_out}
-    assert report.judged_on == "held_out" and "held-out Dice" in (run / "assessment/assessment.txt").read_text()
+    assert report.judged_on == "held_out" and "held-out Dice" in (run / "assessment/assessment.txt").read_text(encoding="utf-8")
     assert "learned alpha from them" in caplog.text
     assert search.judged_cases == list(split.held_out)
 

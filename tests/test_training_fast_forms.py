@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from scnas_keras.kernels.fast_forms import use_fast_forms
+from scnas_keras.kernels.separable import separable_conv
 from scnas_keras.operations.base import InstanceNorm
 from scnas_keras.operations.build import build_operation
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
@@ -83,6 +84,31 @@ def test_dilated_convolutions(rate, stride, shape):
     found = results(fast(build_operation(name, ROLES[stride]), x), x.astype("float32"), dy.astype("float32"))
     for value, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(value, wanted, rtol=2e-3, atol=2e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("rate", [2, 3, 4])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("branches", [1, 3])
+@pytest.mark.parametrize("shape", [(2, 8, 6, 10, 4), (1, 14, 8, 4), (1, 5, 7, 9, 3)], ids=["three axes", "two axes", "odd sizes"])
+def test_separable_convolutions_are_exact(rate, stride, branches, shape):
+    if shape[1] % 2 and stride == 2:
+        pytest.skip("an axis that is halved is even")
+    x, name = images(*shape), f"dilated_conv_3_rate_{rate}"
+    layer = fast(build_operation(name, ROLES[stride], branches=branches, dtype="float64"), x)
+    dy = [images(shape[0], *(n // stride for n in shape[1:-1]), shape[-1]) - number for number in range(branches)]
+    form, found = layer.fast_form, []
+    for layer.fast_form in (form, None):
+
+        @tf.function
+        def run(x, dy):
+            y = layer(x)
+            variables = [v.value for v in layer.trainable_variables]
+            return [y, tf.gradients(y, [x, *variables], dy, unconnected_gradients="zero")]
+
+        found.append(tf.nest.flatten(run(tf.constant(x), [tf.constant(one) for one in dy] if branches > 1 else tf.constant(dy[0]))))
+    assert separable_conv(tf.constant(x), layer.depthwise.value, layer.pointwise.value, rate, stride) is not None
+    for value, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["conv_3", "dilated_conv_3_rate_2", "dilated_conv_3_rate_3"])

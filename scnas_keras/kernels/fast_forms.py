@@ -5,6 +5,7 @@ import functools
 import keras
 import tensorflow as tf
 
+from scnas_keras.kernels.separable import separable_conv
 from scnas_keras.operations.base import InstanceNorm
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
 
@@ -21,11 +22,7 @@ def use_fast_forms(model: keras.Model) -> None:
             if isinstance(part, InstanceNorm):
                 part.fast_form = normalize
             elif isinstance(part, DilatedSeparableConv):
-                part.fast_form = _dilated_conv
-
-
-def _dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor | None:
-    return dilated_conv(x, kernel, rate) if direct_dilation(tf.as_dtype(x.dtype)) else None
+                part.fast_form = separable_conv
 
 
 def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor | None:

@@ -55,17 +55,28 @@ class InstanceNorm(layers.Layer):
             self.offset = self.add_weight(name="offset", shape=(input_shape[-1],), initializer="zeros")
 
     def call(self, x):
-        if self.affine and self.fast_form is not None:
-            fast = self.fast_form(x, self.scale, self.offset, self.epsilon)
+        return self.normalize(x, self.scale, self.offset) if self.affine else self.normalize(x)
+
+    def normalize_apart(self, parts: list) -> list:
+        """The layer's function of channels that aren't concatenated."""
+        if not self.affine:
+            return [self.normalize(x) for x in parts]
+        scales, offsets = (ops.split(value, len(parts)) if len(parts) > 1 else [value] for value in (self.scale, self.offset))
+        return [self.normalize(x, scale, offset) for x, scale, offset in zip(parts, scales, offsets)]
+
+    def normalize(self, x, scale=None, offset=None):
+        """The layer's function with scale and offset [channels], without which it isn't affine."""
+        if scale is not None and self.fast_form is not None:
+            fast = self.fast_form(x, scale, offset, self.epsilon)
             if fast is not None:
                 return fast
         wide: Any = ops.cast(x, "float32") if keras.backend.standardize_dtype(x.dtype) in ("float16", "bfloat16") else x
         moments: Any = ops.moments(wide, axes=tuple(range(1, len(x.shape) - 1)), keepdims=True)
         mean, variance = moments
         factor: Any = ops.rsqrt(variance + self.epsilon)
-        if self.affine:
-            factor = factor * ops.cast(self.scale, wide.dtype)
-            return ops.cast((wide - mean) * factor + ops.cast(self.offset, wide.dtype), x.dtype)
+        if scale is not None:
+            factor = factor * ops.cast(scale, wide.dtype)
+            return ops.cast((wide - mean) * factor + ops.cast(offset, wide.dtype), x.dtype)
         return ops.cast((wide - mean) * factor, x.dtype)
 
     def compute_output_shape(self, input_shape):
@@ -134,8 +145,17 @@ class NormalizedConv(Operation):
         return self.convolve(ops.leaky_relu(x, NEGATIVE_SLOPE))
 
     def call(self, x):
-        y = self.norm(self.before_norm(x))
-        return ops.split(y, self.branches, axis=-1) if self.branches > 1 else y
+        x = ops.leaky_relu(x, NEGATIVE_SLOPE)
+        apart = self.convolve_apart(x)
+        if apart is None:
+            y = self.norm(self.convolve(x))
+            return ops.split(y, self.branches, axis=-1) if self.branches > 1 else y
+        normalized = self.norm.normalize_apart(apart)
+        return normalized if self.branches > 1 else normalized[0]
+
+    def convolve_apart(self, x) -> list | None:
+        """`convolve` of each branch by itself, where a subclass has a form of it that is faster."""
+        return None
 
     def compute_output_shape(self, input_shape):
         shape = super().compute_output_shape(input_shape)

@@ -20,8 +20,8 @@ class DilatedSeparableConv(NormalizedConv):
     `multiply_adds` counts, which is the operation's own.
 
     Attributes:
-        fast_form: a faster form of a convolution with stride 1 (x, kernel, rate) that gives None where it can't; set on the layers of a
-            model that is trained (`kernels.fast_forms`).
+        fast_form: a faster form of the layer's convolution, (x, depthwise, pointwise, rate, stride) to a result a branch, that gives None
+            where it can't; set on the layers of a model that is trained (`kernels.fast_forms`).
     """
 
     kernels = staticmethod(kernels)
@@ -47,10 +47,13 @@ class DilatedSeparableConv(NormalizedConv):
         rate, stride, kernel = self.rate, self.stride, self.composed()
         if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
             x, rate, stride = subsample(x), rate // 2, 1
-        y = self.fast_form(x, kernel, rate) if self.fast_form is not None and rate > 1 else None
-        if y is None:
-            y = ops.conv(x, kernel, padding="same", data_format="channels_last", dilation_rate=rate)
+        y = ops.conv(x, kernel, padding="same", data_format="channels_last", dilation_rate=rate)
         return subsample(y) if stride == 2 else y
+
+    def convolve_apart(self, x):
+        if self.fast_form is None:
+            return None
+        return self.fast_form(x, ops.convert_to_tensor(self.depthwise), ops.convert_to_tensor(self.pointwise), self.rate, self.stride)
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate}
