@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import itertools
+import math
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from scnas_keras.networks.parts import Align, OutCell, Stem
 from scnas_keras.operations.base import Operation
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO
-from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, Part, parts_of, time_tables
+from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, UPDATE, Part, parts_of, time_tables
 from scnas_keras.spaces.presence import derived_shares
 from scnas_keras.spaces.u_shape import REDUCTION, u_shaped
 
@@ -32,7 +33,9 @@ NAMES = {
 
 
 def planted(part):
-    """Always the same of a part, and different from all others'."""
+    """Always the same of a part, and different from all others'; the more parameters, the longer an update."""
+    if part.kind == UPDATE:
+        return 0.01 + 1e-3 * part.inputs
     return float(np.random.default_rng(list(repr(part).encode())).uniform(1, 2))
 
 
@@ -73,7 +76,11 @@ def built_parts(genotype, width, patch):
             found[Part(OPERATION, *shape, name=name, role=role, count=getattr(layer, "branches", 1))] += 1
     for key, count in readers.items():
         found[addition(tensors[key])] += count - 1
-    return +found
+    for variable in model.trainable_variables:  # the updates of two variables tell a line, on which those of all others lie
+        share = math.prod(variable.shape) / 100_000
+        found[Part(UPDATE, 1, (), 1, 1)] += 1 - share
+        found[Part(UPDATE, 1, (), 100_000, 100_000)] += share
+    return found
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_by_hand():
     space = u_shaped("four", 2, ("conv_3", "max_pool_3", "zero"), 4, U)
     names = {2: "conv_3", 3: "conv_3", 4: "max_pool_3", 5: "max_pool_3"}
     genotype = genotype_of(space, lambda kind, i, j: names[j] if i == 1 else None)
-    times = {OPERATION: 100.0, ALIGN: 10.0, STEM: 7.0, HEAD: 5.0, ADD: 0.0, CONCAT: 1.0}
+    times = {OPERATION: 100.0, ALIGN: 10.0, STEM: 7.0, HEAD: 5.0, ADD: 0.0, CONCAT: 1.0, UPDATE: 0.0}
     found = planted_tables(space, 16, (8, 8), lambda part: times[part.kind] * part.count if part.kind == OPERATION else times[part.kind])
     # four cells, each with a layer of two branches, a pool, the alignment of one input, and a concatenation
     assert found.of_genotype(genotype) == 4 * (200 + 100 + 10 + 1) + 7 + 5

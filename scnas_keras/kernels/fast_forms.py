@@ -17,11 +17,16 @@ def use_fast_forms(model: keras.Model) -> None:
     What was traced before, and other models with other layers, are left alone.
     """
     for layer in model.layers:
-        for part in (layer, getattr(layer, "norm", None)):
-            if isinstance(part, InstanceNorm):
-                part.fast_form = normalize
-            elif isinstance(part, DilatedSeparableConv):
-                part.fast_form = _dilated_conv
+        use_fast_form(layer)
+
+
+def use_fast_form(layer: keras.Layer) -> None:
+    """The same for a layer by itself."""
+    for part in (layer, getattr(layer, "norm", None)):
+        if isinstance(part, InstanceNorm):
+            part.fast_form = normalize
+        elif isinstance(part, DilatedSeparableConv):
+            part.fast_form = _dilated_conv
 
 
 def _dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor | None:

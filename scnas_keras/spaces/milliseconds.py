@@ -20,7 +20,9 @@ from scnas_keras.spaces.places import PlacedCell, PlacedInput, output_widths
 from scnas_keras.spaces.presence import Shares, edge_shares
 from scnas_keras.spaces.space import SearchSpace
 
-OPERATION, ALIGN, STEM, HEAD, ADD, CONCAT = KINDS = ("operation", "align", "stem", "head", "add", "concat")
+OPERATION, ALIGN, STEM, HEAD, ADD, CONCAT, UPDATE = KINDS = ("operation", "align", "stem", "head", "add", "concat", "update")
+_UPDATED = 100_000
+"""Parameters of the larger of two variables whose updates are measured; those of others lie on the line through both."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +31,10 @@ class Part:
 
     Attributes:
         kind: one of `KINDS`: the layer of an operation, the alignment of an input, a stem; a head with the loss and Dice of what it gives;
-            one addition of two tensors, as at nodes and of gradients; the concatenation of several.
+            one addition of two tensors, as at nodes and of gradients; the concatenation of several; the optimizer's update of a variable.
         batch: patches that are computed at once.
         voxels: along each axis of what it reads.
-        inputs: channels that it reads, altogether.
+        inputs: channels that it reads, altogether; of an update, the variable's parameters.
         outputs: channels that it gives, those of one branch.
         name: of the operation.
         role: of the operation, one of `operations.facts.ROLES`.
@@ -244,11 +246,16 @@ class _Assembly:
 
     def tables(self) -> TimeTables:
         stems = tuple(
-            self._part(STEM, stem.level, self.channels, stem.width * self.width) - self._add(stem.level, stem.width * self.width)
+            self._part(STEM, stem.level, self.channels, stem.width * self.width)
+            - self._add(stem.level, stem.width * self.width)
+            + self._update((3**self.space.rank * self.channels + 2) * stem.width * self.width, 3)
             for stem in self.space.stems
         )
         sources = [(self.space.levels[source], output_widths(self.space)[source] * self.width) for source in self.space.head.sources]
-        head = sum(self._part(HEAD, level, width, self.num_classes) + self._add(level, width) for level, width in sources)
+        head = sum(
+            self._part(HEAD, level, width, self.num_classes) + self._add(level, width) + self._update((width + 1) * self.num_classes, 2)
+            for level, width in sources
+        )
         return TimeTables(self.space, tuple(map(self._cell, self.space.placed)), stems, head)
 
     def _cell(self, cell: PlacedCell) -> CellTimes:
@@ -283,10 +290,19 @@ class _Assembly:
         else:
             time = (len(own.sources) - 1) * self._add(level, read)
         time += sum(self._add(level, source * self.width) for level, source in zip(own.source_levels, own.source_widths))
-        return time + self._part(ALIGN, level, read, width, shift=own.shifts[0]) - self._add(own.level, width)
+        time += self._part(ALIGN, level, read, width, shift=own.shifts[0]) + self._update((read + 2) * width, 3)
+        return time - self._add(own.level, width)
 
     def _operation(self, role: str, level: int, width: int, name: str, count: int = 1) -> float:
-        return self._part(OPERATION, level, width, width, name=name, role=role, count=count)
+        facts = operation(name)
+        parameters, _ = facts.cost(self.space.rank, width)
+        variables = len(facts.kernel_names(self.space.rank)) + 2 * (facts.normalizations > 0)
+        return self._part(OPERATION, level, width, width, name=name, role=role, count=count) + self._update(count * parameters, variables)
+
+    def _update(self, parameters: int, variables: int) -> float:
+        """Of the optimizer, for a layer."""
+        small, large = (self.time(Part(UPDATE, 1, (), size, size)) for size in (1, _UPDATED))
+        return variables * small + parameters * max(large - small, 0.0) / _UPDATED
 
     def _add(self, level: int, width: int) -> float:
         return self._part(ADD, level, width, width)
