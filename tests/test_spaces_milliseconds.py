@@ -8,6 +8,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from planted_times import planted
 from some_spaces import DENSE, OPERATIONS, PATHS, SCNAS, SMALL, TINY, U, genotype_of, sparse_genotype, tables, uniform_genotype
 
 from scnas_keras.errors import ConfigError
@@ -30,13 +31,6 @@ NAMES = {
     ("Pool", "average"): "average_pool_3",
     ("Identity", None): "identity",
 }
-
-
-def planted(part):
-    """Always the same of a part, and different from all others'; the more parameters, the longer an update."""
-    if part.kind == UPDATE:
-        return 0.01 + 1e-3 * part.inputs
-    return float(np.random.default_rng(list(repr(part).encode())).uniform(1, 2))
 
 
 def planted_tables(space, width=8, patch=(8, 8, 8), time=planted):

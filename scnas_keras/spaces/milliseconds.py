@@ -181,6 +181,10 @@ class Sums:
     missing: np.ndarray
     fixed: float
 
+    def over(self, target: float) -> "Sums":
+        """The same as a multiple of a target."""
+        return dataclasses.replace(self, times=self.times / target, missing=self.missing / target, fixed=self.fixed / target)
+
 
 def time_tables(
     space: SearchSpace,
