@@ -14,6 +14,7 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.memory import usable_cpus
+from scnas_keras.machine.names import NONE
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.derived import has_own_layer
 from scnas_keras.spaces.milliseconds import Part, TimeTables, parts_of, time_tables
@@ -58,6 +59,18 @@ def this_machine(precision: str, deterministic: bool, on_gpu: bool) -> Machine:
     devices = tf.config.list_physical_devices("GPU") if on_gpu else []
     gpu = tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU") if devices else None
     return Machine(_processor(), usable_cpus(), gpu, tf.__version__, precision, deterministic, os.environ.get(ONEDNN) == "1")
+
+
+def machine_tables(
+    space: SearchSpace, width: int, patch_size: Sequence[int], batch: int, channels: int, num_classes: int, cache_dir: str | os.PathLike
+) -> TimeTables:
+    """Tables for this machine as runs use it by default: in float32, on the GPU, or on the CPU with deterministic operations.
+
+    Raises:
+        ConfigError: see `Setting` and `part_times`.
+    """
+    setting, on_gpu = Setting(space, width, patch_size, batch, channels, num_classes), bool(tf.config.list_physical_devices("GPU"))
+    return setting.tables(part_times(setting.parts, this_machine(NONE, not on_gpu, on_gpu), cache_dir))
 
 
 def part_times(parts: Sequence[Part], machine: Machine, cache_dir: str | os.PathLike) -> dict[Part, float]:
