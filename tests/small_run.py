@@ -2,7 +2,7 @@
 
     python tests/small_run.py --task=phantom --workdir=RUN ...
 
-is `python -m scnas_keras.search` on a space of two cells, which takes seconds to trace, and
+is `python -m scnas_keras.search` on a space of two cells, which takes seconds to trace, with planted times, and
 
     python tests/small_run.py learner RUN DEVICES PRECISION SECONDS_A_STEP
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from planted_times import planted_times
 from some_spaces import LEVEL
 
 from scnas_keras import options, search
@@ -26,7 +27,7 @@ from scnas_keras.runs.assembly import Run, assemble
 from scnas_keras.runs.callbacks import FOREVER
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.loop import Batches
-from scnas_keras.search import runner
+from scnas_keras.search import runner, times
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.schedules import Plateau
@@ -142,6 +143,7 @@ def main():
             sys.exit(f"error: {error}")
     else:
         runner.find_space = lambda name, rank: LEVEL
+        times.part_times = planted_times
         options.run(search.SearchConfig, search.main, __doc__)
 
 

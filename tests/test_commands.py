@@ -341,6 +341,8 @@ def test_retrain_needs_a_genotype(command, task, tmp_path, capsys):
         ("tools/cost", {"network": "nnunet", "patch_size": "0,16,16"}, "--patch_size=0,16,16: expected two or three sizes above 0"),
         ("tools/cost", {"network": "nnunet", "spacing": "0,1,1"}, "--spacing=0.0,1.0,1.0: expected 3 numbers above 0"),
         ("tools/cost", {"network": "nnunet", "classes": -1}, "--classes=-1 at least 2"),
+        ("tools/cost", {"network": "nnunet", "milliseconds": "true"}, "--milliseconds: only a genotype's can be told"),
+        ("tools/cost", {"network": "nnunet", "batch_size": 0}, "--batch_size=0 must be at least 1"),
         ("tools/cost", {"network": "nnunet", "spacing": "nan,1,1"}, "expected finite numbers"),
         ("tools/derive", {"genotype": "g.json", "channels": 2, "classes": 3, "output": "a.keras", "seed": -1}, "--seed=-1 must be"),
         ("tools/draw", {"output": "x.svg"}, "--genotype=FILE"),

@@ -21,7 +21,8 @@ EPOCHS, STEPS = 6, 6
 DATA = ("--task=phantom", "--num_phantoms=5", "--patch_size=16,16,16", "--processes=1")
 LENGTH = (f"--epochs={EPOCHS}", f"--steps_per_epoch={STEPS}", "--validation_steps=2", "--checkpoint_minutes=0.0001")
 FLAGS = (*DATA, *LENGTH, "--stem_channels=8", "--width=8", "--alpha_lr=0.1")
-GUARDS = ("--warm_up=0.3", "--parameter_free_dropout=0.2", "--max_identity_edges=1", "--target_mparams=0.004", "--hessian_every=3")
+TARGETS = ("--target_mparams=0.004", "--target_ms=30")
+GUARDS = ("--warm_up=0.3", "--parameter_free_dropout=0.2", "--max_identity_edges=1", *TARGETS, "--hessian_every=3")
 """All that a search has a state for."""
 
 

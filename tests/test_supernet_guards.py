@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from planted_times import planted
 from some_spaces import OPERATIONS, SCNAS, TINY, U, alpha_shape, kinds, tables
 
 from scnas_keras.errors import ConfigError
@@ -15,6 +16,7 @@ from scnas_keras.search.monitor import Monitor
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
+from scnas_keras.spaces.milliseconds import time_tables
 from scnas_keras.spaces.u_shape import REDUCTION, u_shaped
 from scnas_keras.supernet.diagnostics import Diagnostics, groups_of
 from scnas_keras.supernet.relaxation import Draw, drop_parameter_free
@@ -51,6 +53,8 @@ def steered(config, fraction):
         ({"stop_after_stable": 0}, "at least 1"),
         ({"warm_up": 0.9, "epochs": 5}, "--warm_up=0.9 of --epochs=5 leaves no whole epoch"),
         ({"target_gmacs": 0.0}, "--target_gmacs=0.0 must be above 0"),
+        ({"target_ms": -1.0}, "--target_ms=-1.0 must be above 0"),
+        ({"relaxation": "uniform", "target_ms": 1.0}, "--target_ms has no effect"),
         ({"relaxation": "uniform", "target_mparams": 1.0}, "--target_mparams has no effect"),
         ({"hessian_every": 2, "mixed_precision": "bfloat16"}, "too coarse"),
     ],
@@ -69,6 +73,16 @@ def test_a_target_below_the_smallest_network_is_refused():
     assert penalty.names == ("parameters",)
     every = np.eye(4)[np.random.default_rng(0).integers(0, 3, (200, 4, 2))]
     assert min(TABLES.expected(tables(TINY, 1e3 * choice)).parameters for choice in every) >= least.parameters
+
+
+def test_a_target_that_takes_less_time_than_any_network_is_refused():
+    times = time_tables(TINY, 8, (8, 8, 8), 1, 1, 2, planted)
+    with pytest.raises(ConfigError, match="--target_ms=.*: no network is that fast on this machine at --width=64; the least is .*Raise"):
+        guards.cost_penalty(SearchConfig(target_ms=0.99 * times.least()), TABLES, times)
+    assert guards.cost_penalty(SearchConfig(target_ms=times.least(), target_gmacs=1.0), TABLES, times).names == (
+        "multiply_adds",
+        "milliseconds",
+    )
 
 
 def test_warm_up_then_search_and_dropout_falls_to_zero():

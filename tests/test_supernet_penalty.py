@@ -6,15 +6,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from some_spaces import DENSE, SCNAS, alpha_shape, tables
+from planted_times import planted
+from some_spaces import DENSE, SCNAS, alpha_shape, tables, uniform_genotype
 
+from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO
+from scnas_keras.spaces.milliseconds import time_tables
 from scnas_keras.spaces.presence import edge_shares, kept_edges
 from scnas_keras.supernet.penalty import CostPenalty
 
 TABLES = cost_tables(SCNAS, 16, (32, 32, 32), 1, 2)
+TIMES = time_tables(SCNAS, 16, (32, 32, 32), 2, 1, 2, planted)
 SHAPE = (56, 8)
 """Of alpha: the four tables of 14 rows lie in one bank."""
 CONV = SCNAS.operations.index("conv_3")
@@ -43,6 +47,47 @@ def test_excess_is_that_of_the_network_that_would_be_derived():
     assert not genotype.notes
     excess = CostPenalty(TABLES, {"multiply_adds": 1e9}).excess([alpha])
     np.testing.assert_allclose(excess, [TABLES.of_genotype(genotype).multiply_adds / 1e9 - 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed, scale", [(0, 1.0), (1, 5.0), (2, 1e3)])
+def test_milliseconds_are_the_expected_ones_over_the_target_and_the_excess_is_the_derived_network_s(seed, scale):
+    penalty = CostPenalty(TABLES, {"milliseconds": 500.0, "multiply_adds": 1e9}, times=TIMES)
+    assert penalty.names == ("multiply_adds", "milliseconds")
+    alpha = random_alpha(seed, scale)
+    shares = edge_shares(SCNAS, by_table(alpha))
+    relative = penalty.relative_milliseconds([tf.constant(shares[group], tf.float32) for group in SCNAS.groups])
+    np.testing.assert_allclose(relative, TIMES.expected(by_table(alpha)) / 500, rtol=1e-5)
+    genotype = derive(SCNAS, by_table(alpha))
+    if not genotype.notes:
+        derived = TABLES.of_genotype(genotype).multiply_adds / 1e9, TIMES.of_genotype(genotype) / 500
+        np.testing.assert_allclose(penalty.excess([alpha]), np.array(derived) - 1, rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_of_milliseconds_is_that_of_the_expected_ones():
+    """By finite differences; where nothing else is asked for, also through the straight-through sum."""
+    penalty, alpha = CostPenalty(TABLES, {"milliseconds": 500.0}, times=TIMES), random_alpha(6, 2.0)
+    with tf.GradientTape() as tape:
+        tape.watch(alpha)
+        excess = penalty.excess([alpha])
+    gradient = tape.gradient(excess, alpha)
+    assert excess.shape == (1,) and isinstance(gradient, tf.Tensor)
+    rng, wide, step = np.random.default_rng(0), alpha.numpy().astype(np.float64), 1e-4
+    for row, column in zip(rng.integers(0, SHAPE[0], 12), rng.integers(0, SHAPE[1], 12)):
+        sides = []
+        for sign in (1, -1):
+            moved = wide.copy()
+            moved[row, column] += sign * step
+            sides.append(TIMES.expected(by_table(moved)) / 500)
+        np.testing.assert_allclose(gradient[row, column], (sides[0] - sides[1]) / (2 * step), rtol=2e-4, atol=2e-7)
+
+
+def test_gradient_is_a_number_where_edges_are_certain():
+    """A product's gradient where several of its factors are zero."""
+    penalty, alpha = CostPenalty(TABLES, {"milliseconds": 500.0}, times=TIMES), random_alpha(3, 1e4)
+    with tf.GradientTape() as tape:
+        tape.watch(alpha)
+        excess = penalty.excess([alpha])
+    assert np.isfinite(tape.gradient(excess, alpha)).all()
 
 
 @pytest.mark.parametrize("derivation", [ARGMAX, STRONGEST_TWO])
@@ -80,20 +125,27 @@ IDENTITY, ZERO = (SCNAS.operations.index(name) for name in ("identity", "zero"))
 
 
 @pytest.mark.parametrize(
-    "learning_rate, liked, most_identities",
-    [pytest.param(0.01, CONV, None, marks=pytest.mark.nightly), (0.03, CONV, None), (0.02, IDENTITY, 0), (0.02, ZERO, None)],
-    ids=["slow", "fast", "under-a-cap", "dead-nodes"],
+    "learning_rate, liked, most_identities, priced",
+    [
+        pytest.param(0.01, CONV, None, "multiply_adds", marks=pytest.mark.nightly),
+        (0.03, CONV, None, "multiply_adds"),
+        (0.02, IDENTITY, 0, "multiply_adds"),
+        (0.02, ZERO, None, "multiply_adds"),
+        (0.03, CONV, None, "milliseconds"),
+    ],
+    ids=["slow", "fast", "under-a-cap", "dead-nodes", "milliseconds"],
 )
-def test_a_search_that_likes_convolutions_ends_at_its_target(learning_rate, liked, most_identities):
+def test_a_search_that_likes_convolutions_ends_at_its_target(learning_rate, liked, most_identities, priced):
     """Toy loss: falls with the probability of a convolution on each edge, on some more than on others, with noise.
 
     Or it likes another operation a little better, which `derive` replaces by a convolution where it is capped or where
     a node would be left without input.
     """
     taste = tf.constant(np.random.default_rng(3).uniform(0.2, 1, SHAPE[:1]), tf.float32)
-    most = TABLES.expected(by_table(np.broadcast_to(1e3 * np.eye(8)[CONV], SHAPE))).multiply_adds
+    times = time_tables(SCNAS, 16, (32, 32, 32), 2, 1, 2, like_multiply_adds)
+    most = cost_of(uniform_genotype(), priced, times)
     target = 0.4 * most
-    penalty = CostPenalty(TABLES, {"multiply_adds": target}, max_identity_edges=most_identities)
+    penalty = CostPenalty(TABLES, {priced: target}, max_identity_edges=most_identities, times=times)
     alpha, multipliers = keras.Variable(random_alpha(4, 0.01)), tf.Variable(tf.zeros(1))
     optimizer = keras.optimizers.Adam(learning_rate, 0.5, 0.999)
     optimizer.build([alpha])
@@ -112,9 +164,20 @@ def test_a_search_that_likes_convolutions_ends_at_its_target(learning_rate, like
 
     for i in range(round(10 / learning_rate)):
         step(tf.constant(i))
-    found = TABLES.of_genotype(derive(SCNAS, by_table(alpha), most_identities)).multiply_adds
-    one_edge = max(costs[:, CONV, 1].max() for costs in TABLES.of_groups.values())
+    found = cost_of(derive(SCNAS, by_table(alpha), most_identities), priced, times)
+    one_edge = max(costs[:, CONV, 1].max() for costs in TABLES.of_groups.values()) * (1 if priced == "multiply_adds" else 2e-6)
     assert 0.75 * target < found <= target + one_edge
+
+
+def like_multiply_adds(part):
+    """A millisecond for 1e6 of them and as much for the first branch, so that the second costs half."""
+    if part.kind != "operation" or not operation(part.name).learns:
+        return 0.0
+    return 1e-6 * operation(part.name).cost(3, part.inputs)[1] * np.prod(part.voxels) * (1 + part.count) / 8 ** (part.role == "halving")
+
+
+def cost_of(genotype, priced, times):
+    return times.of_genotype(genotype) if priced == "milliseconds" else TABLES.of_genotype(genotype).multiply_adds
 
 
 def test_a_target_that_is_kept_anyway_costs_nothing():

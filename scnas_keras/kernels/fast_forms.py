@@ -18,11 +18,16 @@ def use_fast_forms(model: keras.Model) -> None:
     What was traced before, and other models with other layers, are left alone.
     """
     for layer in model.layers:
-        for part in (layer, getattr(layer, "norm", None)):
-            if isinstance(part, InstanceNorm):
-                part.fast_form = normalize
-            elif isinstance(part, DilatedSeparableConv):
-                part.fast_form = separable_conv
+        use_fast_form(layer)
+
+
+def use_fast_form(layer: keras.Layer) -> None:
+    """The same for a layer by itself."""
+    for part in (layer, getattr(layer, "norm", None)):
+        if isinstance(part, InstanceNorm):
+            part.fast_form = normalize
+        elif isinstance(part, DilatedSeparableConv):
+            part.fast_form = separable_conv
 
 
 def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor | None:

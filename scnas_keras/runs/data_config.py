@@ -15,6 +15,16 @@ from scnas_keras.tasks.names import BY_PATIENT, SPLIT_METHODS
 CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
 
 
+def cache_folder(given: str | None) -> pathlib.Path:
+    """The cache's folder by --cache_dir, environment or default."""
+    if named := given or os.environ.get(CACHE_DIR_VARIABLE):
+        return user_path(named)
+    try:
+        return user_path("~/.cache/scnas_keras")
+    except ConfigError as error:
+        raise ConfigError("Nobody's home is known here, so name a folder for what is kept between runs with --cache_dir.") from error
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskConfig:
     """Which data, and where what is computed of it is kept."""
@@ -36,12 +46,7 @@ class TaskConfig:
     @property
     def cache_folder(self) -> pathlib.Path:
         """The cache's folder by flag, environment or default."""
-        if given := self.cache_dir or os.environ.get(CACHE_DIR_VARIABLE):
-            return user_path(given)
-        try:
-            return user_path("~/.cache/scnas_keras")
-        except ConfigError as error:
-            raise ConfigError("Nobody's home is known here, so name a folder for prepared scans with --cache_dir.") from error
+        return cache_folder(self.cache_dir)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,10 +27,15 @@ def start(config: RunConfig) -> Cluster:
     if config.mixed_precision == FLOAT16 and not cluster.on_gpu:
         raise ConfigError("--mixed_precision=float16 needs GPUs: TensorFlow can't pool in it on CPUs. Use bfloat16 or none.")
     keras.utils.set_random_seed(config.seed)
-    if config.deterministic == "true" or (config.deterministic == "auto" and not cluster.on_gpu):
+    if is_deterministic(config, cluster):
         make_deterministic()
     set_precision(config.mixed_precision)
     return cluster
+
+
+def is_deterministic(config: RunConfig, cluster: Cluster) -> bool:
+    """Whether a run computes with operations that always give the same."""
+    return config.deterministic == "true" or (config.deterministic == "auto" and not cluster.on_gpu)
 
 
 def _check_flags(config: RunConfig, cluster: Cluster) -> None:

@@ -65,6 +65,12 @@ class SearchConfig(JudgeConfig, RunConfig):
         None, "The most multiply-adds (in 1e9, for a patch) of the derived network; what is above is penalised, ever more.", "Guard rails"
     )
     target_mparams: float | None = option(None, "The most parameters (in 1e6) of the derived network, likewise.", "Guard rails")
+    target_ms: float | None = option(
+        None,
+        "The most milliseconds of a training step of the derived network, likewise: at --width, with this search's patch and batch, on the "
+        "machine that begins it, whose layers are timed for it once.",
+        "Guard rails",
+    )
     stop_after_stable: int | None = option(None, "Stop when the genotype has not changed for so many epochs.", "Guard rails")
     hessian_every: int | None = option(
         None,

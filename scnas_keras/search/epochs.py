@@ -17,6 +17,7 @@ from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.monitor import Monitor
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import CostTables
+from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.supernet.hessian import alpha_curvature
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.schedules import Plateau
@@ -26,7 +27,9 @@ OLDEST_CHECKPOINT = 2
 """Version of a supernet's checkpoint that this program at least reads."""
 
 
-def watch(config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTables, run: RunFolder, cluster: Cluster) -> Monitor:
+def watch(
+    config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTables, times: TimeTables | None, run: RunFolder, cluster: Cluster
+) -> Monitor:
     """What watches the search and sets up its epochs; the first host writes the genotypes."""
     eigenvalue = None
     if config.hessian_every:
@@ -35,7 +38,7 @@ def watch(config: SearchConfig, fold: Fold, supernet: Supernet, tables: CostTabl
         at_once = cluster.batch_size(planned) // cluster.slices(planned, config.accumulate)
         images, labels = next(iter(patch_dataset(sampler, at_once, 0, 1)))
         eigenvalue = alpha_curvature(supernet, images, labels)
-    return Monitor(config, supernet, tables, run[genotype_history.FILE] if cluster.chief else None, eigenvalue)
+    return Monitor(config, supernet, tables, run[genotype_history.FILE] if cluster.chief else None, eigenvalue, times)
 
 
 def train(

@@ -24,6 +24,7 @@ from scnas_keras.search.monitor import Monitor
 from scnas_keras.spaces.decision import time_note, undecided_note, updates_to_decide
 from scnas_keras.spaces.derive import derive, softmax
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype
+from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.supernet.diagnostics import edge_entropy
 from scnas_keras.supernet.names import GUMBEL_PAIR, UNIFORM
 from scnas_keras.supernet.supernet import Supernet
@@ -38,7 +39,9 @@ class SearchResult:
     folder: pathlib.Path
 
 
-def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monitor, history: list[dict], run: RunFolder) -> SearchResult:
+def finish(
+    config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monitor, history: list[dict], times: TimeTables | None, run: RunFolder
+) -> SearchResult:
     """Derives the architecture and writes everything that a run leaves."""
     alpha = supernet.alpha_tables()
     entropy = float(np.mean(np.concatenate([edge_entropy(own) for own in softmax(alpha).values()])))
@@ -59,6 +62,7 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
     model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.width)
     save_network(model, run[MODEL])
     cost = network_cost(model, fold.patch_size)
+    step = {"milliseconds": round(times.of_genotype(genotype), 3)} if times else {}
     run.write_summary(
         config,
         {
@@ -70,7 +74,7 @@ def finish(config: SearchConfig, fold: Fold, supernet: Supernet, monitor: Monito
             "validation_dice": history[-1]["val_dice"],
             "mean_edge_entropy": entropy,
             "notes": [*([monitor.stopped] if monitor.stopped else []), *genotype.notes],
-            "derived": {"stem_channels": config.width, **dataclasses.asdict(cost)},
+            "derived": {"stem_channels": config.width, **dataclasses.asdict(cost), **step},
             "alpha": {table: own.round(6).tolist() for table, own in alpha.items()},
         },
     )

@@ -8,10 +8,13 @@ from scnas_keras.machine.names import NONE
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
+from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.supernet.diagnostics import Diagnostics
 from scnas_keras.supernet.names import SOFTMAX, UNIFORM
-from scnas_keras.supernet.penalty import CostPenalty
+from scnas_keras.supernet.penalty import MILLISECONDS, MULTIPLY_ADDS, PARAMETERS, UNITS, CostPenalty
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
+
+TARGETS = ("target_gmacs", "target_mparams", "target_ms")
 
 
 def check_guards(config: SearchConfig) -> None:
@@ -27,7 +30,7 @@ def check_guards(config: SearchConfig) -> None:
         value = getattr(config, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name}={value} must be at least {least}.")
-    for name in ("target_gmacs", "target_mparams"):
+    for name in TARGETS:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise ConfigError(f"--{name}={value} must be above 0.")
@@ -40,29 +43,35 @@ def check_guards(config: SearchConfig) -> None:
         raise ConfigError(
             f"--warm_up={config.warm_up} of --epochs={config.epochs} leaves no whole epoch in which the architecture learns; lower it."
         )
-    idle = [name for name in ("target_gmacs", "target_mparams", "stop_after_stable") if getattr(config, name) is not None]
+    idle = [name for name in (*TARGETS, "stop_after_stable") if getattr(config, name) is not None]
     if config.relaxation == UNIFORM and idle:
         raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")
 
 
-def cost_penalty(config: SearchConfig, tables: CostTables) -> CostPenalty | None:
-    """The penalty that the flags ask for.
+def cost_penalty(config: SearchConfig, tables: CostTables, times: TimeTables | None = None) -> CostPenalty | None:
+    """The penalty that the flags ask for; `times` with --target_ms.
 
     Raises:
         ConfigError: no network of the space is as cheap as the target.
     """
-    asked = {"parameters": (config.target_mparams, 1e6, "target_mparams"), "multiply_adds": (config.target_gmacs, 1e9, "target_gmacs")}
-    targets, least = {}, tables.least()
-    for name, (value, unit, flag) in asked.items():
+    cost = tables.least()
+    asked = {
+        PARAMETERS: ("target_mparams", cost.parameters / 1e6, "small"),
+        MULTIPLY_ADDS: ("target_gmacs", cost.multiply_adds / 1e9, "small"),
+        MILLISECONDS: ("target_ms", times.least() if times else 0.0, "fast on this machine"),
+    }
+    targets = {}
+    for name, (flag, least, kind) in asked.items():
+        value = getattr(config, flag)
         if value is None:
             continue
-        if value * unit < getattr(least, name):
+        if value < least:
             raise ConfigError(
-                f"--{flag}={value}: no network is that small at --width={config.width}; the least is "
-                f"{getattr(least, name) / unit:.3g}. Raise the target or lower the width."
+                f"--{flag}={value}: no network is that {kind} at --width={config.width}; the least is {least:.3g}. Raise the target or "
+                "lower the width."
             )
-        targets[name] = value * unit
-    return CostPenalty(tables, targets, max_identity_edges=config.max_identity_edges) if targets else None
+        targets[name] = value * UNITS[name]
+    return CostPenalty(tables, targets, max_identity_edges=config.max_identity_edges, times=times) if targets else None
 
 
 def search_fraction(fraction: float, warm_up: float) -> float:

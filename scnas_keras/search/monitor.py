@@ -15,7 +15,9 @@ from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.description import ARGMAX
+from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.supernet.diagnostics import Diagnostics, DiagnosticsState
+from scnas_keras.supernet.penalty import MILLISECONDS, MULTIPLY_ADDS, PARAMETERS
 from scnas_keras.supernet.supernet import Supernet
 
 
@@ -38,6 +40,7 @@ class Monitor:
         genotypes: the file for the genotype of every epoch, or None where another process writes it.
         eigenvalue: epoch -> dominant eigenvalue of the validation loss' Hessian over alpha; needed with
             `config.hessian_every`.
+        times: milliseconds of their steps; None where no target asks for them.
 
     Attributes:
         diagnostics: of the last epoch.
@@ -51,9 +54,10 @@ class Monitor:
         tables: CostTables,
         genotypes: str | os.PathLike | None,
         eigenvalue: Callable[[int], float] | None = None,
+        times: TimeTables | None = None,
     ):
         self._config, self._supernet, self._genotypes, self._eigenvalue = config, supernet, genotypes, eigenvalue
-        self.diagnostics = Diagnostics(tables, config.max_identity_edges)
+        self.diagnostics = Diagnostics(tables, config.max_identity_edges, times)
         self.stopped: str | None = None
         self._warned: list[str] = []
         guards.steer(config, supernet, 0.0)
@@ -116,7 +120,11 @@ class Monitor:
         parts = [f"entropy {logs['entropy']:.3f}", f"margin {logs['margin']:.3f}"]
         parts += [f"changed edges {logs['changes']:.0f}"] if "changes" in logs else []
         for name in self._supernet.penalty.names if self._supernet.penalty else ():
-            short, unit = {"parameters": ("mparams", "M parameters"), "multiply_adds": ("gmacs", "G multiply-adds")}[name]
+            short, unit = {
+                PARAMETERS: ("mparams", "M parameters"),
+                MULTIPLY_ADDS: ("gmacs", "G multiply-adds"),
+                MILLISECONDS: ("ms", "ms a step"),
+            }[name]
             target = getattr(self._config, f"target_{short}")
             parts.append(f"derived {logs[f'derived_{short}']:.3g} {unit} (target {target:g}, λ {logs[f'penalty_{name}']:.3g})")
         return "  ".join(parts)

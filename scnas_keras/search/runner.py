@@ -21,6 +21,7 @@ from scnas_keras.search.config import LOW_MEMORY, SearchConfig
 from scnas_keras.search.cost import check_derived, search_cost
 from scnas_keras.search.epochs import OLDEST_CHECKPOINT, train, watch
 from scnas_keras.search.finish import SearchResult, finish
+from scnas_keras.search.times import times_record
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.known import find_space
@@ -57,22 +58,26 @@ def _run(config: SearchConfig, cluster: Cluster) -> SearchResult:
         fold.check(run.path)
     tables = cost_tables(space_of(config), config.width, fold.patch_size, len(fold.task.channel_names), fold.task.num_classes)
     check_derived(config, tables)
-    penalty = guards.cost_penalty(config, tables)
+    record = times_record(config, space_of(config), fold, run, cluster) if config.target_ms is not None else None
+    times = record and record.tables
+    penalty = guards.cost_penalty(config, tables, times)
     cost = search_cost(config, fold, footprint(config), run, cluster)
     if cluster.chief:
         run.begin(config)
         fold.save(run.path)
         cost.save(run)
+        if record:
+            record.save(run)
     horizon = Horizon(config.epochs, config.budget_minutes and 60 * config.budget_minutes)
     with cluster.strategy.scope():
         slices = cluster.slices(fold.configuration.batch_size, config.accumulate)
         supernet = build(config, fold, penalty, cost.memory_mode == LOW_MEMORY, slices=slices)
-    monitor = watch(config, fold, supernet, tables, run, cluster)
+    monitor = watch(config, fold, supernet, tables, times, run, cluster)
     history = train(config, fold, supernet, monitor, horizon, run, cluster)
     if not cluster.chief:
         genotype = derive(supernet.space, supernet.alpha_tables(), config.max_identity_edges)
         return SearchResult(genotype, genotype_table(genotype), run.path)
-    return finish(config, fold, supernet, monitor, history, run)
+    return finish(config, fold, supernet, monitor, history, times, run)
 
 
 def check(config: SearchConfig) -> None:

@@ -92,21 +92,7 @@ class CostTables:
         It is that of the cheapest way from a stem to the head, with the edges that every cell on it must have, each with its cheapest
         operation, and the alignment of the inputs that it must read.
         """
-        costs = {number: np.zeros(2, np.int64) for number in range(len(self.space.stems))}
-        for number, cell in enumerate(self.space.placed):
-            edges, must = self._least_edges(number, cell)
-            ways = []
-            for own, parts in zip(cell.inputs, self.inputs[number]):
-                before = [costs[source] for source in own.sources]
-                some = own.weights is not None
-                ways.append((parts.min(0) if some else parts.sum(0), np.min(before, 0) if some else np.max(before, 0)))
-            read = sorted({cell.edges[e].source for e in must if cell.edges[e].source < len(cell.inputs)})
-            if read:
-                inputs = sum(ways[i][0] for i in read) + np.max([ways[i][1] for i in read], 0)
-            else:
-                inputs = np.min([align + before for align, before in ways], 0)
-            costs[cell.number] = edges + inputs
-        return Cost(*map(int, self.fixed + np.max([costs[source] for source in self.space.head.sources], 0)))
+        return Cost(*map(int, least_of(self.space, self.edges, self.inputs, np.zeros((len(self.space.placed), 2), np.int64)) + self.fixed))
 
     def of_genotype(self, genotype: Genotype) -> Cost:
         """Cost of the network that a genotype describes; what leads nowhere isn't built and costs nothing."""
@@ -122,22 +108,50 @@ class CostTables:
                 total = total + (parts[kept_sources(genotype.paths, cell.inputs[i])].sum(0) if len(parts) > 1 else parts[0])
         return Cost(*map(int, total))
 
-    def _least_edges(self, number: int, cell: PlacedCell) -> tuple[np.ndarray, set[int]]:
-        """The least of each cost of a cell's edges, and which of them no choice drops."""
-        absent = [zero_mask(self.space, edge.table) for edge in cell.edges]
-        cheapest = [costs[~zero].min(axis=0) for costs, zero in zip(self.edges[number], absent)]
-        strongest = self.space.derivation != ARGMAX
-        total, must = np.zeros(2, np.int64), set()
-        for node in cell.nodes:
-            incoming = cell.incoming(node)
-            always = [e for e in incoming if (len(incoming) <= KEPT_EDGES if strongest else not absent[e].any())]
-            must.update(always)
-            fewest = KEPT_EDGES if strongest else 1
-            total = total + np.sum([cheapest[e] for e in always] or np.sort([cheapest[e] for e in incoming], axis=0)[:fewest], axis=0)
-        return total, must
-
     def _cells(self, kind: str) -> list[int]:
         return [number for number, cell in enumerate(self.space.placed) if cell.kind == kind]
+
+
+def least_of(
+    space: SearchSpace, edges: Sequence[Sequence[np.ndarray]], inputs: Sequence[Sequence[np.ndarray]], own: np.ndarray
+) -> np.ndarray:
+    """The cheapest way from a stem to the head, [costs]; stems and head left out. See `CostTables.least`.
+
+    Args:
+        space: the search space.
+        edges, inputs: as of `CostTables`, with as many costs in the last axis as there are.
+        own: of each placed cell that is there at all, [cells, costs].
+    """
+    found = {number: np.zeros_like(own[0]) for number in range(len(space.stems))}
+    for number, cell in enumerate(space.placed):
+        cheapest, must = _least_edges(space, cell, edges[number])
+        ways = []
+        for place, parts in zip(cell.inputs, inputs[number]):
+            before = [found[source] for source in place.sources]
+            some = place.weights is not None
+            ways.append((parts.min(0) if some else parts.sum(0), np.min(before, 0) if some else np.max(before, 0)))
+        read = sorted({cell.edges[e].source for e in must if cell.edges[e].source < len(cell.inputs)})
+        if read:
+            before = sum(ways[i][0] for i in read) + np.max([ways[i][1] for i in read], 0)
+        else:
+            before = np.min([align + way for align, way in ways], 0)
+        found[cell.number] = own[number] + cheapest + before
+    return np.max([found[source] for source in space.head.sources], 0)
+
+
+def _least_edges(space: SearchSpace, cell: PlacedCell, edges: Sequence[np.ndarray]) -> tuple[np.ndarray, set[int]]:
+    """The least of each cost of a cell's edges, and which of them no choice drops."""
+    absent = [zero_mask(space, edge.table) for edge in cell.edges]
+    cheapest = [costs[~zero].min(axis=0) for costs, zero in zip(edges, absent)]
+    strongest = space.derivation != ARGMAX
+    total, must = np.zeros_like(cheapest[0]), set()
+    for node in cell.nodes:
+        incoming = cell.incoming(node)
+        always = [e for e in incoming if (len(incoming) <= KEPT_EDGES if strongest else not absent[e].any())]
+        must.update(always)
+        fewest = KEPT_EDGES if strongest else 1
+        total = total + np.sum([cheapest[e] for e in always] or np.sort([cheapest[e] for e in incoming], axis=0)[:fewest], axis=0)
+    return total, must
 
 
 def cost_tables(space: SearchSpace, width: int, patch_size: Sequence[int], channels: int, num_classes: int) -> CostTables:

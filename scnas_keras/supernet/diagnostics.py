@@ -15,6 +15,7 @@ from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.derive import derive, softmax
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.spaces.space import SearchSpace
 
 Tables = Mapping[str, np.ndarray]
@@ -89,19 +90,20 @@ class Diagnostics:
     from it, `unchanged_epochs` for how long none did; both are absent in the first epoch. `share_KIND_GROUP` is of the
     genotype that would be derived now. `drawn_OPERATION` is how often a row drew it in the epoch's draws,
     `drawn_expected_OPERATION` what was to be expected. Costs are those of the derived network: of the genotype, and on
-    average over softmax(alpha); in millions of parameters and billions of multiply-adds.
+    average over softmax(alpha); in millions of parameters, billions of multiply-adds and, if they are known, milliseconds of a step.
 
     Args:
         tables: costs of the space's derived networks.
         max_identity_edges: as for `derive`.
+        times: milliseconds of their steps.
 
     Attributes:
         genotype: what would be derived, as of the last update.
         rows: "entropy" and "margin" of each row of alpha, as of the last update.
     """
 
-    def __init__(self, tables: CostTables, max_identity_edges: int | None = None):
-        self._tables, self._max_identity_edges = tables, max_identity_edges
+    def __init__(self, tables: CostTables, max_identity_edges: int | None = None, times: TimeTables | None = None):
+        self._tables, self._max_identity_edges, self._times = tables, max_identity_edges, times
         own = [table for table in tables.space.tables if not table.paths]
         self._candidates = {table.name: table.candidates for table in own}
         self.genotype: Genotype | None = None
@@ -120,7 +122,8 @@ class Diagnostics:
     def columns(self) -> tuple[str, ...]:
         """Names of all quantities, in order."""
         spreads = [name + end for name in ("entropy", "margin") for end in ("", "_min", "_max")]
-        costs = [f"{of}_{cost}" for of in ("expected", "derived") for cost in ("mparams", "gmacs")]
+        known = ("mparams", "gmacs", *(["ms"] if self._times else []))
+        costs = [f"{of}_{cost}" for of in ("expected", "derived") for cost in known]
         shares = [f"share_{cell.name}_{group}" for cell in self.space.cells for group in groups_of(self.space)]
         drawn = [f"{of}_{name}" for name in self.space.operations for of in ("drawn", "drawn_expected")]
         return (*spreads, "js", "js_max", "changes", "unchanged_epochs", *costs, *shares, *drawn, "draw_deviation")
@@ -161,7 +164,8 @@ class Diagnostics:
     def _costs(self, alpha: Tables) -> dict[str, float]:
         costs = {"expected": self._tables.expected(alpha), "derived": self._tables.of_genotype(self.genotype)}
         parameters = {f"{of}_mparams": cost.parameters / 1e6 for of, cost in costs.items()}
-        return parameters | {f"{of}_gmacs": cost.multiply_adds / 1e9 for of, cost in costs.items()}
+        times = self._times and {"expected_ms": self._times.expected(alpha), "derived_ms": self._times.of_genotype(self.genotype)}
+        return parameters | {f"{of}_gmacs": cost.multiply_adds / 1e9 for of, cost in costs.items()} | (times or {})
 
     def _draws_since(self, drawn: Tables, expected: Tables, draws: int) -> dict[str, float]:
         new = draws - self._draws

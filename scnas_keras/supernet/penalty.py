@@ -1,4 +1,4 @@
-"""A price on parameters and multiply-adds that rises until the derived network keeps to its target."""
+"""A price on parameters, multiply-adds and milliseconds that rises until the derived network keeps to its target."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,10 +7,13 @@ import tensorflow as tf
 
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.description import ARGMAX
+from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.spaces.presence import derived_shares, kept_edges, zero_mask
 from scnas_keras.supernet.banks import Banks
 
-COSTS = ("parameters", "multiply_adds")
+PARAMETERS, MULTIPLY_ADDS, MILLISECONDS = COSTS = ("parameters", "multiply_adds", "milliseconds")
+UNITS = {PARAMETERS: 1e6, MULTIPLY_ADDS: 1e9, MILLISECONDS: 1.0}
+"""In which flags name them."""
 
 
 class CostPenalty:
@@ -24,18 +27,27 @@ class CostPenalty:
 
     Args:
         tables: costs of the space's derived networks.
-        targets: "parameters" and/or "multiply_adds" -> the most that the derived network should have.
+        targets: some of `COSTS` -> the most that the derived network should have.
         rate: of the ascent, for one update.
         max_identity_edges: as for `derive`.
+        times: milliseconds of the same networks; needed with such a target.
 
     Attributes:
         names: of the costs with a target, in the order of `excess` and of the multipliers.
     """
 
-    def __init__(self, tables: CostTables, targets: Mapping[str, float], rate: float = 0.01, max_identity_edges: int | None = None):
-        self.names = tuple(name for name in COSTS if name in targets)
-        self._targets, self._rate = np.array([targets[name] for name in self.names]), rate
-        own = [COSTS.index(name) for name in self.names]
+    def __init__(
+        self,
+        tables: CostTables,
+        targets: Mapping[str, float],
+        rate: float = 0.01,
+        max_identity_edges: int | None = None,
+        times: TimeTables | None = None,
+    ):
+        self.names, self._rate = tuple(name for name in COSTS if name in targets), rate
+        own = [COSTS.index(name) for name in self.names if name != MILLISECONDS]
+        self._targets = np.array([targets[COSTS[index]] for index in own])
+        self._sums = times.sums.over(targets[MILLISECONDS]) if times and MILLISECONDS in targets else None
         self._space, self._max_identity_edges = tables.space, max_identity_edges
         self._banks, self._groups = Banks(tables.space), tables.space.groups
         self._of_groups = [self._relative(tables.of_groups[group][..., own]) for group in self._groups]
@@ -46,18 +58,22 @@ class CostPenalty:
         """cost / target - 1 of each target, [targets]; negative below it. From alpha [rows, candidates] for each bank."""
         shapes = [(len(group.edges), len(self._space.table(group.table).candidates)) for group in self._groups]
         now = tf.numpy_function(self._now, list(alpha), [tf.float32] * (2 * len(shapes)))
-        shares = []
-        for group, shape, derived, kept in zip(self._groups, shapes, now, now[len(shapes) :]):
-            share = self._expected(group, alpha, tf.ensure_shape(kept, shape[:1]))
-            shares.append(share + tf.stop_gradient(tf.ensure_shape(derived, shape) - share))
-        return self.relative_cost(shares) - 1
+        kept = [tf.ensure_shape(own, shape[:1]) for own, shape in zip(now[len(shapes) :], shapes)]
+        expected = [self._expected(group, alpha, own) for group, own in zip(self._groups, kept)]
+        derived = [tf.ensure_shape(own, shape) for own, shape in zip(now, shapes)]
+        cost = self.relative_cost([share + tf.stop_gradient(own - share) for share, own in zip(expected, derived)])
+        if self._sums:
+            mean = self.relative_milliseconds(expected)
+            time = mean + tf.stop_gradient(self.relative_milliseconds(derived) - mean)
+            cost = tf.concat([cost, time[None]], axis=0)
+        return cost - 1
 
     def raised(self, multipliers: tf.Tensor, excess: tf.Tensor) -> tf.Tensor:
         """The multipliers after an update, [targets]. An excess counts as at most 1, so that a far target isn't rushed."""
         return tf.nn.relu(multipliers + self._rate * tf.minimum(excess, 1.0))
 
     def relative_cost(self, shares: Sequence[tf.Tensor]) -> tf.Tensor:
-        """`CostTables.of_shares` over the targets, [targets], for the share of every operation [edges, candidates] in each group."""
+        """`CostTables.of_shares` over the targets but milliseconds', for the share of every operation [edges, candidates] in each group."""
         total = self._fixed
         unread = {cell.name: [tf.ones(())] * cell.inputs for cell in self._space.cells}
         for group, share, costs in zip(self._groups, shares, self._of_groups):
@@ -70,6 +86,18 @@ class CostPenalty:
         for kind, costs in self._of_inputs.items():
             total += tf.linalg.matvec(costs, 1 - tf.stack(unread[kind]), transpose_a=True)
         return total
+
+    def relative_milliseconds(self, shares: Sequence[tf.Tensor]) -> tf.Tensor:
+        """`TimeTables.of_shares` over the target, likewise."""
+        sums = self._sums
+        choices, times = tf.constant(sums.choices), tf.constant(sums.times, tf.float32)
+        padded = tf.concat([*(tf.reshape(share, (1, -1)) for share in shares), tf.zeros((1, 1))], axis=1)
+        absent = 1 - tf.concat([*(tf.reduce_sum(share, axis=1)[None] for share in shares), tf.zeros((1, 1))], axis=1)
+        counted = tf.one_hot(tf.zeros(len(sums.times), tf.int32), sums.times.shape[1])
+        for share in tf.unstack(tf.gather(padded, choices, axis=1)[0], axis=1):
+            counted = counted * (1 - share[:, None]) + tf.pad(counted, ((0, 0), (1, 0)))[:, :-1] * share[:, None]
+        missing = _product(tf.gather(absent, tf.constant(sums.edges), axis=1)[0])
+        return sums.fixed + tf.reduce_sum(counted * times) + tf.reduce_sum(missing * tf.constant(sums.missing, tf.float32))
 
     def _relative(self, costs: np.ndarray) -> tf.Tensor:
         return tf.constant(costs / self._targets, tf.float32)
@@ -89,3 +117,12 @@ class CostPenalty:
         tables = self._banks.to_tables(alpha)
         derived, kept = derived_shares(self._space, tables, self._max_identity_edges), kept_edges(self._space, tables)
         return [np.float32(derived[group]) for group in self._groups] + [np.float32(kept[group]) for group in self._groups]
+
+
+def _product(factors: tf.Tensor) -> tf.Tensor:
+    """Over the last axis; `tf.reduce_prod` divides by factors in its gradient."""
+    columns = tf.unstack(factors, axis=1)
+    total = columns[0]
+    for column in columns[1:]:
+        total = total * column
+    return total
