@@ -17,7 +17,20 @@ from scnas_keras.search import SearchConfig, runner
 from scnas_keras.search import times as module
 from scnas_keras.search.runner import run_search
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, UPDATE, Part, time_tables
+from scnas_keras.spaces.milliseconds import (
+    ADD,
+    ALIGN,
+    CONCAT,
+    HEAD,
+    NETWORK,
+    OPERATION,
+    REFERENCES,
+    STEM,
+    UPDATE,
+    Part,
+    reference,
+    time_tables,
+)
 from scnas_keras.timing import times
 from scnas_keras.timing.records import Machine, Record, cache_file, keep_times, kept_times
 from scnas_keras.timing.times import Setting, measured, part_times, this_machine
@@ -110,6 +123,13 @@ def test_every_kind_of_part_is_measured_in_a_process_of_its_own():
     assert list(found) == parts and min(found.values()) >= 0 and found[CONVOLVED] > 0
 
 
+@pytest.mark.nightly
+def test_a_whole_network_is_measured():
+    part = Part(NETWORK, 1, (8, 8, 8), 8, 3, "scnas", shift=1)
+    ((own, found),) = measured([part], this_machine("none", True, False))
+    assert own == part and found > 0
+
+
 def test_a_failure_of_that_process_is_told():
     with pytest.raises(ConfigError, match="Measuring .*'no_such_operation'.* failed with exit code 1"):
         list(measured([Part(OPERATION, *SHAPE, 4, "no_such_operation")], this_machine("none", True, False)))
@@ -121,6 +141,19 @@ def test_slices_are_computed_one_after_the_other():
     assert {part.batch for part in halves.parts if part.kind != UPDATE} == {2}
     of_two = time_tables(SCNAS, 16, (8, 8, 8), 2, 1, 2, planted)
     assert halves.tables(planted_times(halves.parts)).head == pytest.approx(2 * of_two.head)
+
+
+def test_whole_networks_put_the_sum_of_parts_right():
+    setting = Setting(SCNAS, 8, (8, 8, 8), 1, 1, 2)
+    wholes = [part for part in setting.parts if part.kind == NETWORK]
+    assert len(wholes) == REFERENCES and not Setting(LEVEL, 8, (8, 8, 8), 1, 1, 2).references
+    plain = setting.tables(planted_times(setting.parts))
+    steps = [plain.of_genotype(reference(SCNAS, number)) for number in range(REFERENCES)]
+    found = setting.tables(planted_times(setting.parts) | {part: 0.7 * step for part, step in zip(wholes, steps)})
+    genotype = uniform_genotype()
+    assert found.of_genotype(genotype) == pytest.approx(0.7 * plain.of_genotype(genotype))
+    mixed = setting.tables(planted_times(setting.parts) | dict(zip(wholes, (steps[0], 0.5 * steps[1]))))
+    assert mixed.head == pytest.approx(plain.head * (steps[0] + 0.5 * steps[1]) / sum(steps))
 
 
 FLAGS = {

@@ -18,9 +18,11 @@ from scnas_keras.spaces.cost import least_of
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.places import PlacedCell, PlacedInput, output_widths
 from scnas_keras.spaces.presence import Shares, edge_shares
+from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.spaces.space import SearchSpace
 
-OPERATION, ALIGN, STEM, HEAD, ADD, CONCAT, UPDATE = KINDS = ("operation", "align", "stem", "head", "add", "concat", "update")
+KINDS = ("operation", "align", "stem", "head", "add", "concat", "update", "network")
+OPERATION, ALIGN, STEM, HEAD, ADD, CONCAT, UPDATE, NETWORK = KINDS
 _UPDATED = 100_000
 """Parameters of the larger of two variables whose updates are measured; those of others lie on the line through both."""
 
@@ -31,15 +33,16 @@ class Part:
 
     Attributes:
         kind: one of `KINDS`: the layer of an operation, the alignment of an input, a stem; a head with the loss and Dice of what it gives;
-            one addition of two tensors, as at nodes and of gradients; the concatenation of several; the optimizer's update of a variable.
+            one addition of two tensors, as at nodes and of gradients; the concatenation of several; the optimizer's update of a variable;
+            the whole step of a random network (`reference`).
         batch: patches that are computed at once.
         voxels: along each axis of what it reads.
-        inputs: channels that it reads, altogether; of an update, the variable's parameters.
-        outputs: channels that it gives, those of one branch.
-        name: of the operation.
+        inputs: channels that it reads, altogether; of an update, the variable's parameters; of a network, its width.
+        outputs: channels that it gives, those of one branch; of a network, its classes.
+        name: of the operation; of a network, that of its space.
         role: of the operation, one of `operations.facts.ROLES`.
-        count: branches of an operation, tensors of a concatenation.
-        shift: of an alignment, see `networks.parts.Align`.
+        count: branches of an operation, tensors of a concatenation; of a network its number.
+        shift: of an alignment, see `networks.parts.Align`; of a network, its image channels.
     """
 
     kind: str
@@ -51,6 +54,15 @@ class Part:
     role: str = ORDINARY
     count: int = 1
     shift: int = 0
+
+
+REFERENCES = 2
+"""Random networks whose whole steps are measured besides."""
+
+
+def reference(space: SearchSpace, number: int) -> Genotype:
+    """One of the networks by which the sum of parts is put right."""
+    return random_genotype(space, 2022, number)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,12 @@ import tensorflow as tf
 
 from scnas_keras.kernels.fast_forms import use_fast_form
 from scnas_keras.metrics.mean_dice import MeanDice
+from scnas_keras.networks.derived import from_genotype
 from scnas_keras.networks.parts import Align, OutCell, Stem
 from scnas_keras.operations.build import build_operation
-from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, UPDATE, Part
+from scnas_keras.spaces.known import find_space
+from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, NETWORK, OPERATION, STEM, UPDATE, Part, reference
+from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
 
 _COPIES, _LARGE = (3, 2), 2e6
@@ -32,7 +35,7 @@ Step = Callable[..., list]
 
 def milliseconds(part: Part) -> float:
     """The median time of a part."""
-    step, arguments, times = {HEAD: _head_step, UPDATE: _update_step}.get(part.kind, _layers_step)(part)
+    step, arguments, times = {HEAD: _head_step, UPDATE: _update_step, NETWORK: _network_step}.get(part.kind, _layers_step)(part)
     taken = _repeated(tf.function(step, autograph=False), arguments)
     return 1e3 * max(taken - _call_seconds(), 0.0) / times
 
@@ -109,6 +112,20 @@ def _update_step(part: Part) -> tuple[Step, list[tf.Tensor], int]:
         return [optimizer.iterations.value + 0]
 
     return step, [tf.ones((part.inputs,))] * _VARIABLES, _VARIABLES
+
+
+def _network_step(part: Part) -> tuple[Step, list[tf.Tensor], int]:
+    """The step of a learner."""
+    space, classes = find_space(part.name, len(part.voxels)), part.outputs
+    learner = Learner(from_genotype(reference(space, part.count), part.shift, classes, part.inputs), classes)
+    learner.compile(keras.optimizers.Adam(), JaccardLoss())
+    shape = (part.batch, *part.voxels)
+    labels = tf.random.stateless_uniform(shape, (2, 3), 0, classes, tf.int32)
+
+    def step(images, labels):
+        return list(learner.train_step((images, labels)).values())
+
+    return step, [_random((*shape, part.shift), 1, 1), labels], 1
 
 
 def _gradients(outputs: Sequence[tf.Tensor], sources: Sequence[tf.Tensor], upstream: Sequence[tf.Tensor] | None = None) -> list[tf.Tensor]:

@@ -17,7 +17,8 @@ from scnas_keras.machine.memory import usable_cpus
 from scnas_keras.machine.names import NONE
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.derived import has_own_layer
-from scnas_keras.spaces.milliseconds import Part, TimeTables, parts_of, time_tables
+from scnas_keras.spaces.known import find_space, space_names
+from scnas_keras.spaces.milliseconds import NETWORK, REFERENCES, Part, TimeTables, parts_of, reference, time_tables
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.timing.process import to_json
 from scnas_keras.timing.records import Machine, cache_file, keep_times, kept_times
@@ -47,11 +48,25 @@ class Setting:
         check_buildable(space)
         self.slices = slices
         self._arguments = space, width, tuple(patch_size), batch // slices, channels, num_classes
-        self.parts = parts_of(*self._arguments, has_own_layer)
+        self.references = {}
+        if space.name in space_names() and find_space(space.name, space.rank) == space:
+            self.references = {
+                Part(NETWORK, batch // slices, tuple(patch_size), width, num_classes, space.name, count=number, shift=channels): number
+                for number in range(REFERENCES)
+            }
+        self.parts = [*parts_of(*self._arguments, has_own_layer), *self.references]
 
     def tables(self, times: Mapping[Part, float]) -> TimeTables:
-        """The tables, from the times of all parts."""
-        return time_tables(*self._arguments, lambda part: self.slices * times[part], has_own_layer)
+        """The tables, from the times of all parts.
+
+        In a step parts take less than by themselves: they run side by side, and find memory that others have left. By how much the
+        networks tell that were measured as a whole; without any, or of a space that isn't in the catalog, parts add up as they are.
+        """
+        alone = time_tables(*self._arguments, times.__getitem__, has_own_layer)
+        whole = {number: times[part] for part, number in self.references.items() if part in times}
+        added = sum(alone.of_genotype(reference(self._arguments[0], number)) for number in whole)
+        factor = self.slices * (sum(whole.values()) / added if whole else 1.0)
+        return time_tables(*self._arguments, lambda part: factor * times[part], has_own_layer)
 
 
 def this_machine(precision: str, deterministic: bool, on_gpu: bool) -> Machine:
