@@ -257,3 +257,10 @@ def test_labels_count_as_heads():
     few = dataclasses.replace(many, labels={"background": 0, "tumour": 1})
     patches = [np.prod(make_plans(made, NNUNet()).configuration("3d_fullres").patch_size) for made in (many, few)]
     assert patches[0] < patches[1]
+
+
+@pytest.mark.parametrize("rules", ["nnunet", "scnas"])
+def test_a_spacing_that_makes_scans_of_millions_is_refused_at_once(rules):
+    scans = fingerprint([(200, 180, 140)] * 3, [(1, 1, 1)] * 3)
+    with pytest.raises(ConfigError, match=r"--spacing=1e-06,1,1: the median scan .* 65536 at most"):
+        make_plans(scans, NNUNet(), rules, Wishes(spacing=(1e-6, 1, 1)))

@@ -3,6 +3,7 @@
 import signal
 import time
 
+import pytest
 from processes import PYTHON, run, start, with_package
 from test_inference import pointwise_model
 
@@ -16,6 +17,7 @@ def written(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")} if folder.is_dir() else {}
 
 
+@pytest.mark.nightly
 def test_a_killed_prediction_leaves_whole_files_and_goes_on_to_the_same_bytes(tmp_path):
     pointwise_model().save(tmp_path / "model")
     scans = write_phantoms(tmp_path / "data", COUNT, size=24) / "imagesTr"

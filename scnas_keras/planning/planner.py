@@ -56,6 +56,10 @@ class Wishes:
     mirror_axes: str = "auto"
 
 
+LONGEST = 2**16
+"""The most voxels of an axis that a spacing asked for may lead to."""
+
+
 def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = NNUNET, wishes: Wishes = Wishes()) -> Plans:
     """Plans a dataset's configurations.
 
@@ -66,9 +70,15 @@ def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = NNUNET
         wishes: what the user decides.
 
     Raises:
-        ConfigError: the memory isn't enough for the smallest patch, or the network is for other numbers of axes.
+        ConfigError: the memory isn't enough for the smallest patch, the network is for other numbers of axes, or scans would get larger by
+            a spacing than any is.
     """
     spacing = None if wishes.spacing is None else np.array(_along(fingerprint.axes, parse_spacing(wishes.spacing)))
+    if spacing is not None and max(size := median_size(fingerprint, spacing)) > LONGEST:
+        raise ConfigError(
+            f"--spacing={','.join(f'{step:g}' for step in wishes.spacing)}: the median scan of {fingerprint.name} would have "
+            f"{' x '.join(f'{edge:.0f}' for edge in size)} voxels, and an axis can have {LONGEST} at most. It is in mm; name a coarser one."
+        )
     if rules == SCNAS:
         return _plan_scnas(fingerprint, network, np.full(3, SCNAS_SPACING) if spacing is None else spacing, wishes)
     return _plan_nnunet(fingerprint, network, target_spacing(fingerprint) if spacing is None else spacing, wishes)
