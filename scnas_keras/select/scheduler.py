@@ -17,6 +17,7 @@ from scnas_keras.select.plan_table import show_plan
 from scnas_keras.select.race import Entrant, Race, Trial
 from scnas_keras.select.setting import STARTING, Setting
 from scnas_keras.select.trials import Trained, result_of
+from scnas_keras.select.tuning import Tuning, bases, places
 
 _FEWEST_UPDATES = 20
 """In the first rung; with fewer, every network is as bad as when it began."""
@@ -85,7 +86,9 @@ class Scheduler:
         if left:
             begin = left if record.decided.first_seen else left[: setting.machines]
             trial = self._free(RACE, [(trial, setting.key(trial)) for trial in begin], busy)
-            return self._trial(race, trial, left) if trial else Wait()
+            if trial is None:
+                return Wait()
+            return self._trial(race, trial, left) if self._draw(trial, race.ranked(0, scores)) else self.next(busy)
         ended = Ended(race, results, (race.winner(scores) if results else None) or DEFAULT)
         return self._final(ended, busy)
 
@@ -121,8 +124,8 @@ class Scheduler:
         own = setting.run[SEARCH]
         searches = [*self._searches, *([own] if (own / SUMMARY).is_file() else [])]
         families = parse_families(setting.config.candidates)
-        everyone = pool(families, searches, setting.run["genotypes"], setting.survey, setting.config.seed)
-        fitting = [candidate for candidate in everyone if fits(candidate, setting.survey)]
+        everyone = pool(families, searches, setting.run["genotypes"], setting.survey, setting.config.seed) + places(setting.config)
+        fitting = [candidate for candidate in everyone if not candidate.is_drawn or fits(candidate, setting.survey)]
         gone = setting.record.spent
         plan = budget.plan(setting.total, len(fitting), setting.overhead, before=gone, machines=setting.machines)
         racing = tuple(fitting[: plan.trials[0] if plan.trials else 1])
@@ -161,6 +164,29 @@ class Scheduler:
             f"fewer than {_FEWEST_UPDATES} no two networks can be told apart. Give about --budget_minutes={need:.0f}, or a smaller "
             "--patch_size, in another --workdir."
         )
+
+    def _draw(self, trial: Trial, ranked: Sequence[str]) -> bool:
+        """Decides what to train where a trial's candidate has no sample yet, by what the first rung has shown until now.
+
+        Returns:
+            Whether there is something to train.
+        """
+        setting, candidates = self._setting, self._setting.record.decided.candidates
+        named = {candidate.name: candidate for candidate in candidates}
+        if named[trial.name].is_drawn:
+            return True
+        own = bases(setting.config, candidates, len(setting.survey.patch_size))
+        tuning = Tuning(setting.config, setting.survey, own, setting.run["plans"])
+        samples = [candidate for candidate in candidates if candidate.is_drawn and candidate.base]
+        found = tuning.draw(named[trial.name], samples, named[ranked[0]] if ranked else None)
+        if found is None:
+            reason = f"{trial.name}: nothing else was found that fits into the memory that is free"
+            logging.warning("%s; the race goes on without it", reason)
+            setting.record.decide(failed={**setting.record.decided.failed, setting.key(trial): reason})
+        else:
+            logging.info("%s is %s, drawn around the %s", found.name, found.text, found.origin)
+            setting.record.decide(candidates=tuple(found if one.name == found.name else one for one in candidates))
+        return found is not None
 
     def _trial(self, race: Race, trial: Trial, left: Sequence[Trial]) -> Job:
         setting = self._setting
