@@ -17,7 +17,7 @@ from scnas_keras.select.plan_table import show_plan
 from scnas_keras.select.race import Entrant, Race, Trial
 from scnas_keras.select.setting import STARTING, Setting
 from scnas_keras.select.trials import Trained, result_of
-from scnas_keras.select.tuning import Tuning, bases, places
+from scnas_keras.select.tuning import fill, places
 
 _FEWEST_UPDATES = 20
 """In the first rung; with fewer, every network is as bad as when it began."""
@@ -88,7 +88,8 @@ class Scheduler:
             trial = self._free(RACE, [(trial, setting.key(trial)) for trial in begin], busy)
             if trial is None:
                 return Wait()
-            return self._trial(race, trial, left) if self._draw(trial, race.ranked(0, scores)) else self.next(busy)
+            drawn = next(candidate.is_drawn for candidate in candidates if candidate.name == trial.name)
+            return self._trial(race, trial, left) if drawn or fill(setting, trial.name, race.ranked(0, scores)) else self.next(busy)
         ended = Ended(race, results, (race.winner(scores) if results else None) or DEFAULT)
         return self._final(ended, busy)
 
@@ -164,29 +165,6 @@ class Scheduler:
             f"fewer than {_FEWEST_UPDATES} no two networks can be told apart. Give about --budget_minutes={need:.0f}, or a smaller "
             "--patch_size, in another --workdir."
         )
-
-    def _draw(self, trial: Trial, ranked: Sequence[str]) -> bool:
-        """Decides what to train where a trial's candidate has no sample yet, by what the first rung has shown until now.
-
-        Returns:
-            Whether there is something to train.
-        """
-        setting, candidates = self._setting, self._setting.record.decided.candidates
-        named = {candidate.name: candidate for candidate in candidates}
-        if named[trial.name].is_drawn:
-            return True
-        own = bases(setting.config, candidates, len(setting.survey.patch_size))
-        tuning = Tuning(setting.config, setting.survey, own, setting.run["plans"])
-        samples = [candidate for candidate in candidates if candidate.is_drawn and candidate.base]
-        found = tuning.draw(named[trial.name], samples, named[ranked[0]] if ranked else None)
-        if found is None:
-            reason = f"{trial.name}: nothing else was found that fits into the memory that is free"
-            logging.warning("%s; the race goes on without it", reason)
-            setting.record.decide(failed={**setting.record.decided.failed, setting.key(trial): reason})
-        else:
-            logging.info("%s is %s, drawn around the %s", found.name, found.text, found.origin)
-            setting.record.decide(candidates=tuple(found if one.name == found.name else one for one in candidates))
-        return found is not None
 
     def _trial(self, race: Race, trial: Trial, left: Sequence[Trial]) -> Job:
         setting = self._setting

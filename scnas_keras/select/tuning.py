@@ -5,12 +5,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from scnas_keras.architectures.registry import Network, footprint
+from absl import logging
+
+from scnas_keras.architectures.registry import Network
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.memory import available_memory
 from scnas_keras.patches.names import PAPER, V2
 from scnas_keras.planning.names import RULES, SCNAS
-from scnas_keras.planning.plans import Configuration, load_plans
+from scnas_keras.planning.plans import load_plans
 from scnas_keras.planning.topology import Topology
 from scnas_keras.retrain.config import OPTIMIZERS, RetrainConfig
 from scnas_keras.retrain.recipes import MOMENTUM, recipe
@@ -18,24 +20,32 @@ from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import configure, plan_by_rules
 from scnas_keras.runs.preflight import memory_of
 from scnas_keras.select import genes
-from scnas_keras.select.candidates import NODE, Candidate, handmade, has_rank
+from scnas_keras.select.candidates import Candidate, handmade, has_rank
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import ALL, TUNED, UNTUNED
+from scnas_keras.select.race import Trial
+from scnas_keras.select.setting import Setting
 from scnas_keras.select.settings import training_config
 from scnas_keras.select.survey import Survey
-from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.select.tuned_network import lacking, network_of, width_of, with_genes
 
 PLACES = 8
 """The most entrants with a sampled recipe: each share of `genes` whole."""
-_FEWEST_STAGES, _LEAST_EDGE = 3, 4
 _RESIDUAL = "resenc_m"
-_CHANGES = {genes.FEWER: -1, genes.SAME: 0, genes.MORE: 1}
 
 
 def places(config: SelectConfig) -> list[Candidate]:
     """Places for samples, at the end of the pool."""
     count = 0 if config.tune == UNTUNED else PLACES
     return [Candidate(f"{TUNED}_{number}", TUNED, "", "") for number in range(1, count + 1)]
+
+
+def bases(config: SelectConfig, candidates: Sequence[Candidate], rank: int) -> tuple[Candidate, ...]:
+    """Candidates whose networks samples may have: those that race by the default recipe; with --tune=all both of nnU-Net's encoders."""
+    found = [one for one in candidates if one.family != TUNED]
+    if config.tune == ALL and _RESIDUAL not in {one.name for one in found} and has_rank(_RESIDUAL, rank):
+        found.append(handmade(_RESIDUAL))
+    return tuple(found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +86,7 @@ class Tuning:
         others = {name: dataclasses.replace(own, optimizer=name, learning_rate=None, momentum=None) for name in OPTIMIZERS}
         rates = {name: recipe(other).learning_rate for name, other in others.items()} | {prior.optimizer: prior.learning_rate}
         found = genes.recipe_genes(values) + (genes.macro_genes() if config.tune == ALL else ())
-        return genes.Space(found, rates, {base.name: _lacking(base) for base in self.bases})
+        return genes.Space(found, rates, {base.name: lacking(base) for base in self.bases})
 
     def draw(self, place: Candidate, drawn: Sequence[Candidate], best: Candidate | None) -> Candidate | None:
         """The entrant of a place; None if nothing that could be drawn fits into the memory that is free now.
@@ -97,13 +107,13 @@ class Tuning:
     def _trainable(self, name: str, sample: genes.Sample) -> Candidate | None:
         """A sample as a candidate, with the plan that it needs; None if it can't be built, is as usual after rounding, or doesn't fit."""
         base = next(one for one in self.bases if one.name == sample.network)
-        width = _width(base, float(sample.genes.get(genes.WIDTH, 1.0)))
+        width = width_of(base, float(sample.genes.get(genes.WIDTH, 1.0)))
         if genes.WIDTH in sample.genes and width == base.width:
             return None
         found = dataclasses.replace(
             base, name=name, family=TUNED, width=width, base=base.name, origin=sample.origin, genes=dict(sample.genes), flags={}
         )
-        network = _network(found)
+        network = network_of(found)
         flags: dict[str, Any] = {
             gene: value for gene, value in sample.genes.items() if gene not in (genes.BATCH, genes.WIDTH, genes.STAGES, genes.BLOCKS)
         }
@@ -153,54 +163,31 @@ class Tuning:
             usual = configure(own, made, network)
         except ConfigError:  # the patch that --patch_size or a plan asks for isn't this network's
             return None
-        changed = _changed(usual, network, candidate.genes)
+        changed = with_genes(usual, network, candidate.genes)
         return changed and dataclasses.replace(made, network=network.name, configurations={self.config.configuration: changed})
 
 
-def _changed(usual: Configuration, network: Network, own: genes.Genes) -> Configuration | None:
-    """A configuration with a stage, or blocks in every stage, more or less; None if that can't be, or changes nothing."""
-    topology = usual.topology
-    strides, kernels = list(topology.strides), list(topology.kernel_sizes)
-    match own.get(genes.STAGES):
-        case genes.FEWER:
-            if len(strides) <= _FEWEST_STAGES:
-                return None
-            strides, kernels = strides[:-1], kernels[:-1]
-        case genes.MORE:
-            halved = tuple(2 if edge % 2 == 0 and edge >= _LEAST_EDGE else 1 for edge in topology.stage_sizes()[-1])
-            if max(halved) == 1:
-                return None
-            strides, kernels = [*strides, halved], [*kernels, kernels[-1]]
-    found = Topology(topology.patch_size, tuple(strides), tuple(kernels))
-    blocks = None
-    if change := _CHANGES[str(own.get(genes.BLOCKS, genes.SAME))]:
-        blocks = tuple(max(1, count + change) for count in network.blocks(found))  # type: ignore[attr-defined]
-    return dataclasses.replace(
-        usual, strides=found.strides, kernel_sizes=found.kernel_sizes, features_per_stage=network.features(found), blocks_per_stage=blocks
-    )
+def fill(setting: Setting, name: str, ranked: Sequence[str]) -> bool:
+    """Decides what to train in a place that has no sample yet, by what the first rung has shown until now; it is written down at once.
 
+    Args:
+        setting: the selection.
+        name: of the place.
+        ranked: names of those whose first training has ended, the best first.
 
-def bases(config: SelectConfig, candidates: Sequence[Candidate], rank: int) -> tuple[Candidate, ...]:
-    """Candidates whose networks samples may have: those that race by the default recipe; with --tune=all both of nnU-Net's encoders."""
-    found = [one for one in candidates if one.family != TUNED]
-    if config.tune == ALL and _RESIDUAL not in {one.name for one in found} and has_rank(_RESIDUAL, rank):
-        found.append(handmade(_RESIDUAL))
-    return tuple(found)
-
-
-def _network(candidate: Candidate) -> Network:
-    genotype = Genotype.load(candidate.genotype) if candidate.genotype else None
-    return footprint(candidate.network, int(candidate.width), genotype)  # type: ignore[return-value]
-
-
-def _lacking(base: Candidate) -> frozenset[str]:
-    """Genes that don't concern a network."""
-    network = _network(base)
-    macro = set() if network.stages_of_plan else {genes.STAGES, genes.BLOCKS}
-    return frozenset(macro if network.several_outputs else macro | {"deep_supervision"})
-
-
-def _width(base: Candidate, factor: float) -> str:
-    """The nearest width that is computed fast."""
-    step = NODE * Genotype.load(base.genotype).space.width_step if base.genotype else 8
-    return base.width if factor == 1 else str(step * max(1, round(factor * int(base.width) / step)))
+    Returns:
+        Whether there is something to train.
+    """
+    candidates = setting.record.decided.candidates
+    named = {candidate.name: candidate for candidate in candidates}
+    tuning = Tuning(setting.config, setting.survey, bases(setting.config, candidates, len(setting.survey.patch_size)), setting.run["plans"])
+    samples = [candidate for candidate in candidates if candidate.base]
+    found = tuning.draw(named[name], samples, named[ranked[0]] if ranked else None)
+    if found is None:
+        reason = f"{name}: nothing else was found that fits into the memory that is free"
+        logging.warning("%s; the race goes on without it", reason)
+        setting.record.decide(failed={**setting.record.decided.failed, setting.key(Trial(0, name)): reason})
+    else:
+        logging.info("%s is %s (around: %s)", name, found.text, found.origin)
+        setting.record.decide(candidates=tuple(found if one.name == name else one for one in candidates))
+    return found is not None
