@@ -1,6 +1,7 @@
 """How recipes are sampled, and that every sample can be trained by its flags."""
 
 import collections
+import dataclasses
 import json
 
 import numpy as np
@@ -141,7 +142,7 @@ def data(cache):
 
 
 def made(data, cache, folder, **flags):
-    config = SelectConfig(task="phantom", num_phantoms=12, cache_dir=cache, spacing=(2.0, 2.0, 2.0), **FLAGS | flags)
+    config = SelectConfig(**{"task": "phantom", "num_phantoms": 12, "cache_dir": cache, "spacing": (2.0, 2.0, 2.0)} | FLAGS | flags)
     uniform_genotype("conv_3").save(folder / "found.json")
     found = candidates.Candidate("found_w64", "found", "genotype", "64", str(folder / "found.json"))
     own = tuning.bases(config, [handmade("nnunet"), found, *tuning.places(config)], 3)
@@ -196,6 +197,38 @@ def test_every_sample_can_be_trained_by_its_flags(data, cache, tmp_path):
         seen.update(sample.genes.keys())
     assert {gene.name for gene in found.space.genes} <= seen.keys() | {"momentum"}
     assert json.loads(json.dumps([sample.flags for sample in drawn]))
+
+
+def test_a_momentum_that_was_given_goes_with_sgd_only(data, cache, tmp_path):
+    config, found = made(data, cache, tmp_path, tune="recipe", preset="nnunet", momentum=0.8)
+    assert next(gene for gene in found.space.genes if gene.name == "momentum").values == (0.8, 0.9, 0.95, 0.99)
+    optimizers = set()
+    for number in range(20):
+        sample = found.draw(candidates.Candidate(f"tuned_{number + 1}", "tuned", "", ""), [], None)
+        own = recipe(training_config(config, sample, tmp_path, 60.0, HELD_OUT, 0))
+        optimizers.add(own.optimizer)
+        assert own.momentum == (sample.genes.get("momentum", 0.8) if own.optimizer == "sgd" else 0.99)
+    assert optimizers == {"adam", "sgd"}
+
+
+def test_a_plan_of_ones_own_is_the_default(data, cache, tmp_path):
+    """Augmentation is the plan's; a sample with other stages has a plan that is equal but for them."""
+    network = handmade_network("nnunet")
+    fold = open_fold(RetrainConfig(**fold_flags(cache), patch_size=(32, 32, 32)), network)
+    own = dataclasses.replace(fold.configuration, blocks_per_stage=(1, 2, 3, 4))
+    dataclasses.replace(fold.plans, configurations={"3d_fullres": own}).save(tmp_path / "plans.json")
+    config, found = made(data, cache, tmp_path, tune="all", plan=str(tmp_path / "plans.json"), spacing=None, batch_size=None)
+    assert not {"augmentation", "mirror_axes"} & {gene.name for gene in found.space.genes}
+    for stages, blocks, strides, counts in (
+        ("one fewer", "one more", own.strides[:-1], (2, 3, 4)),
+        ("one more", "one fewer", (*own.strides, (2, 2, 2)), (1, 1, 2, 3, 3)),
+    ):
+        sample = found._trainable("tuned_1", Sample(PRIOR, "nnunet", {STAGES: stages, BLOCKS: blocks}))
+        training = training_config(config, sample, tmp_path / "run", 60.0, HELD_OUT, 0)
+        changed = open_fold(training, network).configuration
+        assert changed == load_plans(training.plan).configuration("3d_fullres")
+        assert changed.strides == strides and changed.features_per_stage == network.features(changed.topology)
+        assert changed.blocks_per_stage == counts and changed.augmentation == own.augmentation
 
 
 def fold_flags(cache):
