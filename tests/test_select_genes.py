@@ -229,6 +229,8 @@ def test_a_plan_of_ones_own_is_the_default(data, cache, tmp_path):
         assert changed == load_plans(training.plan).configuration("3d_fullres")
         assert changed.strides == strides and changed.features_per_stage == network.features(changed.topology)
         assert changed.blocks_per_stage == counts and changed.augmentation == own.augmentation
+        other = open_fold(dataclasses.replace(training, patch_size=(16, 16, 16)), network).configuration  # has stages of its own
+        assert other.blocks_per_stage is None and len(other.strides) == 3
 
 
 def fold_flags(cache):

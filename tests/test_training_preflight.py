@@ -173,6 +173,16 @@ def test_the_costs_of_a_search_are_written_as_they_were_read(tmp_path):
     assert file.read_text() == text
 
 
+def test_stages_and_blocks_of_an_edited_plan_count():
+    own, network = fold(), footprint("nnunet")
+    own.configuration.topology = network.topology((1.0, 1.0, 1.0), PATCH)
+    usual = estimate(network, own, 4)
+    assert usual == estimate(network, own, 4, PATCH)
+    counts = (4,) * len(own.configuration.topology.strides)
+    own.configuration.topology = dataclasses.replace(own.configuration.topology, blocks=counts)
+    assert estimate(network, own, 4) > 1.2 * usual
+
+
 def test_a_scan_that_memory_cant_hold_in_the_end_is_refused_before_the_training(monkeypatch):
     cases = [types.SimpleNamespace(name=f"case_{size}", shape=(size, 100, 100)) for size in (10, 200, 50)]
     plan = types.SimpleNamespace(channels=(0,), labels=dict.fromkeys(range(118)))
