@@ -75,6 +75,20 @@ def test_outputs_at_coarser_levels_are_there_where_they_are_declared(name, patch
 
 
 @pytest.mark.parametrize("name", [name for name in FIRST if footprint(name).stages_of_plan])
+@pytest.mark.parametrize("patch", [patch for patch in PATCHES if "odd" in patch])
+def test_a_plan_may_say_how_many_blocks_a_stage_has(name, patch):
+    network = footprint(name, WIDTH)
+    usual = network.topology(*PATCHES[patch])
+    counts = tuple(2 if stage % 2 else 1 for stage in range(len(usual.strides)))
+    topology = dataclasses.replace(usual, blocks=counts)
+    model = network.build(topology, network.features(topology), CHANNELS, CLASSES)
+    cost = network_cost(model, topology.patch_size)
+    assert network.blocks(topology) == counts != network.blocks(usual)
+    assert network.elements(topology, CHANNELS, CLASSES) == cost.elements != network.elements(usual, CHANNELS, CLASSES)
+    assert dataclasses.asdict(cost) == dataclasses.asdict(traced_cost(model, topology.patch_size))
+
+
+@pytest.mark.parametrize("name", [name for name in FIRST if footprint(name).stages_of_plan])
 def test_where_nnunets_stages_are_as_wide_as_they_get(name, monkeypatch):
     """It counts a projection in a residual stage that only pools: 512 channels at 8 x 8 and 4 x 4 voxels. Its plans need that."""
     monkeypatch.setattr(blocks, "_he", keras.initializers.Zeros)  # no time for random numbers

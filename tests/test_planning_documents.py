@@ -135,6 +135,8 @@ NAN, INFINITY = float("nan"), float("inf")
         (stages(kernel_sizes=[[3, 3, 3], [3, 3, 0]]), "kernel_sizes[1][2]: found 0, expected a whole number >= 1."),
         (stages(kernel_sizes=[[3, 3, 3], [3, 3, 999]]), "kernel_sizes[1][2]: found 999, expected a whole number <= 64."),
         (stages(features_per_stage=[32]), "features_per_stage: found [32], expected a list of 2, one for each stage of strides."),
+        ({"blocks_per_stage": [2]}, "blocks_per_stage: found [2], expected a list of 7, one for each stage of strides."),
+        ({"blocks_per_stage": [2, 2, 2, 2, 2, 0]}, "blocks_per_stage[5]: found 0, expected a whole number >= 1."),
         (stages(features_per_stage=[32, 0]), "features_per_stage[1]: found 0, expected a whole number >= 1."),
         (
             {"strides": [[2, 1, 1]], "kernel_sizes": [[3, 3, 3]], "features_per_stage": [32]},

@@ -13,7 +13,8 @@ from processes import PYTHON, start, with_package
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.runs.run_folder import is_busy
-from scnas_keras.select import machines
+from scnas_keras.select import machines, tuner
+from scnas_keras.select.candidates import Candidate
 from scnas_keras.select.jobs import RACE, Job, TrainingFailed
 from scnas_keras.select.record import Record
 from scnas_keras.select.scheduler import Over, Wait
@@ -110,6 +111,34 @@ def test_what_a_chief_before_handed_out_is_taken_by_its_values(setting):
     end(oracle, late[0], failed="no memory")
     assert [told[0] for told in scheduler.told] == ["b", "a"] and scheduler.told[1][2] == "no memory"
     assert oracle.ongoing_trials["w2"] is running
+
+
+def test_the_genes_of_a_sample_go_along_for_kerastuners_tables(setting):
+    sample = Candidate("tuned_1", "tuned", "nnunet", "32", base="nnunet", genes={"loss": "dice", "learning_rate": 0.004, "ema": 0})
+    setting.record.decide(candidates=(sample,))
+    scheduler = Planned("tuned_1", "unet")
+    oracle = made(scheduler, setting)
+    first, second = (oracle.create_trial(worker) for worker in ("w0", "w1"))
+    own = {name: value for name, value in first.hyperparameters.values.items() if name.startswith("gene_")}
+    assert own == {"gene_loss": "dice", "gene_learning_rate": 0.004, "gene_ema": 0}
+    assert not any(name.startswith("gene_") for name in second.hyperparameters.values)
+    end(oracle, first, took_besides=4.5)
+    assert oracle.error is None and scheduler.told == [("tuned_1", 4.5, None)]
+
+
+def test_a_worker_waits_until_it_sees_the_recipe_of_its_job(setting, monkeypatch):
+    """Another machine may be shown an older race.json than the chief has written."""
+    place, sample = Candidate("tuned_1", "tuned", "", ""), Candidate("tuned_1", "tuned", "nnunet", "32", flags={"patch_size": (16, 24, 8)})
+    setting.record.decide(candidates=(place,))
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        setting.record.decide(candidates=(sample,))
+
+    monkeypatch.setattr("scnas_keras.select.tuner.time.sleep", sleep)
+    assert tuner._candidates(setting.run.path, job("unet")) == (place,) and not slept
+    assert tuner._candidates(setting.run.path, job("tuned_1")) == (sample,) and len(slept) == 1
 
 
 def test_an_error_of_the_scheduler_stops_all_and_leaves_the_lock_open(setting):

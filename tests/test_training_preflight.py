@@ -14,6 +14,7 @@ from scnas_keras.documents import load
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.networks.cost import NetworkCost
+from scnas_keras.planning.topology import fixed_topology
 from scnas_keras.runs import preflight
 from scnas_keras.runs.preflight import estimate
 from scnas_keras.search import SearchConfig
@@ -29,7 +30,7 @@ def fold(batch_size=4):
     """As much of a fold as its cost depends on; --patch_size=64,80,96 by its axes' order."""
     return types.SimpleNamespace(
         patch_size=PATCH,
-        configuration=types.SimpleNamespace(batch_size=batch_size, spacing=(1.0, 1.0, 1.0)),
+        configuration=types.SimpleNamespace(batch_size=batch_size, spacing=(1.0, 1.0, 1.0), topology=fixed_topology(PATCH, 3)),
         task=types.SimpleNamespace(channel_names=("CT",), num_classes=3),
         plans=types.SimpleNamespace(transpose_forward=TRANSPOSED),
     )
@@ -170,6 +171,16 @@ def test_the_costs_of_a_search_are_written_as_they_were_read(tmp_path):
     text = file.read_text()
     load(file, SearchCost).save({COST: file})
     assert file.read_text() == text
+
+
+def test_stages_and_blocks_of_an_edited_plan_count():
+    own, network = fold(), footprint("nnunet")
+    own.configuration.topology = network.topology((1.0, 1.0, 1.0), PATCH)
+    usual = estimate(network, own, 4)
+    assert usual == estimate(network, own, 4, PATCH)
+    counts = (4,) * len(own.configuration.topology.strides)
+    own.configuration.topology = dataclasses.replace(own.configuration.topology, blocks=counts)
+    assert estimate(network, own, 4) > 1.2 * usual
 
 
 def test_a_scan_that_memory_cant_hold_in_the_end_is_refused_before_the_training(monkeypatch):

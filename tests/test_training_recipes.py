@@ -35,6 +35,8 @@ def test_presets():
         ("scnas", {"optimizer": "sgd"}, {"optimizer": "sgd", "learning_rate": 0.01}),
         ("scnas", {"optimizer": "sgd", "learning_rate": 0.5}, {"optimizer": "sgd", "learning_rate": 0.5}),
         ("scnas", {"optimizer": "adam"}, {}),
+        ("scnas", {"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9}),
+        ("nnunet", {"momentum": 0.0}, {"momentum": 0.0}),
     ],
 )
 def test_flags_win_over_the_preset(preset, flags, changes):
@@ -48,6 +50,9 @@ def test_flags_win_over_the_preset(preset, flags, changes):
         ({"ema": 1.0}, "--ema=1.0 must be from 0"),
         ({"ema": -0.1}, "--ema=-0.1 must be from 0"),
         ({"clip_norm": -1.0}, "--clip_norm=-1.0"),
+        ({"optimizer": "sgd", "momentum": 1.0}, "--momentum=1.0 must be from 0"),
+        ({"preset": "nnunet", "momentum": -0.1}, "--momentum=-0.1 must be from 0"),
+        ({"momentum": 0.9}, "--momentum=0.9 is for --optimizer=sgd, and the optimizer is adam"),
     ],
 )
 def test_numbers_out_of_range_are_refused(flags, message):
@@ -76,6 +81,8 @@ def test_optimizers_are_those_of_their_papers():
         3e-4
     )
     assert (type(sgd), sgd.momentum, sgd.nesterov) == (keras.optimizers.SGD, 0.99, True) and float(sgd.learning_rate) == pytest.approx(0.01)
+    slower = make_optimizer(recipe(RetrainConfig(preset="nnunet", momentum=0.9)), 0.0, "none")
+    assert (slower.momentum, slower.nesterov) == (0.9, True)
     assert not adam.use_ema and isinstance(make_optimizer(PRESETS["nnunet"], 0.0, "float16"), keras.optimizers.LossScaleOptimizer)
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     import keras
 
 
+CONVOLUTIONS = 2
+"""Of each stage of the plain U-Net."""
+
+
 class StagesOfPlan:
     """Base of nnU-Net's networks: encoder stages, decoder stages with a transposed convolution each, no deep supervision in the count."""
 
@@ -40,6 +44,14 @@ class StagesOfPlan:
     def measured(self, rank: int) -> Reference:
         return HANDMADE_REFERENCE
 
+    def blocks(self, topology: Topology) -> tuple[int, ...]:
+        """Of the encoder's stages: convolutions, or residual blocks."""
+        return topology.blocks or tuple(self.usual_blocks(stage) for stage in range(len(topology.strides)))
+
+    def usual_blocks(self, stage: int) -> int:
+        """Where a plan doesn't say otherwise."""
+        raise NotImplementedError
+
     def encoder_elements(self, maps: list[int], topology: Topology) -> int:
         """Elements of the encoder; `maps` are those of one convolution's output at each stage."""
         raise NotImplementedError
@@ -47,15 +59,18 @@ class StagesOfPlan:
 
 @dataclasses.dataclass(frozen=True)
 class NNUNet(StagesOfPlan):
-    """nnU-Net's plain U-Net; two convolutions a stage on either side (`ExperimentPlanner`)."""
+    """nnU-Net's plain U-Net; two convolutions a stage on either side (`ExperimentPlanner`), or as many in the encoder as a plan says."""
 
     width: int = 32
     name: ClassVar = "nnunet"
     dataset_share: ClassVar = 0.05
-    decoder_convolutions: ClassVar = 2
+    decoder_convolutions: ClassVar = CONVOLUTIONS
+
+    def usual_blocks(self, stage: int) -> int:
+        return CONVOLUTIONS
 
     def encoder_elements(self, maps, topology):
-        return 2 * sum(maps)
+        return sum(count * size for count, size in zip(self.blocks(topology), maps))
 
     def reference(self, rank: int) -> Reference:
         # A patch may be as large as a batch of two allows.
@@ -81,7 +96,7 @@ def plain_unet(
     them takes away; here they have none.
 
     Args:
-        topology: strides and kernel sizes of each stage; its patch doesn't matter.
+        topology: strides, kernel sizes and convolutions of each stage; its patch doesn't matter.
         features: channels of each stage, finest first.
         channels: image channels.
         num_classes: classes, background included.
@@ -95,11 +110,12 @@ def plain_unet(
 
     image = blocks.image(len(topology.patch_size), channels)
     x, skips = image, []
+    counts = NNUNet().blocks(topology)
     for stage, (width, strides, kernel) in enumerate(zip(features, topology.strides, topology.kernel_sizes)):
-        x = blocks.conv_norm_activate(x, width, kernel, f"encoder_{stage}_conv_0", strides)
-        x = blocks.conv_norm_activate(x, width, kernel, f"encoder_{stage}_conv_1")
+        for number in range(counts[stage]):
+            x = blocks.conv_norm_activate(x, width, kernel, f"encoder_{stage}_conv_{number}", strides if number == 0 else 1)
         skips.append(x)
-    return heads.finish(image, decode(skips, topology, convolutions=2), num_classes, deep_supervision, name)
+    return heads.finish(image, decode(skips, topology, CONVOLUTIONS), num_classes, deep_supervision, name)
 
 
 def decode(skips: list, topology: Topology, convolutions: int) -> list:

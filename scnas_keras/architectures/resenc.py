@@ -34,13 +34,16 @@ class ResidualEncoderUNet(StagesOfPlan):
     def name(self) -> str:
         return f"resenc_{self.size}"
 
+    def usual_blocks(self, stage: int) -> int:
+        return BLOCKS[min(stage, len(BLOCKS) - 1)]
+
     def encoder_elements(self, maps, topology):
-        features = self.features(topology)
+        features, counts = self.features(topology), self.blocks(topology)
         total = maps[0]  # the stem
         for stage, size in enumerate(maps):
             # As nnU-Net counts: a stage that halves but is as wide as the one before only pools, and counts all the same.
             projected = stage > 0 and (features[stage] != features[stage - 1] or max(topology.strides[stage]) > 1)
-            total += size * (2 * blocks_of(stage) + projected)
+            total += size * (2 * counts[stage] + projected)
         return total
 
     def reference(self, rank: int) -> Reference:
@@ -53,11 +56,6 @@ class ResidualEncoderUNet(StagesOfPlan):
 
 
 DECLARED = tuple(ResidualEncoderUNet(size) for size in PRESETS)
-
-
-def blocks_of(stage: int) -> int:
-    """Residual blocks of an encoder stage."""
-    return BLOCKS[min(stage, len(BLOCKS) - 1)]
 
 
 def residual_encoder_unet(
@@ -76,8 +74,9 @@ def residual_encoder_unet(
 
     image = blocks.image(len(topology.patch_size), channels)
     x, skips = blocks.conv_norm_activate(image, features[0], topology.kernel_sizes[0], "stem"), []
+    counts = ResidualEncoderUNet().blocks(topology)
     for stage, (width, strides, kernel) in enumerate(zip(features, topology.strides, topology.kernel_sizes)):
-        for number in range(blocks_of(stage)):
+        for number in range(counts[stage]):
             x = _residual_block(x, width, kernel, strides if number == 0 else 1, f"encoder_{stage}_block_{number}")
         skips.append(x)
     return heads.finish(image, decode(skips, topology, convolutions=1), num_classes, deep_supervision, name)

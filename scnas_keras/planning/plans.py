@@ -72,6 +72,7 @@ class Configuration:
         resampling: spline orders.
         augmentation: what is done to training patches.
         previous_stage: the configuration whose segmentation is another input; its scans are prepared in both ways.
+        blocks_per_stage: convolutions, or residual blocks, of the encoder's stages; None for the network's own numbers.
     """
 
     spacing: Annotated[tuple[Spacing, ...], Meta(min_length=2, max_length=3)]
@@ -88,6 +89,7 @@ class Configuration:
     resampling: Resampling
     augmentation: Augmentation
     previous_stage: str | None = None
+    blocks_per_stage: tuple[Annotated[int, Meta(ge=1, le=32)], ...] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
         rank, stages = len(self.spacing), len(self.strides)
@@ -96,6 +98,8 @@ class Configuration:
         _check_count("use_mask_for_norm", self.use_mask_for_norm, len(self.normalization_schemes), "channel of normalization_schemes")
         for name in ("kernel_sizes", "features_per_stage"):
             _check_count(name, getattr(self, name), stages, "stage of strides")
+        if self.blocks_per_stage is not None:
+            _check_count("blocks_per_stage", self.blocks_per_stage, stages, "stage of strides")
         for name in ("strides", "kernel_sizes"):
             for index, row in enumerate(getattr(self, name)):
                 _check_count(f"{name}[{index}]", row, rank, "axis of spacing")
@@ -109,15 +113,13 @@ class Configuration:
     @property
     def topology(self) -> Topology:
         """Patch and stages."""
-        return Topology(self.patch_size, self.strides, self.kernel_sizes)
+        return Topology(self.patch_size, self.strides, self.kernel_sizes, self.blocks_per_stage)
 
     def to_dict(self) -> dict[str, Any]:
         """For plans.json."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain |= {"resampling": dataclasses.asdict(self.resampling), "augmentation": self.augmentation.to_dict()}
-        if self.previous_stage is None:
-            del plain["previous_stage"]
-        return plain
+        return {name: value for name, value in plain.items() if value is not None}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,11 +15,13 @@ class Topology:
         patch_size: voxels along the plan's axes; divisible by what the network halves.
         strides: per stage, that of its first convolution; the first stage has 1.
         kernel_sizes: per stage.
+        blocks: per stage of the encoder, convolutions or residual blocks; None for the network's own numbers.
     """
 
     patch_size: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]
     kernel_sizes: tuple[tuple[int, ...], ...]
+    blocks: tuple[int, ...] | None = None
 
     @property
     def divisors(self) -> tuple[int, ...]:

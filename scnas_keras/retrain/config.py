@@ -33,9 +33,8 @@ class RecipeConfig(RunConfig):
     preset: str | None = preset_option(None)
     loss: str | None = option(None, "Loss. Default: jaccard, or nnU-Net's dice_ce.", "Training", choices=LOSS_NAMES)
     class_weights: tuple[float, ...] | None = option(None, "A weight for each class in the loss, background first.", "Training")
-    optimizer: str | None = option(
-        None, "Optimizer; sgd has Nesterov momentum 0.99. Default: the preset's.", "Training", choices=OPTIMIZERS
-    )
+    optimizer: str | None = option(None, "Optimizer; sgd has Nesterov momentum. Default: the preset's.", "Training", choices=OPTIMIZERS)
+    momentum: float | None = option(None, "Nesterov momentum of sgd, from 0 to below 1. Default: 0.99.", "Training")
     learning_rate: float | None = option(None, "Learning rate at the start. Default: 3e-4 for adam, 0.01 for sgd.", "Training")
     schedule: str | None = option(
         None,

@@ -13,6 +13,8 @@ from scnas_keras.training.names import DICE_CE, JACCARD, NNUNET, SCNAS, SHORT
 
 BUDGET_STEPS = 50
 """Steps an epoch at most where a run ends by wall time, so that what is shown and saved isn't rare."""
+MOMENTUM = 0.99
+"""nnU-Net's, with Nesterov's look ahead."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Recipe:
         deep_supervision: where the network has outputs for it.
         weight_decay: times the weights, is added to their gradients (L2).
         clip_norm: the most that all gradients together may measure; None for no limit.
+        momentum: of sgd.
     """
 
     loss: str
@@ -40,6 +43,7 @@ class Recipe:
     deep_supervision: bool
     weight_decay: float = 0.0
     clip_norm: float | None = None
+    momentum: float = MOMENTUM
 
 
 PRESETS = {
@@ -49,7 +53,6 @@ PRESETS = {
 }
 """SCNAS section 3 (retraining); nnU-Net's version 2; and what gets furthest in minutes to hours (docs/training.md)."""
 _RATES = {ADAM: 3e-4, SGD: 0.01}
-MOMENTUM = 0.99
 
 
 def recipe(config: TrainingConfig) -> Recipe:
@@ -58,7 +61,7 @@ def recipe(config: TrainingConfig) -> Recipe:
     Another optimizer than the preset's takes its own usual rate unless one is given.
 
     Raises:
-        ConfigError: numbers out of range.
+        ConfigError: numbers out of range, or a momentum where there is none.
     """
     preset = PRESETS[config.preset or SCNAS]
     given = {field.name: getattr(config, field.name) for field in dataclasses.fields(Recipe)}
@@ -72,6 +75,12 @@ def recipe(config: TrainingConfig) -> Recipe:
         raise ConfigError(f"--weight_decay={found.weight_decay} must be 0 or more.")
     if found.clip_norm is not None and found.clip_norm < 0:
         raise ConfigError(f"--clip_norm={found.clip_norm} must be 0 (no limit) or more.")
+    if not 0 <= found.momentum < 1:
+        raise ConfigError(f"--momentum={found.momentum} must be from 0 (none) to below 1, for example 0.9.")
+    if config.momentum is not None and found.optimizer != SGD:
+        raise ConfigError(
+            f"--momentum={config.momentum} is for --optimizer={SGD}, and the optimizer is {found.optimizer}. Leave one of them out."
+        )
     if not 0 <= config.ema < 1:
         raise ConfigError(f"--ema={config.ema} must be from 0 (none) to below 1, for example 0.99.")
     return found
@@ -108,7 +117,7 @@ def make_optimizer(found: Recipe, ema: float, precision: str) -> keras.Optimizer
     adam, sgd = (AveragedAdam, AveragedSGD) if ema else (keras.optimizers.Adam, keras.optimizers.SGD)
     if found.optimizer == ADAM:
         return scaled(adam(found.learning_rate, name="adam", **average), precision)
-    return scaled(sgd(found.learning_rate, MOMENTUM, nesterov=True, name="SGD", **average), precision)
+    return scaled(sgd(found.learning_rate, found.momentum, nesterov=True, name="SGD", **average), precision)
 
 
 def steps_per_epoch(found: Recipe, cases: int, batch_size: int, budget_minutes: float | None, given: int | None) -> int:

@@ -174,10 +174,7 @@ def open_fold(
     names = [case.name for case in task.cases]
     folds, groups = find_folds(names, config.num_folds, config.split_seed, config.split, config.group_pattern, config.splits)
     split = split_fold(folds, fold, config.split_seed, groups)
-    if plans is None:
-        fingerprint = measure_task(task, config.cache_folder, config.processes)
-        wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
-        plans = make_plans(fingerprint, network, config.plan, wishes)
+    plans = plans or plan_by_rules(config, task, network)
     configuration = configure(config, plans, network)
     at_once = dataclasses.replace(configuration, batch_size=-(-configuration.batch_size // max(1, config.accumulate)))
     warn_of_memory(at_once, network, plans, config.memory_gb or plans.memory_gb)
@@ -218,6 +215,13 @@ def check_planning(config: PlanningConfig, axes: Sequence[str] = CANONICAL_AXES)
     if config.spacing is not None:
         parse_spacing(config.spacing)
     mirror_axes((), axes, config.mirror_axes)
+
+
+def plan_by_rules(config: DataConfig, task: Task, network: Footprint) -> Plans:
+    """The plans that the rules of --plan give for a task and a network."""
+    fingerprint = measure_task(task, config.cache_folder, config.processes)
+    wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
+    return make_plans(fingerprint, network, config.plan, wishes)
 
 
 def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configuration:
@@ -268,7 +272,7 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
         )
     if not own or topology != found.topology or network.width != DEFAULT_WIDTHS[network.name]:
         changes["features_per_stage"] = network.features(topology)
-    changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes}
+    changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes, "blocks_per_stage": topology.blocks}
     return dataclasses.replace(found, **changes)
 
 

@@ -14,6 +14,7 @@ from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.memory import available_memory
 from scnas_keras.networks.cost import NetworkCost
 from scnas_keras.planning.footprints import Footprint
+from scnas_keras.planning.topology import Topology
 from scnas_keras.runs.checkpoint import CHECKPOINT
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.run_folder import RunFolder
@@ -62,7 +63,13 @@ def check_scans(fold: Fold, judged: str) -> None:
 
 def estimate(network: Footprint, fold: Fold, batch: int, patch_size: Sequence[int] | None = None) -> float:
     """GiB that a process takes to train a network on batches of a fold's patches, or of others, on one device."""
-    topology = network.topology(fold.configuration.spacing, patch_size or fold.patch_size)
+    own = fold.configuration  # of an edited plan, with its stages
+    topology = own.topology if patch_size is None else network.topology(own.spacing, patch_size)
+    return memory_of(network, fold, batch, topology)
+
+
+def memory_of(network: Footprint, fold: Fold, batch: int, topology: Topology) -> float:
+    """The same for patches and stages that a topology tells."""
     elements = network.elements(topology, len(fold.task.channel_names), fold.task.num_classes)
     return network.measured(len(topology.patch_size)).gigabytes_for(elements, batch)
 

@@ -22,12 +22,16 @@ NODE = 16
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A network that may race.
+    """A network that may race, with its recipe.
 
     Attributes:
         name: its own; also that of its folder.
-        family: one of FAMILIES.
-        network, width, genotype: flags of `retrain`.
+        family: one of FAMILIES, or TUNED.
+        network, width, genotype: flags of `retrain`; of a place for a sample that isn't drawn yet, the first two are empty.
+        base: of a sample, the candidate whose network it has.
+        origin: of a sample, what it was drawn around.
+        genes: what differs from the default recipe and the base's network.
+        flags: other flags of `retrain` that follow from the genes.
     """
 
     name: str
@@ -35,6 +39,21 @@ class Candidate:
     network: str
     width: str
     genotype: str | None = None
+    base: str | None = None
+    origin: str | None = None
+    genes: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
+    flags: dict[str, str | int | float | tuple[int, ...] | None] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it is known what to train."""
+        return bool(self.network)
+
+    @property
+    def text(self) -> str:
+        """Of a sample, its network and what differs, in words; else the name."""
+        genes = self.genes | ({"width": self.width} if "width" in self.genes else {})
+        return ", ".join([self.base or self.name, *(f"{name} {value}" for name, value in genes.items())])
 
 
 def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: pathlib.Path, found: Survey, seed: int) -> list[Candidate]:
@@ -51,7 +70,7 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
         seed: of random genotypes.
     """
     rank = len(found.patch_size)
-    handmade = [_handmade(name) for name in (DEFAULT, *families) if name in HANDMADE and _fits(name, rank)]
+    fixed = [handmade(name) for name in (DEFAULT, *families) if name in HANDMADE and has_rank(name, rank)]
     narrow, wide, early, random = [], [], [], []
     for number, search in enumerate(searches, start=1):
         genotype, mark = Genotype.load(search), "" if len(searches) == 1 else f"_{number}"
@@ -68,8 +87,8 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
             random.append(_searched(f"{RANDOM}{mark}_w{width}", RANDOM, noise, width, folder))
     if FOUND not in families:
         narrow, wide, early = [], [], []
-    first = [one for one in handmade if one.name in (DEFAULT, "resenc_m")]
-    others = [one for one in handmade if one not in first]
+    first = [one for one in fixed if one.name in (DEFAULT, "resenc_m")]
+    others = [one for one in fixed if one not in first]
     return list({one.name: one for one in [*first[:1], *narrow, *first[1:], *random, *others, *wide, *early]}.values())
 
 
@@ -84,7 +103,8 @@ def fits(candidate: Candidate, found: Survey) -> bool:
     return need <= free
 
 
-def _handmade(name: str) -> Candidate:
+def handmade(name: str) -> Candidate:
+    """A hand-made network of its usual width, by the default recipe."""
     return Candidate(name, name, name, str(DEFAULT_WIDTHS[name]))
 
 
@@ -94,7 +114,8 @@ def _searched(name: str, family: str, genotype: Genotype, width: int, folder: pa
     return Candidate(name, family, GENOTYPE, str(width), str(file))
 
 
-def _fits(name: str, rank: int) -> bool:
+def has_rank(name: str, rank: int) -> bool:
+    """Whether a hand-made network is for patches of so many axes; says so if not."""
     ranks = footprint(name).ranks
     if rank not in ranks:
         logging.info("%s is left out: it is for %s patches", name, " or ".join(f"{own}D" for own in ranks))

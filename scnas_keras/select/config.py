@@ -4,7 +4,7 @@ import dataclasses
 
 from scnas_keras.options import MINUTES, option
 from scnas_keras.retrain.config import RecipeConfig, preset_option
-from scnas_keras.select.names import FAMILIES, USUAL
+from scnas_keras.select.names import FAMILIES, TUNINGS, UNTUNED, USUAL
 from scnas_keras.training.names import SHORT
 
 
@@ -24,6 +24,13 @@ class SelectConfig(RecipeConfig):
         "Folders of searches with --judge_on=held_out on this fold, commas between, whose networks race. Default: one is made, in a tenth "
         "of the time.",
         "Race",
+    )
+    tune: str = option(
+        UNTUNED,
+        "Whether networks with sampled recipes race as well, after the others: recipe, or all, with sampled widths, stages and blocks too. "
+        "See docs/select.md.",
+        "Race",
+        choices=TUNINGS,
     )
     machines: int = option(1, "Machines that train at the same time, for which the budget is planned: see docs/select.md.", "Race")
     objective: str = option("dice", "What is compared: dice, the mean of the classes, or the name of one class for its Dice.", "Race")

@@ -17,11 +17,10 @@ from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, parse_families
 from scnas_keras.select.race import Trial
 from scnas_keras.select.scheduler import Ended
 from scnas_keras.select.setting import Setting
+from scnas_keras.select.tuned_report import flags_of, repeat_line, tuned_data, tuned_lines
 
-_COLUMNS = (
-    *("stage", "network", "family", "seed", "seconds", "dice", "parameters", "multiply_adds"),
-    *("seconds_per_step", "seconds_per_scan", "updates", "failed"),
-)
+_MEASURED = ("parameters", "multiply_adds", "seconds_per_step", "seconds_per_scan", "updates")
+_COLUMNS = ("stage", "network", "family", "seed", "seconds", "dice", *_MEASURED, "failed", "flags")
 _SEARCH_SAW = (
     "The search trained its alphas on the held-out scans on which the race judges, so that the race favours what it found; the validation "
     "scans were seen by neither."
@@ -46,7 +45,9 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
     """Writes select.txt, select.json, trials.csv, cases.csv, race.png and the summary, which marks the selection as finished."""
     run, config, found = setting.run, setting.config, setting.survey
     rows = _rows(setting, ended, finals)
-    lines = _race_lines(setting, ended) + _final_lines(setting, finals) + _verdict_lines(setting, ended, finals)
+    lines = (
+        _race_lines(setting, ended) + tuned_lines(setting, ended) + _final_lines(setting, finals) + _verdict_lines(setting, ended, finals)
+    )
     text = "\n".join(lines)
     data = {
         "task": found.task,
@@ -57,6 +58,7 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
         "trials": rows,
         "race_winner": ended.winner,
         "search": _search_rank(setting, ended),
+        "tuned": tuned_data(setting),
         "contest": finals.contest and dataclasses.asdict(finals.contest) | {"differs": finals.contest.differs, "text": finals.contest.text},
         "kept": finals.kept,
     }
@@ -73,12 +75,13 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
     """Every training."""
     decided, rows = setting.record.decided, []
     families = {candidate.name: candidate.family for candidate in decided.candidates}
+    flags = {candidate.name: flags_of(candidate) for candidate in decided.candidates}
     for trial, result in ended.results.items():
         rows.append(
             {"stage": f"rung {trial.rung + 1}", "network": trial.name, "family": families[trial.name], "seed": setting.config.seed}
             | {"seconds": decided.rungs[trial.rung], "dice": result and result.score(setting.config.objective)}
-            | {name: result and getattr(result, name) for name in _COLUMNS[6:-1]}
-            | {"failed": decided.failed.get(setting.key(trial))}
+            | {name: result and getattr(result, name) for name in _MEASURED}
+            | {"failed": decided.failed.get(setting.key(trial)), "flags": flags[trial.name]}
         )
     for label, result in finals.trained.items():
         name = DEFAULT if label.startswith(f"{DEFAULT}_seed_") else label
@@ -86,8 +89,8 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
         rows.append(
             {"stage": "final", "network": name, "family": families[name], "seed": seed, "seconds": decided.final}
             | {"dice": result.score(setting.config.objective)}
-            | {column: getattr(result, column) for column in _COLUMNS[6:-1]}
-            | {"failed": None}
+            | {column: getattr(result, column) for column in _MEASURED}
+            | {"failed": None, "flags": flags[name]}
         )
     return rows
 
@@ -142,8 +145,11 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
         lines.append(
             f"The last trainings had some {fewest} updates, so that none is near its best: with more time the order may be another."
         )
-    if families.get(ended.winner) == FOUND:
+    winner = next(candidate for candidate in setting.record.decided.candidates if candidate.name == ended.winner)
+    if families.get(winner.base or winner.name) == FOUND:
         lines.append(_SEARCH_SAW)
+    if winner.base:
+        lines.append(repeat_line(setting, winner))
     if finals.contest is None:
         lines.append(f"Nothing beat {DEFAULT} on the held-out scans: {DEFAULT} is kept.")
     else:

@@ -18,6 +18,7 @@ from scnas_keras.select.scheduler import Scheduler
 from scnas_keras.select.setting import Setting
 from scnas_keras.select.survey import survey
 from scnas_keras.select.tuner import run_jobs
+from scnas_keras.select.tuning import places
 from scnas_keras.select.worker import run_worker
 
 _EACH_SEARCH = 3
@@ -80,7 +81,7 @@ def _plan_before(setting: Setting, seconds: float, searches: int) -> None:
     """
     families = parse_families(setting.config.candidates)
     handmade = len({*families} - {FOUND, RANDOM})
-    count = max(1, handmade) + _EACH_SEARCH * (searches or bool(seconds))
+    count = max(1, handmade) + _EACH_SEARCH * (searches or bool(seconds)) + len(places(setting.config))
     before = setting.record.spent + seconds
     plan = budget.plan(setting.total, count, setting.overhead, before=before, machines=setting.machines)
     if seconds:

@@ -17,6 +17,7 @@ from scnas_keras.select.plan_table import show_plan
 from scnas_keras.select.race import Entrant, Race, Trial
 from scnas_keras.select.setting import STARTING, Setting
 from scnas_keras.select.trials import Trained, result_of
+from scnas_keras.select.tuning import fill, places
 
 _FEWEST_UPDATES = 20
 """In the first rung; with fewer, every network is as bad as when it began."""
@@ -85,7 +86,10 @@ class Scheduler:
         if left:
             begin = left if record.decided.first_seen else left[: setting.machines]
             trial = self._free(RACE, [(trial, setting.key(trial)) for trial in begin], busy)
-            return self._trial(race, trial, left) if trial else Wait()
+            if trial is None:
+                return Wait()
+            drawn = next(candidate.is_drawn for candidate in candidates if candidate.name == trial.name)
+            return self._trial(race, trial, left) if drawn or fill(setting, trial.name, race.ranked(0, scores)) else self.next(busy)
         ended = Ended(race, results, (race.winner(scores) if results else None) or DEFAULT)
         return self._final(ended, busy)
 
@@ -121,8 +125,8 @@ class Scheduler:
         own = setting.run[SEARCH]
         searches = [*self._searches, *([own] if (own / SUMMARY).is_file() else [])]
         families = parse_families(setting.config.candidates)
-        everyone = pool(families, searches, setting.run["genotypes"], setting.survey, setting.config.seed)
-        fitting = [candidate for candidate in everyone if fits(candidate, setting.survey)]
+        everyone = pool(families, searches, setting.run["genotypes"], setting.survey, setting.config.seed) + places(setting.config)
+        fitting = [candidate for candidate in everyone if not candidate.is_drawn or fits(candidate, setting.survey)]
         gone = setting.record.spent
         plan = budget.plan(setting.total, len(fitting), setting.overhead, before=gone, machines=setting.machines)
         racing = tuple(fitting[: plan.trials[0] if plan.trials else 1])

@@ -18,11 +18,11 @@ _OF_TRAININGS = ("augmentation", "mirror_axes", "patch_size", "batch_size", "acc
 def training_config(
     config: SelectConfig, candidate: Candidate, folder: pathlib.Path, seconds: float, judge_on: str, seed: int
 ) -> RetrainConfig:
-    """The training of a candidate, for so many seconds."""
+    """The training of a candidate, by its recipe, for so many seconds."""
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(RecipeConfig)}
     own = {"network": candidate.network, "width": candidate.width, "genotype": candidate.genotype, "fold": str(config.fold)}
     run = {"workdir": str(folder), "budget_minutes": round(seconds / 60, 4), "judge_on": judge_on, "seed": seed}
-    return RetrainConfig(**shared | own | run)
+    return RetrainConfig(**shared | own | candidate.flags | run)
 
 
 def search_config(config: SelectConfig, folder: pathlib.Path, seconds: float) -> SearchConfig:

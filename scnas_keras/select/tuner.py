@@ -6,9 +6,11 @@ raises inside of the oracle's lock, which would stay closed; workers wait for a 
 
 import contextlib
 import dataclasses
+import pathlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import keras_tuner
 from absl import logging
@@ -18,6 +20,7 @@ from keras_tuner.engine.trial import TrialStatus
 from scnas_keras.errors import UserError
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.select import machines
+from scnas_keras.select.candidates import Candidate
 from scnas_keras.select.jobs import Job, TrainingFailed, run_job
 from scnas_keras.select.record import read_decided
 from scnas_keras.select.scheduler import Over, Scheduler, Wait
@@ -28,6 +31,7 @@ _PROJECT = "kerastuner"
 _OBJECTIVE = "objective"
 _FAILED, _BESIDES = "failed", "took_besides"
 """What came of a job, written beside its values."""
+_GENE = "gene_"
 
 
 class RaceOracle(keras_tuner.Oracle):
@@ -68,7 +72,7 @@ class RaceOracle(keras_tuner.Oracle):
                 return {"status": TrialStatus.STOPPED}
             answer = self._scheduler.next({trial.hyperparameters.values["key"] for trial in self.ongoing_trials.values()})
             if isinstance(answer, Job):
-                return {"status": TrialStatus.RUNNING, "values": dataclasses.asdict(self._for_asking(answer))}
+                return {"status": TrialStatus.RUNNING, "values": self._values(self._for_asking(answer))}
             return {"status": TrialStatus.IDLE if isinstance(answer, Wait) else TrialStatus.STOPPED}
         except Exception as error:  # noqa: BLE001  whoever began the search raises it
             self.error = error
@@ -96,7 +100,7 @@ class RaceOracle(keras_tuner.Oracle):
         try:
             values = dict(trial.hyperparameters.values)
             failed, overhead = values.pop(_FAILED, None), values.pop(_BESIDES, None)
-            job = Job(**values)
+            job = _job(values)
             mine = self.trials.get(trial.trial_id)
             if mine is not None and mine.hyperparameters.values["key"] == job.key:
                 super().end_trial(trial)
@@ -119,6 +123,11 @@ class RaceOracle(keras_tuner.Oracle):
                 del self._heard[tuner_id]
                 job = f"; {trial.hyperparameters.values['key']} goes to another" if trial else ""
                 logging.warning("%s: not heard of for %.0f s%s", tuner_id, self._lease, job)
+
+    def _values(self, job: Job) -> dict[str, Any]:
+        """A job as hyperparameters; the genes of its candidate are for KerasTuner's tables only."""
+        genes = next((one.genes for one in self._setting.record.decided.candidates if one.name == job.network), {})
+        return dataclasses.asdict(job) | {f"{_GENE}{name}": value for name, value in genes.items()}
 
     def _for_asking(self, job: Job) -> Job:
         """The job as the worker that asks has it: longer, the slower its machine is. It is told in the log."""
@@ -159,10 +168,10 @@ class Trainings(BaseTuner):
 
     def run_trial(self, trial, *args, **kwargs):
         self._worked, values = True, trial.hyperparameters.values
-        job, run = Job(**values), self._setting.run.path
+        job, run = _job(values), self._setting.run.path
         try:
             with self._heartbeat(trial.trial_id):
-                overhead = run_job(job, self._setting.config, run, read_decided(run).candidates)
+                overhead = run_job(job, self._setting.config, run, _candidates(run, job))
         except TrainingFailed as error:
             values[_FAILED] = str(error)
             self._await_chief()
@@ -250,6 +259,20 @@ def repeated(call: Callable[[], None], seconds: float) -> Iterator[None]:
         yield
     finally:
         done.set()
+
+
+def _job(values: Mapping[str, Any]) -> Job:
+    """That of a trial's hyperparameters."""
+    return Job(**{name: value for name, value in values.items() if not name.startswith(_GENE)})
+
+
+def _candidates(run: pathlib.Path, job: Job) -> tuple[Candidate, ...]:
+    """Those of the race, once the job's is among them with its recipe: a shared folder may show other machines an older race.json."""
+    while True:
+        found = read_decided(run).candidates
+        if all(one.is_drawn for one in found if one.name == job.network):
+            return found
+        time.sleep(machines.PAUSE)
 
 
 def _search(tuner: Trainings) -> None:
