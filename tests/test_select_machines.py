@@ -139,6 +139,10 @@ def test_a_worker_waits_until_it_sees_the_recipe_of_its_job(setting, monkeypatch
     monkeypatch.setattr("scnas_keras.select.tuner.time.sleep", sleep)
     assert tuner._candidates(setting.run.path, job("unet")) == (place,) and not slept
     assert tuner._candidates(setting.run.path, job("tuned_1")) == (sample,) and len(slept) == 1
+    setting.record.decide(candidates=(place,))
+    monkeypatch.setattr("scnas_keras.select.tuner.time.sleep", slept.append)
+    with pytest.raises(ConfigError, match=r"race.json doesn't say what tuned_1 is"):
+        tuner._candidates(setting.run.path, job("tuned_1"))
 
 
 def test_an_error_of_the_scheduler_stops_all_and_leaves_the_lock_open(setting):

@@ -17,12 +17,12 @@ from absl import logging
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 
-from scnas_keras.errors import UserError
+from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.select import machines
 from scnas_keras.select.candidates import Candidate
 from scnas_keras.select.jobs import Job, TrainingFailed, run_job
-from scnas_keras.select.record import read_decided
+from scnas_keras.select.record import FILE, read_decided
 from scnas_keras.select.scheduler import Over, Scheduler, Wait
 from scnas_keras.select.setting import Setting
 
@@ -267,12 +267,17 @@ def _job(values: Mapping[str, Any]) -> Job:
 
 
 def _candidates(run: pathlib.Path, job: Job) -> tuple[Candidate, ...]:
-    """Those of the race, once the job's is among them with its recipe: a shared folder may show other machines an older race.json."""
-    while True:
+    """Those of the race, once the job's is among them with its recipe: a shared folder may show other machines an older race.json.
+
+    Raises:
+        ConfigError: it shows none.
+    """
+    for _ in range(round(machines.LEASE / machines.PAUSE)):
         found = read_decided(run).candidates
         if all(one.is_drawn for one in found if one.name == job.network):
             return found
         time.sleep(machines.PAUSE)
+    raise ConfigError(f"{run / FILE} doesn't say what {job.network} is. All machines must see the same --workdir; give the command again.")
 
 
 def _search(tuner: Trainings) -> None:
