@@ -107,6 +107,7 @@ def in_copy(copy, *words, code=0):
     return run(PYTHON, "-m", *words, code=code, cwd=copy, env=with_package(PYTHONPATH=str(copy), SCNAS_CACHE_DIR=str(copy / "cache")))
 
 
+@pytest.mark.nightly
 def test_a_loss_is_trained_with(copy):
     losses, names = (copy / "scnas_keras" / "training" / name for name in ("losses.py", "names.py"))
     insert(losses, "LOSSES: dict", LOSS.lstrip())

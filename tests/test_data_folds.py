@@ -228,5 +228,5 @@ def test_without_a_home_the_cache_has_to_be_named(monkeypatch):
         raise RuntimeError
 
     monkeypatch.setattr(pathlib.Path, "expanduser", homeless)
-    with pytest.raises(ConfigError, match="name a folder for prepared scans with --cache_dir"):
+    with pytest.raises(ConfigError, match="name a folder for .* with --cache_dir"):
         _ = DataConfig().cache_folder

@@ -9,7 +9,7 @@ from test_inference import pointwise_model
 
 from scnas_keras.tasks.phantoms import write_phantoms
 
-COUNT = 10
+COUNT = 24
 
 
 def written(folder):

@@ -130,6 +130,7 @@ def test_a_whole_network_is_measured():
     assert own == part and found > 0
 
 
+@pytest.mark.nightly
 def test_a_failure_of_that_process_is_told():
     with pytest.raises(ConfigError, match="Measuring .*'no_such_operation'.* failed with exit code 1"):
         list(measured([Part(OPERATION, *SHAPE, 4, "no_such_operation")], this_machine("none", True, False)))
@@ -176,6 +177,7 @@ def slow_shortcuts(parts, machine=None, cache_dir=None):
     return {part: 100.0 * (part.name in ("max_pool_3", "identity")) for part in parts}
 
 
+@pytest.mark.nightly
 def test_a_search_ends_at_its_milliseconds(tmp_path, monkeypatch, small_search):
     config = SearchConfig(**FLAGS, workdir=str(tmp_path / "run"), cache_dir=str(small_search), target_ms=50.0)
     monkeypatch.setattr(module, "part_times", slow_shortcuts)

@@ -58,7 +58,7 @@ def test_errors_are_code_1_and_told_in_full_in_json(tmp_path, command, capsys):
     [
         ({"data_dir": "nowhere"}, "nowhere: no such folder"),
         ({"spacing": "1,1"}, "--spacing=1.0,1.0: expected three positive"),
-        ({"spacing": "1,1,0"}, "expected three positive"),
+        ({"spacing": "1,1,0"}, "--spacing=1,1,0: expected 1e-06 at least"),
         ({"fix": "header"}, "--fixed_dir go together"),
         ({"fixed_dir": "copy"}, "--fixed_dir go together"),
         ({"fix": "all", "fixed_dir": "copy"}, "header|remap"),
