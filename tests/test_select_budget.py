@@ -97,6 +97,12 @@ def test_several_machines_train_longer_or_more_in_the_same_time(machines):
     assert f"on {machines} machines" in plan_table(several, 0.0, [], [])[0]
 
 
+def test_two_race_on_two_machines_though_the_finals_take_two_rounds():
+    for minutes in (5, 10, 100):
+        budget = plan(60.0 * minutes, 2, OVERHEAD, machines=2)
+        assert budget.trials == (2,) and budget.race[0] <= budget.final * 1.0001
+
+
 def test_rungs_and_finals_count_rounds_of_machines():
     assert final_seconds(620.0, 3, 20.0, machines=3) == pytest.approx(580.0)
     assert final_seconds(620.0, 3, 20.0, machines=2) == pytest.approx(280.0)

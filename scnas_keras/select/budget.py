@@ -97,7 +97,9 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, m
     for count in range(entrants, 1, -1):
         if race := _race(RACE_SHARE * (total - before), count, overhead, machines):
             final = _final(total, before, overhead, machines)
-            if final >= max(LEAST_TRAINING, race[-1]):
+            if machines > 1:  # of which some idle in the finals
+                race = tuple(seconds * min(1.0, final / race[-1]) for seconds in race)
+            if final >= max(LEAST_TRAINING, race[-1]) and race[0] >= _least_of(race):
                 return Budget(total, machines, before, race, tuple(most_trials(count)), SEEDS + 1, final, overhead)
     final = left / waves(SEEDS, machines) - overhead.final
     if final < LEAST_TRAINING:
@@ -151,7 +153,12 @@ def _race(seconds: float, entrants: int, overhead: Overhead, machines: int) -> t
     shares = shares_for(entrants)
     full = _full(seconds, most_trials(entrants), shares, overhead.trial, machines)
     race = tuple(share * full for share in shares)
-    return race if race[0] >= (LEAST_FIRST if len(race) > 1 else LEAST_TRAINING) else ()
+    return race if race[0] >= _least_of(race) else ()
+
+
+def _least_of(race: Sequence[float]) -> float:
+    """Seconds that the trials of a race's first rung train at least."""
+    return LEAST_FIRST if len(race) > 1 else LEAST_TRAINING
 
 
 def _least_race(overhead: Overhead, before: float, machines: int) -> float:

@@ -131,7 +131,7 @@ class Scheduler:
         plan = budget.plan(setting.total, len(fitting), setting.overhead, before=gone, machines=setting.machines)
         racing = tuple(fitting[: plan.trials[0] if plan.trials else 1])
         show_plan(plan, 0.0, racing, [candidate for candidate in everyone if candidate not in racing])
-        setting.record.decide(candidates=racing, race_until=gone + budget.RACE_SHARE * (setting.total - gone))
+        setting.record.decide(candidates=racing, race_until=gone + plan.race_total)
 
     def _look_at_first(self, result: Trained | None, candidates: Sequence[Candidate], busy: Collection[str]) -> None:
         """Leaves out those at the end of the pool whom the time isn't enough for, now that it is known what a training takes besides."""
