@@ -4,6 +4,7 @@ import json
 import pathlib
 import signal
 import socket
+import threading
 import time
 import types
 
@@ -11,7 +12,7 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 from processes import PYTHON, start, with_package
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.runs.run_folder import is_busy
 from scnas_keras.select import machines, tuner
 from scnas_keras.select.candidates import Candidate
@@ -155,6 +156,26 @@ def test_an_error_of_the_scheduler_stops_all_and_leaves_the_lock_open(setting):
     end(oracle, first, failed="too little memory")
     assert oracle.create_trial("w1").status == TrialStatus.STOPPED
     assert isinstance(oracle.error, TrainingFailed) and not oracle.ongoing_trials
+
+
+def test_a_clock_that_cannot_be_saved_stops_all_and_leaves_the_lock_open(setting, monkeypatch):
+    def full():
+        raise OutputError("disk full")
+
+    oracle = made(Planned("a", "b"), setting)
+    monkeypatch.setattr(setting.record, "tick", full)
+    keeper = threading.Thread(target=oracle.keep, name="keeper")
+    keeper.start()
+    keeper.join()
+    assert oracle.create_trial("w0").status == TrialStatus.STOPPED and isinstance(oracle.error, OutputError)
+
+
+def test_files_of_kerastuner_that_cannot_be_written_end_nothing(setting, caplog):
+    (setting.run.path / "kerastuner").write_text("in the way")
+    scheduler = Planned("a")
+    oracle = made(scheduler, setting)
+    end(oracle, oracle.create_trial("w0"))
+    assert scheduler.told == [("a", None, None)] and oracle.error is None and "aren't saved" in caplog.text
 
 
 def test_many_failures_in_a_row_stop_nothing(setting):

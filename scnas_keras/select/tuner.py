@@ -78,6 +78,14 @@ class RaceOracle(keras_tuner.Oracle):
             self.error = error
             return {"status": TrialStatus.STOPPED}
 
+    def save(self) -> None:
+        with _for_tools():
+            super().save()
+
+    def _save_trial(self, trial) -> None:
+        with _for_tools():
+            super()._save_trial(trial)
+
     def score_trial(self, trial) -> None:
         trial.score = trial.metrics.get_last_value(_OBJECTIVE)
 
@@ -113,7 +121,10 @@ class RaceOracle(keras_tuner.Oracle):
     @keras_tuner.synchronized
     def keep(self) -> None:
         """Saves the clock, and takes jobs from workers that have gone."""
-        self._setting.record.tick()
+        try:
+            self._setting.record.tick()
+        except Exception as error:  # noqa: BLE001  such as a full disk; raised in here it would leave the lock closed
+            self.error = self.error or error
         if self._lease is None:
             return
         for tuner_id, heard in list(self._heard.items()):
@@ -159,6 +170,10 @@ class Trainings(BaseTuner):
         super().__init__(oracle, directory=str(setting.run.path), project_name=project, overwrite=True)
         if role == machines.WORKER:
             self.tuner_id = machines.own_name()
+
+    def save(self) -> None:
+        with _for_tools():
+            super().save()
 
     def pre_create_trial(self) -> None:
         if not self._worked:
@@ -259,6 +274,15 @@ def repeated(call: Callable[[], None], seconds: float) -> Iterator[None]:
         yield
     finally:
         done.set()
+
+
+@contextlib.contextmanager
+def _for_tools() -> Iterator[None]:
+    """Lets KerasTuner write a file that nothing here reads; a disk that is full shows in what is needed."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        logging.warning("KerasTuner's files aren't saved: %s", error)
 
 
 def _job(values: Mapping[str, Any]) -> Job:
