@@ -9,7 +9,7 @@ from dicom_files import ARRAY, COUNT, write_slices
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.preprocessing.contents import contents
 from scnas_keras.tasks.cases import Case
-from scnas_keras.tasks.sources import source_digest
+from scnas_keras.tasks.sources import files_of, source_digest
 
 
 @pytest.fixture
@@ -50,6 +50,53 @@ def test_a_header_without_a_file_of_voxels_stands_for_itself(case, tmp_path):
     for text in ("ElementDataFile = LOCAL\n", "ElementDataFile = gone.raw\n", ""):
         (tmp_path / "a.mhd").write_text(text)
         assert len(source_digest(case)) == 16
+
+
+_NRRD = "NRRD0005\ntype: uint8\ndimension: 3\nsizes: 4 3 2\nspacings: 1 1 1\nencoding: raw\n{}"
+_META = (
+    "ObjectType = Image\nNDims = 3\nBinaryData = True\nDimSize = 4 3 2\nElementSpacing = 1 1 1\nElementType = MET_UCHAR\n"
+    "ElementDataFile = {}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.nrrd", _NRRD.format("data file: whole.raw\n")),
+        ("a.nrrd", _NRRD.format("datafile: %d.raw 1 2 1 2\n")),
+        ("a.nrrd", _NRRD.format("data file: LIST 2\n1.raw\n2.raw\n")),
+        ("a.mhd", _META.format("whole.raw")),
+        ("a.mhd", _META.format("%d.raw 1 2 1")),
+        ("a.mhd", _META.format("LIST\n1.raw\n2.raw")),
+    ],
+)
+def test_every_file_of_voxels_counts(tmp_path, name, text):
+    """The ones that ITK reads are those that the digest is made of."""
+    pytest.importorskip("SimpleITK")
+    path, values = tmp_path / name, np.arange(24, dtype=np.uint8)
+    path.write_text(text)
+    if "whole" in text:
+        values.tofile(tmp_path / "whole.raw")
+    else:
+        values[:12].tofile(tmp_path / "1.raw")
+        values[12:].tofile(tmp_path / "2.raw")
+    np.testing.assert_array_equal(read_image(path).array[::-1, ::-1].ravel("F"), values)  # left, posterior there; right, anterior here
+    case = Case("a", (path,), path)
+    for file in tmp_path.glob("*.raw"):
+        before, held = source_digest(case), contents(case, tmp_path / "cache")
+        changed = np.fromfile(file, np.uint8)
+        changed[-1] += 1
+        changed.tofile(file)
+        os.utime(file, ns=(0, 0))
+        assert source_digest(case) != before and contents(case, tmp_path / "cache") != held
+
+
+def test_a_header_of_one_file_holds_its_voxels(tmp_path):
+    """What looks like the name of a file among them isn't one."""
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(_NRRD.format("\n").encode() + b"data file: b.raw\n1234567")
+    (tmp_path / "b.raw").write_bytes(b"x")
+    assert list(files_of(path)) == [path]
 
 
 def test_of_a_slice_the_whole_series_counts_that_is_read_with_it(tmp_path):

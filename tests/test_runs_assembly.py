@@ -11,6 +11,7 @@ from small_run import SmallRun
 
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.patches.sampler import PatchSampler
+from scnas_keras.runs import assembly
 from scnas_keras.runs.assembly import patch_batches
 from scnas_keras.runs.checkpoint import CHECKPOINT
 from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
@@ -41,13 +42,20 @@ def test_a_step_takes_a_batch_of_each_stream(samplers):
     assert_patches(second, logits, 8)
 
 
-def test_validation_is_the_same_each_time(samplers):
+@pytest.mark.parametrize(("free", "drawn"), [(12, 6), (9, 12)])
+def test_validation_is_the_same_each_time(samplers, monkeypatch, free, drawn):
+    """Whether its patches fit into a tenth of the memory, where they stay, or not, when they are cut again."""
+    cut, sample = [], samplers[2].sample
+    monkeypatch.setattr(assembly, "available_memory", lambda: free * 3 * 2 * 8**3 * (samplers[2].num_channels + 1) * 4)
+    monkeypatch.setattr(samplers[2], "sample", lambda number: cut.append(number) or sample(number))
     batches = patch_batches(samplers[:1], samplers[2], 2, steps=5, validation_steps=3, cluster=CLUSTER)
     for _ in range(2):
         found = list(batches.validation)
         assert len(found) == 3
         for number, batch in enumerate(found):
-            assert_patches(batch, samplers[2], 2 * number)
+            for row in range(2):
+                np.testing.assert_array_equal(batch[0][row], sample(2 * number + row)[0])
+    assert len(cut) == drawn
 
 
 def test_a_runs_own_callbacks_come_between_pace_and_history(tmp_path):

@@ -4,6 +4,7 @@ Sources: the NRRD format (teem.sourceforge.net/nrrd/format.html) and the MetaIO 
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +17,14 @@ from scnas_keras.formats.geometry import NO_ORIENTATION, NO_SPACING, TWO_PLACES,
 from scnas_keras.formats.units import millimetres
 
 _LONGEST = 1 << 20  # bytes of a header
+_MOST_FILES = 10_000  # that it leaves its voxels to
 _ANATOMICAL = re.compile(r"(left|right)-(anterior|posterior)-(superior|inferior)(-time)?|[lr][ap][si]t?", re.IGNORECASE)
 _DIRECTED = re.compile(r"\d+-vector|\d+-gradient|\d+-normal|covariant-vector|.*matrix", re.IGNORECASE)
 """Kinds of NRRD axes whose numbers have a direction in space."""
 _ZLIB = 1032
 """The most bytes that one of a zlib stream can stand for; numbers written as text stand for fewer."""
+_PATTERN = re.compile(r"(?P<name>\S*%0?\d*d\S*)\s+(?P<first>\d+)\s+(?P<last>\d+)\s+(?P<step>\d+)(\s+\d+)?")
+"""Files by numbers: a name with %d, the first, the last and the step, in NRRD also the dimension of a file."""
 _ASSUMED = "axes pointing left, posterior, superior were assumed, as ITK does"
 
 
@@ -49,12 +53,26 @@ def read_notes(path: Path, affine: np.ndarray) -> Notes:
     return _nrrd(path, fields) if is_nrrd else _meta(path, fields, affine)
 
 
+def voxel_files(path: Path) -> list[Path]:
+    """The files that a header (.nrrd, .mhd) leaves its voxels to, as far as they are there; none where they follow it."""
+    is_nrrd = path.name.lower().endswith(".nrrd")
+    lines = list(itertools.takewhile(str.strip, _lines(path)))
+    named = re.compile(r"data ?file: *(.*)" if is_nrrd else r"ElementDataFile *= *(.*)", re.IGNORECASE)
+    at, value = next(((at, found.group(1).strip()) for at, line in enumerate(lines) if (found := named.match(line.strip()))), (0, ""))
+    if value.split()[:1] == ["LIST"]:
+        names = [line.strip() for line in lines[at + 1 :]]
+    elif numbers := _PATTERN.fullmatch(value):
+        first, last, step = (int(numbers[name]) for name in ("first", "last", "step"))
+        names = [numbers["name"] % number for number in range(first, min(last, first + _MOST_FILES * step) + 1, step or 1)]
+    else:
+        names = [value]
+    return [path.parent / name for name in names if name and (path.parent / name).is_file()]
+
+
 def _fields(path: Path, separator: str, last: str) -> dict[str, str]:
     """Fields by their names in lower case, up to an empty line or the one called `last`."""
-    with path.open("rb") as stream:
-        lines = stream.read(_LONGEST).decode("latin-1").splitlines()
     fields = {}
-    for line in lines:
+    for line in _lines(path):
         name, found, value = line.partition(separator)
         name = name.strip().lower()
         if found:
@@ -62,6 +80,11 @@ def _fields(path: Path, separator: str, last: str) -> dict[str, str]:
         if (not line.strip() and not last) or name == last:
             break
     return fields
+
+
+def _lines(path: Path) -> list[str]:
+    with path.open("rb") as stream:
+        return stream.read(_LONGEST).decode("latin-1").splitlines()
 
 
 def _nrrd(path: Path, fields: Mapping[str, str]) -> Notes:

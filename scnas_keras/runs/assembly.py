@@ -1,6 +1,7 @@
 """What every run that trains is made of, put together in one place: position, checkpoint, batches, callbacks, loop."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from scnas_keras.machine.distribution import Cluster
+from scnas_keras.machine.memory import available_memory
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.runs.callbacks import FOREVER, History, Pace, Scalars, Timings
@@ -16,6 +18,8 @@ from scnas_keras.runs.checkpoint import CHECKPOINT, Checkpoint, Position, Statef
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.loop import Batches, Loop
 
+_CACHED, _NUMBER = 0.1, 4
+"""The part of the free memory that patches of the validation may stay in from epoch to epoch, and bytes of a voxel's number."""
 HISTORY, TIMINGS, TENSORBOARD = "history.csv", "timings.csv", "tensorboard"
 
 
@@ -90,11 +94,12 @@ def patch_batches(
         parts = [stream(sampler, first, FOREVER) for sampler in training]
         return parts[0] if len(parts) == 1 else tf.data.Dataset.zip(*parts)
 
-    return Batches(
-        lambda first: cluster.distribute(lambda: streams(first)),
-        cluster.distribute(lambda: stream(validation, 0, validation_steps).cache()),
-        steps,
-    )
+    def judged() -> tf.data.Dataset:
+        found = stream(validation, 0, validation_steps)
+        needed = validation_steps * batch_size * math.prod(validation.patch_size) * (validation.num_channels + 1) * _NUMBER
+        return found.cache() if needed < available_memory() * _CACHED else found
+
+    return Batches(lambda first: cluster.distribute(lambda: streams(first)), cluster.distribute(judged), steps)
 
 
 def assemble(run: Run, folder: pathlib.Path, cluster: Cluster) -> Assembly:

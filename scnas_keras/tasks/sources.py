@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from scnas_keras.formats.endings import dicom_files, reader_of
 from scnas_keras.tasks.cases import Case
-
-_VOXEL_FILE = re.compile(r"^\s*ElementDataFile\s*=\s*(.+?)\s*$", re.MULTILINE)
 
 
 def source_digest(case: Case) -> str:
@@ -22,7 +19,8 @@ def source_digest(case: Case) -> str:
 def files_of(path: Path) -> Iterator[Path]:
     """What a reader reads where a path is named.
 
-    A file; the slices in a folder, or of the series of the slice that is named; and the file that a MetaImage header leaves its voxels to.
+    A file; the slices in a folder, or of the series of the slice that is named; and the files that a header of NRRD or MetaImage leaves its
+    voxels to.
     """
     if path.is_dir():
         yield from dicom_files(path)
@@ -32,6 +30,7 @@ def files_of(path: Path) -> Iterator[Path]:
         yield from series_files(path)
     else:
         yield path
-    if path.suffix.lower() == ".mhd" and (named := _VOXEL_FILE.search(path.read_text(encoding="utf-8", errors="replace"))):
-        voxels = path.parent / named.group(1)
-        yield from (voxels,) if voxels.is_file() else ()
+    if path.suffix.lower() in (".mhd", ".nrrd"):
+        from scnas_keras.formats.itk_headers import voxel_files
+
+        yield from voxel_files(path)
