@@ -274,6 +274,14 @@ def test_bad_data_are_refused_by_file_and_remedy(name, search, task, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["search", "retrain", "select"])
+def test_a_wrong_folder_is_told_before_a_framework_is_loaded(name, tmp_path):
+    flags = ("--task=lung", f"--data_dir={tmp_path / 'gone'}", f"--workdir={tmp_path / 'run'}")
+    loaded = run(PYTHON, "-X", "importtime", "-m", f"scnas_keras.{name}", *flags, code=2).stderr
+    modules = {line.rpartition("|")[2].strip() for line in loaded.splitlines()}
+    assert "gone: no such folder" in loaded and "scnas_keras.runs.folds" in modules and "tensorflow" not in modules
+
+
 def test_without_a_data_folder_the_layout_is_explained(search, monkeypatch):
     monkeypatch.delenv("SCNAS_DATA_DIR", raising=False)
     message = search(data_dir=None)

@@ -20,6 +20,9 @@ def retrain(config: RetrainConfig) -> Any:
 
 
 def main(config: RetrainConfig) -> None:
+    from scnas_keras.runs.folds import named_task
+
+    named_task(config)
     load_tensorflow()
     result = retrain(config)
     print(result.table)

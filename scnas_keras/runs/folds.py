@@ -203,9 +203,14 @@ def open_task(config: TaskConfig) -> Task:
     Raises:
         ConfigError, DataError: with file and remedy.
     """
-    task = load_task(_task_folder(config))
+    task = named_task(config)
     verify_headers(task)
     return task
+
+
+def named_task(config: TaskConfig) -> Task:
+    """`open_task` without a look into the scans: quick, so that a command can refuse a wrong folder before it loads a framework."""
+    return load_task(_task_folder(config))
 
 
 def check_planning(config: PlanningConfig, axes: Sequence[str] = CANONICAL_AXES) -> None:

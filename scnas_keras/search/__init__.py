@@ -19,6 +19,9 @@ def search(config: SearchConfig) -> Any:
 
 
 def main(config: SearchConfig) -> None:
+    from scnas_keras.runs.folds import named_task
+
+    named_task(config)
     load_tensorflow()
     result = search(config)
     print(result.table)
