@@ -6,9 +6,9 @@ random batch, as --preset=scnas has it, the first steps left out. Nothing else s
 
 import dataclasses
 import statistics
-import time
 
 from benchmarks.rows import print_result, run_rows
+from benchmarks.steps import training_step
 
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError
@@ -54,31 +54,16 @@ def measure(row: str, config: Config) -> dict[str, float]:
     import tensorflow as tf
 
     from scnas_keras.machine.determinism import make_deterministic
-    from scnas_keras.machine.names import NONE
     from scnas_keras.networks import from_genotype
-    from scnas_keras.retrain.recipes import PRESETS, make_optimizer
-    from scnas_keras.training.learner import Learner
-    from scnas_keras.training.losses import make_loss
     from scnas_keras.training.names import SCNAS
 
     if not tf.config.list_physical_devices("GPU"):
         make_deterministic()
-    recipe = PRESETS[SCNAS]
-    learner = Learner(from_genotype(genotype_of(row, config), config.channels, config.classes, config.width), config.classes)
-    learner.compile(make_optimizer(recipe, 0.0, NONE), make_loss(recipe.loss), recipe.weight_decay, recipe.clip_norm)
-    shape = (config.batch_size, *config.patch_size)
-    images = tf.random.stateless_normal((*shape, config.channels), (1, 2))
-    labels = tf.random.stateless_uniform(shape, (3, 4), 0, config.classes, tf.int32)
-    train_step = tf.function(learner.train_step, autograph=False)
-
-    def step() -> float:
-        before = time.perf_counter()
-        float(train_step((images, labels))["loss"])
-        return 1e3 * (time.perf_counter() - before)
-
+    network = from_genotype(genotype_of(row, config), config.channels, config.classes, config.width)
+    step = training_step(network, SCNAS, config.batch_size, config.patch_size, config.channels, config.classes)
     for _ in range(2):
         step()
-    return {"milliseconds": statistics.median(step() for _ in range(config.steps))}
+    return {"milliseconds": 1e3 * statistics.median(step() for _ in range(config.steps))}
 
 
 def main(config: Config) -> None:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 
 from benchmarks.rows import check_rows, print_result, run_rows
+from benchmarks.steps import training_step
 
 from scnas_keras import console
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, Network, footprint, widths_text
@@ -140,28 +141,11 @@ def measure(row: str, case: Case, config: Config) -> dict[str, float]:
     """A row's figures; its first step counts from the first line here, with all imports."""
     start = time.perf_counter()
     console.load_tensorflow()
-    import tensorflow as tf
-
-    from scnas_keras.machine.names import NONE
     from scnas_keras.networks.cost import network_cost
-    from scnas_keras.retrain.recipes import PRESETS, make_optimizer
-    from scnas_keras.training.learner import Learner
-    from scnas_keras.training.losses import make_loss
 
     network, topology = plan(row, case.patch_size, config)
     model = network.build(topology, network.features(topology), config.channels, config.classes, config.deep_supervision)
-    recipe, learner = PRESETS[config.preset], Learner(model, config.classes)
-    learner.compile(make_optimizer(recipe, 0.0, NONE), make_loss(recipe.loss), recipe.weight_decay, recipe.clip_norm)
-    shape = (case.batch, *case.patch_size)
-    images = tf.random.stateless_normal((*shape, config.channels), (1, 2))
-    labels = tf.random.stateless_uniform(shape, (3, 4), 0, config.classes, tf.int32)
-    train_step = tf.function(learner.train_step, autograph=False)
-
-    def step() -> float:
-        before = time.perf_counter()
-        float(train_step((images, labels))["loss"])
-        return time.perf_counter() - before
-
+    step = training_step(model, config.preset, case.batch, case.patch_size, config.channels, config.classes)
     step()
     first = time.perf_counter() - start
     seconds = statistics.median(step() for _ in range(config.steps))
