@@ -85,6 +85,7 @@ def test_the_table_names_every_part():
     text = "\n".join(lines)
     assert lines[0] == "200 minutes, divided:"
     assert [line.split("  ")[0] for line in lines[2:]][:2] == ["gone", "search"]
+    assert any(line.startswith("all ") and line.endswith("3:20:00") for line in lines), text
     assert "race, rung 3" in text and "finals" in text and "racing: nnunet, found_w64" in text and "left out" in text and "unet" in text
 
 

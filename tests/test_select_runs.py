@@ -152,7 +152,8 @@ def test_a_dear_start_lets_fewer_race(planted, tmp_path):
 def test_without_time_for_a_race_the_default_is_trained_twice(planted, tmp_path):
     found = selection(tmp_path, budget_minutes=5.0)
     assert planted.ran == ["finals/nnunet_seed_0", "finals/nnunet_seed_1"]
-    assert found.text.startswith("No race")
+    assert found.text.startswith("No race") and "Nothing raced against nnunet, which is no comparison" in found.text
+    assert "beat" not in found.text
 
 
 def test_one_class_may_be_what_counts(planted, tmp_path):

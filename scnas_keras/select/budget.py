@@ -13,7 +13,7 @@ LEAST_SEARCH, LEAST_TRAINING, LEAST_FIRST = 180.0, 30.0, 60.0
 """Seconds: a search of less decides nothing, a training of less tells nothing, and a first rung of several that is shorter is chance."""
 SEEDS = 2
 """Of the default network in the finals: how far they are apart is what training alone does. The winner is trained once."""
-_FINISHING = 20.0
+FINISHING = 20.0
 """Seconds for the table and the figure in the end."""
 
 
@@ -93,7 +93,7 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, m
     Raises:
         ConfigError: not even the default network can be trained so often.
     """
-    left = total - before - _FINISHING
+    left = total - before - FINISHING
     for count in range(entrants, 1, -1):
         if race := _race(RACE_SHARE * (total - before), count, overhead, machines):
             final = _final(total, before, overhead, machines)
@@ -103,11 +103,11 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, m
                 return Budget(total, machines, before, race, tuple(most_trials(count)), SEEDS + 1, final, overhead)
     final = left / waves(SEEDS, machines) - overhead.final
     if final < LEAST_TRAINING:
-        need = (waves(SEEDS, machines) * (LEAST_TRAINING + overhead.final) + _FINISHING + before) / 60
+        need = (waves(SEEDS, machines) * (LEAST_TRAINING + overhead.final) + FINISHING + before) / 60
         race = math.ceil(_least_race(overhead, before, machines) / 60)
         raise ConfigError(
             f"--budget_minutes={total / 60:g} is too little: two trainings of {LEAST_TRAINING:.0f} s each, which start and validate for "
-            f"about {overhead.final:.0f} s, take {need:.1f} minutes, with {before + _FINISHING:.0f} s for the rest. Give at least that; "
+            f"about {overhead.final:.0f} s, take {need:.1f} minutes, with {before + FINISHING:.0f} s for the rest. Give at least that; "
             f"for a race, some {race}."
         )
     return Budget(total, machines, before, (), (), SEEDS, final, overhead)
@@ -115,7 +115,7 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, m
 
 def final_seconds(left: float, finals: int, overhead: float, machines: int = 1) -> float:
     """Seconds that each of the finals trains, by what is left when they begin."""
-    return max(LEAST_TRAINING, (left - _FINISHING) / waves(finals, machines) - overhead)
+    return max(LEAST_TRAINING, (left - FINISHING) / waves(finals, machines) - overhead)
 
 
 def rung_seconds(left: float, entrants: int, rung: int, trials: int, overhead: float, machines: int = 1) -> float:
@@ -173,7 +173,7 @@ def _least_race(overhead: Overhead, before: float, machines: int) -> float:
 
 def _final(total: float, before: float, overhead: Overhead, machines: int) -> float:
     """What each of the finals trains after a race."""
-    return ((1 - RACE_SHARE) * (total - before) - _FINISHING) / waves(SEEDS + 1, machines) - overhead.final
+    return ((1 - RACE_SHARE) * (total - before) - FINISHING) / waves(SEEDS + 1, machines) - overhead.final
 
 
 def _full(seconds: float, counts: Sequence[int], shares: Sequence[float], overhead: float, machines: int) -> float:

@@ -6,7 +6,7 @@ from absl import logging
 
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.horizon import clock
-from scnas_keras.select.budget import Budget
+from scnas_keras.select.budget import FINISHING, Budget
 from scnas_keras.select.candidates import Candidate
 
 
@@ -29,7 +29,8 @@ def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Seq
         together = plan.together(count, seconds + plan.overhead.trial)
         rows.append((f"race, rung {number}", f"{count}", clock(seconds), clock(plan.overhead.trial), clock(together)))
     rows.append(("finals", str(plan.finals), clock(plan.final), clock(plan.overhead.final), clock(plan.finals_total)))
-    rows.append(("all", "", "", "", clock(plan.before + plan.race_total + plan.finals_total)))
+    rows.append(("tables and figure", "", "", "", clock(FINISHING)))
+    rows.append(("all", "", "", "", clock(plan.before + plan.race_total + plan.finals_total + FINISHING)))
     machines = f" on {plan.machines} machines at a time" if plan.machines > 1 else ""
     lines = [f"{plan.total / 60:g} minutes{machines}, divided:", *table(rows)]
     if racing:

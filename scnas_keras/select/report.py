@@ -151,7 +151,9 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     if winner.base:
         lines.append(repeat_line(setting, winner))
     if finals.contest is None:
-        lines.append(f"Nothing beat {DEFAULT} on the held-out scans: {DEFAULT} is kept.")
+        raced = {trial.name for trial in ended.results} - {DEFAULT}
+        reason = f"Nothing beat {DEFAULT} on the held-out scans" if raced else f"Nothing raced against {DEFAULT}, which is no comparison"
+        lines.append(f"{reason}: {DEFAULT} is kept.")
     else:
         lines.append(finals.contest.text)
     default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
