@@ -88,6 +88,14 @@ def test_a_default_that_wins_is_trained_twice_and_kept(planted, tmp_path):
     assert "Nothing beat nnunet" in found.text
 
 
+def test_where_all_others_fail_nothing_raced(planted, tmp_path):
+    for entrant in planted.worth.keys() - {"nnunet"}:
+        planted.broken[f"rung_1/{entrant}"] = "ended with code 2: too little memory"
+    found = selection(tmp_path)
+    assert found.data["kept"] == "nnunet_seed_0" and "beat" not in found.text
+    assert "Nothing raced against nnunet, which is no comparison" in found.text
+
+
 @pytest.mark.parametrize("place", ["run/search", "rung_1/nnunet", "rung_1/resenc_m", "rung_2/nnunet", "finals/nnunet_seed_0"])
 def test_an_interrupted_selection_ends_with_the_same_decisions(planted, tmp_path, place):
     whole = selection(tmp_path / "whole")

@@ -41,6 +41,16 @@ def test_chance_over_scans_is_not_a_difference_and_the_cheaper_is_kept():
         assert ("Kept the cheaper" in found.text) == (time is not None)
 
 
+@pytest.mark.parametrize(
+    ("mean", "time", "kept"), [(0.3, 0.5, "nnunet"), (0.699, 0.5, "found"), (0.75, 0.95, "nnunet"), (0.75, 0.85, "found")]
+)
+def test_what_cannot_be_told_is_no_reason_to_keep_a_network_that_is_behind_or_hardly_cheaper(mean, time, kept):
+    few = CASES[:2]
+    found = contest("found", dice(mean, cases=few), "nnunet", [dice(0.7, cases=few), dice(0.702, cases=few)], alone(few), time)
+    assert not found.differs and found.kept == kept
+    assert f"Kept {'the cheaper' if kept == 'found' else 'the default'}, {kept}." in found.text
+
+
 def test_a_difference_below_that_of_the_defaults_seeds_is_none_whatever_p_says():
     found = contest("found", dice(0.89), "nnunet", [dice(0.86), dice(0.885)], alone(), time=3.0)
     assert found.probability < 1e-3 and found.noise == pytest.approx(0.025)

@@ -151,7 +151,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     if winner.base:
         lines.append(repeat_line(setting, winner))
     if finals.contest is None:
-        raced = {trial.name for trial in ended.results} - {DEFAULT}
+        raced = {trial.name for trial, result in ended.results.items() if result} - {DEFAULT}
         reason = f"Nothing beat {DEFAULT} on the held-out scans" if raced else f"Nothing raced against {DEFAULT}, which is no comparison"
         lines.append(f"{reason}: {DEFAULT} is kept.")
     else:

@@ -10,6 +10,8 @@ from scipy import stats
 from scnas_keras.metrics.paired import FEWEST_UNITS, LEVEL, Cases, dice_by_unit, paired_tests
 
 _CONFIDENCE = 0.95
+_CHEAPER = 0.9
+"""Of the other's time a scan, at most: measured times of one network differ by some percent."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,10 +46,11 @@ class Contest:
 
     @property
     def kept(self) -> str:
-        """The network to use."""
+        """The network to use: the better; else the default, unless the winner is cheaper and behind by noise at most."""
         if self.differs:
             return self.winner if self.difference > 0 else self.default
-        return self.winner if self.time is not None and self.time < 1 else self.default
+        cheaper = self.time is not None and self.time < _CHEAPER
+        return self.winner if cheaper and self.difference >= -self.noise else self.default
 
     @property
     def text(self) -> str:
@@ -64,8 +67,8 @@ class Contest:
             reason = "not distinguishable"
         else:
             reason = f"not distinguishable, since the default's two seeds differ by {100 * self.noise:.1f} points"
-        cheaper = "the cheaper" if self.time is not None else "the default"
-        return f"{measured}{pace}: {reason}. Kept {cheaper}, {self.kept}."
+        cheaper = self.kept == self.winner or (self.time is not None and self.time * _CHEAPER > 1)
+        return f"{measured}{pace}: {reason}. Kept {'the cheaper' if cheaper else 'the default'}, {self.kept}."
 
 
 def contest(
