@@ -295,3 +295,12 @@ def test_finished_folds_are_not_trained_again_and_a_failure_keeps_them(config, m
     assert {path.name for path in result.folder.iterdir()} >= {"crossval.txt", "crossval.json", "crossval.png", "cases.csv"}
     runner.run_crossval(config)
     assert trained[5:] == [("genotype", 2), ("nnunet", 2)]
+
+
+def test_folds_are_paired_by_patient(config, monkeypatch):
+    config = dataclasses.replace(config, group_pattern=r"p\d")
+    for training in all_trainings(config):
+        dice = 0.5 + 0.1 * (training.name == "nnunet")
+        finish(training, {f"p{training.fold}_{scan}": (dice, dice) for scan in "abc"})
+    found = runner.run_crossval(config)
+    assert found.report.unit == "patient" and found.report.tests[0].units == 3

@@ -230,3 +230,10 @@ def test_without_a_home_the_cache_has_to_be_named(monkeypatch):
     monkeypatch.setattr(pathlib.Path, "expanduser", homeless)
     with pytest.raises(ConfigError, match="name a folder for .* with --cache_dir"):
         _ = DataConfig().cache_folder
+
+
+def test_a_sampler_has_what_the_plan_says(config):
+    fold = with_flags(config, foreground_share=0.25)
+    sampler = fold.sampler("train", seed=0, augmented=True)
+    assert sampler.foreground_share == 0.25 and sampler._spacing == fold.plan.spacing == (2.5, 1.0, 1.0)
+    assert fold.plan.mask_channels == (True, True) and sampler._masked == [0, 1]

@@ -264,3 +264,9 @@ def test_a_spacing_that_makes_scans_of_millions_is_refused_at_once(rules):
     scans = fingerprint([(200, 180, 140)] * 3, [(1, 1, 1)] * 3)
     with pytest.raises(ConfigError, match=r"--spacing=1e-06,1,1: the median scan .* 65536 at most"):
         make_plans(scans, NNUNet(), rules, Wishes(spacing=(1e-6, 1, 1)))
+
+
+def test_the_papers_batch_grows_with_the_dataset():
+    """A batch may hold a twentieth of all training voxels."""
+    batches = [papers(fingerprint([(36, 50, 35)] * n, [(1.0,) * 3] * n), NNUNet(), memory_gb=24).batch_size for n in (3, 400)]
+    assert batches == [2, 16]

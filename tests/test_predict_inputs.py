@@ -359,3 +359,15 @@ def test_a_missing_image_is_told_before_the_network_is_loaded(monkeypatch, tmp_p
     monkeypatch.setattr(command, "load_tensorflow", lambda: pytest.fail("loaded"))
     with pytest.raises(ConfigError, match="neither a file nor a folder"):
         run(Path(tmp_path / "gone.nii.gz"), tmp_path / "out.nii.gz")
+
+
+def test_a_prediction_is_deterministic_on_cpus_and_mirrors_on_request(threshold, tmp_path, monkeypatch):
+    model, said = sys.modules["scnas_keras.inference.model_folder"].SegmentationModel, []
+    segment = model.segment
+    monkeypatch.setattr(model, "segment", lambda self, volume, mirror: said.append(mirror) or segment(self, volume, mirror))
+    monkeypatch.setattr(model, "mirror_axes", (0,), raising=False)
+    monkeypatch.setattr("scnas_keras.machine.determinism.make_deterministic", lambda: said.append("deterministic"))
+    scan(tmp_path / "a.nii.gz", 1)
+    for mirror in (True, False):
+        run(tmp_path / "a.nii.gz", tmp_path / f"{mirror}.nii.gz", mirror=mirror)
+    assert said == ["deterministic", True, "deterministic", False]

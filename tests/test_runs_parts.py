@@ -70,3 +70,18 @@ def test_a_training_learns_on_all_cases_but_those_that_judge(put_together, flags
     found = put_together(of_retrain.train, config, recipe, FOLD, None, learner, horizon, run, CLUSTER)
     assert found.batches == [[(*learned, 10, True)], [(*judged, 11, False)]]
     assert found.callbacks[0].factor == 0.2
+
+
+def test_a_second_start_has_other_start_values(put_together, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(of_retrain.keras.utils, "set_random_seed", seeds.append)
+    monkeypatch.setattr(of_retrain, "new_network", lambda *arguments: types.SimpleNamespace(get_weights=list))
+    monkeypatch.setattr(of_retrain, "start_again", lambda *arguments: None)
+    recipe = types.SimpleNamespace(steps_per_epoch=3, epochs=4, schedule="poly", learning_rate=0.1)
+    learner = types.SimpleNamespace(optimizer=OPTIMIZER, network=types.SimpleNamespace(get_weights=list))
+    config, run = RetrainConfig(seed=5, on_collapse="restart"), types.SimpleNamespace(path=None)
+    architecture = types.SimpleNamespace(weights=None)
+    found = put_together(of_retrain.train, config, recipe, FOLD, architecture, learner, Horizon(4, None), run, CLUSTER)
+    schedule, collapse = found.callbacks
+    collapse._restart(0)
+    assert seeds == [1005] and schedule.rate == pytest.approx(0.01)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+import types
 
 import pytest
 from planted_trainings import Clock, Planted
@@ -11,8 +12,11 @@ from some_spaces import uniform_genotype
 
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.runs.run_folder import RunFolder, is_busy
-from scnas_keras.select import SelectConfig, candidates, record, report, runner, setting, trials
+from scnas_keras.select import SelectConfig, candidates, record, report, runner, scheduler, setting, trials
+from scnas_keras.select.candidates import handmade
 from scnas_keras.select.jobs import TrainingFailed
+from scnas_keras.select.race import Trial
+from scnas_keras.select.settings import search_config
 
 
 @pytest.fixture
@@ -245,3 +249,33 @@ def test_a_folder_in_which_a_process_still_runs_is_waited_for(planted, tmp_path,
     assert is_busy(tmp_path)
     trials.wait_for(tmp_path)
     assert len(slept) == 1 and not is_busy(tmp_path) and not is_busy(tmp_path / "nothing")
+
+
+def test_the_defaults_seeds_are_two_and_both_count(planted, tmp_path):
+    found = selection(tmp_path)
+    own = planted.configs
+    assert [own[f"finals/{name}"].seed for name in ("found_w64", "nnunet_seed_0", "nnunet_seed_1")] == [0, 0, 1]
+    assert found.data["contest"]["noise"] == pytest.approx(0.001)  # a planted training's Dice grows by that with its seed
+    for key, config in own.items():  # a network is as wide as its name says
+        assert "_w" not in key or config.width == key.rpartition("_w")[2]
+
+
+def test_all_trainings_are_of_the_fold_that_was_asked_for(planted, tmp_path):
+    selection(tmp_path, fold=2)
+    assert {config.fold for config in planted.configs.values()} == {"2"}
+    assert search_config(SelectConfig(task="phantom", fold=2), tmp_path / "search", 60.0).fold == 2
+
+
+def test_the_race_has_its_share_after_the_search_and_equals_are_told_by_cost(planted, tmp_path):
+    selection(tmp_path)
+    decided = record.read_decided(tmp_path / "run")
+    assert decided.race_until == pytest.approx(1200 + 0.3 * (12000 - 1200), rel=0.02)  # a tenth of 200 minutes is the search's
+    results = {Trial(0, "nnunet"): types.SimpleNamespace(multiply_adds=5), Trial(0, "unet"): None}
+    assert [one.cost for one in scheduler._race([handmade("nnunet"), handmade("unet")], results).entrants] == [5.0, 0.0]
+
+
+def test_finals_validate_longer_the_more_scans_there_are(planted, data, tmp_path):
+    own = setting.Setting(SelectConfig(budget_minutes=10.0), None, data, record.Record(tmp_path, planted.clock.now))
+    own.record.decide(overhead={"rung_1/nnunet": 60.0})
+    assert len(data.split.validation) > len(data.split.held_out)
+    assert own.overhead.final == pytest.approx(60.0 * len(data.split.validation) / len(data.split.held_out))

@@ -86,3 +86,11 @@ def test_a_class_that_a_case_lacks_is_left_out_of_its_mean():
     winner = {case: {"core": 0.9} for case in CASES}
     found = contest("found", winner, "nnunet", [{case: {"core": 0.8} for case in CASES}] * 2, alone())
     assert found.difference == pytest.approx(0.1)
+
+
+def test_the_noise_of_seeds_is_over_patients_too():
+    """One patient with 17 of 20 scans, three with one: of two seeds only the many scans differ."""
+    patients = {case: "many" if number < 17 else case for number, case in enumerate(CASES)}
+    plain = {case: {"core": 0.8} for case in CASES}
+    other = {case: {"core": 0.9 if patients[case] == "many" else 0.8} for case in CASES}
+    assert contest("found", plain, "nnunet", [plain, other], patients).noise == pytest.approx(0.1 / 4)

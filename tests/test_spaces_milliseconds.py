@@ -167,3 +167,12 @@ def test_patches_and_widths_that_do_not_fit_are_refused():
         planted_tables(SCNAS, 10, (16, 16, 16))
     with pytest.raises(ConfigError, match="needs 2 axes"):
         time_tables(PATHS, 12, (8, 8, 8), *SETTING, planted)
+
+
+def test_a_layer_an_edge_reads_for_itself():
+    """As in `test_by_hand`, with convolutions that don't merge: one more gradient a cell."""
+    space = u_shaped("four", 2, ("conv_3", "max_pool_3", "zero"), 4, U)
+    names = {2: "conv_3", 3: "conv_3", 4: "max_pool_3", 5: "max_pool_3"}
+    genotype = genotype_of(space, lambda kind, i, j: names[j] if i == 1 else None)
+    adds = time_tables(space, 16, (8, 8), 2, 3, 4, lambda part: float(part.kind == ADD), lambda name: name == "conv_3")
+    assert adds.of_genotype(genotype) == 4 * 3 + 2 + 2

@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import io
 import json
+import sys
 
 import pytest
 from planted_times import planted, planted_times
@@ -31,7 +33,7 @@ from scnas_keras.spaces.milliseconds import (
     reference,
     time_tables,
 )
-from scnas_keras.timing import times
+from scnas_keras.timing import measuring, process, times
 from scnas_keras.timing.records import Machine, Record, cache_file, keep_times, kept_times
 from scnas_keras.timing.times import Setting, measured, part_times, this_machine
 
@@ -233,3 +235,30 @@ def test_the_cost_command_tells_milliseconds(space, tmp_path, capsys, command, m
     expected, found = tables.least() if space else tables.of_genotype(genotype), json.loads(output.read_text())
     assert (found["least"] if space else found)["milliseconds"] == pytest.approx(expected)
     assert f" {expected:.1f} " in capsys.readouterr().out
+
+
+def test_a_whole_networks_time_comes_back(tmp_path, warned):
+    """Its image channels stand where an alignment has -1 to 1."""
+    part, file = Part(NETWORK, 1, (8, 8, 8), 8, 3, "scnas", shift=4), cache_file(tmp_path, MACHINE)
+    keep_times(file, MACHINE, {part: 3.0})
+    assert kept_times(file, MACHINE) == {part: 3.0} and not warned
+
+
+def test_milliseconds_of_one_part(monkeypatch):
+    """Of a call that takes 36 ms: three layers of three additions, three convolutions, twelve updates, one head."""
+    monkeypatch.setattr(measuring, "_repeated", lambda function, arguments: 0.036)
+    monkeypatch.setattr(measuring, "_call_seconds", lambda: 0.0)
+    parts = {Part(ADD, *SHAPE, 4): 4.0, CONVOLVED: 12.0, Part(UPDATE, 1, (), 10, 10): 3.0, Part(HEAD, *SHAPE, 3): 36.0}
+    for part, expected in parts.items():
+        assert measuring.milliseconds(part) == pytest.approx(expected), part
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_parts_are_measured_as_deterministic_as_runs_are(deterministic, monkeypatch):
+    asked = []
+    monkeypatch.setattr("scnas_keras.machine.determinism.make_deterministic", lambda: asked.append(True))
+    monkeypatch.setattr("scnas_keras.machine.precision.set_precision", lambda precision: None)
+    monkeypatch.setattr(process.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(process.to_json([], dataclasses.replace(MACHINE, deterministic=deterministic))))
+    process.main()
+    assert asked == [True] * deterministic

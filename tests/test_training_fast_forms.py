@@ -156,3 +156,10 @@ def test_a_saved_model_comes_back_with_the_portable_forms(tmp_path):
     assert forms(again) == [None] * 3 and not is_fast(again, SHAPE)
     np.testing.assert_array_equal(again(x), before)
     np.testing.assert_allclose(model(x), before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_half_precision_keeps_the_dense_form(dtype):
+    """Whose sums are wider."""
+    x, depthwise, pointwise = tf.zeros((1, 4, 4, 4, 2), dtype), tf.zeros((3, 3, 3, 2, 1), dtype), tf.zeros((2, 2), dtype)
+    assert separable_conv(x, depthwise, pointwise, 2, 1) is None

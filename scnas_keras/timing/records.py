@@ -16,7 +16,8 @@ from msgspec import Meta
 from scnas_keras.documents import check_version, decode, parse
 from scnas_keras.errors import DataError, OutputError
 from scnas_keras.files import write_text
-from scnas_keras.spaces.milliseconds import Part
+from scnas_keras.operations.facts import ROLES
+from scnas_keras.spaces.milliseconds import KINDS, Part
 
 FORMAT, VERSION = "scnas_keras.milliseconds", 1
 FOLDER = "milliseconds"
@@ -56,15 +57,15 @@ class Machine:
 class _Part:
     """`spaces.milliseconds.Part` with its ranges."""
 
-    kind: Literal["operation", "align", "stem", "head", "add", "concat", "update"]
+    kind: Literal[*KINDS]
     batch: Size
     voxels: tuple[Size, ...]
     inputs: Size
     outputs: Size
     name: str
-    role: Literal["ordinary", "halving", "doubling"]
+    role: Literal[*ROLES]
     count: Size
-    shift: Annotated[int, Meta(ge=-1, le=1)]
+    shift: Annotated[int, Meta(ge=-1, le=10**9)]
 
 
 @dataclasses.dataclass(frozen=True)
