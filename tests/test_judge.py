@@ -5,6 +5,7 @@ import dataclasses
 import json
 import types
 
+import numpy as np
 import pytest
 from small_task import change, write_task
 from small_training import FLAGS, retrain
@@ -16,6 +17,7 @@ from scnas_keras.assess.finished import load_search, warn_of_differences
 from scnas_keras.assess.runner import run_assessment
 from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.options import parse, to_flagfile
 from scnas_keras.preprocessing.prepared_case import PreparedCase
 from scnas_keras.retrain import RetrainConfig, runner, validation
@@ -106,8 +108,20 @@ def _of_path(path):
     return path.rpartition("/")[2].removesuffix(".nii.gz")
 
 
-def test_by_default_validation_scans_alone_are_segmented_and_all_others_trained_on(opened, folder, caplog):
-    result = retrain(folder, *NETWORK, "--steps_per_epoch=12", "--workdir=validation")
+def test_by_default_validation_scans_alone_are_segmented_and_all_others_trained_on(opened, folder, caplog, monkeypatch):
+    """By the network that is kept, whose weights are averages where they are asked for, mirrored on request."""
+    trained, asked, train, segment = [], [], runner.train, SegmentationModel.segment
+
+    def watched(config, recipe, fold, architecture, learner, *rest):
+        history = train(config, recipe, fold, architecture, learner, *rest)
+        trained.extend(learner.network.get_weights())
+        return history
+
+    monkeypatch.setattr(runner, "train", watched)
+    monkeypatch.setattr(SegmentationModel, "segment", lambda self, volume, mirror: asked.append(mirror) or segment(self, volume, mirror))
+    result = retrain(folder, *NETWORK, "--steps_per_epoch=12", "--workdir=validation", "--ema=0.9", "--mirror=true")
+    assert asked == [True] * len(result.dice)
+    assert not all(np.array_equal(one, other) for one, other in zip(trained, result.model.network.get_weights(), strict=True))
     split = split_of_run(folder / "validation", 1)
     assert opened.prepared == {*split.train, *split.held_out, *split.validation}
     assert opened.scans == opened.labels == list(split.validation) == list(result.dice)
