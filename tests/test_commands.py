@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ HELP_SCRIPT = """
 import runpy, sys
 name = sys.argv[1]
 sys.argv = [name, "--help"]
+sys.path.append("tools")
 (runpy.run_path if name.startswith("tools/") else runpy.run_module)(name, run_name="__main__")
 heavy = {"tensorflow", "keras", "jax", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
@@ -272,6 +274,15 @@ def test_bad_data_are_refused_by_file_and_remedy(name, search, task, tmp_path):
     message = search()
     assert not [word for word in expected if word.format(task=task) not in message], message
     assert not (tmp_path / "run").exists()
+
+
+def test_tools_find_the_environment_of_their_checkout(tmp_path):
+    """`-S` is a python that the package isn't installed for; what goes on for it is the checkout's own."""
+    if (ROOT / ".venv").is_dir():
+        assert "--patch_size" in run(PYTHON, "-S", "tools/cost", "--help", cwd=ROOT).stdout
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    message = run(PYTHON, "-S", tmp_path / "tools/cost", "--help", cwd=tmp_path, code=1).stderr
+    assert message.startswith("error: scnas_keras isn't installed for") and "tools/demo" in message
 
 
 @pytest.mark.parametrize("name", ["search", "retrain", "select"])

@@ -273,7 +273,7 @@ def test_pace_counts_epochs_and_ends_a_run(now):
     horizon, lines = Horizon(epochs=1, budget_seconds=60), []
     pace = Pace(horizon, steps=2, describe=lambda logs: lines.append(logs) or "fine")
     pace.set_model(model := types.SimpleNamespace(stop_training=False))
-    horizon.begin()
+    pace.on_train_begin()
     for epoch, stopped in enumerate((False, True)):
         pace.on_epoch_begin(epoch)
         now.seconds += 30
@@ -281,6 +281,22 @@ def test_pace_counts_epochs_and_ends_a_run(now):
         pace.on_epoch_end(epoch, {"loss": 1.0})
         assert horizon.done == epoch + 1 and model.stop_training == stopped
     assert len(lines) == 2
+
+
+def test_pace_tells_of_the_first_step_and_each_minute_where_no_bar_is(now, monkeypatch, capsys):
+    said = []
+    monkeypatch.setattr(callbacks.logging, "info", lambda text, *values: said.append(text % values))
+    for shown in (True, False):
+        pace = Pace(Horizon(epochs=9), steps=20, describe=lambda logs: "fine", shown=shown)
+        pace.set_model(types.SimpleNamespace(stop_training=False))
+        pace.on_train_begin()
+        pace.on_epoch_begin(0)
+        for step in range(10):
+            now.seconds += 25
+            pace.on_train_batch_end(step)
+    first, *others = said
+    assert "first step is done, after 0:25" in first
+    assert [line.partition("  left")[0] for line in others] == [f"epoch 1  step {step}/20" for step in (4, 7, 10)]
 
 
 def test_timings_are_appended(tmp_path, monkeypatch):

@@ -21,8 +21,12 @@ FOREVER = 10**6
 """More epochs or batches than any run has, for runs that end by time."""
 
 
+_SILENT = 60.0
+"""Seconds between lines within an epoch, where no terminal shows a bar."""
+
+
 class Pace(keras.callbacks.Callback):
-    """Counts epochs, ends the run at its horizon, shows a bar over the steps and logs a line after each epoch.
+    """Counts epochs, ends the run at its horizon, shows a bar over the steps, or lines without a terminal, and a line after each epoch.
 
     Args:
         horizon: of the run; this callback starts its clock and counts its epochs.
@@ -34,22 +38,30 @@ class Pace(keras.callbacks.Callback):
 
     def __init__(self, horizon: Horizon, steps: int, describe: Callable[[dict[str, Any]], str] | None = None, shown: bool = True):
         super().__init__()
-        self._horizon, self._steps, self._describe, self._bar, self._hidden = (
-            horizon,
-            steps,
-            describe or _numbers,
-            None,
-            None if shown else True,
-        )
+        self._horizon, self._steps, self._describe = horizon, steps, describe or _numbers
+        self._bar, self._shown, self._begun, self._told = None, shown, 0.0, None
 
     def on_train_begin(self, logs=None):
         self._horizon.begin()
+        self._begun, self._told = time.monotonic(), None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._bar = tqdm.tqdm(total=self._steps, desc=f"epoch {epoch + 1}", leave=False, disable=self._hidden, file=sys.stderr)
+        self._bar = tqdm.tqdm(
+            total=self._steps, desc=f"epoch {epoch + 1}", leave=False, disable=None if self._shown else True, file=sys.stderr
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         self._bar.update(batch + 1 - self._bar.n)
+        now = time.monotonic()
+        if not self._shown:
+            return
+        if self._told is None:
+            logging.info("the first step is done, after %s with tracing", clock(now - self._begun))
+        elif not self._bar.disable or now - self._told < _SILENT:
+            return
+        else:
+            logging.info("epoch %d  step %d/%d  left %s", self._horizon.done + 1, batch + 1, self._steps, clock(self._horizon.seconds_left))
+        self._told = now
 
     def on_epoch_end(self, epoch, logs=None):
         self._bar.close()

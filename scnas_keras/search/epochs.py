@@ -67,7 +67,7 @@ def train(
         run.path,
         cluster,
     )
-    logging.info("tracing the supernet: the first step takes a while (about half a minute on two cores) ...")
+    logging.info("tracing the supernet: the first step takes a while (a minute or two on two cores) ...")
     assembly.loop.run()
     return assembly.history.rows
 

@@ -39,7 +39,7 @@ def undecided_note(entropy: float, updates: int, needed: int, alpha_lr: float) -
     remedy = f"a decision takes some {needed}" if updates < needed else f"at --alpha_lr={alpha_lr:g} that is mostly enough, so raise it"
     return (
         f"{UNDECIDED}mean entropy {entropy:.2f} of the maximum after {updates} updates of alpha, so that this architecture is one of "
-        f"chance; {remedy}. Until then --network={MEANWHILE} is the safer choice."
+        f"chance; {remedy}. Until then take --network={MEANWHILE}, which needs no search."
     )
 
 
