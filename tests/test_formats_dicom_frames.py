@@ -369,3 +369,112 @@ def test_without_pydicom_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(ConfigError, match=r"s0\.dcm.*pip install 'scnas_keras\[dicom\]'"):
         read_image(tmp_path)
+
+
+def test_a_mosaic_is_no_slice(tmp_path):
+    edit = put("ImageType", ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
+    with pytest.raises(DataError, match="s0.dcm: a mosaic of Siemens.*dcm2niix"):
+        read_header(write_slices(tmp_path, edit, count=1))
+
+
+@pytest.mark.parametrize("total", [2, None])
+def test_a_part_of_a_multiframe_object_is_no_scan(total, tmp_path):
+    def edit(group, shared, data, n):
+        data.ConcatenationUID, data.InConcatenationNumber = "1.2.8", 1
+        if total:
+            data.InConcatenationTotalNumber = total
+
+    with pytest.raises(DataError, match=f"a.dcm: one of {total or 'several'} parts of a multi-frame object"):
+        read_header(write_frames(tmp_path / "a.dcm", edit=edit))
+    check(write_frames(tmp_path / "b.dcm", edit=lambda group, shared, data, n: setattr(data, "InConcatenationTotalNumber", 1)))
+
+
+def test_only_macros_tell_of_a_frame(tmp_path):
+    """Private sequences, and references to other images, hold attributes of the same names."""
+
+    def edit(group, shared, data, n):
+        lies = {"ImagePositionPatient": [0, 0, n], "PixelSpacing": [9, 9], "RescaleSlope": 7, "RealWorldValueMappingSequence": []}
+        other = nested(MREchoSequence=lies).MREchoSequence
+        for target in (group, shared):
+            target.add_new(0x20050010, "LO", "Philips MR Imaging DD 005")
+            target.add_new(0x2005100F, "SQ", other)
+            target.ReferencedImageSequence = target.UnassignedPerFrameConvertedAttributesSequence = other
+            target.add_new(0x00720100, "SQ", other)
+            target.PixelSpacing = [9, 9]
+        macro = nested(PixelValueTransformationSequence={"RescaleSlope": 2.0, "RescaleIntercept": 0})
+        group.PixelValueTransformationSequence = macro.PixelValueTransformationSequence
+
+    check(write_frames(tmp_path / "a.dcm", edit=edit), ARRAY * 2.0)
+
+
+@pytest.mark.parametrize("multiframe", [False, True])
+def test_numbers_in_the_high_bits_are_refused(multiframe, tmp_path):
+    def edit(data, k):
+        data.BitsStored, data.HighBit = 12, 15
+
+    with pytest.raises(DataError, match=r"its numbers of 12 bits end at bit 15 .HighBit., not at 11"):
+        if multiframe:
+            read_header(write_frames(tmp_path / "a.dcm", edit=lambda group, shared, data, n: edit(data, n)))
+        else:
+            read_header(write_slices(tmp_path, edit))
+
+
+@pytest.mark.parametrize("number", [None, 0, 1])
+def test_slices_without_numbers_that_lie_far_apart_are_no_scan(number, tmp_path):
+    def edit(data, k):
+        data.InstanceNumber = number
+        return k % 2 == 0
+
+    with pytest.raises(DataError, match="3 slices lie 6 mm apart .* those between are missing.*which no InstanceNumber tells"):
+        read_header(write_slices(tmp_path / "a", edit))
+    check(write_slices(tmp_path / "b", put("InstanceNumber", number)))
+
+
+def test_numbers_may_begin_at_0(tmp_path):
+    def edit(data, k):
+        data.InstanceNumber = k
+        return k % 2 == 0
+
+    with pytest.raises(DataError, match="3 slices lie 6 mm apart"):
+        read_header(write_slices(tmp_path, edit))
+
+
+def packed(folder, name):
+    (folder / "s5.dcm").rename(folder / name)
+    (folder / name).write_bytes(b"\x1f\x8b")
+
+
+def linked(folder):
+    (folder / "s5.dcm").unlink()
+    (folder / "s5.dcm").symlink_to("/nowhere")
+
+
+def moved(folder):
+    (folder / "more").mkdir()
+    (folder / "s5.dcm").rename(folder / "more" / "s5.dcm")
+
+
+@pytest.mark.parametrize(
+    "move, words",
+    [
+        (linked, "s5.dcm: may be .*it is a link to /nowhere, which isn't there"),
+        (lambda folder: packed(folder, "s5.dcm.gz"), "s5.dcm.gz: may be .*ends in .gz isn't read. Unpack it"),
+        (lambda folder: packed(folder, "s5.dcm.crdownload"), "s5.dcm.crdownload: may be .*download it again"),
+        (moved, "more: may be .*a folder with slices of the same series"),
+    ],
+)
+def test_a_slice_that_is_left_out_at_an_end_is_named(move, words, tmp_path):
+    move(write_slices(tmp_path))
+    for path in (tmp_path, tmp_path / "s1.dcm"):
+        with pytest.raises(DataError, match=words):
+            read_header(path)
+
+
+def test_what_is_no_slice_is_left_out_in_silence(tmp_path):
+    write_slices(tmp_path)
+    for name in (".DS_Store", "DICOMDIR", "notes.txt", "s5.dcm.gz", "scan.zip", "scan.nii.gz", "s0.dcm.json", "empty.txt"):
+        (tmp_path / name).write_bytes(b"x" * 10)
+    (tmp_path / "gone.txt").symlink_to("/nowhere")
+    write_slices(tmp_path / "localizer", put("SeriesInstanceUID", "1.2.4"))
+    (tmp_path / "localizer" / "s1.dcm").write_bytes(b"damaged")
+    check(tmp_path)

@@ -26,6 +26,11 @@ def described(text, **options):
 
 IMAGEJ = "ImageJ=1.54f\nunit={}\nloop=false\n"
 OME = '<?xml version="1.0"?><OME><Image><Pixels SizeX="5" PhysicalSizeX="0.65" PhysicalSizeY="0.5" {}/></Image></OME>'
+PREFIXED = '<o:OME xmlns:o="u"><o:Pixels PhysicalSizeX="2" PhysicalSizeY="3" PhysicalSizeXUnit="mm" PhysicalSizeYUnit="mm"/></o:OME>'
+
+
+def in_unit(unit, text=OME):
+    return text.format(f'PhysicalSizeXUnit="{unit}" PhysicalSizeYUnit="{unit}"')
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,22 @@ OME = '<?xml version="1.0"?><OME><Image><Pixels SizeX="5" PhysicalSizeX="0.65" P
         ("a.tif", described(IMAGEJ.format("cm"), resolution_unit=1, x_resolution=1, y_resolution=1), (10, 10)),
         ("a.tif", described(IMAGEJ.format("pixel"), resolution_unit=1, x_resolution=1, y_resolution=1), (1, 1)),
         ("a.tif", described(OME.format("")), (6.5e-4, 5e-4)),
-        ("a.tif", described(OME.format('PhysicalSizeXUnit="mm" PhysicalSizeYUnit="mm"')), (0.65, 0.5)),
+        ("a.tif", described(in_unit("mm")), (0.65, 0.5)),
+        ("a.tif", described(in_unit("\N{MICRO SIGN}m").encode()), (6.5e-4, 5e-4)),
+        ("a.tif", described(in_unit("\N{GREEK SMALL LETTER MU}m").encode()), (6.5e-4, 5e-4)),
+        ("a.tif", described(in_unit("\N{MICRO SIGN}m").encode("latin-1")), (6.5e-4, 5e-4)),
+        ("a.tif", described(in_unit("&#181;m")), (6.5e-4, 5e-4)),
+        ("a.tif", described(in_unit("&#xB5;m").replace('"', "'")), (6.5e-4, 5e-4)),
+        ("a.tif", described(in_unit("\N{ANGSTROM SIGN}").encode()), (6.5e-8, 5e-8)),
+        ("a.tif", described(PREFIXED), (2, 3)),
+        ("a.tif", described("<OME><BinaryOnly/></OME>"), (1, 1)),
+        ("a.tif", described(IMAGEJ.format("\N{MICRO SIGN}m").encode(), resolution_unit=1, x_resolution=2, y_resolution=2), (5e-4, 5e-4)),
+        (
+            "a.tif",
+            described(IMAGEJ.format("\N{MICRO SIGN}m").encode("latin-1"), resolution_unit=1, x_resolution=2, y_resolution=2),
+            (5e-4, 5e-4),
+        ),
+        ("a.tif", described(IMAGEJ.format("um") + "yunit=mm\n", resolution_unit=1, x_resolution=2, y_resolution=2), (5e-4, 0.5)),
     ],
 )
 def test_pixels_are_as_large_as_the_header_says(name, options, size, tmp_path):
@@ -55,11 +75,25 @@ def test_pixels_are_as_large_as_the_header_says(name, options, size, tmp_path):
     assert header.spacing == pytest.approx((*size, 999), rel=1e-4) and header.shape == (5, 3, 1)
 
 
+def insert(path, kind, data):
+    """Puts a chunk behind the first of a PNG."""
+    content, chunk = path.read_bytes(), kind + data
+    path.write_bytes(content[:33] + len(data).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) + content[33:])
+    return path
+
+
 def test_pixels_that_are_not_square_are_so_without_a_unit(tmp_path):
-    content = save(tmp_path / "a.png").read_bytes()
-    chunk = b"pHYs" + (2).to_bytes(4) + (1).to_bytes(4) + b"\0"
-    (tmp_path / "a.png").write_bytes(content[:33] + (9).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) + content[33:])
-    assert read_header(tmp_path / "a.png").spacing == (1, 2, 999)
+    path = insert(save(tmp_path / "a.png"), b"pHYs", (2).to_bytes(4) + (1).to_bytes(4) + b"\0")
+    assert read_header(path).spacing == (1, 2, 999)
+
+
+def test_the_scale_of_what_a_png_shows_is_honoured_and_that_of_its_values_refused(tmp_path):
+    path = insert(save(tmp_path / "a.png", dpi=(300, 300)), b"sCAL", b"\x010.0005\x000.00025")
+    assert read_header(path).spacing == pytest.approx((0.5, 0.25, 999))
+    with pytest.raises(DataError, match="a.png: its sCAL is 0, 1 mm"):
+        read_header(insert(save(path), b"sCAL", b"\x010\x000.001"))
+    with pytest.raises(DataError, match="a.png: its pCAL gives its numbers another meaning"):
+        read_header(insert(save(path), b"pCAL", b"HU\0" + bytes(8) + b"\0\2HU\x00-1000\x001000"))
 
 
 @pytest.mark.parametrize(
@@ -68,6 +102,16 @@ def test_pixels_that_are_not_square_are_so_without_a_unit(tmp_path):
         (described(IMAGEJ.format("furlong"), x_resolution=2, y_resolution=2), "ImageJ's unit of length is 'furlong'"),
         (described(OME.format('PhysicalSizeXUnit="ly"')), "OME's unit of length is 'ly'"),
         (described(OME.format("").replace("0.65", "0")), "OME's size of pixels"),
+        (described(in_unit("mm").replace("SizeX", 'SizeZ="5" SizeX', 1)), "one of a stack of OME with 5 slices, 1 time points"),
+        (described(in_unit("mm").replace("SizeX", 'SizeT="3" SizeX', 1)), "one of a stack of OME with 1 slices, 3 time points"),
+        (described(in_unit("mm").replace("SizeX", 'SizeC="2" SizeX', 1)), "one of a stack of OME .* and 2 channels"),
+        (
+            described(in_unit("mm").replace("</Image>", '</Image><Image><Pixels PhysicalSizeX="1" PhysicalSizeY="1"/></Image>')),
+            "several images",
+        ),
+        (described(in_unit("mm").replace("</OME>", "")), "its OME-XML can't be read"),
+        (described('<!DOCTYPE OME [<!ENTITY m SYSTEM "/etc/passwd">]>' + in_unit("&m;").partition("?>")[2]), "declares a document type"),
+        (described(IMAGEJ.format("mm") + "yunit=sec\n", x_resolution=2, y_resolution=2), "ImageJ's unit of length is 'sec'"),
         (described("ImageJ=1.54f\nimages=20\nslices=20\n"), "a stack of ImageJ with 20"),
         (described("ImageJ=1.54f\ncf=4\nc0=1\nc1=2\n"), "calibration of its values isn't a straight line"),
     ],

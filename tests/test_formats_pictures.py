@@ -1,5 +1,8 @@
 """2D pictures against Pillow."""
 
+import struct
+import zlib
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -14,6 +17,43 @@ WIDTH, HEIGHT = 5, 3
 
 def picture(path, array, **options):
     Image.fromarray(array).save(path, **options)
+    return path
+
+
+def tiff(path, array, bits=None, order="<", photometric=1, extra=(), width=None, packed=False):
+    """Writes a TIFF of numbers [row, column(, channel)] of any kind; with fewer `bits` they are bytes of rows."""
+    kind, channels = {"u": 1, "i": 2, "f": 3}[array.dtype.kind], array.shape[2] if array.ndim == 3 else 1
+    bits, pixels = bits or 8 * array.dtype.itemsize, array.astype(array.dtype.newbyteorder(order)).tobytes()
+    pixels = zlib.compress(pixels) if packed else pixels
+    tags = {
+        256: [width or array.shape[1]],
+        257: [len(array)],
+        258: [bits] * channels,
+        259: [8 if packed else 1],
+        262: [photometric],
+        273: [0],
+    }
+    tags |= {277: [channels], 278: [len(array)], 279: [len(pixels)]} | ({338: extra} if extra else {}) | {339: [kind] * channels}
+    end = 14 + 12 * len(tags)
+    behind = b"".join(struct.pack(f"{order}{len(values)}H", *values) for values in tags.values() if len(values) > 2)
+    tags[273] = [end + len(behind)]
+    content = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
+    for tag, values in tags.items():
+        value = struct.pack(f"{order}{len(values)}H", *values).ljust(4, b"\0") if len(values) < 3 else struct.pack(f"{order}I", end)
+        end += 2 * len(values) * (len(values) > 2)
+        content += struct.pack(f"{order}HHI", tag, 3, len(values)) + value
+    path.write_bytes(content + bytes(4) + behind + pixels)
+    return path
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(path, rows, width, bits, colour, chunks=b""):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, len(rows), bits, colour, 0, 0, 0))
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunks + pixels + chunk(b"IEND", b""))
     return path
 
 
@@ -47,14 +87,68 @@ def test_gray_of_many_bits_keeps_its_values(array, tmp_path):
 
 
 def test_big_endian_tiff(tmp_path):
-    path = tmp_path / "a.tif"
-    entries = [(256, 3, 2), (257, 3, 1), (258, 3, 16), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 3, 1), (279, 4, 4)]
-    directory = b"".join(
-        tag.to_bytes(2) + kind.to_bytes(2) + (1).to_bytes(4) + (value.to_bytes(4) if kind == 4 else value.to_bytes(2) + b"\0\0")
-        for tag, kind, value in entries
-    )
-    path.write_bytes(b"MM\0*\0\0\0\x0c" + (258).to_bytes(2) + (7).to_bytes(2) + len(entries).to_bytes(2) + directory + b"\0\0\0\0")
+    path = tiff(tmp_path / "a.tif", np.array([[258, 7]], np.uint16), order=">")
     np.testing.assert_array_equal(read_image(path).array.ravel(), [258, 7])
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32])
+def test_whole_numbers_of_any_kind_keep_their_sign(kind, tmp_path):
+    ends = np.array([[np.iinfo(kind).min, 0, 5, np.iinfo(kind).max]], kind)
+    np.testing.assert_array_equal(read_image(tiff(tmp_path / "a.tif", ends)).array.ravel(), ends.ravel().astype(np.float32))
+    if kind != np.uint32:
+        np.testing.assert_array_equal(read_label(tmp_path / "a.tif")[0].ravel(), ends.ravel())
+
+
+@pytest.mark.parametrize(
+    "array, options, words",
+    [
+        (np.zeros((2, 3)), {}, "1 gray channel of floating point numbers with 64 bits"),
+        (np.zeros((2, 3), np.float16), {}, "1 gray channel of floating point numbers with 16 bits"),
+        (np.zeros((2, 3, 5), np.uint16), {"extra": (0, 0, 0, 0)}, "5 gray channels of unsigned numbers with 16 bits"),
+        (np.zeros((2, 3, 3), np.uint8), {}, "3 gray channels of unsigned numbers with 8 bits"),
+        (np.zeros((2, 3, 3), np.float32), {"photometric": 2}, "3 colour channels of floating point numbers with 32 bits"),
+        (np.zeros((2, 3, 5), np.uint8), {"photometric": 2}, "5 colour channels of unsigned numbers with 8 bits"),
+        (np.zeros((2, 3), np.int8), {"photometric": 0}, "1 gray channel of signed numbers with 8 bits, 0 being white"),
+        (np.zeros((2, 3), np.uint32), {"order": ">"}, "1 gray channel of unsigned numbers with 32 bits, big-endian"),
+    ],
+)
+def test_tiffs_of_kinds_that_are_not_read_are_named(array, options, words, tmp_path):
+    with pytest.raises(DataError, match=f"a.tif: a TIFF of {words}, which isn't read. Convert it to .nii.gz"):
+        read_header(tiff(tmp_path / "a.tif", array, **options))
+
+
+@pytest.mark.parametrize("channels, photometric", [(4, 2), (2, 1), (5, 2)])
+def test_a_further_channel_of_unspecified_meaning_is_refused(channels, photometric, tmp_path):
+    array = RANDOM.integers(0, 256, (HEIGHT, WIDTH, channels), np.uint8)
+    extra = (0,) * (channels - (3 if photometric == 2 else 1))
+    with pytest.raises(DataError, match="a.tif: .*a further channel of unspecified meaning"):
+        read_header(tiff(tmp_path / "a.tif", array, photometric=photometric, extra=extra))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "inverted.tif", "packed.tif"])
+@pytest.mark.parametrize("bits, rows", [(2, [[0x1B], [0x1B]]), (4, [[0x01, 0x23], [0x01, 0x23]])])
+def test_numbers_of_few_bits_are_as_stored(bits, rows, name, tmp_path):
+    path, inverted = tmp_path / name, name == "inverted.tif"
+    if name == "a.png":
+        png(path, [bytes(row) for row in rows], 4, bits, 0)
+    else:
+        tiff(path, np.array(rows, np.uint8), bits=bits, width=4, photometric=int(not inverted), packed=name == "packed.tif")
+    expected = [2**bits - 1 - value if inverted else value for value in range(4)]
+    for values in (read_label(path)[0][:, :, 0], read_image(path).array[:, :, 0, 0]):
+        np.testing.assert_array_equal(values, np.transpose([expected, expected]))
+
+
+@pytest.mark.parametrize(
+    "bits, colour, rows, clear", [(8, 0, [[1, 2, 2]], [2]), (2, 0, [[0x58]], [1]), (8, 2, [[1, 2, 3, 4, 5, 6]], [4, 5, 6])]
+)
+def test_a_transparent_colour_is_transparency(bits, colour, rows, clear, tmp_path):
+    def make(clear):
+        chunks = chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear))
+        return png(tmp_path / "a.png", [bytes(row) for row in rows], 2 if colour else 3, bits, colour, chunks)
+
+    with pytest.raises(DataError, match="a.png: parts of the picture are transparent"):
+        read_image(make(clear))
+    assert read_image(make([0] * len(clear))).array.shape[3] == (3 if colour else 1)  # none has it
 
 
 @pytest.mark.parametrize("channels", [2, 4])
@@ -155,18 +249,7 @@ def test_colour_masks_are_refused(tmp_path):
 
 
 def test_colour_of_16_bits_is_refused_rather_than_cut_to_8(tmp_path):
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    (tmp_path / "a.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(6))))
-        + chunk(b"IEND", b"")
-    )
+    png(tmp_path / "a.png", [bytes(range(6))], 1, 16, 2)
     with pytest.raises(DataError, match="a.png.*16 bits"):
         read_header(tmp_path / "a.png")
 

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from scnas_keras.errors import DataError
-from scnas_keras.formats.endings import ENDINGS, dicom_files, ending_of, plain_files
+from scnas_keras.formats.endings import ENDINGS, dicom_files, ending_of, plain_files, reader_of
+from scnas_keras.formats.foreign import told_absent
 from scnas_keras.formats.geometry import make_affine
 from scnas_keras.formats.instances import Instance, read_instance, read_pixels
 from scnas_keras.formats.stacks import check_alike, find_step
 from scnas_keras.formats.stored import Stored, unreadable
+
+_UNFINISHED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tmp", ".part", ".partial", ".crdownload", ".download", ".filepart", ".bak", ".old")
+"""What programs append to the name of a file that they packed, put aside, or are still writing."""
 
 
 def open_file(path: Path) -> Stored:
@@ -69,6 +73,7 @@ def _series(path: Path) -> list[Instance]:
             return [named]
         beside = [file for file in _slice_files(path.parent) if file != path]
         others = [instance for file in beside if (instance := read_instance(file)) and instance.series == named.series]
+        _refuse_left_out(path.parent, named.series)
         return [named, *others]
     series = defaultdict(list)
     for file in _slice_files(path):
@@ -86,7 +91,42 @@ def _series(path: Path) -> list[Instance]:
             "Name one slice file of the series that you mean, or move each series into a folder of its "
             "own."
         )
+    _refuse_left_out(path, next(iter(series)))
     return next(iter(series.values()))
+
+
+def _refuse_left_out(folder: Path, series: str) -> None:
+    """Raises DataError for what lies beside the slices of a series, isn't read, and may be more of them: those at an end leave no gap."""
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith(".") and (why := _left_out(path, series)):
+            raise DataError(f"{path}: may be a part of the scan beside it, which would lack its slices: {why}")
+
+
+def _left_out(path: Path, series: str) -> str | None:
+    """Why an entry of a folder may hold slices of a series that aren't read, and what to do; None for what doesn't look like it."""
+    if path.is_dir():
+        inside = "it is a folder with slices of the same series. Put all slices of a scan into one folder, and other scans elsewhere."
+        return inside if any(_series_of(file) == series for file in dicom_files(path)) else None
+    if not path.exists():
+        return f"it is {told_absent(path)} If it is none, remove the link." if _is_called_slice(path) else None
+    whole = path.with_suffix("")
+    packed = path.suffix.lower() in _UNFINISHED and ending_of(whole.name) in (".dcm", ".ima")
+    if packed and not whole.exists() and reader_of(path) != "dicom":
+        return f"a file that ends in {path.suffix} isn't read. Unpack it or download it again, or remove it if it is none."
+    return None
+
+
+def _series_of(file: Path) -> str | None:
+    try:
+        instance = read_instance(file)
+    except DataError:  # another scan's damage is no matter here
+        return None
+    return instance.series if instance else None
+
+
+def _is_called_slice(path: Path) -> bool:
+    ending = ending_of(path.name)
+    return ENDINGS[ending].reader == "dicom" if ending else not path.suffix or path.suffix[1:].isdigit()
 
 
 def _described(instances: Sequence[Instance]) -> str:
@@ -98,8 +138,6 @@ def _described(instances: Sequence[Instance]) -> str:
 def _slice_files(folder: Path) -> list[Path]:
     """What may be slices in a folder; an empty file would be a gap otherwise."""
     for file in plain_files(folder):
-        ending = ending_of(file.name)
-        slices = ENDINGS[ending].reader == "dicom" if ending else not file.suffix or file.suffix[1:].isdigit()
-        if slices and file.stat().st_size == 0:
+        if _is_called_slice(file) and file.stat().st_size == 0:
             raise unreadable(file, "DICOM", "empty")
     return list(dicom_files(folder))

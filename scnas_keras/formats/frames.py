@@ -93,10 +93,11 @@ def read_frame(path: Path, number: int, count: int, groups: Sequence[Mapping[str
         raise DataError(f"{place}: PixelSpacing is {spacing.tolist()} mm. {_AGAIN}")
     slope, inter = _scale(place, value)
     between, thickness = (abs(float(value(keyword) or 0)) or None for keyword in ("SpacingBetweenSlices", "SliceThickness"))
-    order = value("InStackPositionNumber") or (value("InstanceNumber") if count == 1 else None)
+    order = value("InStackPositionNumber" if count > 1 else "InstanceNumber")
+    order = None if order is None else int(order)
     differences = {words: str(value(keyword)) for keyword, words in DIFFERENCES.items() if value(keyword) is not None}
     axes = (directions / lengths[:, None]).T * spacing[::-1]  # the first spacing is that of rows
-    return Frame(path, number, count == 1, position, axes, slope, inter, between, thickness, order and int(order), differences)
+    return Frame(path, number, count == 1, position, axes, slope, inter, between, thickness, order, differences)
 
 
 def _numbers(place: str, keyword: str, length: int, value) -> np.ndarray:

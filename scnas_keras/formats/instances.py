@@ -28,8 +28,29 @@ _PIXELS = (
     "PhotometricInterpretation",
 )
 _FILE = ("SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "InstanceNumber", "FrameOfReferenceUID", "NumberOfFrames")
+_PART = ("ConcatenationUID", "InConcatenationTotalNumber")
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_TAGS = [*of_frames.TAGS, *_PIXELS, *_FILE, *_GROUPS]
+_MACROS = (
+    "PixelMeasuresSequence",
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelValueTransformationSequence",
+    "FrameContentSequence",
+    "MREchoSequence",
+    "MRDiffusionSequence",
+    "MRTimingAndRelatedParametersSequence",
+    "MRImageFrameTypeSequence",
+    "CTImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "CardiacSynchronizationSequence",
+)
+"""The macros of functional groups that tell something of `frames.TAGS`. Groups hold other sequences, too, private ones and references to
+other images, with attributes of the same names."""
+_CONVERTED = "UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence"
+"""What was left when single slices were made one object."""
+_ITSELF = "RealWorldValueMappingSequence"
+"""The macro that is read as a whole, for its items are several scales."""
+_TAGS = [*of_frames.TAGS, *_PIXELS, *_FILE, *_PART, *_GROUPS]
 _DENSEST = 2000
 """Bytes of pixels that a byte of a file can stand for; a compressed empty slice comes to some hundreds."""
 
@@ -119,6 +140,7 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
     name = library.uid.UID(kind).name
     if name == "Segmentation Storage":
         raise DataError(f"{path}: a DICOM segmentation object, which isn't read. Convert it to .nii.gz, for example with dcmqi.")
+    _refuse_parts(path, header)
     if not kind and "Rows" not in header:
         raise ValueError("it doesn't say what it holds")
     if behind is None and not (syntax and syntax.is_deflated):
@@ -135,8 +157,13 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
     series = str(header.get("SeriesInstanceUID", ""))
     if not re.fullmatch(r"[\d.]*", series):
         raise ValueError(f"the number of its series is {series!r}")
-    frames = tuple(read_frame(path, number, count, groups) for number, groups in enumerate(_groups(path, header, count, name)))
     signed, bits = bool(header.get("PixelRepresentation", 0)), int(header.get("BitsStored", 0))
+    if bits and int(header.get("HighBit", bits - 1)) != bits - 1:
+        raise DataError(
+            f"{path}: its numbers of {bits} bits end at bit {header.HighBit} (HighBit), not at {bits - 1}, which isn't read. "
+            "Convert the scan to .nii.gz, for example with dcm2niix."
+        )
+    frames = tuple(read_frame(path, number, count, groups) for number, groups in enumerate(_groups(path, header, count, name)))
     gray = header.PhotometricInterpretation == "MONOCHROME1" and all((frame.slope, frame.inter) == (1, 0) for frame in frames)
     return Instance(
         path,
@@ -154,6 +181,21 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
     )
 
 
+def _refuse_parts(path: Path, header) -> None:
+    """Raises DataError for an image that shows many slices as one, or holds some of the frames of a scan."""
+    if "MOSAIC" in header.get("ImageType", ()):
+        raise DataError(
+            f"{path}: a mosaic of Siemens, all slices of a scan side by side in one picture, which isn't read. Convert it to .nii.gz "
+            "with dcm2niix."
+        )
+    total = header.get("InConcatenationTotalNumber")
+    if (header.get("ConcatenationUID") or total) and total != 1:
+        raise DataError(
+            f"{path}: one of {total or 'several'} parts of a multi-frame object (InConcatenationTotalNumber), whose frames aren't put "
+            "together here. Export the scan again as one file, or as one file a slice."
+        )
+
+
 def _groups(path: Path, header, count: int, kind: str) -> Sequence[Sequence[Mapping[str, Any]]]:
     """For each frame where to look for what is said of it, nearest first."""
     shared, each = (header.get(keyword) for keyword in _GROUPS)
@@ -167,13 +209,15 @@ def _groups(path: Path, header, count: int, kind: str) -> Sequence[Sequence[Mapp
         return [[whole]]
     if len(each) != count:
         raise cut_off(path, f"{count} frames are announced, and {len(each)} are described")
-    beside = _flat(part for item in shared or () for part in _with_macros(item))
-    return [[_flat(_with_macros(item)), beside, whole] for item in each]
+    beside, rest = ([part for item in shared or () for part in _parts(item, names)] for names in (_MACROS, _CONVERTED))
+    below = [_flat(beside), whole]
+    return [[_flat(_parts(item, _MACROS)), *below, _flat([*rest, *_parts(item, _CONVERTED)])] for item in each]
 
 
-def _with_macros(item) -> list:
-    """A functional group and what its macros, sequences of one item, hold."""
-    return [item, *(element.value[0] for element in item if element.VR == "SQ" and element.value)]
+def _parts(item, names: Sequence[str]) -> list:
+    """What a functional group tells by sequences of one item."""
+    own = [item[_ITSELF]] if _ITSELF in item else []
+    return [own, *(item[name].value[0] for name in names if name in item and item[name].value)]
 
 
 def _flat(parts) -> dict[str, Any]:

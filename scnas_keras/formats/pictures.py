@@ -15,7 +15,7 @@ from PIL import Image
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
 from scnas_keras.formats.geometry import PIXELS, Geometry
-from scnas_keras.formats.picture_headers import check_meaning, pixel_size, scale
+from scnas_keras.formats.picture_headers import check_meaning, pixel_size, scale, stored_kind, unread_kind
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "LA": 1, "RGB": 3, "RGBA": 3}
@@ -30,7 +30,13 @@ def open_file(path: Path) -> Stored:
             stored_mode = str(image.tile[0][3]) if image.tile else ""
             spacing, (slope, inter) = (*pixel_size(path, image), PIXELS[2]), scale(path, image)
             check_meaning(path, image)
+            kind, clear = stored_kind(image), None if mode == "P" else image.info.get("transparency")
     except _ERRORS as error:
+        if unread := unread_kind(path):
+            raise DataError(
+                f"{path}: a TIFF of {unread}, which isn't read. Convert it to .nii.gz or .nrrd, or to gray of 8, 16 or 32 bits or floating "
+                "point of 32 bits, each channel a file of its own (CASE_0000.tif, CASE_0001.tif, ...)."
+            ) from error
         raise unreadable(path, "picture", error) from error
     if pages > 1:
         raise DataError(
@@ -53,8 +59,15 @@ def open_file(path: Path) -> Stored:
         except _ERRORS as error:
             raise cut_off(path, error) from error
         array = array.reshape(height, width, -1).astype(np.uint8 if array.dtype == bool else array.dtype, copy=False)
+        if kind:
+            array = array.view(kind)
+        if few := re.search(r"\bL;([24])", stored_mode):  # Pillow stretches them to 0...255
+            array = array // (255 // (2 ** int(few[1]) - 1))
+        if clear is not None:
+            _check_alpha(path, (array == clear).all(-1))
         if mode in ("LA", "RGBA"):
-            array = _without_alpha(path, array)
+            _check_alpha(path, array[..., -1])
+            array = array[..., :-1]
         return array.transpose(1, 0, 2)[:, :, None, :]
 
     affine = np.diag([*spacing, 1.0])
@@ -76,10 +89,9 @@ def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
     write_bytes(path, stream.getvalue())
 
 
-def _without_alpha(path: Path, array: np.ndarray) -> np.ndarray:
-    if array[..., -1].min() != array[..., -1].max():
+def _check_alpha(path: Path, alpha: np.ndarray) -> None:
+    if alpha.min() != alpha.max():
         raise DataError(
             f"{path}: parts of the picture are transparent, so that its colours alone don't show what it "
             "looks like. Save it without an alpha channel."
         )
-    return array[..., :-1]

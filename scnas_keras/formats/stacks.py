@@ -20,6 +20,7 @@ FAR = 1.5
 """SpacingBetweenSlices from which slices between two must be missing; twice as many in SliceThickness, which may leave gaps."""
 _TOLD = 0.05
 """Share by which the header's distance of slices may be off that of their positions: it is often rounded."""
+_UNNUMBERED = " If it was scanned so, which no InstanceNumber tells, convert it to .nii.gz, for example with dcm2niix."
 
 
 def check_alike(path: Path, instances: Sequence[Instance], frames: Sequence[Frame]) -> None:
@@ -90,19 +91,24 @@ def _repeated(path: Path, first: Frame, second: Frame) -> DataError:
 def _doubts_of_distance(path: Path, frames: Sequence[Frame], distance: float) -> tuple[Doubt, ...]:
     """Compares the distance of even slices with what the headers tell: few that are left of many may be even, too.
 
-    Programs write distances that nothing is known of, so that it takes the slices' own numbers to believe that some are missing; two
-    slices are even whatever there was between them.
+    Programs write distances that nothing is known of, so that it takes the slices' own numbers to believe that some are missing, or that
+    slices in files of their own have none. Two slices are even whatever there was between them.
     """
     between, thickness = frames[0].between, frames[0].thickness
-    strides = {abs(b.order - a.order) if a.order and b.order else 1 for a, b in itertools.pairwise(frames)}
-    stride = strides.pop() if len(strides) == 1 else 1
     told = between or thickness or np.inf
+    numbers = [frame.order for frame in frames if frame.order is not None]
+    numbered = len(set(numbers)) == len(frames)
+    if numbered:
+        strides = {abs(second - first) for first, second in itertools.pairwise(numbers)}
+        stride = strides.pop() if len(strides) == 1 else 1
+    else:
+        stride = round(distance / told) if frames[0].alone else 1
     counted = stride > 1 and abs(distance - stride * told) < EVENNESS * distance
     if counted or (len(frames) == 2 and distance > (FAR if between else 2 * FAR) * told):
         words = "SpacingBetweenSlices" if between else "SliceThickness"
         raise DataError(
             f"{path}: {len(frames)} slices lie {distance:.4g} mm apart ({frames[0].name}, {frames[1].name}), but {words} is {told:g} mm: "
-            "those between are missing. Copy the series again."
+            f"those between are missing. Copy the series again.{'' if numbered else _UNNUMBERED}"
         )
     if between and abs(between - distance) > _TOLD * distance:
         text = f"slices {distance:.4g} mm apart by their positions and {between:.4g} mm by SpacingBetweenSlices; the positions were used"

@@ -1,6 +1,8 @@
 """Names of units of length, as headers have them."""
 
 _NAMES = {
+    1e-9: ("pm", "picometer", "picometre"),
+    1e-7: ("\N{LATIN SMALL LETTER A WITH RING ABOVE}", "angstrom"),  # the lower case of the sign of the unit, too
     1e-6: ("nm", "nanometer", "nanometre"),
     1e-3: ("um", "\N{MICRO SIGN}m", "\N{GREEK SMALL LETTER MU}m", "\\u00b5m", "micron", "micrometer", "micrometre"),
     1.0: ("mm", "millimeter", "millimetre"),
