@@ -15,7 +15,7 @@ from scnas_keras.architectures.nnunet import NNUNet
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.runs.data_config import DataConfig
-from scnas_keras.runs.folds import open_fold
+from scnas_keras.runs.folds import open_fold, open_task
 from scnas_keras.runs.run_data import check_data_files
 from scnas_keras.tasks.split_files import FoldNames, write_splits
 
@@ -40,6 +40,16 @@ def test_prepared_cases_patches_and_spacing_have_the_plans_axes(config):
     assert fold.patch_size == (8, 24, 24)
     image, label = fold.sampler("train", seed=0, augmented=True).sample(0)
     assert image.shape == (8, 24, 24, 2) and label.shape == (8, 24, 24)
+
+
+@pytest.mark.parametrize(
+    "name, named", [("Task04_Hippocampus", "hippocampus"), ("Task10_Intestines", "colon"), ("Study", None), ("Heart", None)]
+)
+def test_another_organs_folder_is_told(config, tmp_path, caplog, name, named):
+    (tmp_path / "task").rename(tmp_path / name)
+    open_task(dataclasses.replace(config, task="heart", data_dir=str(tmp_path / name)))
+    told = [line for line in caplog.messages if "--task=heart" in line]
+    assert len(told) == (named is not None) and all(f"that of --task={named}" in line for line in told)
 
 
 def test_flags_are_given_along_x_y_z(config):

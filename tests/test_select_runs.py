@@ -161,6 +161,12 @@ def test_a_dear_start_lets_fewer_race(planted, tmp_path):
     assert len([key for key in planted.ran if key.startswith("rung_1")]) < 6
 
 
+def test_a_selection_that_took_longer_than_asked_says_so(planted, tmp_path):
+    assert "instead of" not in selection(tmp_path / "quick", budget_minutes=5.0).text
+    planted.overhead = 200.0
+    assert "instead of 5:00, since trainings start" in selection(tmp_path / "late", budget_minutes=5.0).text
+
+
 def test_without_time_for_a_race_the_default_is_trained_twice(planted, tmp_path):
     found = selection(tmp_path, budget_minutes=5.0)
     assert planted.ran == ["finals/nnunet_seed_0", "finals/nnunet_seed_1"]

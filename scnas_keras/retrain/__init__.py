@@ -20,9 +20,9 @@ def retrain(config: RetrainConfig) -> Any:
 
 
 def main(config: RetrainConfig) -> None:
-    from scnas_keras.runs.folds import named_task
+    from scnas_keras.runs.folds import task_folder
 
-    named_task(config)
+    task_folder(config)
     load_tensorflow()
     result = retrain(config)
     print(result.table)

@@ -30,7 +30,7 @@ from scnas_keras.preprocessing.prepared_case import PreparedCase
 from scnas_keras.runs.data_config import DataConfig, PlanningConfig, TaskConfig
 from scnas_keras.runs.run_data import PLANS, SPLITS, Digests, check_data_files, check_folds, write_data_files
 from scnas_keras.tasks.cases import Task
-from scnas_keras.tasks.loading import find_task, load_task
+from scnas_keras.tasks.loading import find_task, load_task, other_organ
 from scnas_keras.tasks.phantoms import write_phantoms
 from scnas_keras.tasks.sides import mirror_axes
 from scnas_keras.tasks.split_files import FoldNames, write_splits
@@ -203,14 +203,31 @@ def open_task(config: TaskConfig) -> Task:
     Raises:
         ConfigError, DataError: with file and remedy.
     """
-    task = named_task(config)
+    folder = task_folder(config)
+    if other := other_organ(folder, str(config.task)):
+        logging.warning(
+            "%s: --task=%s, and the folder's name is that of --task=%s: the settings of %s are used",
+            folder,
+            config.task,
+            other,
+            config.task,
+        )
+    task = load_task(folder)
     verify_headers(task)
     return task
 
 
-def named_task(config: TaskConfig) -> Task:
-    """`open_task` without a look into the scans: quick, so that a command can refuse a wrong folder before it loads a framework."""
-    return load_task(_task_folder(config))
+def task_folder(config: TaskConfig) -> pathlib.Path:
+    """The folder of the task that flags name: found at once, so that a command can refuse a wrong one before it loads a framework.
+
+    Raises:
+        ConfigError, DataError: with the remedy.
+    """
+    if config.task is None:
+        raise ConfigError("Name a task with --task, for example --task=phantom to try the program without any data; see --help.")
+    if config.task == "phantom" and not config.data_dir:
+        return write_phantoms(config.cache_folder / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
+    return find_task(config.task, config.data_dir)
 
 
 def check_planning(config: PlanningConfig, axes: Sequence[str] = CANONICAL_AXES) -> None:
@@ -319,11 +336,3 @@ def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:
             f"--plan={config.plan}: is for the channels {', '.join(plans.channel_names)}, and {task.root} has "
             f"{', '.join(task.channel_names)}. Give the plan that belongs to this task, or mend channel_names there."
         )
-
-
-def _task_folder(config: TaskConfig) -> pathlib.Path:
-    if config.task is None:
-        raise ConfigError("Name a task with --task, for example --task=phantom to try the program without any data; see --help.")
-    if config.task == "phantom" and not config.data_dir:
-        return write_phantoms(config.cache_folder / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
-    return find_task(config.task, config.data_dir)

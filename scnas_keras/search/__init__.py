@@ -19,9 +19,9 @@ def search(config: SearchConfig) -> Any:
 
 
 def main(config: SearchConfig) -> None:
-    from scnas_keras.runs.folds import named_task
+    from scnas_keras.runs.folds import task_folder
 
-    named_task(config)
+    task_folder(config)
     load_tensorflow()
     result = search(config)
     print(result.table)

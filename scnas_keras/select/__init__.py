@@ -21,9 +21,9 @@ def select(config: SelectConfig) -> Any:
 
 
 def main(config: SelectConfig) -> None:
-    from scnas_keras.runs.folds import named_task
+    from scnas_keras.runs.folds import task_folder
 
-    named_task(config)
+    task_folder(config)
     load_tensorflow()
     result = select(config)
     print(result if isinstance(result, str) else f"{result.text}\nThe network that is kept, tables and figure are in {result.folder}")

@@ -29,7 +29,7 @@ NO_SEARCH = (
     "No search was made, so that no found network could race: for one in a tenth of the time, "
     f"{LEAST_SEARCH / SEARCH_SHARE / 60:.0f} minutes are needed in all. Or name finished ones with --searches."
 )
-_FEW_UPDATES = 500
+_FEW_UPDATES, _LATE = 500, 1.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,9 +157,11 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     else:
         lines.append(finals.contest.text)
     default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
+    late = setting.record.spent > _LATE * setting.total
+    instead = f" instead of {clock(setting.total)}, since trainings start and validate more slowly than was assumed" if late else ""
     lines.append(
-        f"All of it took {clock(setting.record.spent)}. What {DEFAULT} alone gets in that time isn't known here; this shows it: python -m "
-        f"scnas_keras.retrain --flagfile={default} --budget_minutes={setting.total / 60:g} --workdir=ALONE"
+        f"All of it took {clock(setting.record.spent)}{instead}. What {DEFAULT} alone gets in that time isn't known here; this shows it: "
+        f"python -m scnas_keras.retrain --flagfile={default} --budget_minutes={setting.total / 60:g} --workdir=ALONE"
     )
     return lines
 

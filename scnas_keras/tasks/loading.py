@@ -150,5 +150,12 @@ def _matching(folders: Sequence[Path], hint: str) -> list[Path]:
     return by_name or [folder for folder in folders if number and numbered.match(folder.name)]
 
 
+def other_organ(folder: Path, hint: str) -> str | None:
+    """The organ of the Decathlon whose name a folder bears, where that is another than the hint's."""
+    if _letters(hint) not in MSD_NUMBERS or _matching([folder], hint):
+        return None
+    return next((organ for organ in MSD_NUMBERS if _matching([folder], organ)), None)
+
+
 def _letters(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
