@@ -1,12 +1,18 @@
 """Stopping when asked to: by Ctrl-C, and by what schedulers, `docker stop` and closed terminals send before they kill."""
 
 import contextlib
+import ctypes
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
 SIGNALS = tuple(getattr(signal.Signals, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal.Signals, name))
 """Ctrl-C; the usual request to end; the terminal is gone; a cluster's warning."""
+
+PARENT = "SCNAS_KERAS_PARENT"
+"""The environment variable that holds the number of a process that another is not to outlive."""
 
 
 class Stopped(BaseException):
@@ -20,6 +26,19 @@ class Stopped(BaseException):
 def exit_code(sent: signal.Signals) -> int:
     """What a process ends with that a signal stopped, as shells count it."""
     return 128 + sent
+
+
+def end_with_parent() -> None:
+    """Asks Linux to send this process SIGTERM when the one in PARENT dies, so that a command that is killed leaves none behind.
+
+    Here, and not between fork and exec, where the threads of a parent's libraries (gRPC) may have left anything.
+    """
+    parent = os.environ.pop(PARENT, None)
+    if parent is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+    if str(os.getppid()) != parent:  # it died meanwhile
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from absl import flags
 from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.errors import ConfigError, OutputError, UserError
 from scnas_keras.files import full_path
-from scnas_keras.interruption import Stopped, stopping
+from scnas_keras.interruption import Stopped, end_with_parent, stopping
 
 CRASHED, CANT_WRITE = 70, 74
 """Exit codes as sysexits.h has them, of a crash and of a file that can't be written; `verify` ends with 1 where it finds errors."""
@@ -77,6 +77,7 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
             stream.reconfigure(errors="backslashreplace")  # names that the terminal can't show
     try:
         with stopping(), while_read():
+            end_with_parent()
             if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
                 print(help_text(config_class, doc))
                 return

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from absl import flags
-from processes import PYTHON, ROOT, run
+from processes import PYTHON, ROOT, run, with_package
 from small_task import change, write_json, write_task
 from some_spaces import SCNAS
 
@@ -274,6 +274,12 @@ def test_bad_data_are_refused_by_file_and_remedy(name, search, task, tmp_path):
     message = search()
     assert not [word for word in expected if word.format(task=task) not in message], message
     assert not (tmp_path / "run").exists()
+
+
+def test_a_command_whose_parent_is_gone_ends(tmp_path):
+    """That began while it died, as the process after the kill of a cross-validation may."""
+    found = run(PYTHON, "-m", "scnas_keras.plan", cwd=tmp_path, env=with_package(SCNAS_KERAS_PARENT="1"), code=143)
+    assert "stopped by SIGTERM" in found.stderr
 
 
 def test_tools_find_the_environment_of_their_checkout(tmp_path):

@@ -1,10 +1,13 @@
 """Small parts of a selection by themselves: paces, patients, axes."""
 
+import dataclasses
 import types
 
 import pytest
 
-from scnas_keras.select import SelectConfig, finals, survey, tuning
+from scnas_keras.retrain import RetrainConfig
+from scnas_keras.runs.run_folder import open_run
+from scnas_keras.select import SelectConfig, finals, survey, trials, tuning
 
 
 def test_a_pace_is_that_of_the_first_machine():
@@ -27,3 +30,16 @@ def test_a_patch_of_a_sample_is_along_x_y_z():
     plans = types.SimpleNamespace(transpose_forward=(1, 2, 0))  # y, z, x
     own = types.SimpleNamespace(survey=types.SimpleNamespace(fold=types.SimpleNamespace(plans=plans)))
     assert tuning.Tuning._along_xyz(own, (24, 32, 16)) == (16, 24, 32)
+
+
+@pytest.mark.parametrize("minutes, left", [(1.0, True), (1.64, False)])
+def test_what_a_faster_machine_had_begun_begins_anew(minutes, left, tmp_path, monkeypatch):
+    """It was to last otherwise; on an equal machine it goes on."""
+    config = RetrainConfig(workdir=str(tmp_path / "unet"), budget_minutes=1.0)
+    begun = open_run(config.workdir, config)
+    begun.begin(config)
+    begun.release()
+    monkeypatch.setattr(trials, "run_child", lambda *arguments: seen.append(begun["flags.cfg"].is_file()))
+    seen = []
+    trials.run("retrain", dataclasses.replace(config, budget_minutes=minutes), "unet", 1.0)
+    assert seen == [left]

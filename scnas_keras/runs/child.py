@@ -1,7 +1,5 @@
 """A command as a process of its own: its memory is its own, and it doesn't outlive the process that began it."""
 
-import ctypes
-import functools
 import os
 import signal
 import subprocess
@@ -9,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any
 
-from scnas_keras.interruption import SIGNALS, Interruption, Stopped, exit_code
+from scnas_keras.interruption import PARENT, SIGNALS, Interruption, Stopped, exit_code
 from scnas_keras.options import to_flagfile
 
 _LOOK_EVERY = 0.5  # seconds
@@ -28,9 +26,8 @@ def run_child(command: str, config: Any, output: IO | None = None, watch: Callab
         SystemExit: a signal came to this process or to the other, which has saved its run and ended.
     """
     arguments = [sys.executable, "-m", f"scnas_keras.{command}", *to_flagfile(config).splitlines()]
-    ends_with_parent = functools.partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None
     with Interruption() as interruption:
-        child = subprocess.Popen(arguments, preexec_fn=ends_with_parent, stdout=output, stderr=output)
+        child = subprocess.Popen(arguments, env=os.environ | {PARENT: str(os.getpid())}, stdout=output, stderr=output)
         try:
             code = _wait(child, interruption, watch)
         except Stopped:
@@ -64,10 +61,3 @@ def _wait(child: subprocess.Popen, interruption: Interruption, watch: Callable[[
                 passed_on = True
         if watch:
             watch()
-
-
-def _end_with_parent(parent: int) -> None:
-    """Asks Linux to send this process SIGTERM when its parent dies, so that a command that is killed leaves none behind."""
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
-    if os.getppid() != parent:  # it died meanwhile
-        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,8 +1,10 @@
 """Running one training or search of a selection: a run folder and a process of its own, and what it left."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -17,7 +19,8 @@ from scnas_keras.metrics.case_table import read_case_table
 from scnas_keras.options import CANT_WRITE
 from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.horizon import clock
-from scnas_keras.runs.run_folder import CASES, SUMMARY, is_busy
+from scnas_keras.runs.recorded import read_recorded
+from scnas_keras.runs.run_folder import CASES, FLAGS, SUMMARY, is_busy
 
 _LOOK_EVERY = 1.0  # seconds
 _TAIL = 4000  # bytes of a log in which its last line is looked for
@@ -98,6 +101,7 @@ def run(command: str, config: Any, title: str, expected: float) -> Failure | Non
     wait_for(folder)
     if (folder / SUMMARY).is_file():  # by the process that was there
         return None
+    _clear_of_other_time(folder, config)
     logging.info("%s, about %s; what it prints is in %s", title, clock(expected), log)
     bar = tqdm.tqdm(total=round(expected), desc=title, leave=False, disable=None, file=sys.stderr, bar_format="{desc} {bar:20} {postfix}")
     began = time.monotonic()
@@ -118,6 +122,17 @@ def run(command: str, config: Any, title: str, expected: float) -> Failure | Non
     if code:
         return Failure(f"{cause(code)}: {last_line(log).removeprefix('error: ')}")
     return None if (folder / SUMMARY).is_file() else Failure(f"it left no {SUMMARY}; see {log}")
+
+
+def _clear_of_other_time(folder: pathlib.Path, config: Any) -> None:
+    """Removes what a machine of another speed, which is gone, had begun there: its training was to last otherwise."""
+    if not (folder / FLAGS).is_file():
+        return
+    with contextlib.suppress(ConfigError):  # which the command tells
+        there = read_recorded(type(config), folder / FLAGS).config.budget_minutes
+        if there != config.budget_minutes:
+            logging.info("%s: begins anew, since it had been begun for %s minutes and has %s here", folder, there, config.budget_minutes)
+            shutil.rmtree(folder)
 
 
 def wait_for(folder: pathlib.Path) -> None:
