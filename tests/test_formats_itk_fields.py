@@ -94,6 +94,12 @@ def test_sizes_below_one_are_refused(write, field, sizes, tmp_path):
         read_header(write(tmp_path, {field: sizes}))
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "", "x", "nan", "1.5", "11", "9" * 30, "3 3"])
+def test_axes_that_crash_itk_are_refused(value, tmp_path):
+    with pytest.raises(DataError, match=f"its NDims is '{value}', which must be a whole number from 1 to 10"):
+        read_header(meta(tmp_path, {"NDims": value}))
+
+
 @pytest.mark.parametrize("matrix", ["1 0 0 1 0 0 0 0 1", "1 0 0 0 1 0 0 1 0", "0.6 0.8 0 0.8 -0.6 0 1 0 0"])
 def test_a_matrix_without_a_volume_is_refused(matrix, tmp_path):
     for code in (None, "RAI"):

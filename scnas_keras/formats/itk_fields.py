@@ -15,6 +15,7 @@ from scnas_keras.errors import DataError
 
 _LONGEST = 1 << 20  # bytes of a header
 _MOST_FILES = 10_000  # that it leaves its voxels to
+_MOST_AXES = 10  # for which MetaIO has room; it writes past it
 _DIRECTIVE = re.compile(r"%(0?\d?)d")
 """What stands for a number in the name of several files."""
 SPACINGS, PLACES, MATRICES = (
@@ -164,8 +165,11 @@ def _check_meta(path: Path, text: Text) -> None:
             f"{path}: its ElementDataFile is '{shown(data)}', of which ITK makes no names. Write a name with %d or %03d in it, "
             "the first number, the last and a step."
         )
-    if not (axes := _whole(fields.get("ndims", ""))):
-        return  # ITK says so
+    axes = _whole(fields["ndims"]) or 0
+    if not 1 <= axes <= _MOST_AXES:
+        raise DataError(
+            f"{path}: its NDims is '{shown(fields['ndims'])}', which must be a whole number from 1 to {_MOST_AXES}. Correct it."
+        )
     _check_sizes(path, "DimSize", fields.get("dimsize", ""), axes)
     for group, count in ((SPACINGS, axes), (PLACES, axes), (MATRICES, axes * axes)):
         name = next((name for name in group if name.lower() in fields), None)
