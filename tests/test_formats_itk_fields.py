@@ -100,6 +100,17 @@ def test_axes_that_crash_itk_are_refused(value, tmp_path):
         read_header(meta(tmp_path, {"NDims": value}))
 
 
+@pytest.mark.parametrize("name", META)
+def test_fields_that_are_there_twice_must_agree(name, tmp_path):
+    path = meta(tmp_path, {})
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"ElementDataFile", f"{name} = {META[name]}\nElementDataFile".encode()))
+    assert_read(path)
+    path.write_bytes(content.replace(b"ElementDataFile", f"{name} = 7 7 7\nElementDataFile".encode()))
+    with pytest.raises(DataError, match=f"a.mha: it has two fields '{name}', with different values"):
+        read_header(path)
+
+
 @pytest.mark.parametrize("matrix", ["1 0 0 1 0 0 0 0 1", "1 0 0 0 1 0 0 1 0", "0.6 0.8 0 0.8 -0.6 0 1 0 0"])
 def test_a_matrix_without_a_volume_is_refused(matrix, tmp_path):
     for code in (None, "RAI"):

@@ -50,6 +50,7 @@ class Text:
         several: whether they are a list or a pattern.
         size: bytes of the header, behind which voxels may follow.
         misspelt: names of fields in another case than MetaIO's.
+        twice: names of fields that are there twice, with different values; NRRD's own reader refuses these.
     """
 
     fields: Mapping[str, str]
@@ -58,6 +59,7 @@ class Text:
     several: bool
     size: int
     misspelt: tuple[str, ...]
+    twice: tuple[str, ...]
 
 
 def is_nrrd(path: Path) -> bool:
@@ -72,7 +74,7 @@ def read_text(path: Path) -> Text:
     with path.open("rb") as stream:
         begin = stream.read(_LONGEST)
     lines = iter(begin.split(b"\n"))
-    fields, misspelt, size = {}, [], 0
+    fields, misspelt, twice, size = {}, [], [], 0
     for line in lines:
         size += len(line) + 1
         text = _decoded(line)
@@ -83,13 +85,15 @@ def read_text(path: Path) -> Text:
             continue
         name, value = name.strip(), value.strip()
         key = name.lower().replace(" ", "") if nrrd else name.lower()
+        if not nrrd and key in _META_NAMES and fields.get(key, value) != value:
+            twice.append(name)
         fields[key] = value
         if not nrrd and _META_NAMES.get(key, name) != name:
             misspelt.append(name)
         if key == last and (not nrrd or value.split()[:1] == ["LIST"]):
             break
     names, listed, several = _named(fields, nrrd, fields.get(last, ""), lines)
-    return Text(fields, names, listed, several, min(size, len(begin)), tuple(misspelt))
+    return Text(fields, names, listed, several, min(size, len(begin)), tuple(misspelt), tuple(twice))
 
 
 def check_fields(path: Path, text: Text) -> None:
@@ -159,6 +163,8 @@ def _check_meta(path: Path, text: Text) -> None:
         raise DataError(
             f"{path}: ITK doesn't read its field '{shown(name)}', for it is written {_META_NAMES[name.lower()]}. Write it so in the header."
         )
+    if text.twice:
+        raise DataError(f"{path}: it has two fields '{text.twice[0]}', with different values. Leave the wrong one out.")
     data = fields.get("elementdatafile", "")
     if "%" in data and not _is_pattern(data):
         raise DataError(
