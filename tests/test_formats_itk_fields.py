@@ -331,7 +331,7 @@ def test_units_are_read_in_either_coding(unit, coding, tmp_path):
 
 
 def test_a_note_of_nrrd_is_no_field(tmp_path):
-    path = nrrd(tmp_path, {"space units": "um"})
+    path = nrrd(tmp_path, {"space units": '"um"'})
     path.write_bytes(path.read_bytes().replace(b"space units: ", b"space units:="))
     assert read_header(path).spacing == (2, 3, 4)
 
