@@ -9,8 +9,8 @@ import pytest
 from small_task import write_task
 
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.formats.geometry import NO_ORIENTATION, NO_SPACING, OTHER_UNIT, TWO_PLACES
-from scnas_keras.formats.volumes import read_header, read_image
+from scnas_keras.formats.geometry import NO_ORIENTATION, NO_SPACING, OTHER_UNIT, TWO_PLACES, make_affine
+from scnas_keras.formats.volumes import read_header, read_image, write_label
 from scnas_keras.tasks.loading import load_task
 from scnas_keras.verify.dataset import verify_dataset
 from scnas_keras.verify.fix_header import fix_headers
@@ -70,7 +70,7 @@ def test_lengths_are_millimetres(write, fields, factor, tmp_path):
         (nrrd, PLACED + 'space units: "furlong" "mm" "mm"\n', "units of length are furlong, mm"),
         (nrrd, PLACED + 'space units: "um" "mm" "mm"\n', "units of length are mm, um"),
         (nrrd, PLACED + "old min: 0\nold max: 100\n", "old min, old max"),
-        (nrrd, PLACED.replace("(0,3,0)", "(0,nan,0)"), "can't be read|affine"),
+        (nrrd, PLACED.replace("(0,3,0)", "(0,nan,0)"), "give axis 2 no direction"),
         (nrrd, "spacings: 2 -3 4\n", "has a spacing of .2.0, -3.0, 4.0."),
         (meta, MATRIX + "ElementSpacing = 2 -3 4\n", "has a spacing of .2.0, -3.0, 4.0."),
         (meta, MATRIX + "ElementSpacing = 2 0 4\n", "has a spacing of .2.0, 0.0, 4.0."),
@@ -161,6 +161,78 @@ def test_negative_sizes_are_refused_where_they_count(tmp_path):
         else:
             with pytest.raises(DataError, match=r"sizes of voxels are \[-2.0"):
                 read_header(tmp_path / "a.nii")
+
+
+def nifti(path, qform_code, **fields):
+    """A scan with an sform and fields that nibabel wouldn't write."""
+    image = nib.Nifti1Image(np.ones((3, 4, 5), np.uint8), np.diag([1, 1, 1.5, 1]))
+    image.set_qform(image.affine, code=qform_code)
+    image.header.set_xyzt_units("mm")
+    content = bytearray(image.to_bytes())
+    for name, value in fields.items():
+        kind, place = image.header.template_dtype.fields[name.rstrip("123")]
+        place += 4 * int(name[-1]) if name[-1].isdigit() else 0
+        content[place : place + 4] = np.float32(value).tobytes()
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("value", [5, np.nan, np.inf, -np.inf, -1e30])
+@pytest.mark.parametrize("field", ["quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "pixdim1", "pixdim3"])
+def test_a_qform_without_a_volume_leaves_the_sform(field, value, tmp_path):
+    path = nifti(tmp_path / "a.nii", 1, **{field: value})
+    volume = read_image(path)
+    np.testing.assert_array_equal(volume.geometry.affine, np.diag([1, 1, 1.5, 1]))
+    assert TWO_PLACES in [doubt.kind for doubt in volume.geometry.doubts] and "the sform was used" in volume.geometry.doubts[0].text
+    write_label(tmp_path / "b.nii", np.ones((3, 4, 5), np.uint8), volume.geometry)
+    np.testing.assert_array_equal(read_header(tmp_path / "b.nii").affine, volume.geometry.affine)
+
+
+def test_a_qform_without_a_volume_is_a_warning_of_verify(tmp_path):
+    write_task(tmp_path)
+    task = load_task(tmp_path)
+    for case in task.cases[:2]:
+        content = bytearray(gzip.decompress(case.images[0].read_bytes()))
+        content[252:254], content[256:260] = np.int16(1).tobytes(), np.float32(5).tobytes()
+        case.images[0].write_bytes(gzip.compress(content))
+    found = verify_dataset(tmp_path, processes=1, progress=False).findings
+    assert sum(finding.key == "two_places" for finding in found) == 2
+    assert "unreadable" not in {finding.key for finding in found}
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"pixdim1": 3}, "8 voxels|4 voxels"),
+        ({"pixdim3": 1}, "1.33 voxels"),
+        ({"pixdim2": np.nan}, "no volume"),
+        ({"pixdim2": np.inf}, "no volume"),
+        ({"pixdim1": 1.0001, "pixdim3": 1.501}, None),  # rounded
+    ],
+)
+def test_sizes_that_contradict_the_sform_are_told(fields, words, tmp_path):
+    header = read_header(nifti(tmp_path / "a.nii", 0, **fields))
+    assert header.spacing == (1, 1, 1.5)
+    assert [doubt.kind for doubt in header.doubts] == [TWO_PLACES] * (words is not None)
+    assert all(re.search(f"sizes of voxels .pixdim.*({words}).*the sform was used", doubt.text) for doubt in header.doubts)
+    if words and "voxels" in words:  # where ITK puts them
+        place = sitk_affine(tmp_path / "a.nii")
+        np.testing.assert_allclose(header.doubts[0].other, place, atol=1e-6)
+
+
+def sitk_affine(path):
+    import SimpleITK as sitk
+
+    image = sitk.ReadImage(str(path))
+    return make_affine(np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing(), np.array(image.GetOrigin()))
+
+
+def test_sizes_below_one_are_no_sizes(tmp_path):
+    content = bytearray(nifti(tmp_path / "a.nii", 0).read_bytes())
+    content[42:44] = np.int16(-3).tobytes()
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(DataError, match=r"a.nii: .*found shape \(-3, 4, 5\). Its header is damaged"):
+        read_header(tmp_path / "a.nii")
 
 
 def test_files_of_other_kinds_are_called_what_they_are(tmp_path):

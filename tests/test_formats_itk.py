@@ -179,7 +179,7 @@ def test_complex_numbers_are_refused(tmp_path):
 def test_a_header_without_its_voxels_is_named(tmp_path):
     sitk.WriteImage(itk_image(random_label(), np.eye(3)), str(tmp_path / "a.mhd"))
     (tmp_path / "a.raw").unlink()
-    with pytest.raises(DataError, match="a.mhd.*file of voxels that it points to"):
+    with pytest.raises(DataError, match="a.mhd.*are missing: a.raw. Copy"):
         read_image(tmp_path / "a.mhd")
 
 

@@ -3,7 +3,6 @@
 ITK's millimetres point left, posterior and superior; affines outside of this module are RAS+.
 """
 
-import math
 import os
 import re
 import tempfile
@@ -15,7 +14,9 @@ import numpy as np
 from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.files import hidden_prefix, writing
 from scnas_keras.formats.geometry import OTHER_UNIT, Doubt, Geometry, make_affine, ras
+from scnas_keras.formats.itk_fields import check_fields, read_text
 from scnas_keras.formats.itk_headers import read_notes
+from scnas_keras.formats.itk_voxels import check_there, check_voxels
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 
@@ -44,6 +45,12 @@ def reason(error: Exception) -> str:
 def open_file(path: Path) -> Stored:
     """Reads the header of a 3D file. Channels are several numbers a voxel, or a fourth axis."""
     sitk = simpleitk(path)
+    try:
+        text = read_text(path)
+    except OSError as error:
+        raise unreadable(path, "MetaImage or NRRD", error) from error
+    check_fields(path, text)
+    check_there(path, text)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -66,12 +73,10 @@ def open_file(path: Path) -> Stored:
     matrix = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
     affine = make_affine(matrix[:3, :3], np.array(reader.GetOrigin()[:3]))
     try:
-        notes = read_notes(path, affine)
+        notes = read_notes(path, text, affine)
     except ValueError as error:
         raise unreadable(path, "MetaImage or NRRD", error) from error
-    needed = math.prod(size) * components * int(bits[1]) // 8
-    if notes.room is not None and notes.room < needed:
-        raise cut_off(path, f"they are {needed} bytes, and there is room for {notes.room}")
+    check_voxels(path, text, size, components * int(bits[1]) // 8)
     affine = np.diag([notes.to_mm] * 3 + [1.0]) @ affine
     doubts = notes.doubts
     if notes.to_mm != 1:

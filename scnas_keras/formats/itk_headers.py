@@ -4,27 +4,23 @@ Sources: the NRRD format (teem.sourceforge.net/nrrd/format.html) and the MetaIO 
 """
 
 import dataclasses
-import itertools
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import from_matvec
 
 from scnas_keras.errors import DataError
-from scnas_keras.formats.geometry import NO_ORIENTATION, NO_SPACING, TWO_PLACES, Doubt
+from scnas_keras.formats.geometry import NO_ORIENTATION, NO_SPACING, TWO_PLACES, Doubt, is_invertible
+from scnas_keras.formats.itk_fields import MATRICES, PLACES, Text, is_nrrd, read_text, voxel_file
 from scnas_keras.formats.units import millimetres
 
-_LONGEST = 1 << 20  # bytes of a header
-_MOST_FILES = 10_000  # that it leaves its voxels to
 _ANATOMICAL = re.compile(r"(left|right)-(anterior|posterior)-(superior|inferior)(-time)?|[lr][ap][si]t?", re.IGNORECASE)
-_DIRECTED = re.compile(r"\d+-vector|\d+-gradient|\d+-normal|covariant-vector|.*matrix", re.IGNORECASE)
+_DIRECTED = re.compile(r"point|(\d+-?|co(ntra)?variant-)?vector|(\d+-?)?(gradient|normal)|.*matrix", re.IGNORECASE)
 """Kinds of NRRD axes whose numbers have a direction in space."""
-_ZLIB = 1032
-"""The most bytes that one of a zlib stream can stand for; numbers written as text stand for fewer."""
-_PATTERN = re.compile(r"(?P<name>\S*%0?\d*d\S*)\s+(?P<first>\d+)\s+(?P<last>\d+)\s+(?P<step>\d+)(\s+\d+)?")
-"""Files by numbers: a name with %d, the first, the last and the step, in NRRD also the dimension of a file."""
 _ASSUMED = "axes pointing left, posterior, superior were assumed, as ITK does"
 
 
@@ -36,75 +32,42 @@ class Notes:
         to_mm: millimetres of its unit of length.
         slope, inter: a stored number n means n * slope + inter.
         doubts: what of the header had to be assumed.
-        room: bytes of voxels that can be there at most; None if they lie in several files.
     """
 
     to_mm: float
     slope: float
     inter: float
     doubts: tuple[Doubt, ...]
-    room: int | None
 
 
-def read_notes(path: Path, affine: np.ndarray) -> Notes:
-    """Reads the header's text; `affine` [4, 4] (RAS+) is how ITK understands it. Raises DataError if something can't be honoured."""
-    is_nrrd = path.name.lower().endswith(".nrrd")
-    fields = _fields(path, ":" if is_nrrd else "=", "" if is_nrrd else "elementdatafile")
-    return _nrrd(path, fields) if is_nrrd else _meta(path, fields, affine)
+def read_notes(path: Path, text: Text, affine: np.ndarray) -> Notes:
+    """What the header's text says; `affine` [4, 4] (RAS+) is how ITK understands it. Raises DataError if something can't be honoured."""
+    return _nrrd(path, text.fields) if is_nrrd(path) else _meta(path, text.fields, affine)
 
 
 def voxel_files(path: Path) -> list[Path]:
     """The files that a header (.nrrd, .mhd) leaves its voxels to, as far as they are there; none where they follow it."""
-    is_nrrd = path.name.lower().endswith(".nrrd")
-    lines = list(itertools.takewhile(str.strip, _lines(path)))
-    named = re.compile(r"data ?file: *(.*)" if is_nrrd else r"ElementDataFile *= *(.*)", re.IGNORECASE)
-    at, value = next(((at, found.group(1).strip()) for at, line in enumerate(lines) if (found := named.match(line.strip()))), (0, ""))
-    if value.split()[:1] == ["LIST"]:
-        names = [line.strip() for line in lines[at + 1 :]]
-    elif numbers := _PATTERN.fullmatch(value):
-        first, last, step = (int(numbers[name]) for name in ("first", "last", "step"))
-        names = [numbers["name"] % number for number in range(first, min(last, first + _MOST_FILES * step) + 1, step or 1)]
-    else:
-        names = [value]
-    return [path.parent / name for name in names if name and (path.parent / name).is_file()]
-
-
-def _fields(path: Path, separator: str, last: str) -> dict[str, str]:
-    """Fields by their names in lower case, up to an empty line or the one called `last`."""
-    fields = {}
-    for line in _lines(path):
-        name, found, value = line.partition(separator)
-        name = name.strip().lower()
-        if found:
-            fields.setdefault(name, value.strip())
-        if (not line.strip() and not last) or name == last:
-            break
-    return fields
-
-
-def _lines(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        return stream.read(_LONGEST).decode("latin-1").splitlines()
+    text = read_text(path)
+    return [file for name in text.names if (file := voxel_file(path, text, name))]
 
 
 def _nrrd(path: Path, fields: Mapping[str, str]) -> Notes:
-    quoted = re.findall(r'"([^"]*)"', fields.get("space units", fields.get("units", "")))
+    quoted = re.findall(r'"([^"]*)"', fields.get("spaceunits", fields.get("units", "")))
     names = {name for name in quoted[:3] if name.strip("? ").lower() not in ("", "none", "n/a")}
     kinds = fields.get("kinds", "").split()
-    frame = re.findall(r"[-+.\deE]+", fields.get("measurement frame", ""))
+    frame = re.findall(r"[-+.\deE]+", fields.get("measurementframe", ""))
     if frame != [] and any(map(_DIRECTED.fullmatch, kinds)) and not np.array_equal(np.array(frame, float), np.eye(3).ravel()):
         raise DataError(
             f"{path}: its vectors have a frame of their own (measurement frame), in which they can't be channels. Turn them into space."
         )
-    if {"old min", "oldmin", "old max", "oldmax"} & set(fields):
+    if {"oldmin", "oldmax"} & set(fields):
         raise DataError(f"{path}: its numbers stand for others (old min, old max), which aren't read. Save it with the values themselves.")
     doubts = []
     if not _ANATOMICAL.fullmatch(fields.get("space", "")):
         doubts.append(Doubt(NO_ORIENTATION, f"no anatomical space; {_ASSUMED}"))
-    if "space directions" not in fields and sum(size.lower() != "nan" for size in fields.get("spacings", "").split()) < 3:
+    if "spacedirections" not in fields and sum(size.lower() != "nan" for size in fields.get("spacings", "").split()) < 3:
         doubts.append(Doubt(NO_SPACING, "no spacing; 1 mm was assumed"))
-    raw = fields.get("encoding", "").lower() == "raw"
-    return Notes(_to_mm(path, names), 1.0, 0.0, tuple(doubts), _room(path, fields.get("data file", fields.get("datafile", "local")), raw))
+    return Notes(_to_mm(path, names), 1.0, 0.0, tuple(doubts))
 
 
 def _meta(path: Path, fields: Mapping[str, str], affine: np.ndarray) -> Notes:
@@ -112,9 +75,12 @@ def _meta(path: Path, fields: Mapping[str, str], affine: np.ndarray) -> Notes:
     slope, inter = (float(fields.get(f"elementtointensityfunction{name}", default)) for name, default in (("slope", 1), ("offset", 0)))
     if not np.isfinite([slope, inter]).all() or not slope:
         raise DataError(f"{path}: its scale (ElementToIntensityFunctionSlope, -Offset) is {slope:g}, {inter:g}. Correct it.")
-    lengths = np.linalg.norm(_matrix(fields), axis=1)
+    matrix = _matrix(fields)
+    lengths = np.linalg.norm(matrix, axis=1)
     if np.abs(lengths - 1).max() > 0.02:
         raise DataError(f"{path}: the directions of TransformMatrix have lengths {lengths.tolist()} instead of 1. Correct it.")
+    if not is_invertible(from_matvec(matrix)):
+        raise DataError(f"{path}: its TransformMatrix ({' '.join(map('{:g}'.format, matrix.ravel()))}) gives no volume. Correct it.")
     doubts = []
     if not {"elementspacing", "elementsize"} & set(fields):
         doubts.append(Doubt(NO_SPACING, "no ElementSpacing; 1 mm was assumed"))
@@ -122,22 +88,21 @@ def _meta(path: Path, fields: Mapping[str, str], affine: np.ndarray) -> Notes:
         doubts.append(Doubt(NO_ORIENTATION, f"no TransformMatrix; {_ASSUMED}"))
     elif told := _contradicted(fields.get("anatomicalorientation", ""), affine):
         doubts.append(Doubt(TWO_PLACES, f"{told}; the matrix was used"))
-    for names in (("Offset", "Position", "Origin"), ("TransformMatrix", "Rotation", "Orientation")):
+    for names in (PLACES, MATRICES):
         there = {name: fields[name.lower()].split() for name in names if name.lower() in fields}
         if any(value != next(iter(there.values())) for value in there.values()):
             doubts.append(Doubt(TWO_PLACES, f"different {' and '.join(there)}; {next(iter(there))} was used"))
-    if set(fields.get("centerofrotation", "").split()) - {"0", "0.0"} and not np.array_equal(_matrix(fields), np.eye(3)):
+    if set(fields.get("centerofrotation", "").split()) - {"0", "0.0"} and not np.array_equal(matrix, np.eye(3)):
         doubts.append(Doubt(TWO_PLACES, "a CenterOfRotation that isn't 0; it was left out, as ITK does"))
-    raw = fields.get("binarydata", "").lower() == "true" and fields.get("compresseddata", "").lower() != "true"
-    return Notes(_to_mm(path, {unit} - {""}), slope, inter, tuple(doubts), _room(path, fields.get("elementdatafile", "local"), raw))
+    return Notes(_to_mm(path, {unit} - {""}), slope, inter, tuple(doubts))
 
 
 def _matrix(fields: Mapping[str, str]) -> np.ndarray:
     """Directions of the three spatial axes, one a row; of 4D files, whose matrix is larger, too."""
     text = next((fields[name] for name in ("transformmatrix", "rotation", "orientation") if name in fields), "1 0 0 0 1 0 0 0 1")
     numbers = np.array(text.split(), float)
-    size = int(np.sqrt(len(numbers)))
-    return numbers[: size * size].reshape(size, size)[:3, :3]
+    size = math.isqrt(len(numbers))
+    return numbers.reshape(size, size)[:3, :3]
 
 
 def _contradicted(code: str, affine: np.ndarray) -> str | None:
@@ -157,9 +122,3 @@ def _to_mm(path: Path, names: set[str]) -> float:
     if len(sizes) > 1 or None in sizes:
         raise DataError(f"{path}: the header's units of length are {', '.join(sorted(names))}. Save it in millimetres.")
     return sizes.pop() or 1.0
-
-
-def _room(path: Path, data: str, raw: bool) -> int | None:
-    """How many bytes of voxels fit into the file that holds them."""
-    file = path if data.lower() == "local" else path.parent / data
-    return file.stat().st_size * (1 if raw else _ZLIB) if file.is_file() else None

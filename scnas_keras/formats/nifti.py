@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import voxel_sizes
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import logger as nibabel_logger
@@ -71,7 +72,7 @@ def open_file(path: Path) -> Stored:
             f"{path}: expected one number per voxel, found voxels of type {kind}. Convert colour or complex images to plain channels."
         )
     shape = image.shape[:3] + image.shape[4:] if image.shape[3:4] == (1,) else image.shape
-    if not 3 <= len(shape) <= 4 or 0 in shape:
+    if not 3 <= len(shape) <= 4 or min(shape) < 1:
         raise DataError(
             f"{path}: expected a 3D volume, or a 4D one whose fourth axis are the channels, found shape {image.shape}. {_remedy(shape)}"
         )
@@ -118,7 +119,7 @@ def write_nifti(path: str | Path, image: nib.Nifti1Image) -> None:
 
 def _remedy(shape: tuple[int, ...]) -> str:
     """What to do about a file of so many axes."""
-    if 0 in shape:
+    if min(shape) < 1:
         return "Its header is damaged: download or export it again."
     if len(shape) < 3:
         return "Give a slice a third axis of one voxel, or save it as a PNG picture."
@@ -193,12 +194,32 @@ def _doubts(header: nib.Nifti1Header, to_mm: float) -> tuple[Doubt, ...]:
     if sform <= 0 and qform <= 0:
         text = "no orientation (sform_code = qform_code = 0); axes pointing left, anterior, superior were assumed, as SPM does"
         doubts.append(Doubt(NO_ORIENTATION, text))
-    elif sform > 0 and qform > 0:
-        places, shape = (header.get_sform(), header.get_qform()), (*header.get_data_shape()[:3], 1, 1)[:3]
-        if all(map(is_invertible, places)) and (distance := grid_distance(*places, shape)) > TOLERANCE:
-            text = f"an sform and a qform that lie {distance:.3g} voxels apart; the sform was used"
-            doubts.append(Doubt(TWO_PLACES, text, tuple(map(tuple, _in_mm(to_mm, places[1])))))
+    elif sform > 0 and is_invertible(used := header.get_sform()):
+        unused = _qform(header) if qform > 0 else _resized(used, header["pixdim"][1:4])
+        name, shape = "a qform" if qform > 0 else "sizes of voxels (pixdim)", (*header.get_data_shape()[:3], 1, 1)[:3]
+        if not is_invertible(unused):
+            doubts.append(Doubt(TWO_PLACES, f"an sform, and {name} of which no volume follows; the sform was used"))
+        elif (distance := grid_distance(used, unused, shape)) > TOLERANCE:
+            text = f"an sform and {name} that lie {distance:.3g} voxels apart; the sform was used"
+            doubts.append(Doubt(TWO_PLACES, text, tuple(map(tuple, _in_mm(to_mm, unused)))))
     return tuple(doubts)
+
+
+def _qform(header: nib.Nifti1Header) -> np.ndarray:
+    """The qform's affine; NaN where its numbers make none."""
+    try:
+        with np.errstate(invalid="ignore"):
+            return header.get_qform()
+    except ValueError:  # quaternions longer than 1
+        return np.full((4, 4), np.nan)
+
+
+def _resized(affine: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The affine with the spacings `sizes` along its axes, as ITK reads an sform without a qform."""
+    resized = affine.copy()
+    with np.errstate(invalid="ignore"):  # infinite ones
+        resized[:3, :3] *= sizes / voxel_sizes(affine)
+    return resized
 
 
 def _repairs(kind: type[nib.Nifti1Header], start: bytes) -> tuple[Doubt, ...]:
