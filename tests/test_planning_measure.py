@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_task import change, write_json, write_task
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import DataError, OutputError
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.preprocessing import measure
 from scnas_keras.preprocessing.measure import measure_task
@@ -90,7 +90,7 @@ def test_voxels_to_ignore_and_broken_values_do_not_count(task, tmp_path):
 
 def test_a_cache_that_can_not_be_written_is_refused(task, tmp_path):
     (tmp_path / "cache").write_text("")
-    with pytest.raises(ConfigError, match="--cache_dir=.*cache: can't be written"):
+    with pytest.raises(OutputError, match="--cache_dir=.*cache: can't be written"):
         measured(task, tmp_path)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs import callbacks
@@ -409,6 +409,13 @@ def test_a_folder_is_locked_while_a_run_is_at_it(tmp_path):
     resumed = open_run(str(tmp_path), settings)
     resumed.write_summary(settings, {})
     assert not (tmp_path / "run.lock").exists()
+
+
+def test_a_folder_that_cant_be_made_is_told_as_such():
+    folder = "/proc/no-run"  # the file system refuses it, whatever the rights say
+    run = open_run(folder, config(folder))
+    with pytest.raises(OutputError, match="/proc/no-run/run.lock: can't be written"):
+        run.begin(config(folder))
 
 
 def test_a_run_that_began_or_finished_while_another_prepared_is_not_run_over(tmp_path):

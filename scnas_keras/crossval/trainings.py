@@ -13,7 +13,7 @@ from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.planning.names import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.trained import trained_model
-from scnas_keras.runs.checks import check_outputs
+from scnas_keras.runs.checks import channels_of, check_outputs
 from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
@@ -177,10 +177,8 @@ def _check_architecture(training: Training) -> None:
     if width.startswith(MATCH):
         if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:
             raise ConfigError(f"--width={width}: expected a number, or {MATCH} and one of {', '.join(MATCHABLE)}.")
-    elif not width.isdecimal():
-        raise ConfigError(f"--width={width} must be a whole number of channels.")
     else:
-        footprint(GENOTYPE, int(width), genotype)
+        footprint(GENOTYPE, channels_of(width), genotype)
     trained_model(training.config)
 
 

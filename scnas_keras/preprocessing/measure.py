@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import DataError, OutputError
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_header, read_image
 from scnas_keras.machine.workers import map_cases
@@ -43,14 +43,14 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
         progress: whether to show a progress bar on stderr while there is something to do.
 
     Raises:
-        ConfigError: the cache can't be written.
+        OutputError: the cache can't be written.
         DataError: a case can't be read, or no case has a labelled voxel.
     """
     folder = Path(cache_dir) / "fingerprints"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+        raise OutputError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
     known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
     files = [_file(folder, case, task, known) for case in task.cases]
     todo = [case for case, file in zip(task.cases, files) if not file.is_file()]

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from absl import logging
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import same_place, unwritable, user_path, write_text
+from scnas_keras.files import same_place, unwritable, user_path, write_text, writing
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_counted_flagfile
 from scnas_keras.runs.config import OF_HOST
@@ -50,11 +50,13 @@ class RunFolder:
 
         Raises:
             ConfigError: another process runs in the folder.
+            OutputError: the folder can't be made, or nothing written into it.
         """
         if self._lock is not None:
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        stream = open(self[LOCK], "a+", encoding="utf-8")
+        with writing(self[LOCK]):
+            self.path.mkdir(parents=True, exist_ok=True)
+            stream = open(self[LOCK], "a+", encoding="utf-8")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -65,9 +67,10 @@ class RunFolder:
             ) from error
         except OSError as error:
             logging.warning("%s: can't be locked (%s); see to it that no other process uses this folder", self.path, error)
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}")
-        stream.flush()
+        with writing(self[LOCK]):
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}")
+            stream.flush()
         self._lock = stream  # closing it, as the end of the process does, unlocks
 
     def release(self) -> None:
