@@ -29,8 +29,8 @@ def channels_of(width: str, hint: str = "") -> int:
     """The number that --width names; ConfigError, which ends in the hint, for anything else and for too many."""
     if not width.isdecimal():
         raise ConfigError(f"--width={width} must be a whole number of channels.{hint}")
-    if len(width) > len(str(WIDEST)) or int(width) > WIDEST:
-        raise ConfigError(f"--width={width}: expected {WIDEST} at most.")
+    if len(width) > len(str(WIDEST)) or not 1 <= int(width) <= WIDEST:
+        raise ConfigError(f"--width={width}: expected a number from 1 to {WIDEST}.")
     return int(width)
 
 
