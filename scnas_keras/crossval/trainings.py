@@ -115,7 +115,7 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
 
 
 def _check_used(config: CrossvalConfig, names: Sequence[str]) -> None:
-    """Refuses flags of networks that aren't trained; but --width, which tasks and presets set for whatever is trained, if it is a number."""
+    """Refuses flags of networks that aren't trained, but not --width, which tasks and presets set whatever is trained."""
     width = config.width if config.width != "auto" else None
     if width and not width.startswith(MATCH):
         channels_of(width)
