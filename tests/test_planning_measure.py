@@ -100,5 +100,5 @@ def test_a_task_without_labelled_voxels_and_one_of_other_shapes_are_refused(task
     with pytest.raises(DataError, match="no case has a labelled voxel.*T1.*scnas_keras.verify"):
         measured(task, tmp_path)
     write_json(task.root, ["case_0"], channels=("T1",))
-    with pytest.raises(DataError, match="case_0.*1 channels are declared"):
+    with pytest.raises(DataError, match=r"case_0.*and declared: 1 channel\."):
         measured(load_task(task.root), tmp_path / "new")

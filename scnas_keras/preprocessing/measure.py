@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scnas_keras.errors import DataError, OutputError
+from scnas_keras.errors import DataError, OutputError, counted
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_header, read_image
 from scnas_keras.machine.workers import map_cases
@@ -83,8 +83,9 @@ def measure_case(case: Case, task: Task) -> CaseMeasure:
     volume, label = read_image(case.images), load_label(task, case)
     if volume.array.shape[:3] != label.shape or volume.array.shape[3] != len(task.channel_names):
         raise DataError(
-            f"{case.label}: has shape {label.shape}, its image {volume.array.shape}, and {len(task.channel_names)} channels are "
-            "declared. A label needs the voxel grid of its image, and the image the declared channels."
+            f"{case.label}: has shape {label.shape}, its image {volume.array.shape}, and declared: "
+            f"{counted(len(task.channel_names), 'channel')}. A label needs the voxel grid of its image, and the image the declared "
+            "channels."
         )
     crop = crop_to_nonzero(volume.array, volume.spacing)
     if 0 in crop.size:
