@@ -137,8 +137,7 @@ def named_labels(task: Task) -> dict[str, int | tuple[int, ...]]:
     if task.regions:
         named = {task.labels[0]: 0, **task.regions}
     else:
-        names = list(task.labels.values())
-        named = {name if names.count(name) == 1 else f"{name} ({value})": value for value, name in task.labels.items()}
+        named = {name: value for value, name in task.labels.items()}
     return named if task.ignore_label is None else named | {"ignore": task.ignore_label}
 
 
