@@ -28,6 +28,11 @@ def some_of(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: 1 channel, 2 channels."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def times(sizes: Iterable[object]) -> str:
     """Sizes along axes: 12x10x8."""
     return "x".join(map(str, sizes))

@@ -33,6 +33,8 @@ SECTIONS = ("search", "retrain")
 """Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
 MANY, MINUTES = 10**9, 10**8
 """The most epochs, steps or patches, whose products are numbers of 64 bits; and the most minutes, 190 years in nanoseconds of 64 bits."""
+LAST_SEED, FASTEST = 2**31 - 1, 100
+"""The greatest seed, and the highest learning rate, beyond which every network diverges at once."""
 WIDEST = 10**5
 """The most channels; the multiply-adds of wider networks are no longer numbers of 64 bits."""
 _COUNTED = "# as many flags follow, or the file was cut off: "
@@ -48,6 +50,7 @@ def option(
     words: Sequence[str] = (),
     least: float = -math.inf,
     most: float = math.inf,
+    above: float = -math.inf,
 ) -> Any:
     """A config dataclass' field that is also a flag.
 
@@ -59,9 +62,11 @@ def option(
         choices: allowed values, if they can be listed.
         path: it names a file or folder, and flagfiles of runs hold it in full.
         words: its values that name none.
-        least, most: of a number, or of each of several, where something beyond would break; what makes sense is the command's to say.
+        least, most: of a number, or of each of several, where something beyond would break or means nothing; what makes sense for the
+            data or beside other flags is the command's to say.
+        above: a number that it must be greater than.
     """
-    metadata = {"help": help, "group": group, "choices": choices, "path": path, "words": words, "range": (least, most)}
+    metadata = {"help": help, "group": group, "choices": choices, "path": path, "words": words, "range": (least, most, above)}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -118,7 +123,11 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     rest = values([argv[0], *arguments])[1:]
     if rest:
         raise ConfigError(f"Not a flag: {' '.join(rest)}. Flags are written --name=value; see --help.")
-    return config_class(**{field.name: _value(values[field.name].value) for field in dataclasses.fields(config_class)})
+    config = config_class(**{field.name: _value(values[field.name].value) for field in dataclasses.fields(config_class)})
+    for field in dataclasses.fields(config):
+        if field.metadata["path"] and field.default and not getattr(config, field.name):
+            raise ConfigError(f"--{field.name}= names nothing: name a file, or leave the flag out for {field.default}.")
+    return config
 
 
 def read_flagfile(config_class: type, flagfile: str | os.PathLike) -> dict[str, Any]:
@@ -236,13 +245,35 @@ def _define(values: flags.FlagValues, field: dataclasses.Field) -> None:
     if field.metadata["choices"]:
         flags.DEFINE_enum(field.name, default, list(field.metadata["choices"]), help, **shared)
     elif kind is bool:
-        flags.DEFINE_bool(field.name, default, help, **shared)
+        flag = flags.BooleanFlag(field.name, default, help)
+        flag.parser = _YesNoParser()
+        flags.DEFINE_flag(flag, **shared)
     elif kind is str:
         flags.DEFINE_string(field.name, default, help, **shared)
     else:
-        parser = {int: flags.IntegerParser, float: _FiniteParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
+        parser = {int: _WholeParser, float: _FiniteParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
         parser = _RangeParser(parser, *field.metadata["range"])
         flags.DEFINE(_AutoParser(parser) if default is None else parser, field.name, default, help, serializer=None, **shared)
+
+
+class _YesNoParser(flags.BooleanParser):
+    """true or false, also as yes, no, 1 and 0."""
+
+    def parse(self, argument):
+        try:
+            return super().parse(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"expected true or false, found {argument!r}") from error
+
+
+class _WholeParser(flags.IntegerParser):
+    """A whole number."""
+
+    def parse(self, argument):
+        try:
+            return super().parse(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"expected a whole number, like 1000, found {argument!r}") from error
 
 
 class _FiniteParser(flags.FloatParser):
@@ -259,16 +290,18 @@ class _FiniteParser(flags.FloatParser):
 
 
 class _RangeParser(flags.ArgumentParser):
-    """Another parser, of whose numbers none may be below a limit or above one."""
+    """Another parser, of whose numbers none may be out of a range."""
 
-    def __init__(self, parser: flags.ArgumentParser, least: float, most: float):
-        self._parser, self._least, self._most = parser, least, most
+    def __init__(self, parser: flags.ArgumentParser, least: float, most: float, above: float):
+        self._parser, self._least, self._most, self._above = parser, least, most, above
 
     def parse(self, argument):
         found = self._parser.parse(argument)
         for number in found if isinstance(found, tuple) else (found,):
             if not self._least <= number <= self._most:
                 raise ValueError(f"expected {f'{self._most} at most' if number > self._most else f'{self._least} at least'}")
+            if not number > self._above:
+                raise ValueError(f"expected a number above {self._above}")
         return found
 
     def flag_type(self):
@@ -316,6 +349,11 @@ def _expand(config_class: type, values: flags.FlagValues, arguments: list[str]) 
     except UnicodeDecodeError as error:
         file = _last_value(arguments, "flagfile")
         raise ConfigError(f"--flagfile={file}: byte {error.start} is no text in UTF-8 ({error.reason}). Save the file as UTF-8.") from error
+    except flags.CantOpenFlagFileError as error:
+        reason, file = error.__context__, _last_value(arguments, "flagfile")
+        if isinstance(reason, OSError):
+            reason, file = reason.strerror, reason.filename
+        raise ConfigError(f"--flagfile={file}: can't be read ({reason}). Name a file of flags, one a line.") from error
     found = []
     for argument in expanded:
         argument = argument.removeprefix("\ufeff")  # Windows' editor begins files with this mark
@@ -337,6 +375,8 @@ def _from_files(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]
     while rest:
         count = 2 if rest[0] in ("--flagfile", "-flagfile") else 1
         file = "".join(rest[1:2]) if count == 2 else rest[0].partition("=")[2]
+        if rest[0].lstrip("-").startswith("flagfile") and not file:
+            raise ConfigError("--flagfile= names no file. Name one, or leave the flag out.")
         if rest[0].lstrip("-").startswith("flagfile") and (reason := cut_off(file)):
             raise ConfigError(f"--flagfile={file}: the file was cut off: {reason}. Restore it from a copy, or write the flags yourself.")
         lines, rest = values.read_flags_from_files(rest[:count], force_gnu=True), rest[count:]

@@ -220,8 +220,12 @@ def test_a_large_discretisation_gap_is_told(sampled, told):
         ),
         ([Agreement(56, 0.125, 0.25, 0.125, 0.25)], "each found something of its own"),
         ([Agreement(56, share, 0.25, 0.125, 0.25) for share in (0.5, 0.125, 0.125)], "The 3 searches .* more than chance in 1 of 3 pairs"),
+        (  # 12 of 56 edges: p = 0.046, which one of 10 pairs has by chance in four of ten cases
+            [Agreement(56, share, 0.25, 0.125, 0.25) for share in (12 / 56, *[0.125] * 9)],
+            "The 5 searches .*: each found something of its own",
+        ),
     ],
-    ids=["same", "alike", "chance", "some"],
+    ids=["same", "alike", "chance", "some", "one by chance"],
 )
 def test_verdict_of_runs(agreements, part):
     assert re.search(part, verdict_of_runs(agreements))

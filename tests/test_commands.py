@@ -142,7 +142,7 @@ def test_a_config_without_task_survives_its_flagfile(tmp_path):
         ("--alpha_lr=0,002", flags.Error, ("alpha_lr", "decimal point, like 0.002")),
         ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "40,56,40")),
         ("--relaxation=hard", flags.Error, ("relaxation", "hard", "softmax")),
-        ("--flagfile=absent.cfg", flags.Error, ("absent.cfg",)),
+        ("--flagfile=absent.cfg", ConfigError, ("absent.cfg", "No such file")),
         ("epochs=3", ConfigError, ("epochs=3", "--name=value")),
     ],
 )
@@ -157,19 +157,24 @@ def test_flags_that_cannot_be_understood_are_named(argument, error, named):
 )
 def test_numbers_that_would_break_something_are_refused_with_the_flag_and_the_bound(config_class):
     """None goes on to what computes in floats, in 64 bits or in lists; what is only endless is a person's wish."""
-    bounds = {field.name: field.metadata["range"] for field in dataclasses.fields(config_class) if plain_type(field.type) is not str}
-    for name, (least, most) in bounds.items():
-        for value, bound in ((f"1{'0' * 300}", f"{most} at most"), ("1e-320", f"{least} at least")):
-            limit = most if bound.endswith("most") else least
-            if math.isfinite(limit):
+    numbers = [field for field in dataclasses.fields(config_class) if plain_type(field.type) not in (str, bool)]
+    bounds = {field.name: field.metadata["range"] for field in numbers}
+    for name, (least, most, above) in bounds.items():
+        assert math.isfinite(least) != math.isfinite(above), name
+        refused = {
+            f"1{'0' * 300}": f"{most} at most",
+            "-100000": f"{least} at least" if math.isfinite(least) else f"a number above {above}",
+        }
+        for value, bound in refused.items():
+            if math.isfinite(most) or value == "-100000":
                 with pytest.raises(flags.Error, match=f"--{name}={value[:9]}.*: expected {bound}") as caught:
                     parse(config_class, words(f"--{name}={value}"))
                 assert "\n" not in str(caught.value)
-                taken = getattr(parse(config_class, words(f"--{name}={limit}")), name)
-                assert taken in (limit, (limit,))
-    counted = {"epochs", "steps_per_epoch", "validation_steps", "batch_size", "patch_size", "budget_minutes", "hours", "memory_gb"}
-    counted |= {"num_phantoms", "spacing", "random", "patches", "width", "stem_channels", "baseline_width"}
-    assert {name for name, (_, most) in bounds.items() if math.isfinite(most)} == counted & set(bounds)
+        for limit in filter(math.isfinite, (least, most)):
+            assert getattr(parse(config_class, words(f"--{name}={limit}")), name) in (limit, (limit,))
+    endless = {"fold", "folds", "clip_norm", "max_identity_edges", "stop_after_stable", "hessian_every"}
+    endless |= {"target_gmacs", "target_mparams", "target_ms"}
+    assert {name for name, (_, most, _) in bounds.items() if not math.isfinite(most)} == endless & set(bounds)
 
 
 @pytest.fixture
@@ -212,9 +217,9 @@ BAD_FLAGS = {
     "unknown task": ({"task": "spine"}, ("--task=spine", "Known tasks", "custom")),
     "stem channels": ({"stem_channels": 6}, ("6", "multiple of 4", "4 or 8")),
     "derived stem channels": ({"width": 50}, ("50", "48 or 52")),
-    "epochs": ({"epochs": 0}, ("--epochs=0", "above 0")),
+    "epochs": ({"epochs": 0}, ("--epochs=0", "1 at least")),
     "budget": ({"budget_minutes": -1}, ("--budget_minutes=-1", "above 0")),
-    "skip": ({"skip_below": 1}, ("--skip_below=1", "0 to 0.5")),
+    "skip": ({"skip_below": 1}, ("--skip_below=1", "0.5 at most")),
     "betas": ({"alpha_betas": "0.9"}, ("--alpha_betas", "two numbers", "0.9")),
     "patch": ({"patch_size": "8,12,8"}, ("--patch_size=8,12,8", "multiple of 8", "instead of 12 use 8 or 16")),
     "flag": ({"epohcs": 3}, ("epohcs",)),
@@ -362,14 +367,18 @@ def test_retrain_needs_a_genotype(command, task, tmp_path, capsys):
         ("tools/derive", {"genotype": "g.json", "channels": 2, "classes": 3, "output": "model.h5"}, "end in .keras"),
         ("tools/cost", {"network": "model.h5"}, "--network=model.h5"),
         ("tools/cost", {"network": "absent.json"}, "absent.json: can't be read"),
-        ("tools/cost", {"network": "nnunet", "patch_size": "16"}, "--patch_size=16: expected two or three sizes above 0"),
-        ("tools/cost", {"network": "nnunet", "patch_size": "0,16,16"}, "--patch_size=0,16,16: expected two or three sizes above 0"),
-        ("tools/cost", {"network": "nnunet", "spacing": "0,1,1"}, "--spacing=0.0,1.0,1.0: expected 3 numbers above 0"),
-        ("tools/cost", {"network": "nnunet", "classes": -1}, "--classes=-1 at least 2"),
+        ("tools/cost", {"network": "nnunet", "patch_size": "16"}, "--patch_size=16: expected two or three sizes"),
+        ("tools/cost", {"network": "nnunet", "patch_size": "0,16,16"}, "--patch_size=0,16,16: expected 1 at least"),
+        ("tools/cost", {"network": "nnunet", "spacing": "0,1,1"}, "--spacing=0,1,1: expected 1e-06 at least"),
+        ("tools/cost", {"network": "nnunet", "classes": -1}, "--classes=-1: expected 2 at least"),
         ("tools/cost", {"network": "nnunet", "milliseconds": "true"}, "--milliseconds: only a genotype's can be told"),
-        ("tools/cost", {"network": "nnunet", "batch_size": 0}, "--batch_size=0 must be at least 1"),
+        ("tools/cost", {"network": "nnunet", "batch_size": 0}, "--batch_size=0: expected 1 at least"),
         ("tools/cost", {"network": "nnunet", "spacing": "nan,1,1"}, "expected finite numbers"),
-        ("tools/derive", {"genotype": "g.json", "channels": 2, "classes": 3, "output": "a.keras", "seed": -1}, "--seed=-1 must be"),
+        (
+            "tools/derive",
+            {"genotype": "g.json", "channels": 2, "classes": 3, "output": "a.keras", "seed": -1},
+            "--seed=-1: expected 0 at least",
+        ),
         ("tools/draw", {"output": "x.svg"}, "--genotype=FILE"),
         ("tools/export", {"model": "absent.keras"}, "--output=DIR"),
     ],
@@ -388,3 +397,61 @@ def test_a_derived_network_that_memory_cannot_hold_is_refused_before_the_search(
         cost.check_derived(SearchConfig(width=64), tables)
     monkeypatch.setattr(cost, "available_memory", lambda: 10**9)
     cost.check_derived(SearchConfig(width=64), tables)
+
+
+BOUNDS = [
+    (VerifyConfig, "--processes=-1", "1 at least"),
+    (VerifyConfig, "--processes=0", "1 at least"),
+    (AssessConfig, "--processes=0", "1 at least"),
+    (RetrainConfig, "--processes=0", "1 at least"),
+    (RetrainConfig, "--epochs=0", "1 at least"),
+    (RetrainConfig, "--plateau=0", "a number above 0"),
+    (RetrainConfig, "--plateau=2", "1 at most"),
+    (RetrainConfig, "--learning_rate=1e30", "100 at most"),
+    (RetrainConfig, "--learning_rate=0", "a number above 0"),
+    (RetrainConfig, "--learning_rate=nan", "a finite number"),
+    (RetrainConfig, "--class_weights=1,-1,1", "0 at least"),
+    (RetrainConfig, "--class_weights=1e300,1", "1000000000 at most"),
+    (RetrainConfig, "--num_phantoms=-1", "1 at least"),
+    (RetrainConfig, "--seed=-1", "0 at least"),
+    (SearchConfig, "--alpha_lr=1e9", "100 at most"),
+    (SearchConfig, "--skip_below=2", "0.5 at most"),
+    (SearchConfig, "--target_ms=0", "a number above 0"),
+    (CrossvalConfig, "--num_folds=0", "2 at least"),
+    (CrossvalConfig, "--budget_minutes=-1", "a number above 0"),
+    (CrossvalConfig, "--baseline_width=0", "1 at least"),
+    (SelectConfig, "--machines=0", "1 at least"),
+    (SelectConfig, "--machines=-1", "1 at least"),
+    (PlanConfig, "--width=0", "1 at least"),
+]
+
+
+@pytest.mark.parametrize("config, flag, message", BOUNDS, ids=[flag for _, flag, _ in BOUNDS])
+def test_numbers_that_mean_nothing_are_refused_by_the_flag(config, flag, message):
+    with pytest.raises(flags.Error, match=f"{flag}: expected {message}"):
+        parse(config, words(flag))
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--epochs=1e9", "expected a whole number, like 1000, found '1e9'"),
+        ("--mirror=maybe", "expected true or false, found 'maybe'"),
+        ("--flagfile=nofile", "--flagfile=nofile: can't be read .No such file or directory."),
+        ("--flagfile=", "--flagfile= names no file"),
+        ("--plan=", "--plan= names nothing"),
+    ],
+)
+def test_values_that_are_none_are_told_in_words(flag, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((flags.Error, ConfigError), match=message):
+        parse(RetrainConfig, words(flag))
+
+
+def test_words_for_yes_and_no_are_taken():
+    assert [parse(RetrainConfig, words(flag)).mirror for flag in ("--mirror", "--nomirror", "--mirror=true", "--mirror=0")] == [
+        True,
+        False,
+        True,
+        False,
+    ]

@@ -77,6 +77,29 @@ def test_every_network_on_every_fold(config):
     assert set(NAMES) == {*TRAINABLE, "transfer"}
 
 
+@pytest.mark.parametrize("name", ["flags.cfg", "summary.json", "notes.txt"])
+def test_a_folder_of_another_command_is_refused(config, tmp_path, name):
+    (tmp_path / "cv").mkdir()
+    (tmp_path / "cv" / name).write_text("x")
+    with pytest.raises(ConfigError, match=f"--workdir=.*cv holds .*{name}"):
+        all_trainings(config)
+    assert [path.name for path in (tmp_path / "cv").iterdir()] == [name]
+
+
+def test_a_file_is_no_folder(config, tmp_path):
+    (tmp_path / "cv").write_text("")
+    with pytest.raises(ConfigError, match="--workdir=.*cv is a file"):
+        all_trainings(config)
+
+
+def test_a_folder_of_a_cross_validation_is_taken_again(config, tmp_path):
+    for name in ("nnunet/fold_0", "genotype"):
+        (tmp_path / "cv" / name).mkdir(parents=True)
+    for name in ("crossval.txt", "cases.csv", "notes.txt"):
+        (tmp_path / "cv" / name).write_text("")
+    assert len(all_trainings(config)) == 6
+
+
 def test_a_training_is_its_command_line(config):
     for training in all_trainings(
         dataclasses.replace(config, networks="genotype,transfer,unet", transfer_from=config.genotype, init="scratch")
@@ -107,16 +130,21 @@ def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_p
         ({"networks": "genotype,vnet"}, ConfigError, "--networks=genotype,vnet: expected some of"),
         ({"networks": "nnunet,nnunet"}, ConfigError, "once each"),
         ({"folds": (0, 3)}, ConfigError, "--folds=0,3: with 3 folds they are 0 to 2"),
-        ({"networks": "transfer"}, ConfigError, "--transfer_from=RUN"),
+        ({"networks": "transfer", "genotype": None}, ConfigError, "--transfer_from=RUN"),
         ({"genotype": "absent.json"}, GenotypeError, "absent.json: can't be read"),
         ({"networks": "u_resnet", "deep_supervision": "true"}, ConfigError, "u_resnet"),
         ({"splits": "absent.json"}, DataError, "absent.json: can't be read"),
         ({"baseline_width": 33}, ConfigError, "width 33 can't be built"),
         ({"width": "66"}, ConfigError, "64 or 68"),
         ({"width": "match:vnet"}, ConfigError, "--width=match:vnet"),
-        ({"init": "weights"}, ConfigError, "are for the network transfer"),
+        ({"init": "weights"}, ConfigError, "--init is for transfer, of which --networks=genotype,nnunet names none"),
+        ({"networks": "nnunet"}, ConfigError, "--genotype is for genotype"),
+        ({"networks": "nnunet", "genotype": None, "width": "0"}, ConfigError, "--width=0: expected a number from 1"),
+        ({"networks": "genotype", "baseline_width": 16}, ConfigError, "--baseline_width is for nnunet or"),
+        ({"num_folds": 0}, ConfigError, "--num_folds=0: cross-validation needs at least 2 folds"),
+        ({"width": "100001"}, ConfigError, "--width=100001: expected a number from 1 to 100000"),
         (
-            {"networks": "transfer", "transfer_from": "genotype.json", "init": "weights"},
+            {"networks": "transfer", "genotype": None, "transfer_from": "genotype.json", "init": "weights"},
             ConfigError,
             "model.keras with model.json beside it, a trained network, isn't there",
         ),

@@ -410,3 +410,30 @@ def test_files_in_a_closed_folder_are_not_called_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(os.path, "exists", lambda path: closed not in Path(path).parents and looked(path))
     with pytest.raises(DataError, match=r"whether 3 of the files that it lists are there can't be told.*imagesTr may not be looked into"):
         load_task(task)
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        ({"0": "background", "1": "x", "2": "x"}, 'found the name "x" of 2 values, 1, 2'),
+        ({"0": "shell", "1": "background", "2": "core"}, 'found "background" as the name of 1, and the background is always 0'),
+        ({"shell": 0, "Background": 1, "core": 2}, 'found "Background" as the name of 1'),
+    ],
+)
+def test_names_that_contradict_themselves_are_refused(tmp_path, labels, message):
+    write_task(tmp_path)
+    edit_json(tmp_path, labels=labels)
+    with pytest.raises(DataError, match=message):
+        load_task(tmp_path)
+
+
+def test_a_folder_inside_of_a_task_names_the_task(tmp_path):
+    write_task(tmp_path / "Task04_Small")
+    with pytest.raises(DataError, match=r"imagesTr: is a folder inside of the task .*Task04_Small\. Give --data_dir=.*Task04_Small\.$"):
+        find_task("custom", tmp_path / "Task04_Small" / "imagesTr")
+
+
+def test_a_file_is_no_data_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file: is a file, not a folder"):
+        find_task("custom", tmp_path / "file")

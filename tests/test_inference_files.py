@@ -272,7 +272,7 @@ def test_a_model_that_segments_nothing_is_refused(make, words, tmp_path):
 @pytest.mark.parametrize(
     "other, patch, words",
     [
-        ({"channels": 1}, (8, 8, 8), "takes 1 channels, and the plan has 2"),
+        ({"channels": 1}, (8, 8, 8), "takes 1 channel, and the plan has 2"),
         ({"classes": 5}, (8, 8, 8), "gives logits of 5 classes, and the plan has 3"),
         ({"rank": 2}, (8, 8, 8), "takes patches of any x any, and patch_size is [8, 8, 8]"),
         ({}, (8, 7, 8), "takes patches of multiples of [2, 2, 2], and patch_size is [8, 7, 8]"),

@@ -8,6 +8,7 @@ from some_spaces import FLAT, SMALL, sparse_genotype, uniform_genotype
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.inference.export import export_saved_model
+from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks import from_genotype
 from scnas_keras.training.losses import LOSSES, make_loss
@@ -82,6 +83,47 @@ def test_labels_of_any_type_and_with_an_axis_of_one_are_the_same(name):
     expected = float(measure(LABELS, LOGITS))
     for labels in (LABELS.astype(np.uint8), LABELS.astype(np.float64), LABELS[..., None], tf.constant(LABELS, tf.int32)):
         assert float(measure(labels, LOGITS)) == expected and np.isfinite(expected)
+
+
+@pytest.mark.parametrize("name", measures())
+def test_labels_of_another_shape_are_refused(name):
+    logits, labels = np.repeat(LOGITS, 2, axis=2), np.repeat(LABELS, 2, axis=2)
+    for wrong in (labels.transpose(0, 2, 1), labels.reshape(2, -1), labels[:1], labels[:, :2], labels[..., None, None], np.eye(3)[labels]):
+        with pytest.raises(ValueError, match="don't belong to logits"):
+            measures()[name](wrong, logits)
+    assert np.isfinite(float(measures()[name](labels, logits)))
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_mean_dice_of_another_number_of_classes_is_refused(classes):
+    with pytest.raises(ValueError, match=f"logits of {classes} classes, the last axis, found 3"):
+        MeanDice(classes).update_state(LABELS, LOGITS)
+
+
+def test_mean_dice_takes_no_weights():
+    with pytest.raises(ValueError, match="takes no sample_weight"):
+        MeanDice(3).update_state(LABELS, LOGITS, sample_weight=np.ones(2))
+
+
+@pytest.mark.parametrize(
+    "label, message", [(LABELS[:, :1], "shape"), (np.where(LABELS == 2, 255, LABELS), "0 to 2; found 0 to 255"), (LABELS + 0.5, "whole")]
+)
+def test_dice_of_maps_that_are_none_is_refused(label, message):
+    with pytest.raises(ValueError, match=message):
+        dice_scores(label, LABELS, 3)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("weights", [(-1, 1, 1), (0, 0, 0), (1, 0, 0), (float("nan"), 1, 1), (1e308, 1e308, 1e308)])
+def test_class_weights_that_weigh_nothing_are_refused(name, weights):
+    with pytest.raises(ConfigError, match="--class_weights=.*from 0 up, some but the first above 0"):
+        make_loss(name, class_weights=weights)
+
+
+@pytest.mark.parametrize("name, options", [("focal", {"gamma": -1}), ("jaccard", {"smooth": -1}), ("dice", {"smooth": float("nan")})])
+def test_options_of_losses_that_are_negative_are_refused(name, options):
+    with pytest.raises(ConfigError, match=f"{next(iter(options))}=.*from 0 up"):
+        LOSSES[name](**options)
 
 
 def test_the_ignore_label_is_no_error():

@@ -236,5 +236,5 @@ def test_a_scan_that_is_no_picture_is_named(tmp_path):
 
 def test_a_scan_with_other_channels_is_refused(tmp_path):
     task = load_task(write_task(tmp_path))
-    with pytest.raises(DataError, match=r"case_0\.nii\.gz: expected 1 channels \(T1\), found 2"):
+    with pytest.raises(DataError, match=r"case_0\.nii\.gz: expected 1 channel \(T1\), found 2"):
         preprocess_image(read_image(task.cases[0].images), PreprocessingPlan((1.0, 1.0, 1.0), ZSCORE[:1], LABELS))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs import callbacks
@@ -427,6 +427,13 @@ def test_a_folder_is_locked_while_a_run_is_at_it(tmp_path):
     assert not (tmp_path / "run.lock").exists()
 
 
+def test_a_folder_that_cant_be_made_is_told_as_such():
+    folder = "/proc/no-run"  # the file system refuses it, whatever the rights say
+    run = open_run(folder, config(folder))
+    with pytest.raises(OutputError, match="/proc/no-run/run.lock: can't be written"):
+        run.begin(config(folder))
+
+
 def test_a_run_that_began_or_finished_while_another_prepared_is_not_run_over(tmp_path):
     settings, others = config(tmp_path, epochs=7), config(tmp_path, epochs=9)
     first, second, third = (open_run(str(tmp_path), own) for own in (settings, others, settings))
@@ -474,6 +481,32 @@ def test_a_run_with_other_flags_is_refused_and_they_are_named(tmp_path):
     message = refused(tmp_path, changed, "another run")
     assert "--epochs: 7 there, 9 here" in message and "--spacing: auto there, 1.0,1.0,2.0 here" in message
     assert "--seed" not in message and f"--flagfile={tmp_path / 'flags.cfg'}" in message
+
+
+def test_another_run_that_is_finished_is_told_as_such(tmp_path):
+    settings = config(tmp_path, epochs=7)
+    run = open_run(str(tmp_path), settings)
+    run.begin(settings)
+    run.write_summary(settings, {})
+    message = refused(tmp_path, dataclasses.replace(settings, epochs=9), "another run, which is finished .--epochs: 7 there, 9 here")
+    assert "--flagfile" not in message
+
+
+def test_a_process_at_another_run_is_told_first(tmp_path):
+    settings = config(tmp_path, epochs=7)
+    run = open_run(str(tmp_path), settings)
+    run.begin(settings)
+    assert "another run" not in refused(tmp_path, dataclasses.replace(settings, epochs=9), f"process {os.getpid()} on .* is running there")
+
+
+@pytest.mark.parametrize("content", [b"null", b"{}", b"", b"\xff\xfe\x00", b'{"result": []}'])
+def test_a_damaged_summary_is_no_finished_run(tmp_path, content):
+    settings = config(tmp_path)
+    open_run(str(tmp_path), settings).begin(settings)
+    (tmp_path / "summary.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"summary.json: .*found.*Restore it from a copy, or move it away\."):
+        open_run(str(tmp_path), settings)
+    assert (tmp_path / "summary.json").read_bytes() == content
 
 
 def test_folders_that_are_no_runs_are_refused(tmp_path):

@@ -74,11 +74,13 @@ def test_wrong_flags_are_code_2(tmp_path, command, capsys, flags, message):
     assert any(part in capsys.readouterr().err for part in message.split("|"))
 
 
-def test_two_classes_of_one_name_are_no_fault(tmp_path, command, capsys):
+def test_two_classes_of_one_name_are_a_fault(tmp_path, command, capsys):
+    """Summaries, tables and plans hold classes by their names."""
     write_task(tmp_path / "data", num_cases=5)
     write_json(tmp_path / "data", [f"case_{index}" for index in range(5)], labels={"0": "background", "1": "tumour", "2": "tumour"})
-    command(COMMAND, data_dir=tmp_path / "data", output=tmp_path / "report", processes=1)
-    assert capsys.readouterr().out == "5 cases: no errors, no warnings.\n"
+    with pytest.raises(SystemExit) as caught:
+        command(COMMAND, data_dir=tmp_path / "data", output=tmp_path / "report", processes=1)
+    assert caught.value.code == 1 and 'found the name "tumour" of 2 values, 1, 2' in capsys.readouterr().out
     assert (tmp_path / "report" / "verification.json").is_file()
 
 

@@ -329,7 +329,7 @@ def test_another_number_of_cases_than_announced_is_told(tmp_path):
 
 def test_much_bigger_scans_are_told():
     sizes = {"a": (100, 100, 100), "b": (110, 100, 100), "c": (500, 500, 400)}
-    scans = [Scan(Case(name, (name,), None), (), Grid(shape, 1, (1.0, 1.0, 2.0), "RAS")) for name, shape in sizes.items()]
+    scans = [Scan(Case(name, (Path(name),), None), (), Grid(shape, 1, (1.0, 1.0, 2.0), "RAS")) for name, shape in sizes.items()]
     task = dataclasses.replace(EMPTY, cases=tuple(scan.case for scan in scans))
     assert what(header_comparisons(scans, task)) == [("big_scan", "c", "500x500x400, 90.9 times the median; 0.4 GB as float32")]
 
@@ -456,3 +456,40 @@ def test_real_tasks_have_no_errors_and_only_true_warnings(hint):
     report = verify_task(load_task(find_task(hint, REAL_DATA)), progress=False)
     assert not report.has_errors
     assert {kind.key: len(group) for kind, group in by_kind(report.findings, WARNING).items()} == REAL_WARNINGS[hint]
+
+
+def test_images_with_the_label_of_another_case_are_doubted(tmp_path):
+    write(tmp_path)
+    names = [f"case_{index}" for index in range(5)]
+    listed = [
+        {"image": f"imagesTr/{image}.nii.gz", "label": f"labelsTr/{label}.nii.gz"} for image, label in zip(names, names[1:] + names[:1])
+    ]
+    write_json(tmp_path, names, training=listed)
+    (finding,) = verify(load_task(tmp_path)).findings
+    assert (finding.key, finding.file) == ("other_name", tmp_path / "dataset.json")
+    assert finding.detail == "5 of 5 cases, for example case_4.nii.gz with case_0.nii.gz"
+
+
+def test_images_that_are_called_otherwise_than_all_labels_are_not_doubted(tmp_path):
+    write(tmp_path)
+    for index in range(5):
+        (tmp_path / "labelsTr" / f"case_{index}.nii.gz").rename(tmp_path / "labelsTr" / f"seg_{index}.nii.gz")
+    listed = [{"image": f"imagesTr/case_{index}.nii.gz", "label": f"labelsTr/seg_{index}.nii.gz"} for index in range(5)]
+    write_json(tmp_path, (), training=listed)
+    assert not verify(load_task(tmp_path)).findings
+
+
+def test_a_class_that_is_nearly_called_ignore_is_doubted(tmp_path):
+    write(tmp_path)
+    write_json(tmp_path, [f"case_{index}" for index in range(5)], labels={"background": 0, "left": 1, "Ignore": 2})
+    (finding,) = verify(load_task(tmp_path)).findings
+    assert (finding.key, finding.detail) == ("ignore_spelling", '"Ignore", the value 2')
+
+
+def test_files_that_are_listed_from_the_root_belong_to_their_cases(tmp_path, monkeypatch):
+    write(tmp_path / "task")
+    names = [f"case_{index}" for index in range(5)]
+    listed = [{"image": f"{tmp_path}/task/imagesTr/{name}.nii.gz", "label": f"{tmp_path}/task/labelsTr/{name}.nii.gz"} for name in names]
+    write_json(tmp_path / "task", names, training=listed)
+    monkeypatch.chdir(tmp_path)
+    assert not dataset.verify_dataset(Path("task"), processes=1, progress=False).findings

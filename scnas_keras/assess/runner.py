@@ -142,7 +142,6 @@ def score_networks(
         cost = tables.of_genotype(genotypes[name]) if name in genotypes else None
         counts = (cost.parameters, cost.multiply_adds) if cost else (None, None)
         rows.append(NetworkRow(name, kind, score.dice, score.loss, *counts))
-    folder.mkdir(exist_ok=True)
     save_network(inherit(supernet, search.genotype), folder / "inherited.keras")
     del supernet, shared
     keras.backend.clear_session()  # a second search shall not carry this one's graphs along

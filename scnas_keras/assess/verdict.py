@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from scnas_keras.assess.genotypes import Agreement
 from scnas_keras.metrics.comparison import Comparison
+from scnas_keras.metrics.paired import holm
 from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
 from scnas_keras.supernet.names import UNIFORM
 
@@ -54,10 +55,10 @@ def verdict(evidence: Evidence) -> str:
 
 
 def verdict_of_runs(agreements: Sequence[Agreement]) -> str:
-    """One plain sentence about the agreement of several searches' genotypes, of every pair of them."""
+    """One plain sentence about the agreement of several searches' genotypes, of every pair of them: corrected for their number (Holm)."""
     mean = statistics.fmean(pair.operations for pair in agreements)
     chance = statistics.fmean(pair.chance_operations for pair in agreements)
-    beyond = sum(pair.probability < SIGNIFICANT for pair in agreements)
+    beyond = sum(p < SIGNIFICANT for p in holm([pair.probability for pair in agreements]))
     runs = round((1 + math.sqrt(1 + 8 * len(agreements))) / 2)
     share = f"The {runs} searches chose the same operation on {mean:.0%} of the edges, {chance:.0%} expected by chance"
     if beyond == len(agreements) and mean >= SAME:
@@ -66,7 +67,7 @@ def verdict_of_runs(agreements: Sequence[Agreement]) -> str:
         return f"{share}: more than chance, yet the networks differ on most edges; {_LONGER}."
     if not beyond:
         return f"{share}: each found something of its own; {_LONGER}."
-    return f"{share}: more than chance in {beyond} of {len(agreements)} pairs."
+    return f"{share}: more than chance in {beyond} of {len(agreements)} pairs, corrected for their number (Holm)."
 
 
 def _against_random(evidence: Evidence) -> str:

@@ -8,8 +8,11 @@ import numpy as np
 from scnas_keras.checks.findings import FEW_CASES, SPACING_FACTOR, Finding
 from scnas_keras.checks.scan import Scan
 from scnas_keras.errors import some_of, times
+from scnas_keras.formats.endings import strip_ending
 from scnas_keras.tasks.cases import Task
 from scnas_keras.tasks.dataset_json import read_dataset
+from scnas_keras.tasks.labels import IGNORE
+from scnas_keras.tasks.nearest import CHANNEL
 from scnas_keras.tasks.patients import group_by_patient, guess_pattern
 
 BIG_FACTOR, BIG_BYTES = 4.0, 1 << 28
@@ -27,6 +30,8 @@ def header_comparisons(scans: Sequence[Scan], task: Task) -> list[Finding]:
         *_unit_spacings(known, task),
         *_big_scans(known),
         *_declared_counts(task),
+        *_other_names(task),
+        *_ignore_spellings(task),
     ]
 
 
@@ -121,6 +126,30 @@ def _big_scans(scans: Sequence[Scan]) -> list[Finding]:
         scan.finding("big_scan", f"{times(scan.grid.shape)}, {size / usual:.1f} times the median; {size / 1e9:.1f} GB as float32")
         for scan, size in zip(scans, sizes)
         if size > max(BIG_FACTOR * usual, BIG_BYTES)
+    ]
+
+
+def _other_names(task: Task) -> list[Finding]:
+    """Images whose name is that of another case: cases are called as their labels are."""
+    names = {case.name for case in task.cases}
+    crossed = []
+    for case in task.cases:
+        image = strip_ending(case.images[0].name)
+        own = {image, CHANNEL.sub("", image)}
+        if case.name not in own and own & names:
+            crossed.append(case)
+    if not crossed:
+        return []
+    first = crossed[0]
+    detail = f"{len(crossed)} of {len(task.cases)} cases, for example {first.images[0].name} with {first.label.name}"
+    return [Finding("other_name", None, task.root / "dataset.json", detail)]
+
+
+def _ignore_spellings(task: Task) -> list[Finding]:
+    return [
+        Finding("ignore_spelling", None, task.root / "dataset.json", f'"{name}", the value {value}')
+        for value, name in task.labels.items()
+        if name.strip().casefold() == IGNORE
     ]
 
 

@@ -20,5 +20,6 @@ class CrossvalConfig(TrainingConfig):
         f"Channels at full resolution of hand-made networks; --width is for the others. Default: {widths_text(HANDMADE)}.",
         "Network",
         most=WIDEST,
+        least=1,
     )
-    folds: tuple[int, ...] | None = option(None, "Folds to run here, for example 0,2. Default: all.", "Split")
+    folds: tuple[int, ...] | None = option(None, "Folds to run here, for example 0,2. Default: all.", "Split", least=0)

@@ -2,22 +2,23 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.documents import decode, parse
-from scnas_keras.errors import ConfigError, UserError
+from scnas_keras.errors import ConfigError, UserError, some_of
 from scnas_keras.files import user_path
 from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.planning.names import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.trained import trained_model
-from scnas_keras.runs.checks import check_outputs
+from scnas_keras.runs.checks import channels_of, check_outputs
 from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
-from scnas_keras.runs.run_folder import SUMMARY
+from scnas_keras.runs.run_folder import FLAGS, SUMMARY
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.tasks.split_files import count_folds
 
@@ -102,13 +103,48 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
     beyond = [fold for fold in config.folds or () if fold not in folds]
     if beyond:
         raise ConfigError(f"--folds={','.join(map(str, config.folds))}: with {len(folds)} folds they are 0 to {len(folds) - 1}.")
-    if TRANSFER not in names and (config.transfer_from or config.init != "scratch"):
-        raise ConfigError(f"--transfer_from and --init are for the network {TRANSFER}, which --networks={config.networks} doesn't name.")
+    if not folds:
+        raise ConfigError(f"--num_folds={config.num_folds}: cross-validation needs at least 2 folds.")
+    _check_used(config, names)
+    _check_folder(config)
     trainings = [Training(name, fold, _config(config, name, fold)) for fold in folds for name in names]
     for training in trainings:
         if training.fold in (config.folds or folds):
             _check_architecture(training)
     return trainings
+
+
+def _check_used(config: CrossvalConfig, names: Sequence[str]) -> None:
+    """Refuses flags of networks that aren't trained, but not --width, which tasks and presets set whatever is trained."""
+    width = config.width if config.width != "auto" else None
+    if width and not width.startswith(MATCH):
+        channels_of(width)
+    readers = {
+        "genotype": (config.genotype, (GENOTYPE,)),
+        "transfer_from": (config.transfer_from, (TRANSFER,)),
+        "init": (config.init != "scratch", (TRANSFER,)),
+        "baseline_width": (config.baseline_width, (*HANDMADE, *((GENOTYPE, TRANSFER) if (width or "").startswith(MATCH) else ()))),
+    }
+    for flag, (value, readers_of_it) in readers.items():
+        if value and not {*readers_of_it} & {*names}:
+            raise ConfigError(
+                f"--{flag} is for {' or '.join(readers_of_it)}, of which --networks={config.networks} names none. Leave out one of the two."
+            )
+
+
+def _check_folder(config: CrossvalConfig) -> None:
+    """Refuses a folder that another command's run is in."""
+    folder = user_path(config.workdir)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--workdir={folder} is a file; name a folder.")
+    if found := next((name for name in (FLAGS, SUMMARY) if (folder / name).is_file()), None):
+        raise ConfigError(f"--workdir={folder} holds a run of another command ({found}); name a new or empty folder. Nothing was changed.")
+    others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    if others and not any((folder / name).is_dir() for name in NAMES):
+        raise ConfigError(
+            f"--workdir={folder} holds files that are not a cross-validation's ({some_of(others)}); name a new or empty folder. "
+            "Nothing was changed."
+        )
 
 
 def run_training(training: Training) -> None:
@@ -177,10 +213,8 @@ def _check_architecture(training: Training) -> None:
     if width.startswith(MATCH):
         if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:
             raise ConfigError(f"--width={width}: expected a number, or {MATCH} and one of {', '.join(MATCHABLE)}.")
-    elif not width.isdecimal():
-        raise ConfigError(f"--width={width} must be a whole number of channels.")
     else:
-        footprint(GENOTYPE, int(width), genotype)
+        footprint(GENOTYPE, channels_of(width), genotype)
     trained_model(training.config)
 
 

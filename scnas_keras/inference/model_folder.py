@@ -16,7 +16,7 @@ from msgspec import Meta
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.documents import Misfit, check_version, decode, parse
 from scnas_keras.documents.ranges import Axis, PatchSize, check_axes, check_different
-from scnas_keras.errors import DataError
+from scnas_keras.errors import DataError, counted
 from scnas_keras.files import user_path, write_text
 from scnas_keras.formats.volumes import Volume
 from scnas_keras.inference.keras_file import load_network, save_network
@@ -145,7 +145,7 @@ def _check_together(path: pathlib.Path, network: keras.Model, companion: pathlib
     if len(space) != len(patch) or any(size not in (None, wanted) for size, wanted in zip(space, patch)):
         fault = f"takes patches of {' x '.join('any' if size is None else str(size) for size in space)}, and patch_size is {patch}"
     elif own_channels != channels:
-        fault = f"takes {own_channels} channels, and the plan has {channels}"
+        fault = f"takes {counted(own_channels, 'channel')}, and the plan has {channels}"
     elif len(network.outputs) != 1 or network.outputs[0].shape[-1] != classes:
         fault = f"gives logits of {' and '.join(str(tensor.shape[-1]) for tensor in network.outputs)} classes, and the plan has {classes}"
     elif any(size % divisor for size, divisor in zip(patch, divisors(network))):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import tqdm
 
-from scnas_keras.errors import DataError
+from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.machine.memory import available_memory, usable_cpus
 from scnas_keras.machine.worker_process import DIED, DONE, FAILED, NO_MEMORY, WorkerPool, outcome_of
 from scnas_keras.tasks.cases import Case
@@ -46,9 +46,12 @@ def map_cases(
         The results in the order of the cases.
 
     Raises:
+        ConfigError: fewer than one process.
         DataError: after all cases are through, if some failed; it lists up to 10 of them. Any other error of `function`
             is a bug and ends the work at once.
     """
+    if processes is not None and processes < 1:
+        raise ConfigError(f"--processes={processes} must be at least 1.")
     if processes == 1 or not cases:
         outcomes = ((case, *outcome_of(function, case)) for case in cases)
     else:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from scnas_keras.metrics.labels import class_numbers
+from scnas_keras.metrics.labels import check_shapes, class_numbers
 
 
 @keras.saving.register_keras_serializable("scnas_keras")
@@ -14,7 +14,8 @@ class MeanDice(keras.metrics.Metric):
 
     Pooled counts are steadier on patches than a mean of patch values (nnU-Net calls this pseudo Dice). A class
     that was neither present nor predicted so far is left out; without any such class the result is 0. Labels that are neither class
-    numbers nor the ignore label are an error; in a graph, as `fit` makes, the result is NaN.
+    numbers nor the ignore label are an error; in a graph, as `fit` makes, the result is NaN. Shapes that don't belong together are an
+    error.
 
     Args:
         num_classes: classes, background (0) included.
@@ -29,7 +30,10 @@ class MeanDice(keras.metrics.Metric):
         self.total = self.add_weight(name="total", **counts)
 
     def update_state(self, labels, logits, sample_weight=None):
-        del sample_weight  # voxels count alike
+        if sample_weight is not None:
+            raise ValueError("Mean Dice counts all voxels alike, and takes no sample_weight; mark voxels that don't count by ignore_label.")
+        labels = ops.convert_to_tensor(labels)
+        check_shapes(labels, logits, self.num_classes)
         labels, sound = class_numbers(labels, self.num_classes, self.ignore_label)
         labels = ops.reshape(labels, ops.shape(logits)[:-1])  # also of [batch, *space, 1]
         predicted: Any = ops.one_hot(ops.argmax(logits, axis=-1), self.num_classes, dtype=self.dtype)

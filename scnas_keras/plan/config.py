@@ -33,6 +33,7 @@ class PlanConfig(PlanningConfig):
         f"Channels of the network at full resolution. Default: {widths_text(NETWORKS)}, as in search and retrain.",
         "Network",
         most=WIDEST,
+        least=1,
     )
     space: str = option(
         DEFAULT, "Search space of --network=supernet, and of genotype where none is given.", "Network", choices=space_names()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from absl import logging
 
-from scnas_keras.errors import ConfigError, DataError, some_of
+from scnas_keras.errors import ConfigError, DataError, counted, some_of
 from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
 from scnas_keras.formats.foreign import is_other_scan, told, told_absent
@@ -106,14 +106,14 @@ def read_scan(scan: Scan, channels: Sequence[str]) -> Volume:
     """Reads a scan; DataError if it can't be read or lacks some of the model's channels."""
     if len(scan.files) not in (1, len(channels)):
         raise DataError(
-            f"{scan.name}: the model needs {len(channels)} channels ({', '.join(channels)}), found files for {len(scan.files)}: "
-            f"{some_of([file.name for file in scan.files])}.{absent_channels(scan.files, channels)} Give one file per channel, in order, "
-            "or one file with all."
+            f"{scan.name}: the model needs {counted(len(channels), 'channel')} ({', '.join(channels)}), found files for "
+            f"{len(scan.files)}: {some_of([file.name for file in scan.files])}.{absent_channels(scan.files, channels)} Give one file per "
+            "channel, in order, or one file with all."
         )
     volume = read_image(scan.files)
     if volume.array.shape[3] == 1 < len(channels):
         raise DataError(
-            f"{scan.files[0]}: the model needs {len(channels)} channels ({', '.join(channels)}), found 1."
+            f"{scan.files[0]}: the model needs {counted(len(channels), 'channel')} ({', '.join(channels)}), found 1."
             f"{absent_channels(scan.files, channels)} Give one file per channel, in order and with commas between them, or one file with "
             "all."
         )

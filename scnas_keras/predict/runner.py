@@ -8,7 +8,7 @@ from absl import logging
 
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError, DataError, UserError
-from scnas_keras.files import check_writable
+from scnas_keras.files import check_writable, writing
 from scnas_keras.predict.config import PredictConfig
 from scnas_keras.predict.inputs import Scan, check_targets, collect_scans, find_images, read_scan
 
@@ -90,7 +90,8 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     segmentation = model.segment(volume, config.mirror)
     if config.overlay:  # first: where there is a segmentation, --skip_existing leaves out its scan
         names = tuple(model.plan.labels.values())
-        scan.overlay.parent.mkdir(parents=True, exist_ok=True)
+        with writing(scan.overlay):
+            scan.overlay.parent.mkdir(parents=True, exist_ok=True)
         draw_overlay(volume.array[..., 0], None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
     write_label(scan.output, segmentation, volume.geometry)
 

@@ -28,7 +28,7 @@ from absl import logging
 from scnas_keras.checks.intensities import apart
 from scnas_keras.checks.preparation import verify_voxels
 from scnas_keras.checks.ranges import intensity_ranges
-from scnas_keras.errors import ConfigError, DataError, OutputError
+from scnas_keras.errors import ConfigError, DataError, OutputError, counted
 from scnas_keras.files import write_text, writing
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
@@ -72,7 +72,8 @@ def prepare(
         One prepared case for each case of the task, in the same order.
 
     Raises:
-        ConfigError: another storage, or a folder that can't be made.
+        ConfigError: another storage.
+        OutputError: a folder that can't be made.
         DataError: the disk is too small, the labels don't fit in a byte, or some cases are faulty: it names up to 10 of
             them with their faults, and all others are in the cache.
     """
@@ -111,7 +112,7 @@ def _open_folder(task: Task, plan: PreprocessingPlan, storage: str, cache_dir: s
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+        raise OutputError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
     _remove_abandoned(folder)
     return folder
 
@@ -128,7 +129,7 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
     if volume.array.shape[3] != len(task.channel_names) or volume.array.shape[:3] != label.shape:
         raise DataError(
             f"{case.label}: the label has shape {label.shape}, its image {volume.array.shape}, and "
-            f"dataset.json declares {len(task.channel_names)} channels. A label needs the voxel grid of "
+            f"dataset.json declares {counted(len(task.channel_names), 'channel')}. A label needs the voxel grid of "
             "its image, and the image the declared channels."
         )
     problems = verify_voxels(case, volume.array, label, task)
@@ -148,7 +149,8 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
 def _remove(target: Path) -> None:
     """Removes a damaged case, if it's there: away under its name at once, so that no half of it is ever seen."""
     if target.is_dir():
-        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
+        with writing(target):
+            partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
         with contextlib.suppress(FileNotFoundError):  # another run was faster
             os.rename(target, partial / target.name)
         shutil.rmtree(partial, ignore_errors=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import DataError, OutputError, counted
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_header, read_image
 from scnas_keras.machine.workers import map_cases
@@ -43,14 +43,14 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
         progress: whether to show a progress bar on stderr while there is something to do.
 
     Raises:
-        ConfigError: the cache can't be written.
+        OutputError: the cache can't be written.
         DataError: a case can't be read, or no case has a labelled voxel.
     """
     folder = Path(cache_dir) / "fingerprints"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+        raise OutputError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
     known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
     files = [_file(folder, case, task, known) for case in task.cases]
     todo = [case for case, file in zip(task.cases, files) if not file.is_file()]
@@ -83,8 +83,9 @@ def measure_case(case: Case, task: Task) -> CaseMeasure:
     volume, label = read_image(case.images), load_label(task, case)
     if volume.array.shape[:3] != label.shape or volume.array.shape[3] != len(task.channel_names):
         raise DataError(
-            f"{case.label}: has shape {label.shape}, its image {volume.array.shape}, and {len(task.channel_names)} channels are "
-            "declared. A label needs the voxel grid of its image, and the image the declared channels."
+            f"{case.label}: has shape {label.shape}, its image {volume.array.shape}, and declared: "
+            f"{counted(len(task.channel_names), 'channel')}. A label needs the voxel grid of its image, and the image the declared "
+            "channels."
         )
     crop = crop_to_nonzero(volume.array, volume.spacing)
     if 0 in crop.size:
@@ -136,8 +137,7 @@ def named_labels(task: Task) -> dict[str, int | tuple[int, ...]]:
     if task.regions:
         named = {task.labels[0]: 0, **task.regions}
     else:
-        names = list(task.labels.values())
-        named = {name if names.count(name) == 1 else f"{name} ({value})": value for value, name in task.labels.items()}
+        named = {name: value for value, name in task.labels.items()}
     return named if task.ignore_label is None else named | {"ignore": task.ignore_label}
 
 

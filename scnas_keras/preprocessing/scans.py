@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scnas_keras.errors import DataError
+from scnas_keras.errors import DataError, counted
 from scnas_keras.formats.volumes import Volume
 from scnas_keras.preprocessing.cropping import Crop, crop_to_nonzero, nonzero_mask
 from scnas_keras.preprocessing.normalization import AFTER_RESAMPLING, normalize
@@ -114,7 +114,7 @@ def _check_channels(volume: Volume, plan: PreprocessingPlan) -> None:
     names = [channel.channel for channel in plan.channels]
     if array.shape[3] != len(names):
         raise DataError(
-            f"{path}: expected {len(names)} channels ({', '.join(names)}), found {array.shape[3]}. "
+            f"{path}: expected {counted(len(names), 'channel')} ({', '.join(names)}), found {array.shape[3]}. "
             "Give the scan the channels of the task, in this order."
         )
     broken = array.size - sum(np.count_nonzero(np.isfinite(array[..., index])) for index in range(len(names)))

@@ -10,7 +10,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.trained import trained_model
-from scnas_keras.runs.checks import check_outputs
+from scnas_keras.runs.checks import channels_of, check_outputs
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype, genotype_file
 from scnas_keras.training.names import SCNAS
@@ -92,10 +92,7 @@ def _named(path: str | None) -> pathlib.Path:
 def _number(width: str | None, network: str) -> int:
     if width in (None, "auto"):
         return DEFAULT_WIDTHS[network]
-    if not width.isdecimal():
-        only = f" {MATCH} is for --network={GENOTYPE}." if width.startswith(MATCH) else ""
-        raise ConfigError(f"--width={width} must be a whole number of channels.{only}")
-    return int(width)
+    return channels_of(width, f" {MATCH} is for --network={GENOTYPE}." if width.startswith(MATCH) else "")
 
 
 def _matched(width: str, genotype: Genotype) -> int:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
-from scnas_keras.options import MANY, option
+from scnas_keras.options import FASTEST, MANY, option
 from scnas_keras.runs.config import HELD_OUT, JudgeConfig, RunConfig
 from scnas_keras.training.names import LOSS_NAMES, PRESET_NAMES
 
@@ -32,10 +32,14 @@ class RecipeConfig(RunConfig):
 
     preset: str | None = preset_option(None)
     loss: str | None = option(None, "Loss. Default: jaccard, or nnU-Net's dice_ce.", "Training", choices=LOSS_NAMES)
-    class_weights: tuple[float, ...] | None = option(None, "A weight for each class in the loss, background first.", "Training")
+    class_weights: tuple[float, ...] | None = option(
+        None, "A weight for each class in the loss, background first.", "Training", least=0, most=10**9
+    )
     optimizer: str | None = option(None, "Optimizer; sgd has Nesterov momentum. Default: the preset's.", "Training", choices=OPTIMIZERS)
-    momentum: float | None = option(None, "Nesterov momentum of sgd, from 0 to below 1. Default: 0.99.", "Training")
-    learning_rate: float | None = option(None, "Learning rate at the start. Default: 3e-4 for adam, 0.01 for sgd.", "Training")
+    momentum: float | None = option(None, "Nesterov momentum of sgd, from 0 to below 1. Default: 0.99.", "Training", least=0, most=1)
+    learning_rate: float | None = option(
+        None, "Learning rate at the start. Default: 3e-4 for adam, 0.01 for sgd.", "Training", above=0, most=FASTEST
+    )
     schedule: str | None = option(
         None,
         "How the rate falls: at plateaus of the training loss (SCNAS), or as (1 - t) ^ 0.9 over the run (nnU-Net), which suits short "
@@ -47,16 +51,24 @@ class RecipeConfig(RunConfig):
         0.06,
         "Divide the rate by 5 when the training loss stands still for this share of the run; the run ends under a rate of 1e-7.",
         "Training",
+        above=0,
+        most=1,
     )
-    weight_decay: float | None = option(None, "L2 penalty's share of the gradient. Default: 0, or nnU-Net's 3e-5.", "Training")
-    clip_norm: float | None = option(None, "Largest norm of all gradients, 0 for no limit. Default: no limit, or nnU-Net's 12.", "Training")
+    weight_decay: float | None = option(
+        None, "L2 penalty's share of the gradient. Default: 0, or nnU-Net's 3e-5.", "Training", least=0, most=1
+    )
+    clip_norm: float | None = option(
+        None, "Largest norm of all gradients, 0 for no limit. Default: no limit, or nnU-Net's 12.", "Training", least=0
+    )
     deep_supervision: str = option(
         "auto",
         "Whether coarser decoder levels are trained as well. auto: as the preset says, where the network can.",
         "Training",
         choices=("auto", "true", "false"),
     )
-    ema: float = option(0.0, "Momentum of a moving average of the weights, which is what is kept in the end: 0.99; 0 for none.", "Training")
+    ema: float = option(
+        0.0, "Momentum of a moving average of the weights, which is what is kept in the end: 0.99; 0 for none.", "Training", least=0, most=1
+    )
     on_collapse: str = option(
         "report",
         "What to do if the network finds no foreground at all after a fifth of the run: say so, or also start once more with "
@@ -93,7 +105,7 @@ class TrainingConfig(RecipeConfig):
         "--baseline_width.",
         "Network",
     )
-    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run", most=MANY)
+    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run", most=MANY, least=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +120,8 @@ class RetrainConfig(JudgeConfig, TrainingConfig):
         "and only with --judge_on=held_out. For --schedule=plateau, and more epochs than --plateau waits; the rate of poly wouldn't come "
         "to its end.",
         "Training",
+        least=1,
+        most=MANY,
     )
 
     @property

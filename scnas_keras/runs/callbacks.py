@@ -13,7 +13,7 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-from scnas_keras.files import write_text
+from scnas_keras.files import write_text, writing
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.runs.horizon import Horizon, clock
 
@@ -169,7 +169,7 @@ class Timings(keras.callbacks.Callback):
         seconds, step = time.monotonic() - self._begun, round(self._trained / self._steps, 4) if self._steps else ""
         values = (epoch + 1, self._steps, round(seconds, 3), step, peak, round(self._horizon.seconds_left, 1))
         new = not self._path.is_file() or not self._path.stat().st_size
-        with open(self._path, "a", encoding="utf-8") as stream:
+        with writing(self._path), open(self._path, "a", encoding="utf-8") as stream:
             stream.write(_table(self.columns, [dict(zip(self.columns, values))], header=new))
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from scnas_keras.architectures.registry import Network
 from scnas_keras.errors import ConfigError
+from scnas_keras.options import WIDEST
 
 
 def check_positive(config: Any, *names: str) -> None:
@@ -15,12 +16,22 @@ def check_positive(config: Any, *names: str) -> None:
 
 
 def check_data(config: Any) -> None:
-    """Raises ConfigError for seeds and shares that are out of range."""
+    """Raises ConfigError for seeds, shares and counts that are out of range."""
+    check_positive(config, "processes")
     for name in ("seed", "split_seed"):
         if not 0 <= getattr(config, name) < 2**31:
             raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to 2147483647.")
     if config.foreground_share is not None and not 0 <= config.foreground_share <= 1:
         raise ConfigError(f"--foreground_share={config.foreground_share} must be from 0 to 1.")
+
+
+def channels_of(width: str, hint: str = "") -> int:
+    """The number that --width names; ConfigError, which ends in the hint, for anything else and for too many."""
+    if not width.isdecimal():
+        raise ConfigError(f"--width={width} must be a whole number of channels.{hint}")
+    if len(width) > len(str(WIDEST)) or not 1 <= int(width) <= WIDEST:
+        raise ConfigError(f"--width={width}: expected a number from 1 to {WIDEST}.")
+    return int(width)
 
 
 def check_outputs(network: Network, deep_supervision: str) -> None:

@@ -23,18 +23,22 @@ class RunConfig(DataConfig):
         "fit.",
         "Run",
         most=MINUTES,
+        above=0,
     )
     steps_per_epoch: int | None = option(
         None,
         "Steps an epoch. Default: a patch of each training case; by the preset nnunet 250; in a training with a time budget at most 50.",
         "Run",
         most=MANY,
+        least=1,
     )
-    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run", most=MANY)
+    validation_steps: int = option(8, "Batches for the validation Dice after each epoch.", "Run", most=MANY, least=1)
     checkpoint_minutes: float = option(
         10.0,
         "Time between savings of an unfinished run, after any step: what a crash can cost. The same command goes on from there.",
         "Run",
+        above=0,
+        most=MINUTES,
     )
     deterministic: str = option(
         "auto",

@@ -6,7 +6,7 @@ import pathlib
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
-from scnas_keras.options import MANY, option
+from scnas_keras.options import LAST_SEED, MANY, option
 from scnas_keras.patches.names import AUGMENTATIONS
 from scnas_keras.planning.names import NNUNET, RULES
 from scnas_keras.preprocessing.names import FLOAT16, STORAGES
@@ -40,8 +40,10 @@ class TaskConfig:
     cache_dir: str | None = option(
         None, "Where prepared scans are kept between runs. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Data", path=True
     )
-    processes: int | None = option(None, "Processes that read and prepare scans. Default: as cores and free memory allow.", "Data")
-    num_phantoms: int = option(24, "Number of cases of the task phantom.", "Data", most=10**5)
+    processes: int | None = option(
+        None, "Processes that read and prepare scans. Default: as cores and free memory allow.", "Data", least=1, most=10**4
+    )
+    num_phantoms: int = option(24, "Number of cases of the task phantom.", "Data", most=10**5, least=1)
 
     @property
     def cache_folder(self) -> pathlib.Path:
@@ -58,6 +60,7 @@ class PlanningConfig(TaskConfig):
         "Memory in GiB that patch and batch are planned for. Default: 8, or what the network's authors planned for.",
         "Plan",
         most=10**6,
+        above=0,
     )
     spacing: tuple[float, ...] | None = option(
         None,
@@ -94,18 +97,26 @@ class DataConfig(PlanningConfig):
         words=RULES,
     )
     configuration: str = option("3d_fullres", "Which of the plan's configurations.", "Plan")
-    patch_size: tuple[int, ...] | None = option(None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan", most=10**4)
-    batch_size: int | None = option(None, "Patches a step. Default: the plan's.", "Plan", most=MANY)
+    patch_size: tuple[int, ...] | None = option(
+        None, "Voxels of a training patch along x,y,z. Default: the plan's.", "Plan", most=10**4, least=1
+    )
+    batch_size: int | None = option(None, "Patches a step. Default: the plan's.", "Plan", most=MANY, least=1)
     accumulate: int = option(
         1,
         "Slices that a device computes its patches of a step in, one after the other: the update of the whole batch in the memory of a "
         "slice. One a patch if there are fewer.",
         "Plan",
+        least=1,
+        most=MANY,
     )
-    foreground_share: float | None = option(None, "Share of the patches that are centred on a labelled voxel. Default: the plan's.", "Plan")
+    foreground_share: float | None = option(
+        None, "Share of the patches that are centred on a labelled voxel. Default: the plan's.", "Plan", least=0, most=1
+    )
     storage: str = option(FLOAT16, "Number type of prepared scans on disk.", "Data", choices=STORAGES)
-    num_folds: int = option(5, "Number of folds.", "Split")
-    split_seed: int = option(0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Split")
+    num_folds: int = option(5, "Number of folds.", "Split", least=2, most=10**6)
+    split_seed: int = option(
+        0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Split", least=0, most=LAST_SEED
+    )
     split: str = option(
         BY_PATIENT,
         "How cases are dealt out to folds: a patient's together by --split_seed, or as nnU-Net does.",
@@ -118,4 +129,4 @@ class DataConfig(PlanningConfig):
     group_pattern: str | None = option(
         None, "Regular expression that finds the patient in a case's name; a patient's cases stay in one fold.", "Split"
     )
-    seed: int = option(0, "Of patches, start values and draws.", "Run")
+    seed: int = option(0, "Of patches, start values and draws.", "Run", least=0, most=LAST_SEED)

@@ -17,11 +17,11 @@ from typing import Any, TextIO
 from absl import logging
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import same_place, unwritable, user_path, write_text
+from scnas_keras.files import same_place, unwritable, user_path, write_text, writing
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_counted_flagfile
 from scnas_keras.runs.config import OF_HOST
-from scnas_keras.runs.recorded import read_recorded
+from scnas_keras.runs.recorded import read_recorded, read_result
 from scnas_keras.runs.run_data import PLANS
 
 FLAGS, SUMMARY, LOCK = "flags.cfg", "summary.json", "run.lock"
@@ -50,24 +50,23 @@ class RunFolder:
 
         Raises:
             ConfigError: another process runs in the folder.
+            OutputError: the folder can't be made, or nothing written into it.
         """
         if self._lock is not None:
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        stream = open(self[LOCK], "a+", encoding="utf-8")
+        with writing(self[LOCK]):
+            self.path.mkdir(parents=True, exist_ok=True)
+            stream = open(self[LOCK], "a+", encoding="utf-8")
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            stream.seek(0)
-            raise ConfigError(
-                f"--workdir={self.path}: {stream.read().strip() or 'another process'} is running there. Wait for it, stop it, or name "
-                "another folder. Nothing was changed."
-            ) from error
+            raise _taken(self.path, stream) from error
         except OSError as error:
             logging.warning("%s: can't be locked (%s); see to it that no other process uses this folder", self.path, error)
-        stream.truncate(0)
-        stream.write(f"process {os.getpid()} on {socket.gethostname()}")
-        stream.flush()
+        with writing(self[LOCK]):
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} on {socket.gethostname()}")
+            stream.flush()
         self._lock = stream  # closing it, as the end of the process does, unlocks
 
     def release(self) -> None:
@@ -109,14 +108,31 @@ class RunFolder:
 def is_busy(path: pathlib.Path) -> bool:
     """Whether another process runs in a folder now."""
     try:
-        with open(path / LOCK, "r+", encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fcntl.flock(stream, fcntl.LOCK_UN)
-    except BlockingIOError:
+        check_idle(path)
+    except ConfigError:
         return True
-    except OSError:  # nobody was there, or the file system can't tell
-        return False
     return False
+
+
+def check_idle(path: pathlib.Path) -> None:
+    """Raises ConfigError, which names it, if another process runs in a folder now."""
+    try:
+        with open(path / LOCK, "r+", encoding="utf-8") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise _taken(path, stream) from error
+            fcntl.flock(stream, fcntl.LOCK_UN)
+    except OSError:  # nobody was there, or the file system can't tell
+        return
+
+
+def _taken(path: pathlib.Path, lock: TextIO) -> ConfigError:
+    lock.seek(0)
+    return ConfigError(
+        f"--workdir={path}: {lock.read().strip() or 'another process'} is running there. Wait for it, stop it, or name another folder. "
+        "Nothing was changed."
+    )
 
 
 def open_run(workdir: str | None, config: Any) -> RunFolder:
@@ -128,6 +144,7 @@ def open_run(workdir: str | None, config: Any) -> RunFolder:
     Raises:
         ConfigError: no folder named; or it holds a finished run, a run with other flags (they are named), a run that
             another process is at, or files that are not a run's.
+        DataError: its summary is damaged.
     """
     if not workdir:
         raise ConfigError("Name the run's folder with --workdir=DIR; it is made if absent.")
@@ -136,6 +153,7 @@ def open_run(workdir: str | None, config: Any) -> RunFolder:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--workdir={path} is a file; name a folder.")
     if (path / FLAGS).is_file():
+        check_idle(path)
         _check_same(path, config)
     elif path.is_dir() and not all(file.name == LOCK or file.name.startswith(f".{FLAGS}.") for file in path.iterdir()):
         raise ConfigError(f"--workdir={path} holds files that are not a run's; name a new or empty folder. Nothing was changed.")
@@ -186,6 +204,13 @@ def _check_same(path: pathlib.Path, config: Any) -> None:
 
     run = read_recorded(type(config), path / FLAGS)
     changes = run.differences(config, agree)
+    finished = (path / SUMMARY).is_file()
+    if finished:
+        read_result(path / SUMMARY)  # a damaged one tells nothing
+    if changes and finished:
+        raise ConfigError(
+            f"--workdir={path} holds another run, which is finished ({', '.join(changes)}). Name another folder. Nothing was changed."
+        )
     if changes:
         remedy = f"repeat that run with --flagfile={path / FLAGS}"
         if run.unknown:
@@ -193,7 +218,7 @@ def _check_same(path: pathlib.Path, config: Any) -> None:
         raise ConfigError(
             f"--workdir={path} holds another run ({', '.join(changes)}). Name another folder, or {remedy}. Nothing was changed."
         )
-    if (path / SUMMARY).is_file():
+    if finished:
         raise ConfigError(
             f"--workdir={path} holds this very run, finished: see {path / SUMMARY}. "
             "Name another folder to run it again. Nothing was changed."

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from scnas_keras.options import MANY, WIDEST, option
+from scnas_keras.options import FASTEST, MANY, WIDEST, option
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
@@ -18,16 +18,18 @@ class SearchConfig(JudgeConfig, RunConfig):
 
     section: ClassVar[str] = "search"
 
-    fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Split")
+    fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Split", least=0)
     preset: str | None = option(
         None,
         "scnas: all of the paper's setting; short: for searches of minutes to hours. From flags/presets; what is given besides wins.",
         "Run",
         choices=(SCNAS, SHORT),
     )
-    epochs: int = option(200, "Epochs of the search.", "Run", most=MANY)
+    epochs: int = option(200, "Epochs of the search.", "Run", most=MANY, least=1)
     space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())
-    stem_channels: int = option(48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network", most=WIDEST)
+    stem_channels: int = option(
+        48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network", most=WIDEST, least=1
+    )
     memory_mode: str = option(
         AUTO,
         "fast keeps the drawn convolutions' outputs for the backward pass, low_memory computes them again; auto takes fast if it fits.",
@@ -35,9 +37,13 @@ class SearchConfig(JudgeConfig, RunConfig):
         choices=MEMORY_MODES,
     )
     skip_below: float = option(
-        0.01, "Don't run a drawn operation whose weight is below this: late in a search, up to half of them. 0 runs all.", "Network"
+        0.01,
+        "Don't run a drawn operation whose weight is below this: late in a search, up to half of them. 0 runs all.",
+        "Network",
+        least=0,
+        most=0.5,
     )
-    width: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network", most=WIDEST)
+    width: int = option(64, "Channels at full resolution of the derived network; the paper's is 68.", "Network", most=WIDEST, least=1)
     relaxation: str = option(
         GUMBEL_PAIR,
         "How alpha weighs operations: two (SCNAS) or one (GDAS) drawn by Gumbel-softmax, all by softmax (DARTS), or two "
@@ -45,36 +51,47 @@ class SearchConfig(JudgeConfig, RunConfig):
         "Architecture",
         choices=RELAXATIONS,
     )
-    temperature_start: float = option(5.0, "Temperature of the Gumbel-softmax at the start; softmax has none.", "Architecture")
-    temperature_end: float = option(0.2, "Temperature at the end; falls exponentially in between.", "Architecture")
-    alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture parameters alpha.", "Architecture")
-    alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for alpha.", "Architecture")
-    weights_lr: float = option(0.003, "Learning rate (Adam) of the network's weights.", "Weights")
-    weights_betas: tuple[float, ...] = option((0.9, 0.999), "Adam's betas for the weights.", "Weights")
-    plateau: float = option(
-        0.1, "Divide the weights' rate by 10 when the training loss stands still for this share of the search.", "Weights"
+    temperature_start: float = option(
+        5.0, "Temperature of the Gumbel-softmax at the start; softmax has none.", "Architecture", above=0, most=10**6
     )
-    warm_up: float = option(0.0, "Share of the run that trains the weights only, before alpha joins.", "Guard rails")
+    temperature_end: float = option(0.2, "Temperature at the end; falls exponentially in between.", "Architecture", above=0, most=10**6)
+    alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture parameters alpha.", "Architecture", above=0, most=FASTEST)
+    alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for alpha.", "Architecture", least=0, most=1)
+    weights_lr: float = option(0.003, "Learning rate (Adam) of the network's weights.", "Weights", above=0, most=FASTEST)
+    weights_betas: tuple[float, ...] = option((0.9, 0.999), "Adam's betas for the weights.", "Weights", least=0, most=1)
+    plateau: float = option(
+        0.1, "Divide the weights' rate by 10 when the training loss stands still for this share of the search.", "Weights", above=0, most=1
+    )
+    warm_up: float = option(0.0, "Share of the run that trains the weights only, before alpha joins.", "Guard rails", least=0, most=1)
     parameter_free_dropout: float = option(
-        0.0, "Drop a drawn pool or identity with this probability while training; falls linearly to 0 at the end.", "Guard rails"
+        0.0,
+        "Drop a drawn pool or identity with this probability while training; falls linearly to 0 at the end.",
+        "Guard rails",
+        least=0,
+        most=1,
     )
     max_identity_edges: int | None = option(
-        None, "The most identity edges of a cell kind; of more, the least certain take their next best operation.", "Guard rails"
+        None, "The most identity edges of a cell kind; of more, the least certain take their next best operation.", "Guard rails", least=0
     )
     target_gmacs: float | None = option(
-        None, "The most multiply-adds (in 1e9, for a patch) of the derived network; what is above is penalised, ever more.", "Guard rails"
+        None,
+        "The most multiply-adds (in 1e9, for a patch) of the derived network; what is above is penalised, ever more.",
+        "Guard rails",
+        above=0,
     )
-    target_mparams: float | None = option(None, "The most parameters (in 1e6) of the derived network, likewise.", "Guard rails")
+    target_mparams: float | None = option(None, "The most parameters (in 1e6) of the derived network, likewise.", "Guard rails", above=0)
     target_ms: float | None = option(
         None,
         "The most milliseconds of a training step of the derived network, likewise: at --width, with this search's patch and batch, on the "
         "machine that begins it, whose layers are timed for it once.",
         "Guard rails",
+        above=0,
     )
-    stop_after_stable: int | None = option(None, "Stop when the genotype has not changed for so many epochs.", "Guard rails")
+    stop_after_stable: int | None = option(None, "Stop when the genotype has not changed for so many epochs.", "Guard rails", least=1)
     hessian_every: int | None = option(
         None,
         "Every so many epochs, the dominant eigenvalue of the validation loss' Hessian over alpha (20 gradients with all "
         "operations: slow, and as much memory as softmax).",
         "Diagnostics",
+        least=1,
     )

@@ -29,7 +29,7 @@ def check(config: SelectConfig) -> None:
         raise ConfigError("--budget_minutes and --hours say the same: give one of them.")
     if config.seconds is None:
         raise ConfigError("Say how long it may take in all, with --budget_minutes=100 or --hours=8: all is planned to fit into that.")
-    check_positive(config, "budget_minutes", "hours")
+    check_positive(config, "budget_minutes", "hours", "machines", "processes")
     parse_families(config.candidates)
     if len(hosts_of_run()[0]) > 1:
         raise ConfigError("TF_CONFIG names several hosts, and a selection runs on one: unset it.")

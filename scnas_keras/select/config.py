@@ -13,11 +13,15 @@ class SelectConfig(RecipeConfig):
     """All settings of a selection: those of its trainings, which networks race, and for how long."""
 
     preset: str | None = preset_option(SHORT)
-    fold: int = option(0, "Fold of the cross-validation: its cases are looked at by the finals only.", "Split")
+    fold: int = option(0, "Fold of the cross-validation: its cases are looked at by the finals only.", "Split", least=0)
     budget_minutes: float | None = option(
-        None, "Wall time of everything: preparing, search, race and the last trainings, with all their start-ups.", "Run", most=MINUTES
+        None,
+        "Wall time of everything: preparing, search, race and the last trainings, with all their start-ups.",
+        "Run",
+        most=MINUTES,
+        above=0,
     )
-    hours: float | None = option(None, "The same in hours.", "Run", most=MINUTES // 60)
+    hours: float | None = option(None, "The same in hours.", "Run", most=MINUTES // 60, above=0)
     candidates: str = option(",".join(USUAL), f"Which networks race, commas between: {', '.join(FAMILIES)}. nnunet always does.", "Race")
     searches: str | None = option(
         None,
@@ -32,7 +36,9 @@ class SelectConfig(RecipeConfig):
         "Race",
         choices=TUNINGS,
     )
-    machines: int = option(1, "Machines that train at the same time, for which the budget is planned: see docs/select.md.", "Race")
+    machines: int = option(
+        1, "Machines that train at the same time, for which the budget is planned: see docs/select.md.", "Race", least=1, most=10**4
+    )
     objective: str = option("dice", "What is compared: dice, the mean of the classes, or the name of one class for its Dice.", "Race")
 
     @property

@@ -15,6 +15,7 @@ from absl import logging
 
 from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, OutputError
+from scnas_keras.files import writing
 from scnas_keras.metrics.case_table import read_case_table
 from scnas_keras.options import CANT_WRITE
 from scnas_keras.runs.child import cause, run_child
@@ -97,7 +98,9 @@ def run(command: str, config: Any, title: str, expected: float) -> Failure | Non
     """
     folder = pathlib.Path(config.workdir)
     log = folder.with_name(f"{folder.name}.log")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing(log):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
     wait_for(folder)
     if (folder / SUMMARY).is_file():  # by the process that was there
         return None

@@ -139,7 +139,6 @@ class Tuning:
         if memory_of(network, self.survey.fold, batch, topology) > available_memory() / 2**30:
             return None
         if plans:
-            self.folder.mkdir(exist_ok=True)
             plans.save(self.folder / f"{name}.json")
         return found
 

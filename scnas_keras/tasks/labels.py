@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from scnas_keras.documents.reading import shown
 from scnas_keras.errors import DataError
 from scnas_keras.tasks.dataset_json import DatasetJson, missing_entry
 
-IGNORE = "ignore"
+IGNORE, BACKGROUND = "ignore", "background"
 MAX_LABELS = 256
 _REMEDIES = {
     "spelling": 'Write them all in one way: {"0": "background", "1": "tumour"}, or {"background": 0, "tumour": 1}.',
@@ -58,6 +59,7 @@ def parse_labels(file: Path, content: DatasetJson, binary_255: bool = False) -> 
             f"{file}: labels: found {shown(found)}, expected names for the values 0 (background), 1, 2, ... up to at most "
             f'{MAX_LABELS - 1} without a gap, for example {{"0": "background", "1": "tumour"}}. {_remedy(values, regions, named_twice)}'
         )
+    _check_names(file, pairs)
     if ignored and ignored != [(len(values),)]:
         raise DataError(
             f"{file}: labels.{IGNORE}: found {json.dumps(ignored[0])[1:-1]}, expected the highest value, here {len(values)}. "
@@ -68,9 +70,26 @@ def parse_labels(file: Path, content: DatasetJson, binary_255: bool = False) -> 
         names = {members[0]: name for name, members in sorted(pairs, key=lambda pair: pair[1])}
         return Labels(names, {}, ignore_label, label_map)
     painted = _painted_regions(file, content, [(name, members) for name, members in pairs if members != (0,)])
-    background = next((name for name, members in pairs if members == (0,)), "background")
+    background = next((name for name, members in pairs if members == (0,)), BACKGROUND)
     names = {value: _region_name(value, painted) if value else background for value in values}
     return Labels(names, painted, ignore_label)
+
+
+def _check_names(file: Path, pairs: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+    """Refuses a name of two values, and a background that isn't 0."""
+    for name, count in Counter(name for name, _ in pairs).items():
+        members = [value for other, values in pairs if other == name for value in values]
+        listed = ", ".join(map(str, members))
+        if count > 1:
+            raise DataError(
+                f'{file}: labels: found the name "{name}" of {count} values, {listed}, expected a name of its own for '
+                "each. Correct the names; to unite classes, give them one value here and in the label files."
+            )
+        if name.casefold() == BACKGROUND and members != [0]:
+            raise DataError(
+                f'{file}: labels: found "{name}" as the name of {listed}, and the background is always 0. Correct the '
+                "names, or exchange the values here and in the label files."
+            )
 
 
 def _remedy(values: Sequence[int], regions: bool, named_twice: bool) -> str:

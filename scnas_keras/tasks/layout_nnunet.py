@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import logging
 
-from scnas_keras.errors import DataError, some_of
+from scnas_keras.errors import DataError, counted, some_of
 from scnas_keras.formats.endings import ENDINGS, ending_of, strip_ending
 from scnas_keras.formats.foreign import foreign_ending, is_other_scan
 from scnas_keras.tasks.cases import Case, Task
@@ -197,7 +197,7 @@ def _scans(files: Mapping[str, Path], ending: str, channels: tuple[str, ...]) ->
     if wrong:
         told = [text for texts in wrong.values() for text in texts]
         problems.append(
-            f"dataset.json names {len(channels)} channels, but {_some_problems(told, '; ')}. Add the missing files, or correct "
+            f"dataset.json names {counted(len(channels), 'channel')}, but {_some_problems(told, '; ')}. Add the missing files, or correct "
             '"channel_names".'
         )
     whole = {case: tuple(files[found[number]] for number in sorted(found)) for case, found in groups.items() if case not in wrong}

@@ -70,6 +70,8 @@ def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
     root = user_path(data_dir)
     if not is_text(str(root)):
         raise DataError(f"{ascii(str(root))}: the folder's name isn't text in UTF-8. Rename it, for example with convmv.")
+    if root.exists() and not root.is_dir():
+        raise DataError(f"{root}: is a file, not a folder. Give --data_dir the task's folder or the one around it.")
     if not root.is_dir():
         raise DataError(f"{root}: no such folder.{nearest(root)} Give --data_dir the task's folder or the one around it.")
     if _is_task(root):
@@ -79,6 +81,9 @@ def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
     if len(matching) == 1:
         return matching[0]
     found = ", ".join(task.name for task in matching or tasks) or f"none; the folder holds {_contents(root)}"
+    above = next((folder for folder in list(root.absolute().parents)[:2] if not tasks and _is_task(folder)), None)
+    if above:
+        raise DataError(f"{root}: is a folder inside of the task {above}. Give --data_dir={above}.")
     wanted = "exactly one task folder" if folder_hint == "custom" else f'one task folder for "{folder_hint}"'
     raise DataError(
         f"{root}: expected {wanted}, found {'several' if matching else 'no match'} "

@@ -10,7 +10,8 @@ from pathlib import Path
 from scnas_keras.formats.endings import strip_ending
 
 _CUTOFF = 0.75
-_CHANNEL = re.compile(r"_\d{4}$")
+CHANNEL = re.compile(r"_\d{4}$")
+"""The end of a name without its ending that numbers a channel's file."""
 
 
 def nearest(path: Path) -> str:
@@ -63,7 +64,7 @@ _LIKENESSES: tuple[tuple[Callable[[str], str], str], ...] = (
     (lambda name: _composed(name).casefold(), "capitals and small letters differ"),
     (lambda name: "".join(_composed(name).casefold().split()), "spaces differ"),
     (_stem, "the ending differs"),
-    (lambda name: _CHANNEL.sub("", _stem(name)), "the number of the channel differs"),
+    (lambda name: CHANNEL.sub("", _stem(name)), "the number of the channel differs"),
     (lambda name: re.sub(r"0*(\d+)", r"\1", _stem(name)), "the zeros before a number differ"),
     (lambda name: re.sub(r"[\W_]+", "", _stem(name)), "the signs between words differ"),
 )

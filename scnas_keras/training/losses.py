@@ -1,6 +1,7 @@
 """Losses on logits [batch, *space, classes] and integer labels [batch, *space]; `keras.ops` only."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -8,7 +9,7 @@ import keras
 from keras import ops
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.metrics.labels import class_numbers
+from scnas_keras.metrics.labels import check_shapes, class_numbers
 from scnas_keras.training.names import DICE, DICE_CE, FOCAL, JACCARD
 
 _serializable = keras.saving.register_keras_serializable("scnas_keras")
@@ -18,7 +19,7 @@ class SegmentationLoss(keras.losses.Loss):
     """Base of the losses: one-hot labels, class weights, and voxels that don't count.
 
     Computes in float32, in float64 for float64 logits. The result of `call` has one value an item. Labels that are neither class numbers
-    nor the ignore label are an error; in a graph, as `fit` makes, the loss is NaN.
+    nor the ignore label are an error; in a graph, as `fit` makes, the loss is NaN. Shapes that don't belong together are an error.
 
     Args:
         class_weights: weight of each class, background included; they are divided by their mean. Default: all alike.
@@ -30,7 +31,9 @@ class SegmentationLoss(keras.losses.Loss):
 
     def __init__(self, class_weights: Sequence[float] | None = None, ignore_label: int | None = None, name: str | None = None, **kwargs):
         super().__init__(name=name, **kwargs)
-        self.class_weights = None if class_weights is None else tuple(map(float, class_weights))
+        self.class_weights = None if class_weights is None else _sound_weights(tuple(map(float, class_weights)))
+        if ignore_label is not None and ignore_label != int(ignore_label):
+            raise ConfigError(f"ignore_label={ignore_label}: expected a whole number.")
         self.ignore_label = ignore_label
         self.over_replicas: Callable[[Any], Any] = lambda sums: sums
         """Adds up sums of a batch that several devices share; whoever trains on them sets it."""
@@ -41,6 +44,7 @@ class SegmentationLoss(keras.losses.Loss):
         return False
 
     def call(self, labels, logits):
+        check_shapes(labels, logits)
         labels, sound = class_numbers(labels, logits.shape[-1], self.ignore_label)
         values = self.values(labels, logits)
         return values * ops.cast(sound, values.dtype)
@@ -102,7 +106,7 @@ class JaccardLoss(SegmentationLoss):
 
     def __init__(self, smooth: float = 1e-5, name: str = "jaccard", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.smooth = smooth
+        self.smooth = _not_negative("smooth", smooth)
 
     def values(self, labels, logits):
         logits, g, counted = self.prepare(labels, logits)
@@ -132,7 +136,7 @@ class DiceLoss(SegmentationLoss):
 
     def __init__(self, smooth: float = 1e-5, batch_dice: bool = False, name: str = "dice_loss", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.smooth, self.batch_dice = smooth, batch_dice
+        self.smooth, self.batch_dice = _not_negative("smooth", smooth), batch_dice
 
     @property
     def couples_items(self) -> bool:
@@ -191,7 +195,7 @@ class FocalLoss(SegmentationLoss):
 
     def __init__(self, gamma: float = 2.0, name: str = "focal", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.gamma = gamma
+        self.gamma = _not_negative("gamma", gamma)
 
     @property
     def couples_items(self) -> bool:
@@ -212,6 +216,18 @@ LOSSES: dict[str, type[SegmentationLoss]] = {
     vars(kind)["flag"]: kind for kind in list(vars().values()) if isinstance(kind, type) and vars(kind).get("flag")
 }
 """The classes above by their `flag`."""
+
+
+def _sound_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
+    if not (all(weight >= 0 for weight in weights) and 0 < sum(weights[1:]) and math.isfinite(sum(weights))):
+        raise ConfigError(f"--class_weights={','.join(map(str, weights))}: expected numbers from 0 up, some but the first above 0.")
+    return weights
+
+
+def _not_negative(name: str, value: float) -> float:
+    if not 0 <= value < math.inf:
+        raise ConfigError(f"{name}={value}: expected a number from 0 up.")
+    return value
 
 
 def make_loss(

@@ -23,7 +23,7 @@ class VerifyConfig:
         "Regular expression that finds the patient in a case's name. Default: guessed from the names.",
         "Data",
     )
-    processes: int | None = option(None, "Processes that read scans. Default: as cores and free memory allow.", "Data")
+    processes: int | None = option(None, "Processes that read scans. Default: as cores and free memory allow.", "Data", least=1, most=10**4)
     output: str = option(".", "Folder for verification.json with all findings; made if absent.", "Result")
     fix: str | None = option(
         None,

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.formats.endings import WRITABLE, ending_of
 from scnas_keras.tasks.cases import Case
 
@@ -23,7 +23,7 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
 
     Raises:
         ConfigError: `target` exists and isn't empty, or one folder lies in the other.
-        DataError: copying failed.
+        OutputError: the copy can't be written.
     """
     source, target = source.resolve(), target.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -41,7 +41,7 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
     except DataError as error:  # about a file of the dataset, that the user knows under its own folder
         raise DataError(str(error).replace(str(partial), str(source))) from error
     except OSError as error:
-        raise DataError(
+        raise OutputError(
             f"{target}: the copy couldn't be written ({error}). Give --fixed_dir a place that you may write to, with enough room."
         ) from error
     finally:

@@ -46,13 +46,19 @@ def _decathlon(root: Path, content: DatasetJson) -> tuple[Task, list[Finding]]:
             present.append(item)
     task = load_decathlon(root, dataclasses.replace(content, training=tuple(present))) if present else load_task(root)
     listed.update(path for case in task.test_cases for path in case.files)
+    places = {_place(path) for path in listed}
     findings += [
         Finding("unlisted", None, path, "dataset.json doesn't list it")
         for name in ("imagesTr", "labelsTr")
         for path in _scans(root / name)
-        if path not in listed
+        if _place(path) not in places
     ]
     return task, findings
+
+
+def _place(path: Path) -> tuple[str, str]:
+    """A file's folder without links, and its name: the same whether a list names it from the dataset's folder or from the root."""
+    return os.path.realpath(path.parent), path.name
 
 
 def _files_of(root: Path, item: ListedPair, channels: int) -> Sequence[Path]:

@@ -31,12 +31,12 @@ CT_TARGET = (0.78, 0.78, 1.25)  # mm; the made-up CT has 0.7, 0.7, 1
 class Config(TaskConfig):
     """What is measured."""
 
-    patch_size: tuple[int, ...] = option((64, 64, 64), "Voxels of a patch.", "Patches")
-    channels: int = option(2, "Image channels of a patch.", "Patches")
-    patches: int = option(150, "Patches to time.", "Patches")
-    threads: int | None = option(None, "Threads that make patches. Default: one a core.", "Patches")
-    stem_channels: int = option(16, "Width of the supernet whose step is timed.", "Patches")
-    ct_size: tuple[int, ...] = option((512, 512, 400), "Voxels of the made-up CT.", "Scans")
+    patch_size: tuple[int, ...] = option((64, 64, 64), "Voxels of a patch.", "Patches", least=1)
+    channels: int = option(2, "Image channels of a patch.", "Patches", least=1)
+    patches: int = option(150, "Patches to time.", "Patches", least=1)
+    threads: int | None = option(None, "Threads that make patches. Default: one a core.", "Patches", least=1)
+    stem_channels: int = option(16, "Width of the supernet whose step is timed.", "Patches", least=1)
+    ct_size: tuple[int, ...] = option((512, 512, 400), "Voxels of the made-up CT.", "Scans", least=1)
     rows: str | None = option(
         None, f"Rows to run, of {', '.join(ROWS)}. Default: all, those of scans where --data_dir is given.", "Benchmark"
     )

@@ -25,14 +25,14 @@ class Config:
     """What is compared."""
 
     space: str = option(DEFAULT, "The search space.", "Network", choices=space_names())
-    networks: int = option(5, "Random networks of it.", "Network")
+    networks: int = option(5, "Random networks of it.", "Network", least=1)
     genotype: str | None = option(None, "Instead of them: a genotype.json.", "Network")
-    patch_size: tuple[int, ...] = option((40, 56, 40), "Voxels of the patch along each axis.", "Network")
-    batch_size: int = option(2, "Patches of a step.", "Network")
-    channels: int = option(1, "Image channels.", "Network")
-    classes: int = option(3, "Classes, background included.", "Network")
-    width: int = option(64, "Channels at full resolution.", "Network")
-    steps: int = option(5, "Steps to time; the median counts.", "Benchmark")
+    patch_size: tuple[int, ...] = option((40, 56, 40), "Voxels of the patch along each axis.", "Network", least=1)
+    batch_size: int = option(2, "Patches of a step.", "Network", least=1)
+    channels: int = option(1, "Image channels.", "Network", least=1)
+    classes: int = option(3, "Classes, background included.", "Network", least=2)
+    width: int = option(64, "Channels at full resolution.", "Network", least=1)
+    steps: int = option(5, "Steps to time; the median counts.", "Benchmark", least=1)
     cache_dir: str | None = option(
         None, "Where measured times are kept. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Benchmark", path=True
     )

@@ -45,12 +45,14 @@ KERNELS = {
 class Config:
     """What is measured."""
 
-    stem_channels: tuple[int, ...] = option((48,), "Channels of the supernet at full resolution, one or several numbers.", "Supernet")
-    patch_size: tuple[int, ...] = option((64,), "Voxels of a patch along each axis, one or several numbers.", "Supernet")
-    batch_size: int = option(1, "Patches in a batch.", "Supernet")
-    channels: int = option(4, "Image channels.", "Supernet")
-    classes: int = option(4, "Classes, background included.", "Supernet")
-    steps: int = option(6, "Steps to time; the median counts.", "Benchmark")
+    stem_channels: tuple[int, ...] = option(
+        (48,), "Channels of the supernet at full resolution, one or several numbers.", "Supernet", least=1
+    )
+    patch_size: tuple[int, ...] = option((64,), "Voxels of a patch along each axis, one or several numbers.", "Supernet", least=1)
+    batch_size: int = option(1, "Patches in a batch.", "Supernet", least=1)
+    channels: int = option(4, "Image channels.", "Supernet", least=1)
+    classes: int = option(4, "Classes, background included.", "Supernet", least=2)
+    steps: int = option(6, "Steps to time; the median counts.", "Benchmark", least=1)
     profile: bool = option(False, "Also say what kernels the first row's time goes to.", "Benchmark")
     dints_python: str | None = option(None, "Python of an environment with torch and monai, to time DiNTS beside it.", "Benchmark")
     rows: str | None = option(None, f"Rows to run, of {', '.join(ROWS)}. Default: {', '.join(DEFAULT_ROWS)}.", "Benchmark")

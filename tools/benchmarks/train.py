@@ -81,8 +81,8 @@ class Config:
     cases: str = option(
         "64x1", "Patch and batch, one or several: 64x1 is one patch of 64^3, 40x56x40x9 are nine of 40 x 56 x 40.", "Training"
     )
-    channels: int = option(4, "Image channels.", "Training")
-    classes: int = option(4, "Classes, background included.", "Training")
+    channels: int = option(4, "Image channels.", "Training", least=1)
+    classes: int = option(4, "Classes, background included.", "Training", least=2)
     preset: str = option(PRESET, "Loss and optimizer.", "Training", choices=("scnas", PRESET))
     deep_supervision: bool = option(False, "Train coarser outputs as well, where a network has them.", "Training")
     genotype: str | None = option(None, "A genotype.json. Default: a drawn one, always the same.", "Training")
@@ -90,8 +90,9 @@ class Config:
         DEFAULT_WIDTHS[GENOTYPE],
         f"Channels at full resolution of the genotype's network; hand-made ones have {widths_text(HANDMADE)}.",
         "Training",
+        least=1,
     )
-    steps: int = option(5, "Steps to time; the median counts.", "Benchmark")
+    steps: int = option(5, "Steps to time; the median counts.", "Benchmark", least=1)
     torch_python: str | None = option(
         None, "Python of an environment with torch, monai and nnunetv2, to time their networks beside it.", "Benchmark"
     )
