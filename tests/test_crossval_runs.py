@@ -38,6 +38,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.nightly
 def test_a_network_that_finds_nothing_starts_again_with_a_tenth_of_the_rate(folder, caplog):
     """Background that counts a million times as much as a structure makes a network of background."""
     flags = (
@@ -81,6 +82,7 @@ def test_transfer_with_weights_says_what_it_did_not_take(folder, source, caplog)
     assert (folder / "target" / "genotype.json").read_bytes() == (folder / "source" / "genotype.json").read_bytes()
 
 
+@pytest.mark.nightly
 def test_transfer_to_another_task_leaves_out_stem_and_output(folder, source):
     """From two channels and three classes to one and two, whose unannotated voxels don't count."""
     task = write_task(folder / "other", 5, channels=("T1",))
@@ -110,6 +112,7 @@ def test_voxels_that_nobody_annotated_count_in_no_dice(tmp_path):
     assert validate(RetrainConfig(), fold, wrong_where_ignored, RunFolder(tmp_path, "", 0.0)).dice == {name: [1.0, 1.0]}
 
 
+@pytest.mark.nightly
 def test_all_cases_can_be_trained_on_with_the_width_that_costs_as_much_as_u_resnet(folder, caplog):
     flags = ("--genotype=narrow.json", "--width=match:u_resnet:8", "--epochs=1", "--fold=all", "--patch_size=8,8,8", "--workdir=everything")
     trained = retrain(folder, *flags)

@@ -3,9 +3,11 @@
 import runpy
 import tempfile
 
+import pytest
 from processes import ROOT
 
 
+@pytest.mark.nightly
 def test_the_script_that_trains_with_fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SCNAS_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

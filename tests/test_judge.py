@@ -152,6 +152,7 @@ def test_patience_is_for_held_out_cases_and_runs_without_a_budget(flags, message
         check(RetrainConfig(**{"patience": 9} | flags))
 
 
+@pytest.mark.nightly
 def test_a_training_ends_when_its_held_out_dice_no_longer_rises(folder, caplog, monkeypatch):
     """With a rate of nothing, a Dice that isn't averaged rises in the first epoch at most."""
     monkeypatch.setattr(schedules, "SMOOTHING", 0.0)
