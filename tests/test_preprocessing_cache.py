@@ -12,7 +12,7 @@ from processes import PYTHON, start
 from small_task import REAL_DATA, change, save, write_json, write_task
 
 from scnas_keras.documents import load
-from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.preprocessing import cache, contents, foreground
@@ -376,7 +376,7 @@ def test_a_label_of_another_shape_is_named(tmp_path, task):
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, task):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"--cache_dir=.*file.*another folder"):
+    with pytest.raises(OutputError, match=r"--cache_dir=.*file.*another folder"):
         prepare(task, PLAN, tmp_path / "file")
 
 

@@ -62,6 +62,7 @@ def test_what_a_search_leaves_is_two_dimensional(searched):
     assert (folder / "search" / "genotype.png").stat().st_size > 10_000
 
 
+@pytest.mark.nightly
 def test_the_found_network_is_trained_and_segments_a_whole_image(searched):
     kind, folder, flags = searched
     result = run_training(RetrainConfig(**flags, workdir=str(folder / "trained"), genotype=str(folder / "search"), width="4"))

@@ -75,7 +75,7 @@ def test_the_loss_is_that_of_all_operations_under_their_softmax():
     assert found == pytest.approx(spectrum[np.abs(spectrum).argmax()], rel=0.05)
 
 
-@pytest.mark.parametrize("rank", [pytest.param(2, marks=pytest.mark.nightly), 3])
+@pytest.mark.parametrize("rank", [2, pytest.param(3, marks=pytest.mark.nightly)])
 def test_of_a_supernet_against_its_whole_hessian(rank):
     space = u_shaped("tiny", rank, ("conv_3", "identity", "zero"), 1, U)
     keras.utils.set_random_seed(0)

@@ -55,10 +55,11 @@ def random_draws(supernet, k, seed):
 @pytest.mark.parametrize(
     "space, k, low_memory",
     [
-        pytest.param(SMALL, 2, False, id="pair"),
+        pytest.param(TINY, 2, False, id="tiny-pair"),
         pytest.param(TINY_FLAT, 2, True, id="two axes-low_memory"),
         pytest.param(TINY, 4, False, id="tiny-all"),
         pytest.param(ODD, 2, True, id="odd-low_memory", marks=pytest.mark.nightly),
+        pytest.param(SMALL, 2, False, id="pair", marks=pytest.mark.nightly),
         pytest.param(SMALL, 2, True, id="pair-low_memory", marks=pytest.mark.nightly),
         pytest.param(SMALL, 8, False, id="all", marks=pytest.mark.nightly),
         pytest.param(FLAT, 2, True, id="two axes-eight operations-low_memory", marks=pytest.mark.nightly),

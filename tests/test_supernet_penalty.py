@@ -129,8 +129,8 @@ IDENTITY, ZERO = (SCNAS.operations.index(name) for name in ("identity", "zero"))
     [
         pytest.param(0.01, CONV, None, "multiply_adds", marks=pytest.mark.nightly),
         (0.03, CONV, None, "multiply_adds"),
-        (0.02, IDENTITY, 0, "multiply_adds"),
-        (0.02, ZERO, None, "multiply_adds"),
+        pytest.param(0.02, IDENTITY, 0, "multiply_adds", marks=pytest.mark.nightly),
+        pytest.param(0.02, ZERO, None, "multiply_adds", marks=pytest.mark.nightly),
         (0.03, CONV, None, "milliseconds"),
     ],
     ids=["slow", "fast", "under-a-cap", "dead-nodes", "milliseconds"],
