@@ -1,7 +1,9 @@
 """NRRD and MetaImage headers whose numbers, names or files of voxels ITK would read past, or read as others, without a word."""
 
 import bz2
+import gzip
 import itertools
+import zlib
 
 import numpy as np
 import pytest
@@ -361,3 +363,54 @@ def test_whatever_stands_in_a_field_is_read_as_itk_does_or_refused(field, value,
     numbers = {"ElementSpacing": image.GetSpacing(), "Offset": image.GetOrigin(), "DimSize": image.GetSize()}
     if field in numbers:
         assert numbers[field] == tuple(float(word) for word in value)
+
+
+def compressed(folder, kind, stream):
+    """A file of a kind with compressed voxels."""
+    if kind == "nrrd":
+        return nrrd(folder, {"encoding": "gzip"}, stream)
+    size = {"CompressedData": "True", "CompressedDataSize": str(len(stream))}
+    if kind == "mha":
+        return meta(folder, size, stream)
+    (folder / "a.zraw").write_bytes(stream)
+    return meta(folder, {**size, "CompressedDataSize": None} if kind == "mhd without size" else size, b"", "a.zraw", "a.mhd")
+
+
+@pytest.mark.parametrize("kind", ["nrrd", "mha", "mhd", "mhd without size"])
+def test_compressed_voxels_are_whole(tmp_path, kind):
+    """A bit that is another anywhere in the stream, or another number of bytes, is never read as other voxels."""
+    pack = gzip.compress if kind == "nrrd" else zlib.compress
+    stream = pack(VOXELS)
+    assert sorted(read_image(compressed(tmp_path, kind, stream)).array.ravel()) == [*VOXELS]
+    streams = [pack(bytes(range(size))) for size in (11, 13, 24)] + [stream[:-3], stream[: len(stream) // 2], bytes(len(stream))]
+    for at, bit in itertools.product(range(len(stream)), range(8)):
+        streams.append(bytes(byte ^ (at == place) << bit for place, byte in enumerate(stream)))
+    for damaged in streams:
+        path = compressed(tmp_path, kind, damaged)
+        try:
+            found = sorted(read_image(path).array.ravel())
+        except DataError as error:
+            assert "the voxels can't be read" in str(error)
+        else:  # a bit of gzip's header, such as the time, or of those that fill up the last byte
+            assert found == [*VOXELS]
+
+
+@pytest.mark.parametrize("size", [None, "0"])
+def test_compressed_voxels_behind_their_header_have_a_size(tmp_path, size):
+    path = meta(tmp_path, {"CompressedData": "True", "CompressedDataSize": size}, zlib.compress(VOXELS))
+    with pytest.raises(DataError, match="without CompressedDataSize ITK can't read them"):
+        _ = read_image(path).array
+
+
+def test_several_members_of_gzip_are_one_stream(tmp_path):
+    path = nrrd(tmp_path, {"encoding": "gzip"}, gzip.compress(VOXELS[:5]) + gzip.compress(VOXELS[5:]))
+    assert sorted(read_image(path).array.ravel()) == [*VOXELS]
+
+
+def test_numbers_may_be_spelt_twice_and_colons_separate(tmp_path):
+    path = meta(tmp_path, {})
+    text = path.read_bytes().replace(b"ElementSpacing = 2 3 4\n", b"ElementSpacing = 2 3 4\nElementSpacing : 2.0 3.00 4\n")
+    path.write_bytes(text)
+    assert read_header(path).doubts == ()
+    path.write_bytes(text.replace(b" = ", b": "))
+    assert read_header(path).doubts == () and sorted(read_image(path).array.ravel()) == [*VOXELS]

@@ -16,7 +16,7 @@ from scnas_keras.files import hidden_prefix, writing
 from scnas_keras.formats.geometry import OTHER_UNIT, Doubt, Geometry, make_affine, ras
 from scnas_keras.formats.itk_fields import check_fields, read_text
 from scnas_keras.formats.itk_headers import read_notes
-from scnas_keras.formats.itk_voxels import check_there, check_voxels
+from scnas_keras.formats.itk_voxels import check_compressed, check_there, check_voxels
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 
@@ -83,6 +83,7 @@ def open_file(path: Path) -> Stored:
         doubts += (Doubt(OTHER_UNIT, "another unit than millimetres; it was converted, which ITK's programs don't do"),)
 
     def voxels() -> np.ndarray:
+        check_compressed(path, text, size, components * int(bits[1]) // 8)
         try:
             image = reader.Execute()
         except RuntimeError as error:

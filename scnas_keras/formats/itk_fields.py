@@ -80,12 +80,12 @@ def read_text(path: Path) -> Text:
         text = _decoded(line)
         if nrrd and not text:
             break
-        name, found, value = text.partition(separator)
+        name, found, value = text.partition(separator if nrrd or separator in text else ":")  # which MetaIO takes for the other
         if not found or (nrrd and value.startswith("=")):  # name:=value is a note of NRRD
             continue
         name, value = name.strip(), value.strip()
         key = name.lower().replace(" ", "") if nrrd else name.lower()
-        if not nrrd and key in _META_NAMES and fields.get(key, value) != value:
+        if not nrrd and key in _META_NAMES and not _equal(fields.get(key, value), value):
             twice.append(name)
         fields[key] = value
         if not nrrd and _META_NAMES.get(key, name) != name:
@@ -121,6 +121,11 @@ def voxel_file(path: Path, text: Text, name: str) -> Path | None:
     endings = ("",) if text.several or is_nrrd(path) else ("", ".gz", ".Z")
     files = (path.parent / (name + ending) for ending in endings)
     return next((file for file in files if os.path.isfile(file)), None)  # False for names that no file can have
+
+
+def _equal(one: str, other: str) -> bool:
+    """Whether two values are the same words or numbers."""
+    return one == other or (values := numbers(one, len(one.split()))) is not None and values == numbers(other, len(other.split()))
 
 
 def _decoded(line: bytes) -> str:

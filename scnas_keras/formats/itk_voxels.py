@@ -4,6 +4,7 @@ ITK leaves what they don't hold as it is in memory, and what they hold beyond un
 """
 
 import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from scnas_keras.formats.stored import cut_off
 
 _ZLIB = 1032
 """The most bytes that one of a zlib stream can stand for; numbers written as text stand for fewer."""
+_ANY_HEADER, _BLOCK = 47, 1 << 22
+"""For zlib: that of zlib or gzip; and bytes at a time."""
 
 
 def check_there(path: Path, text: Text) -> None:
@@ -39,6 +42,54 @@ def check_voxels(path: Path, text: Text, sizes: Sequence[int], voxel: int) -> No
             _check_raw(path, text, file, share)
         elif (room := file.stat().st_size * _ZLIB) < share:
             raise cut_off(path, f"they are {share} bytes, and there is room for {room}")
+
+
+def check_compressed(path: Path, text: Text, sizes: Sequence[int], voxel: int) -> None:
+    """Raises DataError unless compressed voxels are whole: inflates them once, since ITK takes for voxels what a damaged stream leaves."""
+    nrrd = is_nrrd(path)
+    if not _is_zipped(path, text):
+        return
+    share = math.prod(sizes) * voxel // max(1, len(text.names))
+    for name in text.names or (path.name,):
+        file = voxel_file(path, text, name) or path
+        begin, end, skipped = _begin(path, text, file), file.stat().st_size, 0
+        if nrrd and begin is not None:
+            skipped = int(text.fields.get("byteskip", "0"))  # of the inflated bytes
+            begin -= skipped
+        elif not nrrd and not text.names:
+            end = text.size + int(text.fields.get("compresseddatasize") or 0)
+            if end == text.size:
+                raise DataError(f"{path}: its voxels are compressed, and without CompressedDataSize ITK can't read them. Save it again.")
+        try:
+            found = _inflated(file, begin or 0, end, share + skipped) - skipped
+        except zlib.error as error:
+            raise cut_off(path, f"the compressed voxels: {error}") from error
+        if found != share and begin is not None:
+            raise cut_off(path, f"they are {share} bytes, and the compressed ones stand for {found if found < share else 'more'}")
+
+
+def _is_zipped(path: Path, text: Text) -> bool:
+    if is_nrrd(path):
+        return text.fields.get("encoding", "").lower() in ("gz", "gzip")
+    return text.fields.get("compresseddata", "")[:1] in ("t", "T", "1")
+
+
+def _inflated(file: Path, begin: int, end: int, enough: int) -> int:
+    """How many bytes the compressed ones of a file stand for, counted up to just beyond `enough`; zlib.error if they are damaged."""
+    count, stream = 0, zlib.decompressobj(_ANY_HEADER)
+    with file.open("rb") as source:
+        source.seek(begin)
+        while (block := source.read(min(_BLOCK, end - source.tell()))) and count <= enough:
+            while block and count <= enough:
+                count += len(stream.decompress(block, _BLOCK))
+                block = stream.unconsumed_tail
+                if stream.eof:
+                    if count >= enough:
+                        return count
+                    block, stream = stream.unused_data, zlib.decompressobj(_ANY_HEADER)  # gzip's next member
+    if count <= enough:
+        raise zlib.error("they end before their stream does")
+    return count
 
 
 def _is_raw(path: Path, text: Text) -> bool:
