@@ -276,15 +276,38 @@ def test_frames_without_a_place_are_refused(tmp_path):
         read_label(tmp_path / "seg.dcm")
 
 
-def test_a_report_beside_the_slices_is_no_slice(tmp_path):
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("88.11", r"a DICOM file that holds no image \(Basic Text SR Storage\). Leave it out"),
+        ("481.5", r"a DICOM file that holds no image \(RT Plan Storage\). Leave it out"),
+        ("481.2", r"a DICOM file that holds no image \(RT Dose Storage\). Leave it out"),
+        ("481.3", r"a DICOM file with contours, not voxels \(RT Structure Set Storage\). Convert it to a label map"),
+    ],
+)
+@pytest.mark.parametrize("syntax", ["ExplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian"])
+def test_what_is_no_image_is_no_slice_and_named_by_its_kind(kind, words, syntax, tmp_path):
     write_slices(tmp_path)
     report = pydicom.Dataset()
-    report.file_meta = image("1.2.840.10008.5.1.4.1.1.88.11", ARRAY).file_meta
+    report.file_meta = image(f"1.2.840.10008.5.1.4.1.1.{kind}", ARRAY).file_meta
+    report.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
     report.SOPClassUID, report.SOPInstanceUID = report.file_meta.MediaStorageSOPClassUID, "1.2"
     report.save_as(tmp_path / "report.dcm", enforce_file_format=True)
     check(tmp_path)
-    with pytest.raises(DataError, match="report.dcm: expected a DICOM file.*no image"):
+    with pytest.raises(DataError, match=f"report.dcm: {words}"):
         read_header(tmp_path / "report.dcm")
+
+
+@pytest.mark.parametrize("kind", ["1", "1.1", "7"])  # computed and digital radiographs, Secondary Capture
+def test_a_picture_without_a_place_is_to_be_saved_as_one(kind, tmp_path):
+    image(f"1.2.840.10008.5.1.4.1.1.{kind}", ARRAY[0]).save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(DataError, match="a.dcm: a picture without a place in space .*(Radio|X-Ray|Secondary).* Save it as .png or .tif"):
+        read_header(tmp_path / "a.dcm")
+
+    def edit(data, k):
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = f"1.2.840.10008.5.1.4.1.1.{kind}"
+
+    check(write_slices(tmp_path / "placed", edit))
 
 
 @pytest.mark.parametrize("intercept", [0, -1024])
@@ -478,3 +501,10 @@ def test_what_is_no_slice_is_left_out_in_silence(tmp_path):
     write_slices(tmp_path / "localizer", put("SeriesInstanceUID", "1.2.4"))
     (tmp_path / "localizer" / "s1.dcm").write_bytes(b"damaged")
     check(tmp_path)
+
+
+def test_without_a_number_a_series_in_a_folder_below_is_not_known_to_be_the_same(tmp_path):
+    write_slices(tmp_path, gone("SeriesInstanceUID"))
+    write_slices(tmp_path / "other", gone("SeriesInstanceUID"))
+    for path in (tmp_path, tmp_path / "s1.dcm"):
+        check(path)

@@ -51,6 +51,13 @@ def in_unit(unit, text=OME):
         ("a.tif", described(IMAGEJ.format("\\u00B5m"), resolution_unit=1, x_resolution=2, y_resolution=2), (5e-4, 5e-4)),
         ("a.tif", described(IMAGEJ.format("cm"), resolution_unit=1, x_resolution=1, y_resolution=1), (10, 10)),
         ("a.tif", described(IMAGEJ.format("pixel"), resolution_unit=1, x_resolution=1, y_resolution=1), (1, 1)),
+        ("a.tif", described(IMAGEJ.format("px"), resolution_unit=1, x_resolution=2, y_resolution=2), (1, 1)),
+        ("a.tif", described(IMAGEJ.format("null"), resolution_unit=1, x_resolution=2, y_resolution=1), (1, 2)),
+        ("a.tif", described("ImageJ=1.54f\nimages=\n"), (1, 1)),
+        ("a.tif", described(in_unit("pixel").replace("0.65", "0.5")), (1, 1)),
+        ("a.tif", described(in_unit("reference frame").replace("0.65", "0.25")), (1, 2)),
+        ("a.tif", described(in_unit("mm") + "\0\0\0"), (0.65, 0.5)),  # padded
+        ("a.tif", described(in_unit("mm") + "\n\0\n\0"), (0.65, 0.5)),
         ("a.tif", described(OME.format("")), (6.5e-4, 5e-4)),
         ("a.tif", described(in_unit("mm")), (0.65, 0.5)),
         ("a.tif", described(in_unit("\N{MICRO SIGN}m").encode()), (6.5e-4, 5e-4)),
@@ -101,7 +108,9 @@ def test_the_scale_of_what_a_png_shows_is_honoured_and_that_of_its_values_refuse
     [
         (described(IMAGEJ.format("furlong"), x_resolution=2, y_resolution=2), "ImageJ's unit of length is 'furlong'"),
         (described(OME.format('PhysicalSizeXUnit="ly"')), "OME's unit of length is 'ly'"),
+        (described(OME.format('PhysicalSizeXUnit="pixel" PhysicalSizeYUnit="mm"')), "OME's unit of length is 'pixel'"),
         (described(OME.format("").replace("0.65", "0")), "OME's size of pixels"),
+        (described(in_unit("pixel").replace("0.65", "0")), r"OME's size of pixels is \[0.0, 0.5\]. Correct it"),
         (described(in_unit("mm").replace("SizeX", 'SizeZ="5" SizeX', 1)), "one of a stack of OME with 5 slices, 1 time points"),
         (described(in_unit("mm").replace("SizeX", 'SizeT="3" SizeX', 1)), "one of a stack of OME with 1 slices, 3 time points"),
         (described(in_unit("mm").replace("SizeX", 'SizeC="2" SizeX', 1)), "one of a stack of OME .* and 2 channels"),

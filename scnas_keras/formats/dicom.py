@@ -13,7 +13,7 @@ from scnas_keras.errors import DataError
 from scnas_keras.formats.endings import ENDINGS, dicom_files, ending_of, plain_files, reader_of
 from scnas_keras.formats.foreign import told_absent
 from scnas_keras.formats.geometry import make_affine
-from scnas_keras.formats.instances import Instance, read_instance, read_pixels
+from scnas_keras.formats.instances import Instance, read_instance, read_pixels, without_image
 from scnas_keras.formats.stacks import check_alike, find_step
 from scnas_keras.formats.stored import Stored, unreadable
 
@@ -68,7 +68,7 @@ def _series(path: Path) -> list[Instance]:
     if not path.is_dir():
         named = read_instance(path)
         if named is None:
-            raise unreadable(path, "DICOM", "it holds no image")
+            raise without_image(path)
         if len(named.frames) > 1:
             return [named]
         beside = [file for file in _slice_files(path.parent) if file != path]
@@ -106,7 +106,7 @@ def _left_out(path: Path, series: str) -> str | None:
     """Why an entry of a folder may hold slices of a series that aren't read, and what to do; None for what doesn't look like it."""
     if path.is_dir():
         inside = "it is a folder with slices of the same series. Put all slices of a scan into one folder, and other scans elsewhere."
-        return inside if any(_series_of(file) == series for file in dicom_files(path)) else None
+        return inside if series and any(_series_of(file) == series for file in dicom_files(path)) else None
     if not path.exists():
         return f"it is {told_absent(path)} If it is none, remove the link." if _is_called_slice(path) else None
     whole = path.with_suffix("")

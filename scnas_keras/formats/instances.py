@@ -51,6 +51,8 @@ _CONVERTED = "UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameC
 _ITSELF = "RealWorldValueMappingSequence"
 """The macro that is read as a whole, for its items are several scales."""
 _TAGS = [*of_frames.TAGS, *_PIXELS, *_FILE, *_PART, *_GROUPS]
+_PICTURES = "Radiography", "X-Ray", "Secondary Capture", "Ultrasound", "VL ", "Photography"
+"""What the kinds of images are called that needn't say where they lie in a patient."""
 _DENSEST = 2000
 """Bytes of pixels that a byte of a file can stand for; a compressed empty slice comes to some hundreds."""
 
@@ -119,6 +121,20 @@ def read_instance(path: Path) -> Instance | None:
         raise unreadable(path, "DICOM", error) from error
 
 
+def without_image(path: Path) -> DataError:
+    """The error for a DICOM file of which `read_instance` said that it holds no image: what it is, and what to do."""
+    library = _pydicom(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kind = _kind(library, library.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"]))
+    if kind == "RT Structure Set Storage":
+        return DataError(
+            f"{path}: a DICOM file with contours, not voxels ({kind}). Convert it to a label map on the grid of its scan, as .nii.gz, "
+            "for example with 3D Slicer, plastimatch or dcmrtstruct2nii."
+        )
+    return DataError(f"{path}: a DICOM file that holds no image ({kind}). Leave it out, and name the scan itself.")
+
+
 def read_pixels(instance: Instance) -> np.ndarray:
     """The stored numbers of a file, [frames, rows, columns, ...]; colours are RGB."""
     try:
@@ -135,15 +151,13 @@ def read_pixels(instance: Instance) -> np.ndarray:
 
 def _instance(library: ModuleType, path: Path, header, behind: int | None) -> Instance | None:
     """`behind`: bytes of the file from its pixels on, None if there are none."""
-    meta = header.file_meta
-    kind, syntax = meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID", "")), meta.get("TransferSyntaxUID")
-    name = library.uid.UID(kind).name
+    name, syntax = _kind(library, header), header.file_meta.get("TransferSyntaxUID")
     if name == "Segmentation Storage":
         raise DataError(f"{path}: a DICOM segmentation object, which isn't read. Convert it to .nii.gz, for example with dcmqi.")
     _refuse_parts(path, header)
-    if not kind and "Rows" not in header:
+    if not name and "Rows" not in header:
         raise ValueError("it doesn't say what it holds")
-    if behind is None and not (syntax and syntax.is_deflated):
+    if behind is None and not (syntax and syntax.is_deflated and "Rows" in header):
         if "Image Storage" in name or "Rows" in header:
             raise cut_off(path, "there are no pixels")
         return None
@@ -181,6 +195,11 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
     )
 
 
+def _kind(library: ModuleType, header) -> str:
+    """What kind of object a file holds, in DICOM's words; "" if it doesn't say."""
+    return library.uid.UID(header.file_meta.get("MediaStorageSOPClassUID", header.get("SOPClassUID", ""))).name
+
+
 def _refuse_parts(path: Path, header) -> None:
     """Raises DataError for an image that shows many slices as one, or holds some of the frames of a scan."""
     if "MOSAIC" in header.get("ImageType", ()):
@@ -205,6 +224,11 @@ def _groups(path: Path, header, count: int, kind: str) -> Sequence[Sequence[Mapp
             raise DataError(
                 f"{path}: holds {count} frames ({kind}) and doesn't say where each lies. Only frames with a position make "
                 "a scan; convert it to .nii.gz with a program that knows its kind."
+            )
+        if "ImagePositionPatient" not in whole and any(word in kind for word in _PICTURES):
+            raise DataError(
+                f"{path}: a picture without a place in space ({kind}, no ImagePositionPatient). Save it as .png or .tif, or as .nii.gz; "
+                "if it only lies beside the slices of a scan, move it out of their folder."
             )
         return [[whole]]
     if len(each) != count:

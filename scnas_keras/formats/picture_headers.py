@@ -22,6 +22,8 @@ from scnas_keras.formats.units import millimetres
 _INCH = 25.4  # mm
 _NOTHING_MEANT = (1.0, 72.0, 96.0)
 """Pixels per inch that programs write who know nothing of a picture's size."""
+_NO_UNITS = {"pixel", "pixels", "px", "null", "reference frame"}
+"""Units of ImageJ and OME that say nothing of a length."""
 _ORIENTATION, _DESCRIPTION, _X, _Y, _UNIT, _PHOTOMETRIC, _BITS = 274, 270, 282, 283, 296, 262, 258
 _SAMPLES, _EXTRA, _FORMAT, _WIDTH, _HEIGHT, _FILL = 277, 338, 339, 256, 257, 266
 _CENTIMETRES, _UNSPECIFIED = 3, 0
@@ -45,7 +47,7 @@ def pixel_size(path: Path, image: Image.Image) -> tuple[float, float]:
         return _of_ome(path, pixels)
     fields = imagej_fields(_description(tags))
     units = fields.get("unit", ""), fields.get("yunit", fields.get("unit", ""))
-    if set(map(str.lower, units)) - {"", "pixel", "pixels"}:
+    if set(map(str.lower, units)) - {"", *_NO_UNITS}:
         across, down = (_known(path, "ImageJ", unit) for unit in units)
         return (across / float(density[0]), down / float(density[1])) if _positive(*density) else PIXELS[:2]
     kind = tags.get(_UNIT, 2)
@@ -75,7 +77,7 @@ def check_meaning(path: Path, image: Image.Image) -> None:
             f"{path}: its pixels have a further channel of unspecified meaning beside gray or colour. Save it without, or each channel "
             "as a gray picture of its own (CASE_0000.tif, CASE_0001.tif, ...)."
         )
-    images = int(imagej_fields(_description(tags)).get("images", 1))
+    images = int(imagej_fields(_description(tags)).get("images") or 1)
     if images > 1:
         raise DataError(f"{path}: expected one picture, found a stack of ImageJ with {images}. Convert it to .nii.gz or .nrrd.")
     for pixels in _ome_pixels(path, _description(tags)):
@@ -155,9 +157,10 @@ def _of_subject(path: Path, image: Image.Image) -> tuple[float, float] | None:
 
 
 def _description(tags: Mapping) -> str:
-    """A TIFF's description, UTF-8 where it is: Pillow takes its bytes for Latin-1."""
+    """A TIFF's description up to its end, a NUL; UTF-8 where it is: Pillow takes its bytes for Latin-1."""
     text = tags.get(_DESCRIPTION, "")
-    content = text if isinstance(text, bytes) else str(text).encode("latin-1", "replace")
+    whole = text if isinstance(text, bytes) else str(text).encode("latin-1", "replace")
+    content = whole.partition(b"\0")[0]  # Pillow drops no more than one
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
@@ -188,10 +191,12 @@ def _of_ome(path: Path, images: Sequence[Mapping[str, str]]) -> tuple[float, flo
 def _of_ome_image(path: Path, pixels: Mapping[str, str]) -> Sequence[float]:
     if not {"PhysicalSizeX", "PhysicalSizeY"} <= set(pixels):
         return PIXELS[:2]
-    sizes = [float(pixels[f"PhysicalSize{axis}"]) * _known(path, "OME", pixels.get(f"PhysicalSize{axis}Unit", "um")) for axis in "XY"]
-    if not _positive(*sizes):
-        raise DataError(f"{path}: OME's size of pixels is {sizes} mm. Correct it.")
-    return sizes
+    numbers, units = [float(pixels[f"PhysicalSize{axis}"]) for axis in "XY"], [pixels.get(f"PhysicalSize{axis}Unit", "um") for axis in "XY"]
+    known = not {unit.lower() for unit in units} <= _NO_UNITS
+    across, down = (number * (_known(path, "OME", unit) if known else 1) for number, unit in zip(numbers, units, strict=True))
+    if not _positive(across, down):
+        raise DataError(f"{path}: OME's size of pixels is {[across, down]}{' mm' * known}. Correct it.")
+    return (across, down) if known else (PIXELS[0], PIXELS[1] * down / across)
 
 
 def _known(path: Path, program: str, unit: str) -> float:
