@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from absl import flags, logging
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, OutputError
+from scnas_keras.files import no_room
 
 
 def set_up_logging() -> None:
@@ -58,12 +59,19 @@ def while_read() -> Iterator[None]:
     """Ends the process as the system would end a simpler one where nobody reads on, as behind `| head`: with code 141, and in silence.
 
     Streams that whoever started it had closed lead nowhere.
+
+    Raises:
+        OutputError: there is no room for what was printed. (Of other files `files.writing` tells that.)
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
     try:
-        yield
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except BrokenPipeError:
         nothing = os.open(os.devnull, os.O_WRONLY)
@@ -71,6 +79,11 @@ def while_read() -> Iterator[None]:
             if stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode):
                 os.dup2(nothing, stream.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.filename is not None or not (reason := no_room(error)):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(f"standard output can't be written: {reason}. Make room, or print to another place.") from error
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 from scnas_keras.errors import ConfigError, OutputError
 
-_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST_NAME = 255
 """Bytes of a file's name, on the usual file systems."""
 
@@ -44,13 +44,24 @@ def writing(path: str | os.PathLike, needed: int | None = None) -> Iterator[None
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        reason = no_room(error)
+        if reason is None:
             raise OutputError(f"{path}: can't be written ({error.strerror or error}). Name another place, or ask for the right.") from error
-        size = "" if needed is None else f" {_megabytes(needed)} are needed,"
+        size = "" if needed is None else f" {_megabytes(needed)} are needed"
+        if error.errno == errno.EFBIG:
+            room, remedy = f"{size}." if size else "", "Raise the limit (ulimit -f unlimited)"
+        else:
+            room, remedy = f"{size}{',' * bool(size)} {_free(path)} are free.", "Make room"
         raise OutputError(
-            f"{path}: can't be written: the disk is full.{size} {_free(path)} are free. Make room and give the same command again; "
-            "what was written before is whole."
+            f"{path}: can't be written: {reason}.{room} {remedy} and give the same command again; what was written before is whole."
         ) from error
+
+
+def no_room(error: OSError) -> str | None:
+    """What keeps a file from growing, if that is why it couldn't be written."""
+    if error.errno == errno.EFBIG:
+        return "it would be larger than files may be here (ulimit -f)"
+    return "the disk is full" if error.errno in _FULL else None
 
 
 def check_writable(path: pathlib.Path) -> None:

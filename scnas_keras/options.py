@@ -37,6 +37,8 @@ LAST_SEED, FASTEST = 2**31 - 1, 100
 """The greatest seed, and the highest learning rate, beyond which every network diverges at once."""
 WIDEST = 10**5
 """The most channels; the multiply-adds of wider networks are no longer numbers of 64 bits."""
+SMALLEST = 2.0**-126
+"""The smallest number above 0 that isn't taken for 0 in computations of 32 bits."""
 _COUNTED = "# as many flags follow, or the file was cut off: "
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
@@ -302,6 +304,8 @@ class _RangeParser(flags.ArgumentParser):
                 raise ValueError(f"expected {f'{self._most} at most' if number > self._most else f'{self._least} at least'}")
             if not number > self._above:
                 raise ValueError(f"expected a number above {self._above}")
+            if self._above == 0 and number < SMALLEST:
+                raise ValueError(f"expected a number above 0, not so near that it is 0 in 32 bits, found {number}")
         return found
 
     def flag_type(self):

@@ -33,6 +33,11 @@ def test_the_figures_of_a_row_agree_with_each_other_and_with_the_tables():
     assert estimate == pytest.approx(network.measured(3).gigabytes_for(network.elements(topology, 4, 4), 2), abs=5e-3)
 
 
+def test_an_unknown_benchmark_is_refused_as_a_flag_is():
+    done = run(PYTHON, "tools/benchmark", "nope", code=2, cwd=ROOT)
+    assert done.stderr.startswith("error: name one benchmark of ") and done.stdout == ""
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 
 import pytest
@@ -40,6 +41,18 @@ def test_a_crash_is_told_apart_from_what_the_user_can_mend(monkeypatch, capsys):
         options.run(Config, fail, "x")
     errors = capsys.readouterr().err
     assert caught.value.code == 70 and "IndexError: inside" in errors and "a fault of scnas_keras" in errors
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="prints to a full disk as Linux plays it")
+@pytest.mark.parametrize(
+    "body", ["print('x')", "print('x' * 99999)", "[print('x'), sys.exit(1)]"], ids=["at the end", "at once", "with a code"]
+)
+def test_a_full_disk_under_what_is_printed_is_told_in_one_line(body):
+    code = "import sys; sys.argv = ['x']; from test_console import Config; from scnas_keras.options import run; run(Config, lambda config: "
+    environment = with_package()
+    environment["PYTHONPATH"] += f":{ROOT / 'tests'}"
+    done = run("sh", "-c", '"$0" -c "$1" > /dev/full', PYTHON, f"{code}{body}, 'x')", code=74, env=environment)
+    assert done.stderr == "error: standard output can't be written: the disk is full. Make room, or print to another place.\n"
 
 
 def test_names_that_a_terminal_cant_show_are_shown_in_escapes():

@@ -249,6 +249,39 @@ def test_a_missing_file_is_told_with_the_nearest(tmp_path):
         load_task(tmp_path)
 
 
+@pytest.mark.parametrize("around", [False, True])
+@pytest.mark.parametrize("read", [find_task, load_task], ids=["find", "load"])
+def test_a_folder_that_may_not_be_entered_is_told(tmp_path, monkeypatch, read, around):
+    folder = tmp_path / "Task04_Hippocampus"
+    write_task(folder, num_cases=1)
+    close(monkeypatch, folder)
+    with pytest.raises(DataError, match=r"Hippocampus: can't be read \(Permission denied\)\. Ask for .*chmod u\+rx"):
+        if read is load_task:
+            load_task(folder)
+        else:
+            find_task("hippocampus", tmp_path if around else folder)
+
+
+def test_a_closed_folder_beside_the_wanted_one_does_no_harm(tmp_path, monkeypatch):
+    write_task(tmp_path / "Task04_Hippocampus", num_cases=1)
+    (tmp_path / "lost+found").mkdir()
+    close(monkeypatch, tmp_path / "lost+found")
+    assert find_task("hippocampus", tmp_path).name == "Task04_Hippocampus"
+
+
+def close(monkeypatch, folder):
+    """Makes a folder one that may not be entered, to root as well."""
+
+    def stat(path, **options):
+        if folder in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return os.stat(path, **options)
+
+    access = os.access
+    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder and access(path, mode))
+
+
 def test_names_that_are_no_text_are_refused(tmp_path):
     write_task(tmp_path, num_cases=1)
     name = os.fsdecode(b"M\xfcller.nii.gz")

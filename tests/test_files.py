@@ -21,6 +21,7 @@ def refusing(code):
     "code, message",
     [
         (errno.ENOSPC, r"a\.bin: can't be written: the disk is full\. 3\.0 MB are needed, \d+\.\d MB are free"),
+        (errno.EFBIG, r"a\.bin: can't be written: it would be larger than .*ulimit -f\)\. 3\.0 MB are needed\. Raise the limit"),
         (errno.EACCES, "ermission denied"),
     ],
 )

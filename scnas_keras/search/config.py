@@ -10,6 +10,8 @@ from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
 from scnas_keras.training.names import SCNAS, SHORT
 
 AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
+COLDEST = 1e-6
+"""The lowest temperature; alpha divided by much lower ones is no finite number of 32 bits."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +54,11 @@ class SearchConfig(JudgeConfig, RunConfig):
         choices=RELAXATIONS,
     )
     temperature_start: float = option(
-        5.0, "Temperature of the Gumbel-softmax at the start; softmax has none.", "Architecture", above=0, most=10**6
+        5.0, "Temperature of the Gumbel-softmax at the start; softmax has none.", "Architecture", least=COLDEST, most=10**6
     )
-    temperature_end: float = option(0.2, "Temperature at the end; falls exponentially in between.", "Architecture", above=0, most=10**6)
+    temperature_end: float = option(
+        0.2, "Temperature at the end; falls exponentially in between.", "Architecture", least=COLDEST, most=10**6
+    )
     alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture parameters alpha.", "Architecture", above=0, most=FASTEST)
     alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for alpha.", "Architecture", least=0, most=1)
     weights_lr: float = option(0.003, "Learning rate (Adam) of the network's weights.", "Weights", above=0, most=FASTEST)

@@ -1,8 +1,9 @@
 """A dataset's folder, in any layout: found, and read into a `Task`."""
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
             variable SCNAS_DATA_DIR.
 
     Raises:
-        DataError: no such folder, no match, or several.
+        DataError: no such folder, no match, several, or one that can't be read.
     """
     data_dir = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     if not data_dir:
@@ -68,6 +69,11 @@ def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
             f"first of these layouts:\n{LAYOUTS}"
         )
     root = user_path(data_dir)
+    with _reading(root):
+        return _find(root, folder_hint)
+
+
+def _find(root: Path, folder_hint: str) -> Path:
     if not is_text(str(root)):
         raise DataError(f"{ascii(str(root))}: the folder's name isn't text in UTF-8. Rename it, for example with convmv.")
     if root.exists() and not root.is_dir():
@@ -76,10 +82,19 @@ def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
         raise DataError(f"{root}: no such folder.{nearest(root)} Give --data_dir the task's folder or the one around it.")
     if _is_task(root):
         return root
-    tasks = [folder for folder in sorted(root.iterdir()) if folder.is_dir() and _is_task(folder)]
+    tasks, closed = [], {}
+    for folder in sorted(folder for folder in root.iterdir() if folder.is_dir()):
+        try:
+            tasks += [folder] * _is_task(folder)
+        except PermissionError as error:  # as of lost+found, which is at the top of many disks
+            closed[folder] = error
     matching = tasks if folder_hint == "custom" else _matching(tasks, folder_hint)
     if len(matching) == 1:
         return matching[0]
+    for folder in [*closed] if folder_hint == "custom" else _matching([*closed], folder_hint):
+        if not matching:
+            with _reading(folder):
+                raise closed[folder]
     found = ", ".join(task.name for task in matching or tasks) or f"none; the folder holds {_contents(root)}"
     above = next((folder for folder in list(root.absolute().parents)[:2] if not tasks and _is_task(folder)), None)
     if above:
@@ -96,9 +111,13 @@ def load_task(path: str | Path) -> Task:
     """Reads a task folder of any layout and checks that all its files are there.
 
     Raises:
-        DataError: the folder has none of the layouts, dataset.json is broken, or files are missing.
+        DataError: the folder has none of the layouts, dataset.json is broken, files are missing, or a folder can't be read.
     """
-    root = Path(path)
+    with _reading(Path(path)):
+        return _load(Path(path))
+
+
+def _load(root: Path) -> Task:
     file = root / "dataset.json"
     if not file.is_file() and not is_pictures_layout(root):
         raise DataError(
@@ -135,6 +154,19 @@ def load_label(task: Task, case: Case) -> np.ndarray:
     for value, replacement in task.label_map.items():
         label[stored == value] = replacement
     return label
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """What a folder's rights forbid is told as a DataError."""
+    try:
+        yield
+    except PermissionError as error:
+        place = Path(error.filename or folder)
+        closed = next((outer for outer in reversed([place, *place.parents]) if not os.access(outer, os.X_OK)), place)
+        raise DataError(
+            f"{closed}: can't be read ({error.strerror}). Ask for the right to enter the folder (chmod u+rx), or give another --data_dir."
+        ) from error
 
 
 def _is_task(folder: Path) -> bool:
