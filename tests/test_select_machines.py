@@ -8,6 +8,7 @@ import threading
 import time
 import types
 
+import grpc
 import pytest
 from keras_tuner.engine.trial import TrialStatus
 from processes import PYTHON, start, with_package
@@ -210,6 +211,20 @@ def test_a_lone_process_runs_all_and_raises_what_went_wrong(setting, monkeypatch
     monkeypatch.setattr("scnas_keras.select.tuner.run_job", broken)
     with pytest.raises(ZeroDivisionError):
         run_jobs(setting, Planned("a"), machines.ALONE)
+
+
+def test_a_worker_whose_chief_goes_while_it_is_asked_asks_again_until_the_selection_is_over(setting, monkeypatch):
+    """And ends well if the report has been written meanwhile."""
+    asked = []
+
+    def search(trainings):
+        asked.append(trainings)
+        raise grpc.RpcError() if len(asked) < 3 else tuner.SelectionEnded()
+
+    monkeypatch.setattr(tuner, "Trainings", lambda oracle, setting, role: role)
+    monkeypatch.setattr(tuner, "_search", search)
+    tuner.work(setting)
+    assert asked == [machines.WORKER] * 3
 
 
 @pytest.mark.parametrize(

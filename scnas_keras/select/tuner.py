@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import grpc
 import keras_tuner
 from absl import logging
 from keras_tuner.engine.base_tuner import BaseTuner
@@ -253,7 +254,11 @@ def work(setting: Setting) -> None:
         SystemExit, Stopped: a signal came.
     """
     with contextlib.suppress(SelectionEnded):
-        _search(Trainings(keras_tuner.Oracle(keras_tuner.Objective(_OBJECTIVE, "max")), setting, machines.WORKER))
+        while True:
+            try:
+                return _search(Trainings(keras_tuner.Oracle(keras_tuner.Objective(_OBJECTIVE, "max")), setting, machines.WORKER))
+            except grpc.RpcError as error:  # the chief went while it was asked; what has been trained is in its folder
+                logging.info("the chief no longer answers (%s)", _status(error))
 
 
 @contextlib.contextmanager
@@ -302,6 +307,10 @@ def _candidates(run: pathlib.Path, job: Job) -> tuple[Candidate, ...]:
             return found
         time.sleep(machines.PAUSE)
     raise ConfigError(f"{run / FILE} doesn't say what {job.network} is. All machines must see the same --workdir; give the command again.")
+
+
+def _status(error: grpc.RpcError) -> str:
+    return error.code().name if isinstance(error, grpc.Call) else type(error).__name__
 
 
 def _search(tuner: Trainings) -> None:
