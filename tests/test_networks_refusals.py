@@ -27,6 +27,20 @@ def test_a_network_takes_its_own_number_of_channels_only(how, given):
     assert run(images[..., :1]) is not None
 
 
+@pytest.mark.parametrize("how", ["predict", "fit"])
+def test_nor_after_it_has_seen_its_own(how):
+    """Keras then traces a graph that no longer knows how many channels there are."""
+    network = from_genotype(sparse_genotype(2, FLAT), 1, 3, stem_channels=8)
+    images, labels = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype(np.float32), np.zeros((1, 8, 8), np.int32)
+    network.compile("sgd", make_loss("jaccard"), jit_compile=False)
+    run = {"predict": lambda x: network.predict(x, verbose=0), "fit": lambda x: network.fit(x, labels, verbose=0)}[how]
+    run(images[..., :1])
+    for given in (2, 4, 2):
+        with pytest.raises((ValueError, tf.errors.InvalidArgumentError)):
+            run(images[..., :given])
+    assert run(images[..., :1]) is not None
+
+
 def test_layers_refuse_other_channels_by_themselves():
     network = from_genotype(uniform_genotype("conv_3", SMALL), 2, 3, stem_channels=8)
     for name in ("stem", "cell_01_reduction_input_0", "cell_01_reduction_conv_3_from_0", "logits"):

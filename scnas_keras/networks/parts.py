@@ -69,6 +69,8 @@ class Stem(layers.Layer):
         self.norm.build((*input_shape[:-1], self.channels))
 
     def call(self, x):
+        if x.shape[-1] is None:  # as `predict` traces for images of several numbers of channels; another than the kernel's ends the run
+            x = ops.reshape(x, (*ops.shape(x)[:-1], self.kernel.shape[-2]))
         return self.norm(ops.conv(x, self.kernel, padding="same", data_format="channels_last"))
 
     def compute_output_shape(self, input_shape):
