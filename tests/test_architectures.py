@@ -164,8 +164,8 @@ class Small(FixedStages):
     def build(self, topology, features, channels, num_classes, deep_supervision=False):
         from scnas_keras.networks import blocks, heads
 
-        image = blocks.image(len(topology.patch_size), channels)
-        x = blocks.conv_norm_activate(image, self.width, 3, "fine")
+        image, x = blocks.image(len(topology.patch_size), channels)
+        x = blocks.conv_norm_activate(x, self.width, 3, "fine")
         x = blocks.conv_norm_activate(x, self.width, 3, "coarse", strides=2)
         return heads.finish(image, [blocks.upconv(x, self.width, 2, "up")], num_classes, deep_supervision, self.name)
 

@@ -180,7 +180,7 @@ def test_a_network_of_format_1_gives_what_it_gave(name, backend, tmp_path):
 def test_a_genotype_of_format_1_is_the_network_that_it_was(name, channels, width):
     saved = keras.models.load_model(DATA / f"{name}.keras", safe_mode=True)
     model = from_genotype(Genotype.load(DATA / f"{name}.json"), channels, 3, stem_channels=width)
-    assert [layer.name for layer in model.layers] == [layer.name for layer in saved.layers]
+    assert [layer.name for layer in model.layers if layer.weights] == [layer.name for layer in saved.layers if layer.weights]
     model.set_weights(saved.get_weights())
     with np.load(DATA / f"{name}.npz") as pinned:
         np.testing.assert_allclose(model(pinned["image"]), pinned["logits"], rtol=1e-4, atol=1e-4)

@@ -6,11 +6,16 @@ import pytest
 import tensorflow as tf
 from some_spaces import FLAT, SMALL, sparse_genotype, uniform_genotype
 
+from scnas_keras.architectures.nnunet import NNUNet
+from scnas_keras.architectures.resenc import ResidualEncoderUNet
+from scnas_keras.architectures.u_resnet import UResNet
+from scnas_keras.architectures.unet import UNet
 from scnas_keras.errors import ConfigError
 from scnas_keras.inference.export import export_saved_model
 from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks import from_genotype
+from scnas_keras.planning.topology import fixed_topology
 from scnas_keras.training.losses import LOSSES, make_loss
 
 
@@ -27,10 +32,23 @@ def test_a_network_takes_its_own_number_of_channels_only(how, given):
     assert run(images[..., :1]) is not None
 
 
+HALVED_THRICE = fixed_topology((8, 8), 3)
+NETWORKS = {
+    "found": lambda: from_genotype(sparse_genotype(2, FLAT), 1, 3, stem_channels=8),
+    **{
+        network.name: lambda network=network: network.build(HALVED_THRICE, [8] * 4, 1, 3)
+        for network in (NNUNet(8), UResNet(8), UNet(8), ResidualEncoderUNet("m", 8))
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "network", [pytest.param(name, marks=() if name in ("found", "nnunet") else pytest.mark.nightly) for name in NETWORKS]
+)
 @pytest.mark.parametrize("how", ["predict", "fit"])
-def test_nor_after_it_has_seen_its_own(how):
+def test_nor_after_it_has_seen_its_own(how, network):
     """Keras then traces a graph that no longer knows how many channels there are."""
-    network = from_genotype(sparse_genotype(2, FLAT), 1, 3, stem_channels=8)
+    network = NETWORKS[network]()
     images, labels = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype(np.float32), np.zeros((1, 8, 8), np.int32)
     network.compile("sgd", make_loss("jaccard"), jit_compile=False)
     run = {"predict": lambda x: network.predict(x, verbose=0), "fit": lambda x: network.fit(x, labels, verbose=0)}[how]

@@ -108,8 +108,8 @@ def plain_unet(
     """
     from scnas_keras.networks import blocks, heads
 
-    image = blocks.image(len(topology.patch_size), channels)
-    x, skips = image, []
+    image, x = blocks.image(len(topology.patch_size), channels)
+    skips = []
     counts = NNUNet().blocks(topology)
     for stage, (width, strides, kernel) in enumerate(zip(features, topology.strides, topology.kernel_sizes)):
         for number in range(counts[stage]):

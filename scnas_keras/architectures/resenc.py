@@ -72,8 +72,8 @@ def residual_encoder_unet(
     """
     from scnas_keras.networks import blocks, heads
 
-    image = blocks.image(len(topology.patch_size), channels)
-    x, skips = blocks.conv_norm_activate(image, features[0], topology.kernel_sizes[0], "stem"), []
+    image, x = blocks.image(len(topology.patch_size), channels)
+    x, skips = blocks.conv_norm_activate(x, features[0], topology.kernel_sizes[0], "stem"), []
     counts = ResidualEncoderUNet().blocks(topology)
     for stage, (width, strides, kernel) in enumerate(zip(features, topology.strides, topology.kernel_sizes)):
         for number in range(counts[stage]):

@@ -69,8 +69,8 @@ def u_resnet(channels: int, num_classes: int, width: int = 32, rank: int = 3, na
     """
     from scnas_keras.networks import blocks, heads
 
-    image = blocks.image(rank, channels)
-    x, halved, skips = blocks.conv(image, width, 3, "stem"), [], []
+    image, x = blocks.image(rank, channels)
+    x, halved, skips = blocks.conv(x, width, 3, "stem"), [], []
     for level in range(HALVINGS + 1):
         if level:
             halved.append(blocks.halve(x, f"encoder_{level}_halved"))

@@ -64,8 +64,8 @@ def unet(
     """
     from scnas_keras.networks import blocks, heads
 
-    image = blocks.image(rank, channels)
-    x, skips = image, []
+    image, x = blocks.image(rank, channels)
+    skips = []
     for level in range(HALVINGS + 1):
         x = blocks.conv_norm_activate(x, width * 2**level, 3, f"encoder_{level}_conv_0")
         x = blocks.conv_norm_activate(x, width * 2 ** (level + 1), 3, f"encoder_{level}_conv_1")

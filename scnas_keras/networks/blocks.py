@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import initializers, layers
 
+from scnas_keras.networks.parts import Image
 from scnas_keras.operations.base import NEGATIVE_SLOPE, InstanceNorm
 from scnas_keras.operations.identity.layer import Identity
 
@@ -22,9 +23,10 @@ def rank_of(x) -> int:
     return len(x.shape) - 2
 
 
-def image(rank: int, channels: int):
-    """The input of a network, whose spatial shape is dynamic."""
-    return keras.Input((*[None] * rank, channels), name="image")
+def image(rank: int, channels: int) -> tuple:
+    """The input of a network, whose spatial shape is dynamic, and its features: the image, sure to have these channels."""
+    whole = keras.Input((*[None] * rank, channels), name="image")
+    return whole, Image(name="channels")(whole)
 
 
 def conv(x, features: int, kernel_size: Size, name: str, strides: Size = 1, bias: bool = False, dtype=None):

@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.networks import blocks
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.heads import LOGITS, with_outputs
 from scnas_keras.networks.parts import Align, OutCell, Stem
@@ -51,8 +52,8 @@ def from_genotype(
             f"A network of {channels} channels and {num_classes} classes: it needs a channel, and the background and a class."
         )
     space.check_width(stem_channels)
-    image = keras.Input((*[None] * space.rank, channels), name="image")
-    outputs = [Stem(stem.width * stem_channels, name=stem_name(i))(image) for i, stem in enumerate(space.stems)]
+    image, features = blocks.image(space.rank, channels)
+    outputs = [Stem(stem.width * stem_channels, name=stem_name(i))(features) for i, stem in enumerate(space.stems)]
     for cell in space.placed:
         outputs.append(_cell(cell, genotype.cells[cell.kind], space.node_channels(stem_channels, cell), outputs))
     heads = [outputs[i] for i in (*space.head.sources, *(space.head.auxiliary if deep_supervision else ()))]

@@ -1,4 +1,4 @@
-"""The fixed parts around the cells: stem, input alignment, output."""
+"""The fixed parts around the cells: image, stem, input alignment, output."""
 
 import math
 
@@ -12,6 +12,25 @@ def upsample(x):
     for axis in range(1, len(x.shape) - 1):
         x = ops.repeat(x, 2, axis=axis)
     return x
+
+
+@serializable
+class Image(layers.Layer):
+    """The image itself, [batch, *space, channels], refused where it has other channels than the first it saw.
+
+    Given images of several numbers of channels, Keras traces a graph that doesn't know the number, and TensorFlow then reads a
+    kernel of fewer channels as one of groups. There the number is compared as the graph runs, by a reshape, which costs nothing.
+    """
+
+    def build(self, input_shape):
+        takes_only(self, input_shape)
+        self._channels = input_shape[-1]
+
+    def call(self, x):
+        return x if x.shape[-1] is not None else ops.reshape(x, (*ops.shape(x)[:-1], self._channels))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
 @serializable
@@ -69,8 +88,6 @@ class Stem(layers.Layer):
         self.norm.build((*input_shape[:-1], self.channels))
 
     def call(self, x):
-        if x.shape[-1] is None:  # as `predict` traces for images of several numbers of channels; another than the kernel's ends the run
-            x = ops.reshape(x, (*ops.shape(x)[:-1], self.kernel.shape[-2]))
         return self.norm(ops.conv(x, self.kernel, padding="same", data_format="channels_last"))
 
     def compute_output_shape(self, input_shape):
