@@ -4,10 +4,13 @@ import dataclasses
 import types
 
 import pytest
+from some_spaces import uniform_genotype
 
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.run_folder import open_run
-from scnas_keras.select import SelectConfig, finals, survey, trials, tuning
+from scnas_keras.select import SelectConfig, candidates, finals, survey, trials, tuning
+from scnas_keras.spaces import genotype_history
+from scnas_keras.spaces.genotype import Genotype
 
 
 def test_a_pace_is_that_of_the_first_machine():
@@ -24,6 +27,24 @@ def test_patients_are_those_of_the_pattern(monkeypatch):
     monkeypatch.setattr(survey, "open_fold", lambda *arguments, **flags: fold)
     found = survey.survey(SelectConfig(group_pattern=r"p\d"))
     assert found.patients == {"p1_a": "p1", "p1_b": "p1", "p2_a": "p2"}
+
+
+def test_earlier_networks_of_a_search_race_last_and_each_once(tmp_path):
+    """Epochs 4 and 2 of 6; of a search that found the same throughout, none."""
+    kinds = {
+        "changing": ("conv_3", "conv_3", "dilated_conv_3_rate_2", "dilated_conv_3_rate_2", "average_pool_3", "conv_3"),
+        "settled": ("conv_3",) * 6,
+    }
+    for name, found in kinds.items():
+        for epoch, own in enumerate(found, start=1):
+            genotype_history.record(tmp_path / name / genotype_history.FILE, epoch, uniform_genotype(own))
+        uniform_genotype(found[-1]).save(tmp_path / name / "genotype.json")
+    data = types.SimpleNamespace(patch_size=(32, 32, 32))
+    searches = [tmp_path / name for name in kinds]
+    names = [one.name for one in candidates.pool(("found", "nnunet"), searches, tmp_path / "genotypes", data, 0)]
+    assert names == ["nnunet", "found_1_w64", "found_2_w64", "found_1_w128", "found_2_w128", "found_1_epoch_4_w64"]
+    early = Genotype.load(tmp_path / "genotypes" / "found_1_epoch_4.json")
+    assert early.cells == uniform_genotype("dilated_conv_3_rate_2").cells
 
 
 def test_a_patch_of_a_sample_is_along_x_y_z():

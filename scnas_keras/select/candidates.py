@@ -60,7 +60,7 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
     """All that could race, in the order in which a small budget keeps them.
 
     That is: nnU-Net's U-Net; each search's network with nodes of 16 channels; nnU-Net's residual encoder; random ones; other hand-made
-    networks; found ones with nodes of 32 channels; what the searches had found after two thirds of their time.
+    networks; found ones with nodes of 32 channels; what the searches had found after two thirds and a third of their epochs.
 
     Args:
         families: wanted.
@@ -77,9 +77,9 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
         width = NODE * genotype.space.width_step
         narrow.append(_searched(f"{FOUND}{mark}_w{width}", FOUND, genotype, width, folder))
         wide.append(_searched(f"{FOUND}{mark}_w{2 * width}", FOUND, genotype, 2 * width, folder))
-        before = _two_thirds(search)
-        if before and before.cells != genotype.cells:
-            early.append(_searched(f"{FOUND}{mark}_early_w{width}", FOUND, before, width, folder))
+        early += [
+            _searched(f"{FOUND}{mark}_epoch_{epoch}_w{width}", FOUND, before, width, folder) for epoch, before in _before(search, genotype)
+        ]
         if RANDOM in families:
             patch = footprint(GENOTYPE, width, genotype).topology(found.spacing, found.patch_size).patch_size
             tables = cost_tables(genotype.space, width, patch, found.channels, len(found.classes) + 1)
@@ -122,7 +122,14 @@ def has_rank(name: str, rank: int) -> bool:
     return rank in ranks
 
 
-def _two_thirds(search: pathlib.Path) -> Genotype | None:
-    """What a search would have derived after two thirds of its epochs."""
-    file = search / genotype_history.FILE
-    return genotype_history.load(file, max(1, round(genotype_history.last_epoch(file) * 2 / 3))) if file.is_file() else None
+def _before(search: pathlib.Path, last: Genotype) -> list[tuple[int, Genotype]]:
+    """Epochs at two thirds and a third of a search, with what it would have derived then, where that is another network."""
+    file, found = search / genotype_history.FILE, [last]
+    numbers = [max(1, round(genotype_history.last_epoch(file) * thirds / 3)) for thirds in (2, 1)] if file.is_file() else []
+    earlier = []
+    for epoch in numbers:
+        genotype = genotype_history.load(file, epoch)
+        if all(genotype.cells != own.cells for own in found):
+            found.append(genotype)
+            earlier.append((epoch, genotype))
+    return earlier
