@@ -6,6 +6,8 @@ import types
 import pytest
 from some_spaces import uniform_genotype
 
+from scnas_keras import select
+from scnas_keras.errors import ConfigError
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.run_folder import open_run
 from scnas_keras.select import SelectConfig, candidates, finals, survey, trials, tuning
@@ -27,6 +29,13 @@ def test_patients_are_those_of_the_pattern(monkeypatch):
     monkeypatch.setattr(survey, "open_fold", lambda *arguments, **flags: fold)
     found = survey.survey(SelectConfig(group_pattern=r"p\d"))
     assert found.patients == {"p1_a": "p1", "p1_b": "p1", "p2_a": "p2"}
+
+
+@pytest.mark.parametrize("flags, message", [({}, "Say how long"), ({"hours": 1.0, "candidates": "alexnet"}, "expected some of found")])
+def test_wrong_flags_are_told_before_a_framework_is_loaded(flags, message, monkeypatch, tmp_path):
+    monkeypatch.setattr(select, "load_tensorflow", lambda: pytest.fail("loaded"))
+    with pytest.raises(ConfigError, match=message):
+        select.main(SelectConfig(task="phantom", workdir=str(tmp_path / "run"), **flags))
 
 
 def test_earlier_networks_of_a_search_race_last_and_each_once(tmp_path):

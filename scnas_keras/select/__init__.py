@@ -23,6 +23,7 @@ def select(config: SelectConfig) -> Any:
 def main(config: SelectConfig) -> None:
     from scnas_keras.runs.folds import task_folder
 
+    config.check()
     task_folder(config)
     load_tensorflow()
     result = select(config)

@@ -13,7 +13,7 @@ from scnas_keras.runs.recorded import read_result
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.select.candidates import Candidate
 from scnas_keras.select.config import SelectConfig
-from scnas_keras.select.names import DEFAULT, parse_families
+from scnas_keras.select.names import DEFAULT
 from scnas_keras.select.settings import training_config
 from scnas_keras.select.survey import Survey
 from scnas_keras.spaces.genotype import Genotype
@@ -25,12 +25,8 @@ def check(config: SelectConfig) -> None:
     Raises:
         ConfigError: see there.
     """
-    if config.budget_minutes is not None and config.hours is not None:
-        raise ConfigError("--budget_minutes and --hours say the same: give one of them.")
-    if config.seconds is None:
-        raise ConfigError("Say how long it may take in all, with --budget_minutes=100 or --hours=8: all is planned to fit into that.")
+    config.check()
     check_positive(config, "budget_minutes", "hours", "machines", "processes")
-    parse_families(config.candidates)
     if len(hosts_of_run()[0]) > 1:
         raise ConfigError("TF_CONFIG names several hosts, and a selection runs on one: unset it.")
     one = training_config(config, Candidate(DEFAULT, DEFAULT, DEFAULT, "32"), pathlib.Path("unused"), 60.0, HELD_OUT, config.seed)

@@ -2,9 +2,10 @@
 
 import dataclasses
 
+from scnas_keras.errors import ConfigError
 from scnas_keras.options import MINUTES, option
 from scnas_keras.retrain.config import RecipeConfig, preset_option
-from scnas_keras.select.names import FAMILIES, TUNINGS, UNTUNED, USUAL
+from scnas_keras.select.names import FAMILIES, TUNINGS, UNTUNED, USUAL, parse_families
 from scnas_keras.training.names import SHORT
 
 
@@ -47,3 +48,15 @@ class SelectConfig(RecipeConfig):
         if self.hours is not None:
             return 3600 * self.hours
         return None if self.budget_minutes is None else 60 * self.budget_minutes
+
+    def check(self) -> None:
+        """Refuses what can be refused without a framework, which takes seconds to load.
+
+        Raises:
+            ConfigError: no budget or two, or families that don't exist.
+        """
+        if self.budget_minutes is not None and self.hours is not None:
+            raise ConfigError("--budget_minutes and --hours say the same: give one of them.")
+        if self.seconds is None:
+            raise ConfigError("Say how long it may take in all, with --budget_minutes=100 or --hours=8: all is planned to fit into that.")
+        parse_families(self.candidates)

@@ -214,7 +214,7 @@ class Trainings(BaseTuner):
             yield
 
     def _await_chief(self) -> None:
-        """Returns once the chief answers; raises Ended if the selection is over."""
+        """Returns once the chief answers; FatalError ends this worker if the selection is over."""
         told = False
         while self._role == machines.WORKER and not machines.chief_answers():
             if self._setting.run[SUMMARY].is_file():
