@@ -18,8 +18,9 @@ from scnas_keras.networks.parts import Align, OutCell, Stem
 from scnas_keras.operations.base import Operation
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO
-from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, UPDATE, Part, parts_of, time_tables
+from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, UPDATE, Part
 from scnas_keras.spaces.presence import derived_shares
+from scnas_keras.spaces.time_tables import Timed
 from scnas_keras.spaces.u_shape import REDUCTION, u_shaped
 
 BATCH, CHANNELS, CLASSES = 2, 3, 4
@@ -34,7 +35,7 @@ NAMES = {
 
 
 def planted_tables(space, width=8, patch=(8, 8, 8), time=planted):
-    return time_tables(space, width, patch[: space.rank], *SETTING, time, has_own_layer)
+    return Timed(space, width, patch[: space.rank], *SETTING, has_own_layer).tables(time)
 
 
 def built_parts(genotype, width, patch):
@@ -46,7 +47,7 @@ def built_parts(genotype, width, patch):
     def addition(tensor):
         return Part(ADD, BATCH, tuple(tensor.shape[1:-1]), tensor.shape[-1], tensor.shape[-1])
 
-    for layer in fixed.layers[1:]:
+    for layer in fixed.layers[2:]:  # without the input and its check
         read = layer.input if isinstance(layer.input, list) else [layer.input]
         gives = layer.output[0] if isinstance(layer.output, list) else layer.output
         shape = (BATCH, tuple(read[0].shape[1:-1]), sum(tensor.shape[-1] for tensor in read), gives.shape[-1])
@@ -105,11 +106,11 @@ def test_by_hand():
 
 
 def test_every_part_is_asked_for_once():
-    parts = parts_of(SCNAS, 16, (16, 16, 16), *SETTING)
+    parts = Timed(SCNAS, 16, (16, 16, 16), *SETTING).parts()
     assert len(parts) == len(set(parts)) < 250
     assert {part.count for part in parts if part.kind == OPERATION and part.name == "conv_3"} == {1, 2, 3, 4}
     assert {part.count for part in parts if part.kind == OPERATION and part.name == "max_pool_3"} == {1}
-    own = parts_of(SCNAS, 16, (16, 16, 16), *SETTING, lambda name: True)
+    own = Timed(SCNAS, 16, (16, 16, 16), *SETTING, lambda name: True).parts()
     assert {part.count for part in own if part.kind == OPERATION} == {1}
 
 
@@ -166,7 +167,7 @@ def test_patches_and_widths_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match="can't be divided among"):
         planted_tables(SCNAS, 10, (16, 16, 16))
     with pytest.raises(ConfigError, match="needs 2 axes"):
-        time_tables(PATHS, 12, (8, 8, 8), *SETTING, planted)
+        Timed(PATHS, 12, (8, 8, 8), *SETTING)
 
 
 def test_a_layer_an_edge_reads_for_itself():
@@ -174,5 +175,5 @@ def test_a_layer_an_edge_reads_for_itself():
     space = u_shaped("four", 2, ("conv_3", "max_pool_3", "zero"), 4, U)
     names = {2: "conv_3", 3: "conv_3", 4: "max_pool_3", 5: "max_pool_3"}
     genotype = genotype_of(space, lambda kind, i, j: names[j] if i == 1 else None)
-    adds = time_tables(space, 16, (8, 8), 2, 3, 4, lambda part: float(part.kind == ADD), lambda name: name == "conv_3")
+    adds = Timed(space, 16, (8, 8), 2, 3, 4, lambda name: name == "conv_3").tables(lambda part: float(part.kind == ADD))
     assert adds.of_genotype(genotype) == 4 * 3 + 2 + 2

@@ -16,7 +16,7 @@ from scnas_keras.search.monitor import Monitor
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
-from scnas_keras.spaces.milliseconds import time_tables
+from scnas_keras.spaces.time_tables import Timed
 from scnas_keras.spaces.u_shape import REDUCTION, u_shaped
 from scnas_keras.supernet.diagnostics import Diagnostics, groups_of
 from scnas_keras.supernet.relaxation import Draw, drop_parameter_free
@@ -76,7 +76,7 @@ def test_a_target_below_the_smallest_network_is_refused():
 
 
 def test_a_target_that_takes_less_time_than_any_network_is_refused():
-    times = time_tables(TINY, 8, (8, 8, 8), 1, 1, 2, planted)
+    times = Timed(TINY, 8, (8, 8, 8), 1, 1, 2).tables(planted)
     with pytest.raises(ConfigError, match="--target_ms=.*: no network is that fast on this machine at --width=64; the least is .*Raise"):
         guards.cost_penalty(SearchConfig(target_ms=0.99 * times.least()), TABLES, times)
     assert guards.cost_penalty(SearchConfig(target_ms=times.least(), target_gmacs=1.0), TABLES, times).names == (

@@ -13,12 +13,12 @@ from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO
-from scnas_keras.spaces.milliseconds import time_tables
 from scnas_keras.spaces.presence import edge_shares, kept_edges
+from scnas_keras.spaces.time_tables import Timed
 from scnas_keras.supernet.penalty import CostPenalty
 
 TABLES = cost_tables(SCNAS, 16, (32, 32, 32), 1, 2)
-TIMES = time_tables(SCNAS, 16, (32, 32, 32), 2, 1, 2, planted)
+TIMES = Timed(SCNAS, 16, (32, 32, 32), 2, 1, 2).tables(planted)
 SHAPE = (56, 8)
 """Of alpha: the four tables of 14 rows lie in one bank."""
 CONV = SCNAS.operations.index("conv_3")
@@ -142,7 +142,7 @@ def test_a_search_that_likes_convolutions_ends_at_its_target(learning_rate, like
     a node would be left without input.
     """
     taste = tf.constant(np.random.default_rng(3).uniform(0.2, 1, SHAPE[:1]), tf.float32)
-    times = time_tables(SCNAS, 16, (32, 32, 32), 2, 1, 2, like_multiply_adds)
+    times = Timed(SCNAS, 16, (32, 32, 32), 2, 1, 2).tables(like_multiply_adds)
     most = cost_of(uniform_genotype(), priced, times)
     target = 0.4 * most
     penalty = CostPenalty(TABLES, {priced: target}, max_identity_edges=most_identities, times=times)

@@ -31,8 +31,8 @@ from scnas_keras.spaces.milliseconds import (
     UPDATE,
     Part,
     reference,
-    time_tables,
 )
+from scnas_keras.spaces.time_tables import Timed
 from scnas_keras.timing import measuring, process, times
 from scnas_keras.timing.records import Machine, Record, cache_file, keep_times, kept_times
 from scnas_keras.timing.times import Setting, measured, part_times, this_machine
@@ -142,7 +142,7 @@ def test_slices_are_computed_one_after_the_other():
     whole, halves = (Setting(SCNAS, 16, (8, 8, 8), 4, 1, 2, slices) for slices in (1, 2))
     assert {part.batch for part in whole.parts if part.kind != UPDATE} == {4}
     assert {part.batch for part in halves.parts if part.kind != UPDATE} == {2}
-    of_two = time_tables(SCNAS, 16, (8, 8, 8), 2, 1, 2, planted)
+    of_two = Timed(SCNAS, 16, (8, 8, 8), 2, 1, 2).tables(planted)
     assert halves.tables(planted_times(halves.parts)).head == pytest.approx(2 * of_two.head)
 
 
@@ -231,7 +231,7 @@ def test_the_cost_command_tells_milliseconds(space, tmp_path, capsys, command, m
     of = {"space": "scnas"} if space else {"network": tmp_path}
     flags = {"patch_size": "8,16,8", "batch_size": 3, "channels": 2, "classes": 3, "width": 8, "json": output, "cache_dir": tmp_path}
     command("tools/cost", **of, **flags, milliseconds="true")
-    tables = time_tables(SCNAS, 8, (8, 16, 8), 3, 2, 3, planted)
+    tables = Timed(SCNAS, 8, (8, 16, 8), 3, 2, 3).tables(planted)
     expected, found = tables.least() if space else tables.of_genotype(genotype), json.loads(output.read_text())
     assert (found["least"] if space else found)["milliseconds"] == pytest.approx(expected)
     assert f" {expected:.1f} " in capsys.readouterr().out

@@ -6,25 +6,20 @@ Equal operations on one node are one layer (`networks.derived`), so that edges d
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scnas_keras.errors import ConfigError
 from scnas_keras.operations.facts import ORDINARY
-from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.built import built_cells
 from scnas_keras.spaces.cost import least_of
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.places import PlacedCell, PlacedInput, output_widths
 from scnas_keras.spaces.presence import Shares, edge_shares
 from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.spaces.space import SearchSpace
 
 KINDS = ("operation", "align", "stem", "head", "add", "concat", "update", "network")
 OPERATION, ALIGN, STEM, HEAD, ADD, CONCAT, UPDATE, NETWORK = KINDS
-_UPDATED = 100_000
-"""Parameters of the larger of two variables whose updates are measured; those of others lie on the line through both."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,138 +191,6 @@ class Sums:
     def over(self, target: float) -> "Sums":
         """The same as a multiple of a target."""
         return dataclasses.replace(self, times=self.times / target, missing=self.missing / target, fixed=self.fixed / target)
-
-
-def time_tables(
-    space: SearchSpace,
-    width: int,
-    patch_size: Sequence[int],
-    batch: int,
-    channels: int,
-    num_classes: int,
-    time: Callable[[Part], float],
-    has_own_layer: Callable[[str], bool] = lambda name: False,
-) -> TimeTables:
-    """The tables of a space.
-
-    Args:
-        space: the search space.
-        width: channels at full resolution.
-        patch_size: voxels along each axis, each divisible by 2 ** depth.
-        batch: patches that are computed at once.
-        channels: image channels.
-        num_classes: classes, background included.
-        time: milliseconds of a part, forwards and backwards with the update of its weights.
-        has_own_layer: whether each edge with an operation needs a layer of its own (`networks.derived`).
-
-    Raises:
-        ConfigError: the patch can't be halved as often as the space does, or the width can't be divided among the nodes.
-    """
-    if len(patch_size) != space.rank or any(n < 1 or n % 2**space.depth for n in patch_size):
-        raise ConfigError(
-            f"A patch of {'x'.join(map(str, patch_size))} doesn't fit search space {space.name!r}: it needs {space.rank} "
-            f"axes, each divisible by {2**space.depth}."
-        )
-    space.check_width(width)
-    return _Assembly(space, width, tuple(patch_size), batch, channels, num_classes, time, has_own_layer).tables()
-
-
-def parts_of(
-    space: SearchSpace,
-    width: int,
-    patch_size: Sequence[int],
-    batch: int,
-    channels: int,
-    num_classes: int,
-    has_own_layer: Callable[[str], bool] = lambda name: False,
-) -> list[Part]:
-    """The parts whose times `time_tables` asks for, each once, in its order."""
-    found: dict[Part, float] = {}
-    time_tables(space, width, patch_size, batch, channels, num_classes, lambda part: found.setdefault(part, 0.0), has_own_layer)
-    return list(found)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Assembly:
-    """The arguments of `time_tables`."""
-
-    space: SearchSpace
-    width: int
-    patch: tuple[int, ...]
-    batch: int
-    channels: int
-    num_classes: int
-    time: Callable[[Part], float]
-    has_own_layer: Callable[[str], bool]
-
-    def tables(self) -> TimeTables:
-        stems = tuple(
-            self._part(STEM, stem.level, self.channels, stem.width * self.width)
-            - self._add(stem.level, stem.width * self.width)
-            + self._update((3**self.space.rank * self.channels + 2) * stem.width * self.width, 3)
-            for stem in self.space.stems
-        )
-        sources = [(self.space.levels[source], output_widths(self.space)[source] * self.width) for source in self.space.head.sources]
-        head = sum(
-            self._part(HEAD, level, width, self.num_classes) + self._add(level, width) + self._update((width + 1) * self.num_classes, 2)
-            for level, width in sources
-        )
-        return TimeTables(self.space, tuple(map(self._cell, self.space.placed)), stems, head)
-
-    def _cell(self, cell: PlacedCell) -> CellTimes:
-        width = self.space.node_channels(self.width, cell)
-        node = self._add(cell.level, width)
-        names = {(edge.source, name): None for edge in cell.edges for name in edge.candidates if not operation(name).is_zero}
-        layers = {(source, name): self._layer(cell, source, name, width) for source, name in names}
-        fixed = self._part(CONCAT, cell.level, len(cell.output) * width, len(cell.output) * width, count=len(cell.output))
-        fixed -= node * (len(cell.nodes) + len(set(cell.nodes) - set(cell.output))) + self._add(cell.level, cell.width * self.width)
-        return CellTimes(layers, tuple(self._input(own, width) for own in cell.inputs), node, fixed)
-
-    def _layer(self, cell: PlacedCell, source: int, name: str, width: int) -> np.ndarray:
-        """Of 0, 1, ... edges of a cell that apply an operation to a node."""
-        edges = [edge for edge in cell.edges if edge.source == source and name in edge.candidates]
-        level = cell.inputs[source].level if source < len(cell.inputs) else cell.level
-        read, result = self._add(level, width), self._add(cell.level, width)
-        found = [0.0]
-        for count in range(1, len(edges) + 1):
-            if self.has_own_layer(name):
-                time = count * (self._operation(edges[0].role, level, width, name) + read)
-            elif operation(name).learns:
-                time = self._operation(edges[0].role, level, width, name, count) + read
-            else:  # computed once; the gradients of its result are added up
-                time = self._operation(edges[0].role, level, width, name) + read + (count - 1) * result
-            found.append(time + count * result)
-        return np.array(found)
-
-    def _input(self, own: PlacedInput, width: int) -> float:
-        level, read = own.source_levels[0], own.width * self.width
-        if own.join == "concat":
-            time = self._part(CONCAT, level, read, read, count=len(own.sources))
-        else:
-            time = (len(own.sources) - 1) * self._add(level, read)
-        time += sum(self._add(level, source * self.width) for level, source in zip(own.source_levels, own.source_widths))
-        time += self._part(ALIGN, level, read, width, shift=own.shifts[0]) + self._update((read + 2) * width, 3)
-        return time - self._add(own.level, width)
-
-    def _operation(self, role: str, level: int, width: int, name: str, count: int = 1) -> float:
-        facts = operation(name)
-        parameters, _ = facts.cost(self.space.rank, width)
-        variables = len(facts.kernel_names(self.space.rank)) + 2 * (facts.normalizations > 0)
-        return self._part(OPERATION, level, width, width, name=name, role=role, count=count) + self._update(count * parameters, variables)
-
-    def _update(self, parameters: int, variables: int) -> float:
-        """Of the optimizer, for a layer."""
-        small, large = (self.time(Part(UPDATE, 1, (), size, size)) for size in (1, _UPDATED))
-        return variables * small + parameters * max(large - small, 0.0) / _UPDATED
-
-    def _add(self, level: int, width: int) -> float:
-        return self._part(ADD, level, width, width)
-
-    def _part(self, kind: str, level: int, inputs: int, outputs: int, count: int = 1, **rest) -> float:
-        if kind == CONCAT and count == 1:
-            return 0.0
-        voxels = tuple(size // 2**level for size in self.patch)
-        return self.time(Part(kind, self.batch, voxels, inputs, outputs, count=count, **rest))
 
 
 def _least_share(times: np.ndarray | None) -> float:

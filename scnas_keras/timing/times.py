@@ -18,8 +18,9 @@ from scnas_keras.machine.names import NONE
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.derived import has_own_layer
 from scnas_keras.spaces.known import find_space, space_names
-from scnas_keras.spaces.milliseconds import NETWORK, REFERENCES, Part, TimeTables, parts_of, reference, time_tables
+from scnas_keras.spaces.milliseconds import NETWORK, REFERENCES, Part, TimeTables, reference
 from scnas_keras.spaces.space import SearchSpace
+from scnas_keras.spaces.time_tables import Timed
 from scnas_keras.timing.process import to_json
 from scnas_keras.timing.records import Machine, cache_file, keep_times, kept_times
 
@@ -27,7 +28,7 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
 class Setting:
-    """What networks are timed at: a space, and the arguments of `spaces.milliseconds.time_tables`.
+    """What networks are timed at: `spaces.time_tables.Timed`, with the whole networks that put it right.
 
     Args:
         space: the search space.
@@ -47,14 +48,14 @@ class Setting:
     ):
         check_buildable(space)
         self.slices = slices
-        self._arguments = space, width, tuple(patch_size), batch // slices, channels, num_classes
+        self._timed = Timed(space, width, tuple(patch_size), batch // slices, channels, num_classes, has_own_layer)
         self.references = {}
         if space.name in space_names() and find_space(space.name, space.rank) == space:
             self.references = {
                 Part(NETWORK, batch // slices, tuple(patch_size), width, num_classes, space.name, count=number, shift=channels): number
                 for number in range(REFERENCES)
             }
-        self.parts = [*parts_of(*self._arguments, has_own_layer), *self.references]
+        self.parts = [*self._timed.parts(), *self.references]
 
     def tables(self, times: Mapping[Part, float]) -> TimeTables:
         """The tables, from the times of all parts.
@@ -62,11 +63,11 @@ class Setting:
         In a step parts take less than by themselves: they run side by side, and find memory that others have left. By how much the
         networks tell that were measured as a whole; without any, or of a space that isn't in the catalog, parts add up as they are.
         """
-        alone = time_tables(*self._arguments, times.__getitem__, has_own_layer)
+        alone = self._timed.tables(times.__getitem__)
         whole = {number: times[part] for part, number in self.references.items() if part in times}
-        added = sum(alone.of_genotype(reference(self._arguments[0], number)) for number in whole)
+        added = sum(alone.of_genotype(reference(self._timed.space, number)) for number in whole)
         factor = self.slices * (sum(whole.values()) / added if whole else 1.0)
-        return time_tables(*self._arguments, lambda part: factor * times[part], has_own_layer)
+        return self._timed.tables(lambda part: factor * times[part])
 
 
 def this_machine(precision: str, deterministic: bool, on_gpu: bool) -> Machine:
