@@ -42,6 +42,13 @@ NETWORKS = {
 }
 
 
+@pytest.fixture
+def graphs_of_users():
+    """By day tests don't optimise graphs (`quick_graphs`); users do, and then a check may be optimised away."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+@pytest.mark.usefixtures("graphs_of_users")
 @pytest.mark.parametrize(
     "network", [pytest.param(name, marks=() if name in ("found", "nnunet") else pytest.mark.nightly) for name in NETWORKS]
 )

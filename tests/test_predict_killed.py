@@ -12,15 +12,20 @@ from scnas_keras.tasks.phantoms import write_phantoms
 COUNT = 24
 
 
+def results(folder):
+    """A killed process may leave a hidden file, which nobody takes for a result."""
+    return sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+
+
 def written(folder):
-    """Whole names to bytes; a killed process may leave a hidden file, which nobody takes for a result."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")} if folder.is_dir() else {}
+    """Names of results to bytes."""
+    return {path.name: path.read_bytes() for path in results(folder)}
 
 
 @pytest.mark.nightly
 def test_a_killed_prediction_leaves_whole_files_and_goes_on_to_the_same_bytes(tmp_path):
     pointwise_model().save(tmp_path / "model")
-    scans = write_phantoms(tmp_path / "data", COUNT, size=40) / "imagesTr"
+    scans = write_phantoms(tmp_path / "data", COUNT, size=64) / "imagesTr"
     words = (PYTHON, "-m", "scnas_keras.predict", f"--model={tmp_path / 'model'}", f"--image={scans}", "--overlay", "--skip_existing")
     run(*words, f"--output={tmp_path / 'whole'}", env=with_package())
     whole = written(tmp_path / "whole")
@@ -28,7 +33,7 @@ def test_a_killed_prediction_leaves_whole_files_and_goes_on_to_the_same_bytes(tm
     out, codes = tmp_path / "out", []
     for number, kind in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)):
         process = start(*words, f"--output={out}", env=with_package())
-        while process.poll() is None and len(list(out.glob("*"))) < 4 * number + 1:
+        while process.poll() is None and len(results(out)) < 4 * number + 1:
             time.sleep(0.01)
         process.send_signal(kind)
         errors = process.communicate()[1]

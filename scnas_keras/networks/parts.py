@@ -19,7 +19,8 @@ class Image(layers.Layer):
     """The image itself, [batch, *space, channels], refused where it has other channels than the first it saw.
 
     Given images of several numbers of channels, Keras traces a graph that doesn't know the number, and TensorFlow then reads a
-    kernel of fewer channels as one of groups. There the number is compared as the graph runs, by a reshape, which costs nothing.
+    kernel of fewer channels as one of groups. There the number is compared as the graph runs. A reshape wouldn't do: TensorFlow's
+    graph optimiser takes it away.
     """
 
     def build(self, input_shape):
@@ -27,7 +28,11 @@ class Image(layers.Layer):
         self._channels = input_shape[-1]
 
     def call(self, x):
-        return x if x.shape[-1] is not None else ops.reshape(x, (*ops.shape(x)[:-1], self._channels))
+        if x.shape[-1] is not None:
+            return x
+        import tensorflow as tf  # no other framework has such graphs
+
+        return tf.ensure_shape(x, (*[None] * (len(x.shape) - 1), self._channels))
 
     def compute_output_shape(self, input_shape):
         return input_shape
