@@ -67,6 +67,7 @@ def source(folder):
     return retrain(folder, "--genotype=found.json", "--width=4", "--epochs=1", "--workdir=source")
 
 
+@pytest.mark.nightly
 def test_transfer_with_weights_says_what_it_did_not_take(folder, source, caplog):
     flags = ("--transfer_from=source", "--init=weights", "--width=4", "--epochs=1", "--learning_rate=1e-9", "--preset=nnunet", "--ema=0.5")
     retrain(folder, *flags, "--workdir=target")
@@ -122,6 +123,7 @@ def test_all_cases_can_be_trained_on_with_the_width_that_costs_as_much_as_u_resn
     assert result["parameters"] == model.count_params() and result["width"] % 2 == 0 and result["dice"] == {}
 
 
+@pytest.mark.nightly
 def test_slices_train_segment_and_export(folder, command):
     """nnU-Net's configuration 2d: slices of 3D scans, and a network whose axes are halved twice, by 4."""
     write_task(folder / "thin", 5)

@@ -108,6 +108,7 @@ def _of_path(path):
     return path.rpartition("/")[2].removesuffix(".nii.gz")
 
 
+@pytest.mark.nightly
 def test_by_default_validation_scans_alone_are_segmented_and_all_others_trained_on(opened, folder, caplog, monkeypatch):
     """By the network that is kept, whose weights are averages where they are asked for, mirrored on request."""
     trained, asked, train, segment = [], [], runner.train, SegmentationModel.segment

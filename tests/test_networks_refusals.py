@@ -42,6 +42,9 @@ NETWORKS = {
 }
 
 
+BY_DAY = (("found", "predict"), ("found", "fit"), ("nnunet", "predict"))
+
+
 @pytest.fixture
 def graphs_of_users():
     """By day tests don't optimise graphs (`quick_graphs`); users do, and then a check may be optimised away."""
@@ -50,10 +53,14 @@ def graphs_of_users():
 
 @pytest.mark.usefixtures("graphs_of_users")
 @pytest.mark.parametrize(
-    "network", [pytest.param(name, marks=() if name in ("found", "nnunet") else pytest.mark.nightly) for name in NETWORKS]
+    "network, how",
+    [
+        pytest.param(name, how, marks=() if (name, how) in BY_DAY else pytest.mark.nightly)
+        for name in NETWORKS
+        for how in ("predict", "fit")
+    ],
 )
-@pytest.mark.parametrize("how", ["predict", "fit"])
-def test_nor_after_it_has_seen_its_own(how, network):
+def test_nor_after_it_has_seen_its_own(network, how):
     """Keras then traces a graph that no longer knows how many channels there are."""
     network = NETWORKS[network]()
     images, labels = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype(np.float32), np.zeros((1, 8, 8), np.int32)
