@@ -19,19 +19,7 @@ from scnas_keras.search import SearchConfig, runner
 from scnas_keras.search import times as module
 from scnas_keras.search.runner import run_search
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.milliseconds import (
-    ADD,
-    ALIGN,
-    CONCAT,
-    HEAD,
-    NETWORK,
-    OPERATION,
-    REFERENCES,
-    STEM,
-    UPDATE,
-    Part,
-    reference,
-)
+from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, NETWORK, OPERATION, REFERENCES, STEM, UPDATE, Part, reference
 from scnas_keras.spaces.time_tables import Timed
 from scnas_keras.timing import measuring, process, times
 from scnas_keras.timing.records import Machine, Record, cache_file, keep_times, kept_times

@@ -25,14 +25,13 @@ class Image(layers.Layer):
 
     def build(self, input_shape):
         takes_only(self, input_shape)
-        self._channels = input_shape[-1]
 
     def call(self, x):
         if x.shape[-1] is not None:
             return x
         import tensorflow as tf  # no other framework has such graphs
 
-        return tf.ensure_shape(x, (*[None] * (len(x.shape) - 1), self._channels))
+        return tf.ensure_shape(x, (*[None] * (len(x.shape) - 1), self.input_spec.axes[-1]))
 
     def compute_output_shape(self, input_shape):
         return input_shape

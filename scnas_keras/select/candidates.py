@@ -124,12 +124,11 @@ def has_rank(name: str, rank: int) -> bool:
 
 def _before(search: pathlib.Path, last: Genotype) -> list[tuple[int, Genotype]]:
     """Epochs at two thirds and a third of a search, with what it would have derived then, where that is another network."""
-    file, found = search / genotype_history.FILE, [last]
+    file = search / genotype_history.FILE
     numbers = [max(1, round(genotype_history.last_epoch(file) * thirds / 3)) for thirds in (2, 1)] if file.is_file() else []
-    earlier = []
+    earlier: list[tuple[int, Genotype]] = []
     for epoch in numbers:
         genotype = genotype_history.load(file, epoch)
-        if all(genotype.cells != own.cells for own in found):
-            found.append(genotype)
+        if all(genotype.cells != own.cells for own in (last, *(own for _, own in earlier))):
             earlier.append((epoch, genotype))
     return earlier
