@@ -105,6 +105,9 @@ KINDS = {kind.key: kind for kind in (
     Kind("intensities", WARNING, "cases with intensities apart from those of the other cases",
          "Bring all cases to the same units: of CT Hounsfield units, which raw values are 1024 above. Set padding that reaches far beyond "
          "to the lowest intensity that counts."),
+    Kind("declared_padding", WARNING, "values that the header declares to be padding (PixelPaddingValue), kept as stored",
+         "Of CT they are clipped when it is normalised. In other scans they take contrast: set them to 0, or to the lowest intensity that "
+         "counts."),
     Kind("small_structure", WARNING, "structure smaller than two voxels of the target spacing",
          "Resampling may erase it; give search and retrain a finer --spacing=x,y,z."),
     Kind("all_background", WARNING, "cases without any class",

@@ -55,12 +55,24 @@ def open_file(path: Path) -> Stored:
     slope, inter = scales.pop() if one else (1.0, 0.0)
     affine = make_affine(matrix, frames[0].position)
     shape = (width, height, len(frames))
-    return Stored(path, shape, first.samples, affine, voxels, slope, inter, doubts=doubts, indexed=first.indexed)
+    padding = _padding(instances, slope, inter) if one else ()
+    return Stored(path, shape, first.samples, affine, voxels, slope, inter, doubts=doubts, indexed=first.indexed, padding=padding)
 
 
 def series_files(path: Path) -> list[Path]:
     """The files that are read where a file is named: it alone, or with it the slices beside it of its series, by name."""
     return sorted(instance.path for instance in _series(path))
+
+
+def _padding(instances: Sequence[Instance], slope: float, inter: float) -> tuple[tuple[float, float], ...]:
+    """What the files declare to be padding, in the values that their stored numbers mean; not told of frames with several scales."""
+    found = set()
+    for instance in instances:
+        if instance.padding:
+            numbers = [instance.white - number if instance.white is not None else number for number in instance.padding]
+            ends = sorted(number * slope + inter for number in numbers)
+            found.add((ends[0], ends[1]))
+    return tuple(sorted(found))
 
 
 def _series(path: Path) -> list[Instance]:

@@ -53,11 +53,19 @@ class Geometry:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Volume:
-    """An image: `array` float32 [x, y, z, channels] in canonical axes, `spacing` in mm, and where it came from."""
+    """An image in canonical axes.
+
+    Attributes:
+        array: float32 [x, y, z, channels].
+        spacing: mm.
+        geometry: where it came from.
+        padding: of each channel the values, from one to another, that its file declares to be padding; they are in `array` as stored.
+    """
 
     array: np.ndarray
     spacing: tuple[float, float, float]
     geometry: Geometry
+    padding: tuple[tuple[tuple[float, float], ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -26,6 +26,8 @@ _PIXELS = (
     "HighBit",
     "PixelRepresentation",
     "PhotometricInterpretation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
 )
 _FILE = ("SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "InstanceNumber", "FrameOfReferenceUID", "NumberOfFrames")
 _PART = ("ConcatenationUID", "InConcatenationTotalNumber")
@@ -70,6 +72,7 @@ class Instance:
         reference: FrameOfReferenceUID; positions in different ones can't be compared.
         indexed: the numbers index a palette.
         white: the number that is shown as white, where grays are stored inverted; else None.
+        padding: the least and the greatest stored number that stand for no measurement; None if it doesn't say.
     """
 
     path: Path
@@ -81,6 +84,7 @@ class Instance:
     reference: str
     indexed: bool
     white: int | None
+    padding: tuple[int, int] | None
     frames: tuple[Frame, ...]
 
 
@@ -191,8 +195,20 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
         str(header.get("FrameOfReferenceUID", "")),
         header.PhotometricInterpretation == "PALETTE COLOR",
         (-1 if signed else 2**bits - 1) if gray else None,
+        _padding(header, signed, bits),
         frames,
     )
+
+
+def _padding(header, signed: bool, bits: int) -> tuple[int, int] | None:
+    """The stored numbers between PixelPaddingValue and PixelPaddingRangeLimit (PS3.3, C.7.5.1.1.2), as pixels of `bits` hold them."""
+    values = [header[keyword].value for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit") if keyword in header]
+    whole = [value for value in values if isinstance(value, int)]
+    if not whole or "PixelPaddingValue" not in header or not bits:
+        return None
+    half = 2 ** (bits - 1) if signed else 0
+    kept = [(value + half) % 2**bits - half for value in whole]  # many files tell -2000 as 63536
+    return min(kept), max(kept)
 
 
 def _kind(library: ModuleType, header) -> str:
