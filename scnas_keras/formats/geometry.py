@@ -88,12 +88,12 @@ class Header:
 
 
 NO_UNIT, OTHER_UNIT, NO_ORIENTATION, NO_SPACING = "no_unit", "other_unit", "no_orientation", "no_spacing"
-TWO_PLACES, REPAIRED = "two_places", "repaired"
+TWO_PLACES, REPAIRED, UNFINISHED = "two_places", "repaired", "unfinished"
 
 
 @dataclasses.dataclass(frozen=True)
 class Doubt:
-    """What a header leaves open or says twice.
+    """What a header leaves open or says twice, or what beside the file was left out.
 
     Attributes:
         kind: one of the names above.

@@ -125,6 +125,21 @@ def read_instance(path: Path) -> Instance | None:
         raise unreadable(path, "DICOM", error) from error
 
 
+def read_place(path: Path) -> tuple[str, np.ndarray] | None:
+    """SeriesInstanceUID and ImagePositionPatient [3] of a file that may be cut off anywhere; None if they can't be told."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tags = ["SeriesInstanceUID", "ImagePositionPatient"]
+            header = _pydicom(path).dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
+            position = np.array(header.get("ImagePositionPatient") or (), float)
+            return (str(header.get("SeriesInstanceUID", "")), position) if position.shape == (3,) and np.isfinite(position).all() else None
+    except UserError:
+        raise
+    except Exception:  # pydicom has no common one for damaged files
+        return None
+
+
 def without_image(path: Path) -> DataError:
     """The error for a DICOM file of which `read_instance` said that it holds no image: what it is, and what to do."""
     library = _pydicom(path)
