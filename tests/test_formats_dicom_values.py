@@ -12,7 +12,8 @@ from dicom_files import COUNT, write_frames, write_slices  # noqa: E402
 from small_task import save, write_json  # noqa: E402
 
 from scnas_keras.checks.intensities import declared_padding  # noqa: E402
-from scnas_keras.formats.volumes import read_image  # noqa: E402
+from scnas_keras.errors import DataError  # noqa: E402
+from scnas_keras.formats.volumes import read_header, read_image  # noqa: E402
 from scnas_keras.tasks.loading import load_task  # noqa: E402
 from scnas_keras.verify.dataset import verify_task  # noqa: E402
 
@@ -54,6 +55,11 @@ def test_only_stored_bits_are_read_and_give_the_sign(rle, signed, bits, numbers,
         return
     sitk = pytest.importorskip("SimpleITK")
     assert sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "s0.dcm"))).ravel()[: len(values)].tolist() == values
+
+
+def test_more_stored_bits_than_there_are_are_refused(tmp_path):
+    with pytest.raises(DataError, match="s0.dcm: .*numbers of 16 bits .BitsAllocated. store 17 .BitsStored"):
+        read_header(write_slices(tmp_path, stored([1], False, 17)))
 
 
 def pad(value, limit=None, intercept=0, kind="SS"):

@@ -196,6 +196,8 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
             f"{path}: its numbers of {bits} bits end at bit {header.HighBit} (HighBit), not at {bits - 1}, which isn't read. "
             "Convert the scan to .nii.gz, for example with dcm2niix."
         )
+    if bits > int(header.BitsAllocated):
+        raise ValueError(f"its numbers of {header.BitsAllocated} bits (BitsAllocated) store {bits} (BitsStored)")
     frames = tuple(read_frame(path, number, count, groups) for number, groups in enumerate(_groups(path, header, count, name)))
     gray = header.PhotometricInterpretation == "MONOCHROME1" and all((frame.slope, frame.inter) == (1, 0) for frame in frames)
     return Instance(
