@@ -74,17 +74,22 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
 
 
 def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
-    from scnas_keras.checks.intensities import padding
+    from scnas_keras.checks.intensities import declared_padding, padding
     from scnas_keras.formats.volumes import write_label
     from scnas_keras.reporting.overlay import draw_overlay
 
     volume = read_scan(scan, _channels(model))
     for channel, normalization in enumerate(model.plan.channels):
-        if normalization.scheme != "ct" and (found := padding(volume.array[..., channel])):
+        values, name = volume.array[..., channel], f"channel {channel} ({normalization.channel})"
+        if normalization.scheme == "ct":  # which clips it
+            continue
+        if found := padding(values):
             raise DataError(
-                f"{scan.files[0]}: channel {channel} ({normalization.channel}): {found}. Normalised, nothing of the scan would be left: "
+                f"{scan.files[0]}: {name}: {found}. Normalised, nothing of the scan would be left: "
                 "replace these voxels by the background's value."
             )
+        if found := declared_padding(values, volume.padding[channel]):
+            logging.warning("%s: %s: %s. It takes contrast: set it to the background's value.", scan.files[0], name, found)
     if found := model.unfamiliar(volume):
         logging.warning("%s is unlike the scans that the model was trained on: %s.", scan.files[0], "; ".join(found))
     segmentation = model.segment(volume, config.mirror)

@@ -26,9 +26,9 @@ from pathlib import Path
 from absl import logging
 
 from scnas_keras.checks.intensities import apart
-from scnas_keras.checks.preparation import verify_voxels
+from scnas_keras.checks.preparation import check_voxels
 from scnas_keras.checks.ranges import intensity_ranges
-from scnas_keras.errors import ConfigError, DataError, OutputError, counted
+from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.files import write_text, writing
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
@@ -126,15 +126,7 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
     volume = read_image(case.images)
     if digest(contents(case, folder.parent)) != known[case.name]:
         raise DataError(changed(case))
-    if volume.array.shape[3] != len(task.channel_names) or volume.array.shape[:3] != label.shape:
-        raise DataError(
-            f"{case.label}: the label has shape {label.shape}, its image {volume.array.shape}, and "
-            f"dataset.json declares {counted(len(task.channel_names), 'channel')}. A label needs the voxel grid of "
-            "its image, and the image the declared channels."
-        )
-    problems = verify_voxels(case, volume.array, label, task)
-    if problems:
-        raise DataError("\n    ".join(problems))
+    check_voxels(case, volume.array, label, task)
     scan, ranges = preprocess_image(volume, plan), intensity_ranges(volume.array)
     del volume
     label = preprocess_label(label, scan.crop, plan)
