@@ -38,6 +38,7 @@ WIDEST = 10**5
 """The most channels; the multiply-adds of wider networks are no longer numbers of 64 bits."""
 SMALLEST = 2.0**-126
 """The smallest number above 0 that isn't taken for 0 in computations of 32 bits."""
+_POINTS = "decimals are written with a point"
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
 
@@ -278,7 +279,9 @@ class _RangeParser(flags.ArgumentParser):
         found = self._parser.parse(argument)
         for number in found if isinstance(found, tuple) else (found,):
             if not self._least <= number <= self._most:
-                raise ValueError(f"expected {f'{self._most} at most' if number > self._most else f'{self._least} at least'}")
+                bound = f"{self._most} at most" if number > self._most else f"{self._least} at least"
+                commas = isinstance(number, float) and isinstance(argument, str) and "," in argument and "." not in argument
+                raise ValueError(f"expected {bound}{f', found {number:g}; {_POINTS}' if commas else ''}")
             if not number > self._above:
                 raise ValueError(f"expected a number above {self._above}")
             if self._above == 0 and number < SMALLEST:
@@ -314,7 +317,10 @@ class _NumbersParser(flags.ArgumentParser):
         try:
             numbers = tuple(self._kind(part) for part in argument.split(","))
         except ValueError as error:
-            raise ValueError(f"expected numbers with commas between, like 40,56,40, found {argument!r}") from error
+            like, points = "whole numbers with commas between, like 40,56,40", ""
+            if self._kind is float:
+                like, points = "numbers with commas between, like 0.7,0.7,1.5", f"; {_POINTS}"
+            raise ValueError(f"expected {like}, found {argument!r}{points}") from error
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"expected finite numbers, found {argument!r}")
         return numbers
