@@ -107,7 +107,8 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     """The config that a command line describes. It wins over the preset's flagfile, and that over the task's.
 
     Of these two files every command takes the flags that it has. A line `--search:NAME=VALUE` there, or in any other flagfile, is for the
-    search alone, `--retrain:NAME=VALUE` for retrain and crossval. What is for other commands is checked as they would check it.
+    search alone, `--retrain:NAME=VALUE` for retrain and crossval. What is for other commands is checked as they would check it. A config
+    with a method `check_given` is asked about the flags that stand on the command line itself, by their names.
 
     Raises:
         ConfigError: an unknown task, a flag for other commands that none has or takes with its value, an argument that is no flag, a
@@ -128,6 +129,8 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     for field in dataclasses.fields(config):
         if field.metadata["path"] and field.default and not getattr(config, field.name):
             raise ConfigError(f"--{field.name}= names nothing: name a file, or leave the flag out for {field.default}.")
+    if check := getattr(config, "check_given", None):
+        check({argument.lstrip("-").partition("=")[0] for argument in argv[1:] if argument.startswith("-")})
     return config
 
 
