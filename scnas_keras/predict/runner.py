@@ -39,6 +39,10 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
     if model.seen is None:
         logging.warning("%s is of an older version: whether scans are like those that it was trained on can't be told.", config.model)
+    elif model.dice is None:
+        logging.info("%s holds no Dice: its validation didn't come to its end, or it is of an older version.", config.model)
+    if poor := model.poor_dice():
+        logging.warning("%s found next to nothing in its own validation (Dice: %s): train it longer before you use it.", config.model, poor)
     scans = collect_scans(config.image, config.output, _channels(model))
     check_targets(scans, config.overlay)
     written, failures = [], {}

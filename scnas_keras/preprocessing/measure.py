@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from scnas_keras.checks.preparation import check_voxels
-from scnas_keras.errors import DataError, OutputError
+from scnas_keras.errors import DataError, counted
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_header, read_image
 from scnas_keras.machine.workers import map_cases
+from scnas_keras.preprocessing.cache_folder import check_readable, check_writable, open_folder
 from scnas_keras.preprocessing.contents import changed, contents, digest, read_contents
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
 from scnas_keras.preprocessing.fingerprint import Fingerprint, Intensities
@@ -45,18 +46,18 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
         progress: whether to show a progress bar on stderr while there is something to do.
 
     Raises:
-        OutputError: the cache can't be written.
+        OutputError: a folder that can't be made.
+        ConfigError: the cache can't be read, or can't be written and cases are to be measured.
         DataError: a case can't be read, its voxels are such that `verify` has errors, or no case has a labelled voxel.
     """
     folder = Path(cache_dir) / "fingerprints"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+    open_folder(cache_dir, folder)
     known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
     files = [_file(folder, case, task, known) for case in task.cases]
+    check_readable(cache_dir, files)
     todo = [case for case, file in zip(task.cases, files) if not file.is_file()]
     if todo:
+        check_writable(cache_dir, folder, f"{counted(len(todo), 'case')} must be measured")
         work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder, known=known)
         map_cases(work, todo, f"Measuring {task.name}", _memory(todo), processes, progress)
     spacings, shapes, relative_sizes = [], [], []

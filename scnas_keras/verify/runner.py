@@ -6,12 +6,15 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.files import user_path, write_text
+from scnas_keras.preprocessing.plan import parse_spacing
 from scnas_keras.tasks.loading import find_task
 from scnas_keras.verify.config import VerifyConfig
 from scnas_keras.verify.dataset import verify_dataset
 from scnas_keras.verify.fix_header import fix_headers
 from scnas_keras.verify.fix_remap import remap_labels
 from scnas_keras.verify.report import Report
+
+REPORT = "verification.json"
 
 
 def run_verification(config: VerifyConfig) -> Report:
@@ -23,9 +26,8 @@ def run_verification(config: VerifyConfig) -> Report:
     """
     if bool(config.fix) != bool(config.fixed_dir):
         raise ConfigError("--fix and --fixed_dir go together: what to mend, and the folder for the mended copy.")
-    if config.spacing is not None and (len(config.spacing) != 3 or min(config.spacing) <= 0):
-        given = ",".join(map(str, config.spacing))
-        raise ConfigError(f"--spacing={given}: expected three positive sizes in mm, like 1,1,2.5.")
+    if config.spacing is not None:
+        parse_spacing(config.spacing)
 
     root = find_task(config.task, config.data_dir)
     if config.fix:
@@ -33,13 +35,14 @@ def run_verification(config: VerifyConfig) -> Report:
         root = user_path(config.fixed_dir)
         logging.info("%s", fix(source, root, config.processes))
     report = verify_dataset(root, config.spacing, config.group_pattern, config.processes)
-    file = report_file(config)
-    try:
-        write_text(file, report.json())
-    except OutputError as error:
-        raise OutputError(f"{error} That is what --output is for.") from error
+    if file := report_file(config):
+        try:
+            write_text(file, report.json())
+        except OutputError as error:
+            raise OutputError(f"{error} That is what --output is for.") from error
     return report
 
 
-def report_file(config: VerifyConfig) -> pathlib.Path:
-    return user_path(config.output) / "verification.json"
+def report_file(config: VerifyConfig) -> pathlib.Path | None:
+    """Where all findings are written, if --output names a folder."""
+    return None if config.output is None else user_path(config.output) / REPORT
