@@ -32,19 +32,6 @@ def test_a_sound_dataset_ends_with_one_line_and_code_0(tmp_path, command, capsys
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json", "imagesTr", "labelsTr"]
 
 
-@pytest.mark.parametrize("number, told", [(5, False), (7, True)])
-def test_no_file_is_written_that_nobody_asked_for(number, told, tmp_path, command, capsys, monkeypatch):
-    write_task(tmp_path / "data", num_cases=number)
-    for index in range(number):
-        change(tmp_path / f"data/labelsTr/case_{index}.nii.gz", undeclared)
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(SystemExit):
-        command(COMMAND, data_dir=tmp_path / "data", processes=1)
-    assert ("--output=DIR writes them to DIR/verification.json" in capsys.readouterr().out) is told
-    assert not list((tmp_path / "here").iterdir()) and not list(tmp_path.rglob("verification.json"))
-
-
 def test_warnings_alone_are_code_0(tmp_path, command, capsys):
     write_task(tmp_path, num_cases=5)
     change(tmp_path / "imagesTr/case_1.nii.gz", lambda array: array[..., 0].fill(3))

@@ -7,8 +7,6 @@ from pathlib import Path
 from scnas_keras.formats.geometry import TOLERANCE
 
 ERROR, WARNING = "error", "warning"
-EXAMPLES = 5
-"""Findings of a kind that people are shown."""
 SPACING_FACTOR = 3.0
 FEW_CASES = 3
 
@@ -187,7 +185,7 @@ def by_kind(findings: Iterable[Finding], severity: str) -> dict[Kind, list[Findi
     return {kind: group for kind, group in groups.items() if group and kind.severity == severity}
 
 
-def grouped_lines(groups: dict[Kind, list[Finding]], root: Path, limit: int = EXAMPLES) -> list[str]:
+def grouped_lines(groups: dict[Kind, list[Finding]], root: Path, limit: int = 5) -> list[str]:
     """Lines for people: each kind's heading and count, up to `limit` examples, the remedy."""
     lines = []
     for kind, group in groups.items():

@@ -2,8 +2,8 @@
 
 Checks a dataset before hours of computation do: every header and every voxel of it. Prints what is wrong (errors) and
 what is doubtful (warnings) with what to do about it. Exit code: 0 without errors, 1 with errors, 2 if flags are
-wrong or no dataset is found. --output=DIR writes all findings to DIR/verification.json. --fix writes a mended copy and leaves the
-dataset as it is. The commands that train check headers by themselves, and voxels as they prepare scans.
+wrong or no dataset is found. All findings are also in verification.json. --fix writes a mended copy and leaves the dataset as it is.
+The commands that train check headers by themselves, and voxels as they prepare scans.
 """
 
 import sys
@@ -20,14 +20,11 @@ def verify(config: VerifyConfig) -> Any:
 
 
 def main(config: VerifyConfig) -> None:
-    from scnas_keras.verify.runner import REPORT, report_file
+    from scnas_keras.verify.runner import report_file
 
     report = verify(config)
-    file = report_file(config)
-    if file and report.findings:
-        print(f"All findings are in {file}")
-    elif not file and report.is_shortened:
-        print(f"Not all findings are listed here: --output=DIR writes them to DIR/{REPORT}.")
+    if report.findings:
+        print(f"All findings are in {report_file(config)}")
     print(report.text())
     if report.has_errors:
         sys.exit(1)

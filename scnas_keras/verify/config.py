@@ -24,9 +24,7 @@ class VerifyConfig:
         "Data",
     )
     processes: int | None = option(None, "Processes that read scans. Default: as cores and free memory allow.", "Data", least=1, most=10**4)
-    output: str | None = option(
-        None, "Folder for verification.json with all findings; made if absent. Default: they are printed alone.", "Result"
-    )
+    output: str = option(".", "Folder for verification.json with all findings; made if absent.", "Result")
     fix: str | None = option(
         None,
         "Write a mended copy of the dataset and verify that: labels get their image's header, or label values "

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from scnas_keras.checks.findings import ERROR, EXAMPLES, WARNING, Finding, by_kind, grouped_lines
+from scnas_keras.checks.findings import ERROR, WARNING, Finding, by_kind, grouped_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +27,6 @@ class Report:
     def has_errors(self) -> bool:
         """Whether something must be mended before training."""
         return bool(by_kind(self.findings, ERROR))
-
-    @property
-    def is_shortened(self) -> bool:
-        """Whether there are more findings of a kind than the text lists."""
-        return any(len(group) > EXAMPLES for severity in (ERROR, WARNING) for group in by_kind(self.findings, severity).values())
 
     @property
     def summary(self) -> str:

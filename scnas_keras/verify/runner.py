@@ -14,8 +14,6 @@ from scnas_keras.verify.fix_header import fix_headers
 from scnas_keras.verify.fix_remap import remap_labels
 from scnas_keras.verify.report import Report
 
-REPORT = "verification.json"
-
 
 def run_verification(config: VerifyConfig) -> Report:
     """Verifies a dataset, after mending a copy of it if `fix` is set; returns the report.
@@ -35,14 +33,13 @@ def run_verification(config: VerifyConfig) -> Report:
         root = user_path(config.fixed_dir)
         logging.info("%s", fix(source, root, config.processes))
     report = verify_dataset(root, config.spacing, config.group_pattern, config.processes)
-    if file := report_file(config):
-        try:
-            write_text(file, report.json())
-        except OutputError as error:
-            raise OutputError(f"{error} That is what --output is for.") from error
+    file = report_file(config)
+    try:
+        write_text(file, report.json())
+    except OutputError as error:
+        raise OutputError(f"{error} That is what --output is for.") from error
     return report
 
 
-def report_file(config: VerifyConfig) -> pathlib.Path | None:
-    """Where all findings are written, if --output names a folder."""
-    return None if config.output is None else user_path(config.output) / REPORT
+def report_file(config: VerifyConfig) -> pathlib.Path:
+    return user_path(config.output) / "verification.json"
