@@ -359,18 +359,16 @@ def _from_files(config_class: type, arguments: Sequence[str]) -> list[str]:
         lines = flag_lines(file if equals else "".join(rest[:1]), functools.partial(_is_text, config_class))
         rest = rest if equals else rest[1:]
         named = dict(line.lstrip("-").partition("=")[::2] for line in lines)
-        of_run = 2 * len(named) > len(
-            dataclasses.fields(config_class)
-        )  # these name every flag that has a value, which nobody writes by hand
+        fields = dataclasses.fields(config_class)
+        of_run = 2 * len(named) > len(fields)  # these name every flag that has a value, which nobody writes by hand
         found += [line for line in lines if not (of_run and is_preset_of_old(named) and line.startswith("--preset="))]
     return found
 
 
 def _is_text(config_class: type, name: str) -> bool:
     """Whether a flag of this or another command takes any text."""
-    fields = [field for field in dataclasses.fields(config_class) if field.name == name] or [
-        field for _, field in _declarations().get(name, ())
-    ]
+    own = [field for field in dataclasses.fields(config_class) if field.name == name]
+    fields = own or [field for _, field in _declarations().get(name, ())]
     return any(plain_type(field.type) is str and not field.metadata["choices"] for field in fields)
 
 

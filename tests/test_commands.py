@@ -304,7 +304,7 @@ def test_tools_find_the_environment_of_their_checkout(tmp_path):
 
 @pytest.mark.parametrize("name", ["search", "retrain", "select"])
 def test_a_wrong_folder_is_told_before_a_framework_is_loaded(name, tmp_path):
-    flags = ("--task=lung", f"--data_dir={tmp_path / 'gone'}", f"--workdir={tmp_path / 'run'}")
+    flags = ("--task=lung", f"--data_dir={tmp_path / 'gone'}", f"--workdir={tmp_path / 'run'}", "--budget_minutes=9")
     loaded = run(PYTHON, "-X", "importtime", "-m", f"scnas_keras.{name}", *flags, code=2).stderr
     modules = {line.rpartition("|")[2].strip() for line in loaded.splitlines()}
     assert "gone: no such folder" in loaded and "scnas_keras.runs.folds" in modules and "tensorflow" not in modules

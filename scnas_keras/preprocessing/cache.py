@@ -28,7 +28,7 @@ from absl import logging
 from scnas_keras.checks.intensities import apart
 from scnas_keras.checks.preparation import check_voxels
 from scnas_keras.checks.ranges import intensity_ranges
-from scnas_keras.errors import ConfigError, DataError, OutputError
+from scnas_keras.errors import ConfigError, DataError, OutputError, counted
 from scnas_keras.files import write_text, writing
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
