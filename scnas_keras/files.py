@@ -1,5 +1,6 @@
 """Files that are either whole or absent."""
 
+import codecs
 import contextlib
 import errno
 import json
@@ -14,8 +15,19 @@ from typing import Any
 from scnas_keras.errors import ConfigError, OutputError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig"}
 LONGEST_NAME = 255
 """Bytes of a file's name, on the usual file systems."""
+
+
+def decoded(data: bytes, errors: str = "strict") -> str:
+    """The text of a file that a person may have saved: in UTF-8, or in what the mark at its start tells, as Windows' programs write it.
+
+    Raises:
+        UnicodeDecodeError: it's no such text, and errors are strict.
+    """
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    return data.decode(encoding, errors)
 
 
 def user_path(path: str | os.PathLike) -> pathlib.Path:

@@ -25,12 +25,11 @@ from absl import flags
 from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.errors import ConfigError, OutputError, UserError
 from scnas_keras.files import full_path
+from scnas_keras.flagfiles import COUNTED, SECTIONS, flag_lines
 from scnas_keras.interruption import Stopped, end_with_parent, stopping
 
 CRASHED, CANT_WRITE = 70, 74
 """Exit codes as sysexits.h has them, of a crash and of a file that can't be written; `verify` ends with 1 where it finds errors."""
-SECTIONS = ("search", "retrain")
-"""Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
 MANY, MINUTES = 10**9, 10**8
 """The most epochs, steps or patches, whose products are numbers of 64 bits; and the most minutes, 190 years in nanoseconds of 64 bits."""
 LAST_SEED, FASTEST = 2**31 - 1, 100
@@ -39,7 +38,7 @@ WIDEST = 10**5
 """The most channels; the multiply-adds of wider networks are no longer numbers of 64 bits."""
 SMALLEST = 2.0**-126
 """The smallest number above 0 that isn't taken for 0 in computations of 32 bits."""
-_COUNTED = "# as many flags follow, or the file was cut off: "
+_POINTS = "decimals are written with a point"
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
 
@@ -108,7 +107,8 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     """The config that a command line describes. It wins over the preset's flagfile, and that over the task's.
 
     Of these two files every command takes the flags that it has. A line `--search:NAME=VALUE` there, or in any other flagfile, is for the
-    search alone, `--retrain:NAME=VALUE` for retrain and crossval. What is for other commands is checked as they would check it.
+    search alone, `--retrain:NAME=VALUE` for retrain and crossval. What is for other commands is checked as they would check it. A config
+    with a method `check_given` is asked about the flags that stand on the command line itself, by their names.
 
     Raises:
         ConfigError: an unknown task, a flag for other commands that none has or takes with its value, an argument that is no flag, a
@@ -116,7 +116,7 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
         flags.Error: an unknown flag or a value of the wrong type.
     """
     values = _define_all(config_class)
-    arguments = _expand(config_class, values, list(argv[1:]))
+    arguments = _expand(config_class, list(argv[1:]))
     task, preset = _last_value(arguments, "task"), _last_value(arguments, "preset") or getattr(config_class, "preset", None)
     if preset is not None and "preset" in values and (file := _FLAGS / "presets" / f"{preset}.cfg").is_file():
         arguments = _of_command(config_class, values, file) + arguments
@@ -129,6 +129,8 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
     for field in dataclasses.fields(config):
         if field.metadata["path"] and field.default and not getattr(config, field.name):
             raise ConfigError(f"--{field.name}= names nothing: name a file, or leave the flag out for {field.default}.")
+    if check := getattr(config, "check_given", None):
+        check({argument.lstrip("-").partition("=")[0] for argument in argv[1:] if argument.startswith("-")})
     return config
 
 
@@ -139,7 +141,7 @@ def read_flagfile(config_class: type, flagfile: str | os.PathLike) -> dict[str, 
         flags.Error: a value of the wrong type, or the file can't be read.
     """
     values = _define_all(config_class)
-    rest = values(["", *_expand(config_class, values, [f"--flagfile={flagfile}"])], known_only=True)[1:]
+    rest = values(["", *_expand(config_class, [f"--flagfile={flagfile}"])], known_only=True)[1:]
     known = {field.name: _value(values[field.name].value) for field in dataclasses.fields(config_class) if values[field.name].present}
     return known | dict(argument.lstrip("-").partition("=")[::2] for argument in rest)
 
@@ -165,30 +167,9 @@ def to_flagfile(config: Any) -> str:
 
 
 def to_counted_flagfile(config: Any) -> str:
-    """The same, with a first line from which `cut_off` can tell whether all of it is there."""
+    """The same, with a first line from which `flagfiles.cut_off` can tell whether all of it is there."""
     text = to_flagfile(config)
-    return f"{_COUNTED}{text.count(chr(10))}\n{text}"
-
-
-def cut_off(flagfile: str | os.PathLike, of_run: bool = False) -> str | None:
-    """What shows that the end of a flagfile is missing; None if nothing does.
-
-    Args:
-        flagfile: the file; one that can't be read is another's to name.
-        of_run: a run wrote it, older ones without a count.
-    """
-    try:
-        text = pathlib.Path(flagfile).expanduser().read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    head, *lines = text.splitlines() or [""]
-    count = head.removeprefix(_COUNTED) if head.startswith(_COUNTED) else ""
-    found = sum(line.startswith("-") for line in lines)
-    if count.isdecimal() and found < int(count):
-        return f"{found} of its {count} flags are there"
-    if of_run and not text.strip():
-        return "it is empty"
-    return "its last line has no end" if (of_run or count) and not text.endswith("\n") else None
+    return f"{COUNTED}{text.count(chr(10))}\n{text}"
 
 
 def names_path(field: dataclasses.Field, value: Any) -> bool:
@@ -301,7 +282,9 @@ class _RangeParser(flags.ArgumentParser):
         found = self._parser.parse(argument)
         for number in found if isinstance(found, tuple) else (found,):
             if not self._least <= number <= self._most:
-                raise ValueError(f"expected {f'{self._most} at most' if number > self._most else f'{self._least} at least'}")
+                bound = f"{self._most} at most" if number > self._most else f"{self._least} at least"
+                commas = isinstance(number, float) and isinstance(argument, str) and "," in argument and "." not in argument
+                raise ValueError(f"expected {bound}{f', found {number:g}; {_POINTS}' if commas else ''}")
             if not number > self._above:
                 raise ValueError(f"expected a number above {self._above}")
             if self._above == 0 and number < SMALLEST:
@@ -337,7 +320,10 @@ class _NumbersParser(flags.ArgumentParser):
         try:
             numbers = tuple(self._kind(part) for part in argument.split(","))
         except ValueError as error:
-            raise ValueError(f"expected numbers with commas between, like 40,56,40, found {argument!r}") from error
+            like, points = "whole numbers with commas between, like 40,56,40", ""
+            if self._kind is float:
+                like, points = "numbers with commas between, like 0.7,0.7,1.5", f"; {_POINTS}"
+            raise ValueError(f"expected {like}, found {argument!r}{points}") from error
         if not all(map(math.isfinite, numbers)):
             raise ValueError(f"expected finite numbers, found {argument!r}")
         return numbers
@@ -346,21 +332,10 @@ class _NumbersParser(flags.ArgumentParser):
         return "numbers"
 
 
-def _expand(config_class: type, values: flags.FlagValues, arguments: list[str]) -> list[str]:
+def _expand(config_class: type, arguments: list[str]) -> list[str]:
     """Flagfiles replaced by the flags in them, without those for another section of commands."""
-    try:
-        expanded = _from_files(values, arguments)
-    except UnicodeDecodeError as error:
-        file = _last_value(arguments, "flagfile")
-        raise ConfigError(f"--flagfile={file}: byte {error.start} is no text in UTF-8 ({error.reason}). Save the file as UTF-8.") from error
-    except flags.CantOpenFlagFileError as error:
-        reason, file = error.__context__, _last_value(arguments, "flagfile")
-        if isinstance(reason, OSError):
-            reason, file = reason.strerror, reason.filename
-        raise ConfigError(f"--flagfile={file}: can't be read ({reason}). Name a file of flags, one a line.") from error
     found = []
-    for argument in expanded:
-        argument = argument.removeprefix("\ufeff")  # Windows' editor begins files with this mark
+    for argument in _from_files(config_class, arguments):
         section, colon, flag = argument.lstrip("-").partition(":")
         if not (colon and argument.startswith("-") and section.isidentifier()):
             found.append(argument)
@@ -373,21 +348,28 @@ def _expand(config_class: type, values: flags.FlagValues, arguments: list[str]) 
     return found
 
 
-def _from_files(values: flags.FlagValues, arguments: Sequence[str]) -> list[str]:
+def _from_files(config_class: type, arguments: Sequence[str]) -> list[str]:
     """Flagfiles replaced by the lines in them; those of runs as they were meant."""
     found, rest = [], list(arguments)
     while rest:
-        count = 2 if rest[0] in ("--flagfile", "-flagfile") else 1
-        file = "".join(rest[1:2]) if count == 2 else rest[0].partition("=")[2]
-        if rest[0].lstrip("-").startswith("flagfile") and not file:
-            raise ConfigError("--flagfile= names no file. Name one, or leave the flag out.")
-        if rest[0].lstrip("-").startswith("flagfile") and (reason := cut_off(file)):
-            raise ConfigError(f"--flagfile={file}: the file was cut off: {reason}. Restore it from a copy, or write the flags yourself.")
-        lines, rest = values.read_flags_from_files(rest[:count], force_gnu=True), rest[count:]
+        flag, equals, file = rest.pop(0).partition("=")
+        if flag not in ("--flagfile", "-flagfile"):
+            found.append(flag + equals + file)
+            continue
+        lines = flag_lines(file if equals else "".join(rest[:1]), functools.partial(_is_text, config_class))
+        rest = rest if equals else rest[1:]
         named = dict(line.lstrip("-").partition("=")[::2] for line in lines)
-        of_run = 2 * len(named) > len(values)  # these name every flag that has a value, which nobody writes by hand
+        fields = dataclasses.fields(config_class)
+        of_run = 2 * len(named) > len(fields)  # these name every flag that has a value, which nobody writes by hand
         found += [line for line in lines if not (of_run and is_preset_of_old(named) and line.startswith("--preset="))]
     return found
+
+
+def _is_text(config_class: type, name: str) -> bool:
+    """Whether a flag of this or another command takes any text."""
+    own = [field for field in dataclasses.fields(config_class) if field.name == name]
+    fields = own or [field for _, field in _declarations().get(name, ())]
+    return any(plain_type(field.type) is str and not field.metadata["choices"] for field in fields)
 
 
 def _last_value(arguments: Sequence[str], name: str) -> str | None:
@@ -416,7 +398,7 @@ def _of_command(config_class: type, values: flags.FlagValues, file: pathlib.Path
         ConfigError: one that no command has, or none takes with its value.
     """
     own = []
-    for argument in _expand(config_class, values, [f"--flagfile={file}"]):
+    for argument in _expand(config_class, [f"--flagfile={file}"]):
         flag = argument.lstrip("-")
         name = flag.partition("=")[0]
         if {name, name.removeprefix("no")} & {*values}:

@@ -19,8 +19,10 @@ from scnas_keras.files import full_path
 from scnas_keras.options import parse, plain_type, tasks, to_flagfile
 from scnas_keras.plan import PlanConfig
 from scnas_keras.predict import PredictConfig
+from scnas_keras.preprocessing.plan import parse_spacing
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
+from scnas_keras.runs.checks import check_betas
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.search import SearchConfig, cost
 from scnas_keras.select import SelectConfig
@@ -140,7 +142,11 @@ def test_a_config_without_task_survives_its_flagfile(tmp_path):
         ("--epoch=3", flags.Error, ("epoch",)),
         ("--epochs=many", flags.Error, ("epochs", "many")),
         ("--alpha_lr=0,002", flags.Error, ("alpha_lr", "decimal point, like 0.002")),
-        ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "40,56,40")),
+        ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "0.7,0.7,1.5")),
+        ("--spacing=1,5 1,5 1,5", flags.Error, ("like 0.7,0.7,1.5, found '1,5 1,5 1,5'; decimals are written with a point",)),
+        ("--spacing=0,7,0,7,0,7", flags.Error, ("1e-06 at least, found 0; decimals are written with a point",)),
+        ("--alpha_betas=0,5,0,999", flags.Error, ("1 at most, found 5; decimals are written with a point",)),
+        ("--patch_size=32.5,32,32", flags.Error, ("expected whole numbers with commas between, like 40,56,40",)),
         ("--relaxation=hard", flags.Error, ("relaxation", "hard", "softmax")),
         ("--flagfile=absent.cfg", ConfigError, ("absent.cfg", "No such file")),
         ("epochs=3", ConfigError, ("epochs=3", "--name=value")),
@@ -226,7 +232,7 @@ BAD_FLAGS = {
     "space": ({"space": "nonsense"}, ("--space=nonsense", "value should be one of", "scnas")),
     "fold": ({"fold": 3}, ("--fold=3", "0 to 2")),
     "folds": ({"num_folds": 5}, ("--num_folds=5", "found 3", "--num_folds=3")),
-    "spacing": ({"spacing": "1,1"}, ("--spacing", "three positive numbers")),
+    "spacing": ({"spacing": "1,1"}, ("--spacing", "three positive")),
 }
 BAD_DATA = {
     "no folder": (no_folder, ("{task}", "no such folder", "--data_dir")),
@@ -450,6 +456,14 @@ def test_values_that_are_none_are_told_in_words(flag, message, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     with pytest.raises((flags.Error, ConfigError), match=message):
         parse(RetrainConfig, words(flag))
+
+
+def test_too_many_numbers_may_be_decimals_with_commas():
+    config = parse(SearchConfig, words("--spacing=1,5,1,5,1,5", "--alpha_betas=0,1,0,1"))
+    with pytest.raises(ConfigError, match="--spacing=1.0,5.0,1.0,5.0,1.0,5.0: expected three .*, decimals with a point, like 0.7,0.7,1.5"):
+        parse_spacing(config.spacing)
+    with pytest.raises(ConfigError, match="--alpha_betas=0.0,1.0,0.0,1.0: expected two .*, decimals with a point, like 0.9,0.999"):
+        check_betas(config, "alpha_betas")
 
 
 def test_words_for_yes_and_no_are_taken():

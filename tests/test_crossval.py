@@ -227,6 +227,22 @@ def test_a_matched_width_is_that_of_the_hand_made_networks_here(config):
     assert trainings[0].config.width == "match:u_resnet:16" and trainings[1].config.width == "16"
 
 
+def test_a_width_that_no_network_takes_is_refused_on_the_command_line_alone(tmp_path):
+    """Tasks and presets set it for whatever is trained."""
+    (tmp_path / "own.cfg").write_text("--width=8\n")
+    command = ["command", "--task=phantom", "--networks=nnunet,u_resnet"]
+    for given in ("--width=32", "--width=match:nnunet"):
+        with pytest.raises(
+            ConfigError, match="--width is for genotype or transfer, of which --networks=nnunet,u_resnet names .*--baseline_w"
+        ):
+            parse(CrossvalConfig, [*command, given])
+    assert parse(CrossvalConfig, command).width == "16"
+    assert parse(CrossvalConfig, ["command", *command[1:], f"--flagfile={tmp_path / 'own.cfg'}"]).width == "8"
+    assert parse(CrossvalConfig, [*command, "--preset=scnas"]).width == "68"
+    assert parse(CrossvalConfig, [*command, "--width=auto"]).width == "auto"
+    assert parse(CrossvalConfig, ["command", "--networks=nnunet,transfer", "--width=32"]).width == "32"
+
+
 def test_a_damaged_result_is_named(config):
     training = all_trainings(config)[0]
     finish(training, {"a": (0.5, 0.5)})

@@ -127,8 +127,11 @@ def test_the_error_has_the_class_that_was_asked_for():
         (b"\xef\xbb\xbf \n", "found an empty file, expected a JSON document."),
         (b'{"parts": {', "line 1, column 12: found broken JSON (the file ends here: was it cut off?), expected a JSON document: "),
         (b'{"parts": \n {,}}', "line 2, column 3: found broken JSON, expected a JSON document: "),
-        (b'{"a": "\xe9"}', "byte 7: found no text in UTF-8 (invalid continuation byte), expected a JSON document."),
-        ('{"a": 1}'.encode("utf-16"), "byte 0: found no text in UTF-8 (invalid start byte), expected a JSON document."),
+        (b'{"a": "\xe9"}', "byte 7: found no text in UTF-8 (invalid continuation byte), expected a JSON document saved as UTF-8."),
+        (
+            '{"a": 1}'.encode("utf-16")[:-1],
+            "byte 16: found no text in UTF-16-LE (truncated data), expected a JSON document saved as UTF-8.",
+        ),
         (b'{"parts": {"2d": {"sizes": [1, NaN]}}}', "parts.2d.sizes[1]: found NaN, expected a finite number."),
         (b'{"a": -Infinity}', "a: found -Infinity, expected a finite number."),
         (b'{"a": 1e999}', "a: found Infinity, expected a finite number."),
@@ -154,8 +157,9 @@ def test_what_cant_be_opened_is_refused(tmp_path):
         parse(tmp_path)
 
 
-def test_files_with_a_mark_and_whole_numbers_with_a_point_are_read(tmp_path):
-    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"parts": {"2d": {"sizes": [4.0]}}}')
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_with_a_mark_and_whole_numbers_with_a_point_are_read(encoding, tmp_path):
+    (tmp_path / "a.json").write_bytes('{"parts": {"2d": {"sizes": [4.0]}}}'.encode(encoding))
     assert load(tmp_path / "a.json", Whole) == Whole({"2d": Part((4,))})
 
 

@@ -24,7 +24,7 @@ from scnas_keras.spaces.random_genotypes import random_genotype
 
 FORMAT_1 = sorted((Path(__file__).parent / "data" / "format_1").glob("*.json"))
 PLAN = PreprocessingPlan((1.0, 1.0, 1.0), (Normalization("T1", "zscore"),), {0: "background", 1: "a"})
-COMPANION = {"patch_size": [32, 32, 32], "mirror_axes": [0], "plan": json.loads(PLAN.to_json()), "seen": None}
+COMPANION = {"patch_size": [32, 32, 32], "mirror_axes": [0], "plan": json.loads(PLAN.to_json()), "seen": None, "dice": {"a": 0.5}}
 
 
 def changed(content, seed, file):

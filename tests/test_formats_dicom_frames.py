@@ -482,7 +482,6 @@ def moved(folder):
     [
         (linked, "s5.dcm: may be .*it is a link to /nowhere, which isn't there"),
         (lambda folder: packed(folder, "s5.dcm.gz"), "s5.dcm.gz: may be .*ends in .gz isn't read. Unpack it"),
-        (lambda folder: packed(folder, "s5.dcm.crdownload"), "s5.dcm.crdownload: may be .*download it again"),
         (moved, "more: may be .*a folder with slices of the same series"),
     ],
 )

@@ -20,6 +20,7 @@ from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.inference.export import export_saved_model
 from scnas_keras.inference.keras_file import load_network
 from scnas_keras.inference.model_folder import SegmentationModel, read_companion
+from scnas_keras.inference.seen import Seen
 from scnas_keras.inference.sliding_window import predict_volume, tile_starts, tile_weight
 from scnas_keras.networks import from_genotype
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
@@ -237,7 +238,7 @@ CT = {"scheme": "ct", "low": -100, "high": 300, "mean": 50, "std": 80}
         ),
         (
             lambda content: content.update(mirror_axis=[0]),
-            "mirror_axis: found this key, expected one of patch_size, mirror_axes, plan, seen.",
+            "mirror_axis: found this key, expected one of patch_size, mirror_axes, plan, seen, dice.",
         ),
         (lambda content: content.update(plan=[1]), "plan: found [1], expected an object {...}."),
         (in_plan(version=1), "plan: version 1 can't be read; this release reads version 2. Use the program that trained the model"),
@@ -290,6 +291,28 @@ def test_predict_writes_onto_the_scans_grid(command, phantoms, model_folder, tmp
     np.testing.assert_array_equal(written.affine, original.affine)
     assert written.shape == original.shape[:3] and written.get_data_dtype() == np.uint8
     np.testing.assert_array_equal(read_label(output)[0], expected_segmentation(read_image(scan)))
+
+
+SEEN = Seen(((1, 1),) * 3, ((20, 30),) * 3, ((0, 1000), (0, 1000)), (1, 1))
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"dice": {"a": 0.0, "b": 0.0625}}, "found next to nothing in its own validation (Dice: a 0.000, b 0.062): train it longer"),
+        ({"dice": {"a": 0.05, "b": None}}, "found next to nothing in its own validation (Dice: a 0.050): train it longer"),
+        ({"dice": None}, "holds no Dice: its validation didn't come to its end, or it is of an older version"),
+        ({"dice": {"a": 0.0, "b": 0.1}}, None),
+        ({"dice": {"a": None, "b": None}}, None),
+        ({"dice": {}}, None),
+        ({"seen": None}, "is of an older version"),
+    ],
+)
+def test_a_model_that_was_hardly_trained_is_told(changes, told, command, phantoms, tmp_path, caplog):
+    dataclasses.replace(pointwise_model(), **{"seen": SEEN, **changes}).save(tmp_path)
+    command("scnas_keras.predict", model=tmp_path, image=phantoms / "phantom_000.nii.gz", output=tmp_path / "a.nii.gz")
+    lines = [line for line in caplog.messages if line.startswith(f"{tmp_path} ")]
+    assert [told in line for line in lines] == [True] if told else not lines
 
 
 def test_predict_takes_folders_and_draws(command, phantoms, model_folder, tmp_path):

@@ -67,10 +67,11 @@ def test_a_scans_range_leaves_out_half_a_percent_at_either_end():
 
 
 def test_model_json_keeps_it():
-    companion = Companion((8, 8, 8), (), PLAN, SEEN)
+    companion = Companion((8, 8, 8), (), PLAN, SEEN, {"a": 0.5, "b": None})
     assert decode(json.loads(json.dumps(dataclasses.asdict(companion))), Companion, Path("model.json"), "") == companion
-    older = {key: value for key, value in json.loads(json.dumps(dataclasses.asdict(companion))).items() if key != "seen"}
-    assert decode(older, Companion, Path("model.json"), "").seen is None
+    older = {key: value for key, value in json.loads(json.dumps(dataclasses.asdict(companion))).items() if key not in ("seen", "dice")}
+    found = decode(older, Companion, Path("model.json"), "")
+    assert found.seen is None and found.dice is None
 
 
 @pytest.mark.parametrize(

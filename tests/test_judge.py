@@ -17,7 +17,7 @@ from scnas_keras.assess.finished import load_search, warn_of_differences
 from scnas_keras.assess.runner import run_assessment
 from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.inference.model_folder import SegmentationModel, read_companion
 from scnas_keras.options import parse, to_flagfile
 from scnas_keras.preprocessing.prepared_case import PreparedCase
 from scnas_keras.retrain import RetrainConfig, runner, validation
@@ -128,6 +128,7 @@ def test_by_default_validation_scans_alone_are_segmented_and_all_others_trained_
     assert opened.scans == opened.labels == list(split.validation) == list(result.dice)
     assert opened.seen == [*split.train, *split.held_out]
     found = json.loads((folder / "validation/summary.json").read_text())["result"]
+    assert read_companion(folder / "validation/model.json").dice == result.model.dice == found["dice"]
     assert found["judged_on"] == "validation" and "whole validation scans of fold 1" in result.table
     assert "validation Dice" in caplog.text and "held-out" not in caplog.text
 

@@ -394,5 +394,5 @@ def test_a_preprocessing_plan_reads_back_equal():
 
 @pytest.mark.parametrize("values", [(1, 1), (1, 1, 0), (1, 1, float("nan")), ("a", 1, 1)])
 def test_a_spacing_must_be_three_positive_numbers(values):
-    with pytest.raises(ConfigError, match="--spacing=0.7,0.7,0.7"):
+    with pytest.raises(ConfigError, match="decimals with a point, like 0.7,0.7,1.5"):
         parse_spacing(values)

@@ -53,7 +53,7 @@ def test_clipping_goes_from_half_a_percent_to_all_but_half_a_percent(task, tmp_p
 def test_large_structures_count_as_much_as_small_ones(task, tmp_path):
     """A case of ones with 960 labelled voxels beside three of 54 sevens."""
     for case, value in zip(task.cases, (1, 7, 7, 7), strict=True):
-        change(case.images[0], lambda array, value=value: array.fill(value))
+        change(case.images[0], lambda array, value=value: array[..., 0].fill(value))
     change(task.cases[0].label, lambda array: array.fill(1))
     found = measured(task, tmp_path).intensities[0]
     assert (found.mean, found.std) == (pytest.approx((1 + 3 * 7) / 4), pytest.approx(6 * (3 / 16) ** 0.5))
@@ -76,21 +76,36 @@ def test_it_is_the_same_from_several_processes_and_only_changed_cases_are_read_a
     assert read == ["case_2.nii.gz"]
 
 
-def test_voxels_to_ignore_and_broken_values_do_not_count(task, tmp_path):
+def test_voxels_to_ignore_do_not_count(task, tmp_path):
     plain = measured(task, tmp_path)
     ignoring = dataclasses.replace(task, labels={0: "background", 1: "left"}, ignore_label=2)
     found = measured(ignoring, tmp_path)  # from the same cache
     assert found.labels == {"background": 0, "left": 1, "ignore": 2}
     values = np.concatenate([read_image(case.images).array[load_label(task, case) == 1, 0] for case in task.cases])
     assert found.intensities[0].max == pytest.approx(values.max()) and found.intensities[0].mean != plain.intensities[0].mean
-    inside = np.argwhere(load_label(task, task.cases[0]) == 1)[0]
-    change(task.cases[0].images[0], lambda array: array.__setitem__((*inside, 0), np.nan))
-    assert np.isfinite(dataclasses.astuple(measured(task, tmp_path).intensities[0])).all()
+
+
+@pytest.mark.parametrize(
+    "value, told",
+    [
+        (1e30, r"channel 0 \(T1\): 80 voxels .* are 1e\+30; all others lie in.*Set them to 0"),
+        (-3.4e38, r"channel 0 \(T1\): 80 voxels .* are -3.4e\+38"),
+        (np.nan, r"channel 0 \(T1\) has 80 voxels that are NaN or infinite"),
+    ],
+)
+def test_a_plan_needs_voxels_that_can_be_trained_on(value, told, task, tmp_path):
+    """What `verify` refuses is refused before a training has measured all scans, and before `plan` plans for them."""
+    other = dataclasses.replace(task, channel_names=("CT", "T2"))
+    change(task.cases[0].images[0], lambda array: array[0, ..., 0].fill(value))
+    if np.isfinite(value):
+        measured(other, tmp_path)  # of CT it is clipped
+    with pytest.raises(DataError, match=rf"case_0\.nii\.gz: {told}"):
+        measured(task, tmp_path)
 
 
 def test_a_cache_that_can_not_be_written_is_refused(task, tmp_path):
     (tmp_path / "cache").write_text("")
-    with pytest.raises(OutputError, match="--cache_dir=.*cache: can't be written"):
+    with pytest.raises(OutputError, match="--cache_dir=.*cache can't be written"):
         measured(task, tmp_path)
 
 
@@ -100,5 +115,5 @@ def test_a_task_without_labelled_voxels_and_one_of_other_shapes_are_refused(task
     with pytest.raises(DataError, match="no case has a labelled voxel.*T1.*scnas_keras.verify"):
         measured(task, tmp_path)
     write_json(task.root, ["case_0"], channels=("T1",))
-    with pytest.raises(DataError, match=r"case_0.*and declared: 1 channel\."):
+    with pytest.raises(DataError, match=r"case_0.*dataset.json declares 1 channel\."):
         measured(load_task(task.root), tmp_path / "new")

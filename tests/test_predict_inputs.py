@@ -201,6 +201,7 @@ def threshold(monkeypatch):
         )
 
         seen = None
+        dice = {}
 
         @classmethod
         def load(cls, path):
@@ -208,6 +209,9 @@ def threshold(monkeypatch):
 
         def unfamiliar(self, volume):
             return []
+
+        def poor_dice(self):
+            return None
 
         def segment(self, volume, mirror_axes):
             if volume.geometry.path.name.startswith("huge"):

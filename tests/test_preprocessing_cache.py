@@ -380,6 +380,48 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, task):
         prepare(task, PLAN, tmp_path / "file")
 
 
+def of_another_user(monkeypatch, place, mode):
+    """Makes a place anna's, which may not be read or written, by root neither."""
+    access, user = os.access, os.geteuid()
+    monkeypatch.setattr(os, "access", lambda path, wanted: (path != place or not wanted & mode) and access(path, wanted))
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    monkeypatch.setattr(Path, "owner", lambda path: "anna")
+
+
+@pytest.mark.parametrize("name", [".", "meta.json", "image.npy", "foreground.npy"])
+def test_a_prepared_case_of_another_user_that_cannot_be_read_is_no_damaged_one(name, tmp_path, task, monkeypatch):
+    place = prepare(task, PLAN, tmp_path / "cache", processes=1)[1].folder / name
+    of_another_user(monkeypatch, place, os.R_OK)
+    with pytest.raises(
+        ConfigError, match=rf"^--cache_dir=.*cache: {place} can't be read .*; it belongs to anna\. .* of your own with --cache"
+    ):
+        prepare(task, PLAN, tmp_path / "cache", processes=1)
+
+
+def test_a_damaged_case_of_another_user_is_told_before_any_work(tmp_path, task, monkeypatch):
+    folder = prepare(task, PLAN, tmp_path / "cache", processes=1)[1].folder
+    (folder / "image.npy").write_bytes(b"")
+    of_another_user(monkeypatch, folder, os.W_OK)
+    with pytest.raises(ConfigError, match=f"{folder} can't be written, and 1 case must be prepared; it belongs to anna"):
+        prepare(task, PLAN, tmp_path / "cache", processes=1)
+
+
+@pytest.mark.parametrize("mode, complaint", [(os.R_OK, "can't be entered"), (os.W_OK, "can't be written, and 3 cases must be measured")])
+def test_a_cache_of_another_user_is_told_before_measuring(mode, complaint, tmp_path, task, monkeypatch):
+    folder = tmp_path / "cache" / "fingerprints"
+    of_another_user(monkeypatch, folder, mode)
+    with pytest.raises(ConfigError, match=f"^--cache_dir={tmp_path / 'cache'}: {folder} {complaint}.*; it belongs to anna"):
+        measure_task(task, tmp_path / "cache", processes=1)
+
+
+def test_a_measure_of_another_user_is_no_damaged_one(tmp_path, task, monkeypatch):
+    measure_task(task, tmp_path / "cache", processes=1)
+    file = max((tmp_path / "cache" / "fingerprints").iterdir())
+    of_another_user(monkeypatch, file, os.R_OK)
+    with pytest.raises(ConfigError, match=f"--cache_dir=.*: {file} can't be read .*; it belongs to anna"):
+        measure_task(task, tmp_path / "cache", processes=1)
+
+
 def test_one_file_a_channel_makes_the_same_image(tmp_path, task):
     image = read_image(task.cases[0].images)
     paths = []

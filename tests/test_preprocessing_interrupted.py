@@ -84,7 +84,7 @@ def test_a_cache_that_may_only_be_read_serves_what_it_holds(tmp_path, task, monk
     monkeypatch.setattr(cache.os, "access", lambda folder, mode: mode != os.W_OK)
     assert prepare(task, PLAN, tmp_path / "cache", processes=1) == prepared
     shutil.rmtree(prepared[2].folder)
-    with pytest.raises(ConfigError, match="--cache_dir=.*1 cases have to be prepared.*can't be written"):
+    with pytest.raises(ConfigError, match="--cache_dir=.*can't be written, and 1 case must be prepared"):
         prepare(task, PLAN, tmp_path / "cache", processes=1)
 
 

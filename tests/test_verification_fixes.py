@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 
@@ -5,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from processes import PYTHON, run, with_package
 from small_task import AFFINE, change, save, write_json, write_task
 
 from scnas_keras.errors import ConfigError, DataError
@@ -296,6 +298,32 @@ def test_without_hard_links_files_are_copied(tmp_path, monkeypatch):
         pass
     assert (tmp_path / "fixed" / LABEL).read_bytes() == (source / LABEL).read_bytes()
     assert (tmp_path / "fixed" / LABEL).stat().st_nlink == 1
+
+
+def test_what_a_killed_mending_left_is_removed_by_the_next_but_not_that_of_one_at_work(tmp_path):
+    source = write_task(tmp_path / "data")
+    code = "import os, pathlib, sys; from scnas_keras.verify.mended_copy import mended_copy\n"
+    code += "with mended_copy(*map(pathlib.Path, sys.argv[1:])):"
+    run(PYTHON, "-c", f"{code} os._exit(9)", source, tmp_path / "fxo", code=9, env=with_package())
+    (left,) = tmp_path.glob(".fxo.*")
+    (tmp_path / ".fxo.notes").mkdir()
+    with mended_copy(source, tmp_path / "fxo") as at_work:
+        assert not left.exists()
+        with mended_copy(source, tmp_path / "other"):
+            assert len(list(at_work.iterdir())) == len(list(source.iterdir())) + 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".fxo.notes", "data", "fxo", "other"]
+    assert sorted(path.name for path in (tmp_path / "fxo").iterdir()) == sorted(path.name for path in source.iterdir())
+
+
+def test_without_locks_nothing_is_taken_for_abandoned(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError("no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    source = write_task(tmp_path / "data")
+    with mended_copy(source, tmp_path / "fxo") as at_work, mended_copy(source, tmp_path / "other"):
+        assert (at_work / LABEL).is_file()
+    assert contents(tmp_path / "fxo") == contents(tmp_path / "other") == contents(source)
 
 
 def test_a_failed_mending_leaves_nothing(tmp_path):

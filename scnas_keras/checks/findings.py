@@ -100,11 +100,16 @@ KINDS = {kind.key: kind for kind in (
          "Other programs may believe the other place and see the scan there. Correct the one that is wrong."),
     Kind("repaired", WARNING, "headers with faults that were mended, or passed over, while reading",
          "Scans are read as written here. Other programs may read or refuse them: write these files again with the program they are from."),
+    Kind("unfinished", WARNING, "unfinished files beside the slices of a scan",
+         "The slices are evenly spaced without them. Download or copy the scan again if it ends too early; otherwise remove these files."),
     Kind("unit_spacing", WARNING, "spacing of exactly 1 x 1 x 1 mm, which often means that it was lost",
          "Compare with the scanner's protocol, and convert from DICOM again if it is wrong."),
     Kind("intensities", WARNING, "cases with intensities apart from those of the other cases",
          "Bring all cases to the same units: of CT Hounsfield units, which raw values are 1024 above. Set padding that reaches far beyond "
          "to the lowest intensity that counts."),
+    Kind("declared_padding", WARNING, "values that the header declares to be padding (PixelPaddingValue), kept as stored",
+         "Of CT they are clipped when it is normalised. In other scans they take contrast: set them to 0, or to the lowest intensity that "
+         "counts."),
     Kind("small_structure", WARNING, "structure smaller than two voxels of the target spacing",
          "Resampling may erase it; give search and retrain a finer --spacing=x,y,z."),
     Kind("all_background", WARNING, "cases without any class",

@@ -16,6 +16,8 @@ DISTINCT = 16
 """Other values that an image must have: maps of few values have gaps by nature."""
 BEYOND = 1e6
 """Times the third quartile of all nonzero sizes that no scanner's values exceed."""
+MARGIN = 0.1
+"""Times the range of all other values by which declared padding may lie from their lowest, where a background is."""
 SHIFT = 500.0
 """HU between the levels of two groups of CT scans: less than the 1024 of a missing intercept, more than a crop changes on both ends."""
 CONTRAST = 10.0
@@ -63,6 +65,31 @@ def padding(values: np.ndarray) -> str | None:
     return (
         _stand_apart(values, sample, sample) or _stand_apart(values[values != 0], nonzero, np.unique(nonzero)) or _huge(nonzero, low, high)
     )
+
+
+def declared_padding(values: np.ndarray, declared: Ranges) -> str | None:
+    """Whether a channel [x, y, z] holds what its file declares to be padding, apart from 0 and from the lowest of all other values.
+
+    Args:
+        values: finite.
+        declared: from one value to another; scanners have -2000 or -3024 HU outside of their round field.
+
+    Returns:
+        What was found, or None.
+    """
+    mask = np.zeros(values.shape, bool)
+    for ends in declared:
+        low, high = np.float32(ends)
+        mask |= (values >= low) & (values <= high)
+    found, others = values[mask], sampled(values[~mask].reshape(-1, 1))
+    if not found.any() or not others.size:
+        return None
+    first, last, low, high = map(float, (found.min(), found.max(), others.min(), others.max()))
+    if max(abs(first - low), abs(last - low)) <= MARGIN * (high - low):
+        return None
+    span = f"{first:.4g}" if first == last else f"{first:.4g} to {last:.4g}"
+    rest = f"all others lie in {low:.4g} to {high:.4g}"
+    return f"{found.size} voxels ({found.size / values.size:.1%}) are {span}, padding by the header; {rest}"
 
 
 def _stand_apart(values: np.ndarray, sample: np.ndarray, counted: np.ndarray) -> str | None:

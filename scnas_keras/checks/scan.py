@@ -8,7 +8,16 @@ import numpy as np
 
 from scnas_keras.checks.findings import Finding
 from scnas_keras.checks.grids import Grid, read_grid, without_path
-from scnas_keras.checks.voxels import ImageFacts, Structure, image_facts, image_findings, label_findings, outside_findings, structures
+from scnas_keras.checks.voxels import (
+    ImageFacts,
+    Structure,
+    image_facts,
+    image_findings,
+    label_findings,
+    outside_findings,
+    padding_findings,
+    structures,
+)
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import Geometry, read_image, read_label, read_values
 from scnas_keras.tasks.cases import Case, Task
@@ -77,7 +86,7 @@ def read_voxels(case: Case, task: Task, broken: frozenset[Path] = frozenset()) -
         found = structures(label, volume.spacing, task)
     of_image = image_findings(case, image, task)
     sound = all(finding.key != "not_finite" for finding in of_image)
-    findings += of_image
+    findings += of_image + (padding_findings(case, volume, task) if sound else [])
     return Scan(case, tuple(findings), image=image_facts(image) if sound else None, structures=found)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from scnas_keras.checks.findings import Finding
-from scnas_keras.checks.intensities import padding
+from scnas_keras.checks.intensities import declared_padding, padding
 from scnas_keras.checks.ranges import intensity_ranges
+from scnas_keras.formats.geometry import Volume
 from scnas_keras.tasks.cases import Case, Task
 
 MAX_LISTED = 10
@@ -64,6 +65,21 @@ def image_findings(case: Case, image: np.ndarray, task: Task) -> list[Finding]:
     if len(constant) == image.shape[3]:
         return [Finding("constant", case.name, case.images[0], "; ".join(text for _, text in constant))]
     return findings + [Finding("constant_channel", case.name, _file(case, channel, image.shape[3]), text) for channel, text in constant]
+
+
+def padding_findings(case: Case, volume: Volume, task: Task) -> list[Finding]:
+    """Voxels of `volume`, which are finite, that its files declare to be padding."""
+    channels = len(volume.padding)
+    found = [
+        declared_padding(volume.array[..., channel], declared) if declared else None for channel, declared in enumerate(volume.padding)
+    ]
+    return [
+        Finding(
+            "declared_padding", case.name, _file(case, channel, channels), f"channel {channel} ({_channel_name(task, channel)}): {text}"
+        )
+        for channel, text in enumerate(found)
+        if text
+    ]
 
 
 def label_findings(case: Case, label: np.ndarray, image: np.ndarray | None, task: Task) -> list[Finding]:

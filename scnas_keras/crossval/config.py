@@ -1,8 +1,10 @@
 """The options of `scnas_keras.crossval`."""
 
 import dataclasses
+from collections.abc import Collection
 
 from scnas_keras.architectures.registry import GENOTYPE, HANDMADE, widths_text
+from scnas_keras.errors import ConfigError
 from scnas_keras.options import WIDEST, option
 from scnas_keras.retrain.config import TrainingConfig
 
@@ -23,3 +25,11 @@ class CrossvalConfig(TrainingConfig):
         least=1,
     )
     folds: tuple[int, ...] | None = option(None, "Folds to run here, for example 0,2. Default: all.", "Split", least=0)
+
+    def check_given(self, names: Collection[str]) -> None:
+        """Raises ConfigError for --width where no network takes it; tasks and presets set it whatever is trained."""
+        if "width" in names and self.width not in (None, "auto") and not {GENOTYPE, TRANSFER} & {*self.networks.split(",")}:
+            raise ConfigError(
+                f"--width is for {GENOTYPE} or {TRANSFER}, of which --networks={self.networks} names none. Leave out one of the two; "
+                "hand-made networks have --baseline_width."
+            )

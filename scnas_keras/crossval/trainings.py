@@ -115,7 +115,7 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
 
 
 def _check_used(config: CrossvalConfig, names: Sequence[str]) -> None:
-    """Refuses flags of networks that aren't trained, but not --width, which tasks and presets set whatever is trained."""
+    """Refuses flags of networks that aren't trained, but not --width, which tasks and presets set (`check_given`)."""
     width = config.width if config.width != "auto" else None
     if width and not width.startswith(MATCH):
         channels_of(width)

@@ -16,7 +16,7 @@ import msgspec
 
 from scnas_keras.documents.places import Place, expectation, find_place, join, value_at, written
 from scnas_keras.errors import ConfigError, DataError, UserError
-from scnas_keras.files import user_path
+from scnas_keras.files import decoded, user_path
 
 _T = TypeVar("_T")
 _LONGEST = 80  # letters of a wrong value that a message shows
@@ -52,12 +52,12 @@ def parse(path: str | os.PathLike, remedy: str = "", error: type[UserError] = Da
         error: the class of the error.
 
     Raises:
-        UserError: of the given class. It can't be read, isn't JSON in UTF-8, has a number that isn't finite, or an object with
-            a key twice.
+        UserError: of the given class. It can't be read, isn't JSON in UTF-8 or in UTF-16 with its mark, has a number that isn't finite,
+            or an object with a key twice.
     """
     try:
         path = user_path(path)
-        text = path.read_text(encoding="utf-8-sig")  # Windows' editor begins files with a mark
+        text = decoded(path.read_bytes())
     except ConfigError as reason:  # no file can be called so
         raise error(str(reason)) from reason
     except PermissionError as reason:
@@ -65,7 +65,8 @@ def parse(path: str | os.PathLike, remedy: str = "", error: type[UserError] = Da
     except OSError as reason:
         raise error(_line(path, f"can't be read ({reason.strerror})", remedy)) from reason
     except UnicodeDecodeError as reason:
-        message = f"byte {reason.start}: found no text in UTF-8 ({reason.reason}), expected a JSON document"
+        form = reason.encoding.upper()
+        message = f"byte {reason.start}: found no text in {form} ({reason.reason}), expected a JSON document saved as UTF-8"
         raise error(_line(path, message, remedy)) from reason
     return parse_text(text, path, remedy, error)
 

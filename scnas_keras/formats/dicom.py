@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from scnas_keras.errors import DataError
-from scnas_keras.formats.endings import ENDINGS, dicom_files, ending_of, plain_files, reader_of
+from scnas_keras.formats.endings import ENDINGS, dicom_files, ending_of, is_unfinished, plain_files, reader_of
 from scnas_keras.formats.foreign import told_absent
 from scnas_keras.formats.geometry import make_affine
 from scnas_keras.formats.instances import Instance, read_instance, read_pixels, without_image
 from scnas_keras.formats.stacks import check_alike, find_step
 from scnas_keras.formats.stored import Stored, unreadable
+from scnas_keras.formats.unfinished import doubts_of_unfinished, unfinished_files, with_unfinished
 
-_UNFINISHED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tmp", ".part", ".partial", ".crdownload", ".download", ".filepart", ".bak", ".old")
-"""What programs append to the name of a file that they packed, put aside, or are still writing."""
+_PACKED = ".gz", ".bz2", ".xz", ".zst", ".zip"
 
 
 def open_file(path: Path) -> Stored:
@@ -30,11 +30,17 @@ def open_file(path: Path) -> Stored:
     """
     instances = _series(path)
     frames = [frame for instance in instances for frame in instance.frames]
+    alone = not path.is_dir() and len(frames) > 1 == len(instances)
+    unfinished = [] if alone else [file for file in unfinished_files(path if path.is_dir() else path.parent) if file != path]
     check_alike(path, instances, frames)
     normal = np.cross(*frames[0].axes.T)
     normal /= np.linalg.norm(normal)
     frames.sort(key=lambda frame: float(frame.position @ normal))
-    step, doubts = find_step(path, frames, instances, normal)
+    try:
+        step, doubts = find_step(path, frames, instances, normal)
+    except DataError as error:
+        raise with_unfinished(error, unfinished) from error
+    doubts += doubts_of_unfinished(unfinished, instances[0].series, frames, step)
     matrix = np.column_stack([frames[0].axes, step])
     first, (width, height) = instances[0], instances[0].size
     scales = {(frame.slope, frame.inter) for frame in frames}
@@ -55,12 +61,24 @@ def open_file(path: Path) -> Stored:
     slope, inter = scales.pop() if one else (1.0, 0.0)
     affine = make_affine(matrix, frames[0].position)
     shape = (width, height, len(frames))
-    return Stored(path, shape, first.samples, affine, voxels, slope, inter, doubts=doubts, indexed=first.indexed)
+    padding = _padding(instances, slope, inter) if one else ()
+    return Stored(path, shape, first.samples, affine, voxels, slope, inter, doubts=doubts, indexed=first.indexed, padding=padding)
 
 
 def series_files(path: Path) -> list[Path]:
     """The files that are read where a file is named: it alone, or with it the slices beside it of its series, by name."""
     return sorted(instance.path for instance in _series(path))
+
+
+def _padding(instances: Sequence[Instance], slope: float, inter: float) -> tuple[tuple[float, float], ...]:
+    """What the files declare to be padding, in the values that their stored numbers mean; not told of frames with several scales."""
+    found = set()
+    for instance in instances:
+        if instance.padding:
+            numbers = [instance.white - number if instance.white is not None else number for number in instance.padding]
+            ends = sorted(number * slope + inter for number in numbers)
+            found.add((ends[0], ends[1]))
+    return tuple(sorted(found))
 
 
 def _series(path: Path) -> list[Instance]:
@@ -110,9 +128,9 @@ def _left_out(path: Path, series: str) -> str | None:
     if not path.exists():
         return f"it is {told_absent(path)} If it is none, remove the link." if _is_called_slice(path) else None
     whole = path.with_suffix("")
-    packed = path.suffix.lower() in _UNFINISHED and ending_of(whole.name) in (".dcm", ".ima")
+    packed = path.suffix.lower() in _PACKED and ending_of(whole.name) in (".dcm", ".ima")
     if packed and not whole.exists() and reader_of(path) != "dicom":
-        return f"a file that ends in {path.suffix} isn't read. Unpack it or download it again, or remove it if it is none."
+        return f"a file that ends in {path.suffix} isn't read. Unpack it, or remove it if it is none."
     return None
 
 
@@ -138,6 +156,6 @@ def _described(instances: Sequence[Instance]) -> str:
 def _slice_files(folder: Path) -> list[Path]:
     """What may be slices in a folder; an empty file would be a gap otherwise."""
     for file in plain_files(folder):
-        if _is_called_slice(file) and file.stat().st_size == 0:
+        if _is_called_slice(file) and not is_unfinished(file.name) and file.stat().st_size == 0:
             raise unreadable(file, "DICOM", "empty")
     return list(dicom_files(folder))

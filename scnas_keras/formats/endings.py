@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".opdownload", ".download", ".filepart", ".aria2", ".!ut", ".bak", ".old", "~")
+"""What programs append to the name of a file that they are still writing, or put aside."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +66,19 @@ def is_picture(path: Path) -> bool:
 
 
 def dicom_files(folder: Path) -> Iterator[Path]:
-    """The files directly in a folder that are read as slices of a scan, by name; hidden ones never are."""
-    yield from (path for path in plain_files(folder) if reader_of(path) == "dicom")
+    """The files directly in a folder that are read as slices of a scan, by name; hidden and unfinished ones never are."""
+    yield from (path for path in plain_files(folder) if not is_unfinished(path.name) and reader_of(path) == "dicom")
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file is called as one that a program was writing, or put aside."""
+    return name.lower().endswith(_UNFINISHED) or name.startswith("~")
+
+
+def whole_name(name: str) -> str:
+    """What an unfinished file is to be called."""
+    added = next((ending for ending in _UNFINISHED if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(added)].lstrip("~")
 
 
 def plain_files(folder: Path) -> list[Path]:

@@ -53,11 +53,19 @@ class Geometry:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Volume:
-    """An image: `array` float32 [x, y, z, channels] in canonical axes, `spacing` in mm, and where it came from."""
+    """An image in canonical axes.
+
+    Attributes:
+        array: float32 [x, y, z, channels].
+        spacing: mm.
+        geometry: where it came from.
+        padding: of each channel the values, from one to another, that its file declares to be padding; they are in `array` as stored.
+    """
 
     array: np.ndarray
     spacing: tuple[float, float, float]
     geometry: Geometry
+    padding: tuple[tuple[tuple[float, float], ...], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,12 +88,12 @@ class Header:
 
 
 NO_UNIT, OTHER_UNIT, NO_ORIENTATION, NO_SPACING = "no_unit", "other_unit", "no_orientation", "no_spacing"
-TWO_PLACES, REPAIRED = "two_places", "repaired"
+TWO_PLACES, REPAIRED, UNFINISHED = "two_places", "repaired", "unfinished"
 
 
 @dataclasses.dataclass(frozen=True)
 class Doubt:
-    """What a header leaves open or says twice.
+    """What a header leaves open or says twice, or what beside the file was left out.
 
     Attributes:
         kind: one of the names above.

@@ -26,6 +26,8 @@ _PIXELS = (
     "HighBit",
     "PixelRepresentation",
     "PhotometricInterpretation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
 )
 _FILE = ("SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "InstanceNumber", "FrameOfReferenceUID", "NumberOfFrames")
 _PART = ("ConcatenationUID", "InConcatenationTotalNumber")
@@ -70,6 +72,7 @@ class Instance:
         reference: FrameOfReferenceUID; positions in different ones can't be compared.
         indexed: the numbers index a palette.
         white: the number that is shown as white, where grays are stored inverted; else None.
+        padding: the least and the greatest stored number that stand for no measurement; None if it doesn't say.
     """
 
     path: Path
@@ -81,6 +84,7 @@ class Instance:
     reference: str
     indexed: bool
     white: int | None
+    padding: tuple[int, int] | None
     frames: tuple[Frame, ...]
 
 
@@ -119,6 +123,21 @@ def read_instance(path: Path) -> Instance | None:
         raise
     except Exception as error:  # pydicom has no common one for damaged files
         raise unreadable(path, "DICOM", error) from error
+
+
+def read_place(path: Path) -> tuple[str, np.ndarray] | None:
+    """SeriesInstanceUID and ImagePositionPatient [3] of a file that may be cut off anywhere; None if they can't be told."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tags = ["SeriesInstanceUID", "ImagePositionPatient"]
+            header = _pydicom(path).dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
+            position = np.array(header.get("ImagePositionPatient") or (), float)
+            return (str(header.get("SeriesInstanceUID", "")), position) if position.shape == (3,) and np.isfinite(position).all() else None
+    except UserError:
+        raise
+    except Exception:  # pydicom has no common one for damaged files
+        return None
 
 
 def without_image(path: Path) -> DataError:
@@ -177,6 +196,8 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
             f"{path}: its numbers of {bits} bits end at bit {header.HighBit} (HighBit), not at {bits - 1}, which isn't read. "
             "Convert the scan to .nii.gz, for example with dcm2niix."
         )
+    if bits > int(header.BitsAllocated):
+        raise ValueError(f"its numbers of {header.BitsAllocated} bits (BitsAllocated) store {bits} (BitsStored)")
     frames = tuple(read_frame(path, number, count, groups) for number, groups in enumerate(_groups(path, header, count, name)))
     gray = header.PhotometricInterpretation == "MONOCHROME1" and all((frame.slope, frame.inter) == (1, 0) for frame in frames)
     return Instance(
@@ -191,8 +212,20 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
         str(header.get("FrameOfReferenceUID", "")),
         header.PhotometricInterpretation == "PALETTE COLOR",
         (-1 if signed else 2**bits - 1) if gray else None,
+        _padding(header, signed, bits),
         frames,
     )
+
+
+def _padding(header, signed: bool, bits: int) -> tuple[int, int] | None:
+    """The stored numbers between PixelPaddingValue and PixelPaddingRangeLimit (PS3.3, C.7.5.1.1.2), as pixels of `bits` hold them."""
+    values = [header[keyword].value for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit") if keyword in header]
+    whole = [value for value in values if isinstance(value, int)]
+    if not whole or "PixelPaddingValue" not in header or not bits:
+        return None
+    half = 2 ** (bits - 1) if signed else 0
+    kept = [(value + half) % 2**bits - half for value in whole]  # many files tell -2000 as 63536
+    return min(kept), max(kept)
 
 
 def _kind(library: ModuleType, header) -> str:

@@ -17,6 +17,7 @@ from scnas_keras.formats.geometry import OTHER_UNIT, Doubt, Geometry, make_affin
 from scnas_keras.formats.itk_fields import check_fields, read_text
 from scnas_keras.formats.itk_headers import read_notes
 from scnas_keras.formats.itk_voxels import check_compressed, check_there, check_voxels
+from scnas_keras.formats.itk_written import check_written
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
 
@@ -58,10 +59,10 @@ def open_file(path: Path) -> Stored:
     except RuntimeError as error:
         raise unreadable(path, "MetaImage or NRRD", reason(error)) from error
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
-    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
-    bits = re.fullmatch(r"(?:vector of )?(\d+)-bit .*", kind)
-    if bits is None:
-        raise DataError(f"{path}: expected plain numbers, found voxels of type {kind}. Convert it to plain channels.")
+    called = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    plain = re.fullmatch(r"(?:vector of )?(\d+)-bit (signed integer|unsigned integer|float)", called)
+    if plain is None:
+        raise DataError(f"{path}: expected plain numbers, found voxels of type {called}. Convert it to plain channels.")
     if not 3 <= len(size) <= 4 or 0 in size or (len(size) == 4 and components > 1):
         raise DataError(
             f"{path}: expected a 3D volume with one or several numbers per voxel, found shape {size} with "
@@ -69,6 +70,7 @@ def open_file(path: Path) -> Stored:
         )
     if min(reader.GetSpacing()[:3]) <= 0:
         raise DataError(f"{path}: the header has a spacing of {reader.GetSpacing()}. Correct it.")
+    kind = np.dtype(f"{plain[2][0].replace('s', 'i')}{int(plain[1]) // 8}")
     dimension, channels = len(size), size[3] if len(size) == 4 else components
     matrix = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
     affine = make_affine(matrix[:3, :3], np.array(reader.GetOrigin()[:3]))
@@ -76,14 +78,15 @@ def open_file(path: Path) -> Stored:
         notes = read_notes(path, text, affine)
     except ValueError as error:
         raise unreadable(path, "MetaImage or NRRD", error) from error
-    check_voxels(path, text, size, components * int(bits[1]) // 8)
+    check_voxels(path, text, size, components * kind.itemsize)
     affine = np.diag([notes.to_mm] * 3 + [1.0]) @ affine
     doubts = notes.doubts
     if notes.to_mm != 1:
         doubts += (Doubt(OTHER_UNIT, "another unit than millimetres; it was converted, which ITK's programs don't do"),)
 
     def voxels() -> np.ndarray:
-        check_compressed(path, text, size, components * int(bits[1]) // 8)
+        check_compressed(path, text, size, components * kind.itemsize)
+        check_written(path, text, size, components, kind)
         try:
             image = reader.Execute()
         except RuntimeError as error:

@@ -47,12 +47,12 @@ def check_voxels(path: Path, text: Text, sizes: Sequence[int], voxel: int) -> No
 def check_compressed(path: Path, text: Text, sizes: Sequence[int], voxel: int) -> None:
     """Raises DataError unless compressed voxels are whole: inflates them once, since ITK takes for voxels what a damaged stream leaves."""
     nrrd = is_nrrd(path)
-    if not _is_zipped(path, text):
+    if not is_zipped(path, text):
         return
     share = math.prod(sizes) * voxel // max(1, len(text.names))
     for name in text.names or (path.name,):
         file = voxel_file(path, text, name) or path
-        begin, end, skipped = _begin(path, text, file), file.stat().st_size, 0
+        begin, end, skipped = begin_of(path, text, file), file.stat().st_size, 0
         if nrrd and begin is not None:
             skipped = int(text.fields.get("byteskip", "0"))  # of the inflated bytes
             begin -= skipped
@@ -68,7 +68,7 @@ def check_compressed(path: Path, text: Text, sizes: Sequence[int], voxel: int) -
             raise cut_off(path, f"they are {share} bytes, and the compressed ones stand for {found if found < share else 'more'}")
 
 
-def _is_zipped(path: Path, text: Text) -> bool:
+def is_zipped(path: Path, text: Text) -> bool:
     if is_nrrd(path):
         return text.fields.get("encoding", "").lower() in ("gz", "gzip")
     return text.fields.get("compresseddata", "")[:1] in ("t", "T", "1")
@@ -103,7 +103,7 @@ def _is_raw(path: Path, text: Text) -> bool:
 
 def _check_raw(path: Path, text: Text, file: Path, share: int) -> None:
     """Raises DataError unless a file holds `share` bytes of voxels behind what the header says to skip, and no others."""
-    size, begin = file.stat().st_size, _begin(path, text, file)
+    size, begin = file.stat().st_size, begin_of(path, text, file)
     room = size if begin is None else size - begin
     if room < share:
         raise cut_off(path, f"they are {share} bytes, and there is room for {max(0, room)}")
@@ -115,7 +115,7 @@ def _check_raw(path: Path, text: Text, file: Path, share: int) -> None:
         )
 
 
-def _begin(path: Path, text: Text, file: Path) -> int | None:
+def begin_of(path: Path, text: Text, file: Path) -> int | None:
     """The byte of a file of raw voxels at which they begin; None if they are its last."""
     here = 0 if text.names else text.size
     if not is_nrrd(path):

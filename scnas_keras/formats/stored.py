@@ -27,6 +27,7 @@ class Stored:
         header: a NIfTI file's header, None for other formats.
         doubts: what of the header had to be assumed.
         indexed: the numbers index a colour table: classes of a label, but no intensities of an image.
+        padding: the values from one to another that the header declares to be padding, outside of what was scanned.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Stored:
     header: nib.Nifti1Header | None = None
     doubts: tuple[Doubt, ...] = ()
     indexed: bool = False
+    padding: tuple[tuple[float, float], ...] = ()
 
 
 def unreadable(path: Path, kind: str, reason: Exception | str) -> DataError:

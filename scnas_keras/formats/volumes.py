@@ -61,7 +61,8 @@ def read_image(paths: Paths) -> Volume:
         for slab, values in _slabs(voxels, file):
             array[slab, ..., channel : channel + file.channels] = values
         channel += file.channels
-    return Volume(array, canonical_spacing(geometry.affine), geometry)
+    padding = tuple(file.padding for file in files for _ in range(file.channels))
+    return Volume(array, canonical_spacing(geometry.affine), geometry, padding)
 
 
 def read_label(path: str | Path) -> tuple[np.ndarray, Geometry]:

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.documents import Misfit, check_version, decode, parse
-from scnas_keras.documents.ranges import Axis, PatchSize, check_axes, check_different
+from scnas_keras.documents.ranges import Axis, Name, PatchSize, Share, check_axes, check_different
 from scnas_keras.errors import DataError, counted
 from scnas_keras.files import user_path, write_text
 from scnas_keras.formats.volumes import Volume
@@ -27,6 +27,8 @@ from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
 
+POOR = 0.1
+"""A Dice under which a class counts as not found."""
 _REMEDY = "Copy it again from where the model was trained."
 
 
@@ -38,6 +40,7 @@ class Companion:
     mirror_axes: tuple[Axis, ...]
     plan: PreprocessingPlan
     seen: Seen | None = None
+    dice: dict[Name, Share | None] | None = None
 
     def __post_init__(self):
         check_different("mirror_axes", self.mirror_axes)
@@ -68,6 +71,8 @@ class SegmentationModel:
         patch_size: voxels of a tile along the plan's axes; two are those of a slice along the first.
         mirror_axes: the patch's axes along which the network was shown flipped patches, and tiles may be flipped.
         seen: what the scans were like that it was trained on; models of older versions don't know.
+        dice: of each foreground class over the whole scans that judged the training, None for a class in none of them; empty if there
+            were no such scans, None if that didn't come to its end or the model is of an older version.
     """
 
     network: keras.Model
@@ -75,6 +80,7 @@ class SegmentationModel:
     patch_size: tuple[int, ...]
     mirror_axes: tuple[int, ...] = ()
     seen: Seen | None = None
+    dice: dict[str, float | None] | None = None
 
     def segment(self, volume: Volume, mirror: bool = False) -> np.ndarray:
         """The segmentation of a scan on its own canonical voxel grid, uint8 [x, y, z], ready for `write_label`.
@@ -97,6 +103,13 @@ class SegmentationModel:
             return []
         return differences(self.seen, volume, intensity_ranges(volume.array), names)
 
+    def poor_dice(self) -> str | None:
+        """The Dice of the classes, where none of them was found in the scans that judged the training, or next to nothing."""
+        known = {name: dice for name, dice in (self.dice or {}).items() if dice is not None}
+        if not known or max(known.values()) >= POOR:
+            return None
+        return ", ".join(f"{name} {dice:.3f}" for name, dice in known.items())
+
     def probabilities(self, image: np.ndarray, mirror: bool = False) -> np.ndarray:
         """Class probabilities [a, b, c, classes] of a preprocessed scan [a, b, c, channels]."""
         with tqdm.tqdm(desc="tiles", leave=False, disable=None, file=sys.stderr) as bar:
@@ -113,10 +126,13 @@ class SegmentationModel:
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""
-        folder = pathlib.Path(folder)
-        save_network(self.network, folder / MODEL)
-        companion = Companion(self.patch_size, self.mirror_axes, self.plan, self.seen)
-        write_text(folder / COMPANION, json.dumps(dataclasses.asdict(companion), indent=1) + "\n")
+        save_network(self.network, pathlib.Path(folder) / MODEL)
+        self.save_companion(folder)
+
+    def save_companion(self, folder: str | os.PathLike) -> None:
+        """Writes model.json alone."""
+        companion = Companion(self.patch_size, self.mirror_axes, self.plan, self.seen, self.dice)
+        write_text(pathlib.Path(folder) / COMPANION, json.dumps(dataclasses.asdict(companion), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SegmentationModel":
@@ -134,7 +150,7 @@ class SegmentationModel:
         found = read_companion(companion)
         network = load_network(path)
         _check_together(path, network, companion, found)
-        return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen)
+        return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen, found.dice)
 
 
 def _check_together(path: pathlib.Path, network: keras.Model, companion: pathlib.Path, found: Companion) -> None:

@@ -12,7 +12,7 @@ from scnas_keras.errors import ConfigError, DataError, counted, some_of
 from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
 from scnas_keras.formats.foreign import is_other_scan, told, told_absent
-from scnas_keras.formats.geometry import NO_UNIT
+from scnas_keras.formats.geometry import NO_UNIT, UNFINISHED
 from scnas_keras.formats.volumes import Volume, read_image
 from scnas_keras.predict.channels import absent_channels, check_order
 from scnas_keras.tasks.layout_nnunet import group_channels
@@ -119,7 +119,9 @@ def read_scan(scan: Scan, channels: Sequence[str]) -> Volume:
         )
     likely = all(LIKELY_MM[0] <= step <= LIKELY_MM[1] for step in volume.spacing)
     for doubt in volume.geometry.doubts:
-        if doubt.kind != NO_UNIT or not likely:
+        if doubt.kind == UNFINISHED:
+            logging.warning("%s: %s. Download or copy the scan again if it ends too early.", scan.files[0], doubt.text)
+        elif doubt.kind != NO_UNIT or not likely:
             sizes = " x ".join(f"{step:.4g}" for step in volume.spacing)
             logging.warning("%s: the header has %s. Voxels are %s mm.", scan.files[0], doubt.text, sizes)
     return volume

@@ -39,6 +39,10 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
     if model.seen is None:
         logging.warning("%s is of an older version: whether scans are like those that it was trained on can't be told.", config.model)
+    elif model.dice is None:
+        logging.info("%s holds no Dice: its validation didn't come to its end, or it is of an older version.", config.model)
+    if poor := model.poor_dice():
+        logging.warning("%s found next to nothing in its own validation (Dice: %s): train it longer before you use it.", config.model, poor)
     scans = collect_scans(config.image, config.output, _channels(model))
     check_targets(scans, config.overlay)
     written, failures = [], {}
@@ -74,17 +78,22 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
 
 
 def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
-    from scnas_keras.checks.intensities import padding
+    from scnas_keras.checks.intensities import declared_padding, padding
     from scnas_keras.formats.volumes import write_label
     from scnas_keras.reporting.overlay import draw_overlay
 
     volume = read_scan(scan, _channels(model))
     for channel, normalization in enumerate(model.plan.channels):
-        if normalization.scheme != "ct" and (found := padding(volume.array[..., channel])):
+        values, name = volume.array[..., channel], f"channel {channel} ({normalization.channel})"
+        if normalization.scheme == "ct":  # which clips it
+            continue
+        if found := padding(values):
             raise DataError(
-                f"{scan.files[0]}: channel {channel} ({normalization.channel}): {found}. Normalised, nothing of the scan would be left: "
+                f"{scan.files[0]}: {name}: {found}. Normalised, nothing of the scan would be left: "
                 "replace these voxels by the background's value."
             )
+        if found := declared_padding(values, volume.padding[channel]):
+            logging.warning("%s: %s: %s. It takes contrast: set it to the background's value.", scan.files[0], name, found)
     if found := model.unfamiliar(volume):
         logging.warning("%s is unlike the scans that the model was trained on: %s.", scan.files[0], "; ".join(found))
     segmentation = model.segment(volume, config.mirror)

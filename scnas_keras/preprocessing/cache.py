@@ -26,13 +26,14 @@ from pathlib import Path
 from absl import logging
 
 from scnas_keras.checks.intensities import apart
-from scnas_keras.checks.preparation import verify_voxels
+from scnas_keras.checks.preparation import check_voxels
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import ConfigError, DataError, OutputError, counted
 from scnas_keras.files import write_text, writing
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.preprocessing.budget import check_disk, memory_needed
+from scnas_keras.preprocessing.cache_folder import check_readable, check_writable, open_folder
 from scnas_keras.preprocessing.contents import changed, contents, digest, read_contents
 from scnas_keras.preprocessing.names import FLOAT16, STORAGES
 from scnas_keras.preprocessing.plan import PreprocessingPlan
@@ -72,7 +73,7 @@ def prepare(
         One prepared case for each case of the task, in the same order.
 
     Raises:
-        ConfigError: another storage.
+        ConfigError: another storage; the cache can't be read, or can't be written and cases are to be prepared.
         OutputError: a folder that can't be made.
         DataError: the disk is too small, the labels don't fit in a byte, or some cases are faulty: it names up to 10 of
             them with their faults, and all others are in the cache.
@@ -83,15 +84,14 @@ def prepare(
     folder = _open_folder(task, plan, storage, cache_dir)
     known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
     prepared = [PreparedCase(case.name, _case_folder(folder, case, known)) for case in task.cases]
+    check_readable(cache_dir, (place for done in prepared for place in (done.folder, *done.files)))
     todo = tuple(case for case, done in zip(task.cases, prepared) if not is_whole(done.folder))
     damaged = [done.name for done in prepared if done.folder.is_dir() and not is_whole(done.folder)]
     if damaged:
         logging.warning("%s: %d cases are damaged and are prepared again: %s", folder, len(damaged), ", ".join(damaged[:5]))
     if todo:
-        if not os.access(folder, os.W_OK):
-            raise ConfigError(
-                f"--cache_dir={cache_dir}: {len(todo)} cases have to be prepared, but {folder} can't be written. Choose another folder."
-            )
+        for place in (folder, *(done.folder for done in prepared if done.name in damaged)):
+            check_writable(cache_dir, place, f"{counted(len(todo), 'case')} must be prepared")
         check_disk(todo, plan, storage, folder)
         if not (folder / "plan.json").exists():
             write_text(folder / "plan.json", plan.to_json())
@@ -109,10 +109,7 @@ def _open_folder(task: Task, plan: PreprocessingPlan, storage: str, cache_dir: s
     # The label map isn't part of the plan, since predictions don't need it.
     content = [CACHE_FORMAT, plan.to_json(), storage, sorted(task.label_map.items())]
     folder = Path(cache_dir) / f"{_slug(task.name)}-{_digest(content)}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+    open_folder(cache_dir, folder)
     _remove_abandoned(folder)
     return folder
 
@@ -126,15 +123,7 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
     volume = read_image(case.images)
     if digest(contents(case, folder.parent)) != known[case.name]:
         raise DataError(changed(case))
-    if volume.array.shape[3] != len(task.channel_names) or volume.array.shape[:3] != label.shape:
-        raise DataError(
-            f"{case.label}: the label has shape {label.shape}, its image {volume.array.shape}, and "
-            f"dataset.json declares {counted(len(task.channel_names), 'channel')}. A label needs the voxel grid of "
-            "its image, and the image the declared channels."
-        )
-    problems = verify_voxels(case, volume.array, label, task)
-    if problems:
-        raise DataError("\n    ".join(problems))
+    check_voxels(case, volume.array, label, task)
     scan, ranges = preprocess_image(volume, plan), intensity_ranges(volume.array)
     del volume
     label = preprocess_label(label, scan.crop, plan)

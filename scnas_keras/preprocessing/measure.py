@@ -2,16 +2,19 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from scnas_keras.errors import DataError, OutputError, counted
+from scnas_keras.checks.preparation import check_voxels
+from scnas_keras.errors import DataError, counted
 from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import read_header, read_image
 from scnas_keras.machine.workers import map_cases
+from scnas_keras.preprocessing.cache_folder import check_readable, check_writable, open_folder
 from scnas_keras.preprocessing.contents import changed, contents, digest, read_contents
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
 from scnas_keras.preprocessing.fingerprint import Fingerprint, Intensities
@@ -19,8 +22,8 @@ from scnas_keras.preprocessing.sketch import Sketch, merge, sketch
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.loading import load_label
 
-FORMAT = 1
-_BYTES_PER_VALUE = 10
+FORMAT = 2
+_BYTES_PER_VALUE = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,18 +46,18 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
         progress: whether to show a progress bar on stderr while there is something to do.
 
     Raises:
-        OutputError: the cache can't be written.
-        DataError: a case can't be read, or no case has a labelled voxel.
+        OutputError: a folder that can't be made.
+        ConfigError: the cache can't be read, or can't be written and cases are to be measured.
+        DataError: a case can't be read, its voxels are such that `verify` has errors, or no case has a labelled voxel.
     """
     folder = Path(cache_dir) / "fingerprints"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"--cache_dir={cache_dir}: can't be written ({error.strerror}). Choose another folder.") from error
+    open_folder(cache_dir, folder)
     known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
     files = [_file(folder, case, task, known) for case in task.cases]
+    check_readable(cache_dir, files)
     todo = [case for case, file in zip(task.cases, files) if not file.is_file()]
     if todo:
+        check_writable(cache_dir, folder, f"{counted(len(todo), 'case')} must be measured")
         work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder, known=known)
         map_cases(work, todo, f"Measuring {task.name}", _memory(todo), processes, progress)
     spacings, shapes, relative_sizes = [], [], []
@@ -79,23 +82,15 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
 
 
 def measure_case(case: Case, task: Task) -> CaseMeasure:
-    """Reads and measures one case; DataError if image and label don't belong together."""
+    """Reads and measures one case; DataError for what no training could use, as `verify` tells it."""
     volume, label = read_image(case.images), load_label(task, case)
-    if volume.array.shape[:3] != label.shape or volume.array.shape[3] != len(task.channel_names):
-        raise DataError(
-            f"{case.label}: has shape {label.shape}, its image {volume.array.shape}, and declared: "
-            f"{counted(len(task.channel_names), 'channel')}. A label needs the voxel grid of its image, and the image the declared "
-            "channels."
-        )
+    check_voxels(case, volume.array, label, task)
     crop = crop_to_nonzero(volume.array, volume.spacing)
-    if 0 in crop.size:
-        raise DataError(f"{case.images[0]}: every voxel is 0. Export the scan again.")
     labelled = label > 0
     if task.ignore_label is not None:
         labelled &= label != task.ignore_label
     channels = [volume.array[..., channel][labelled] for channel in range(volume.array.shape[3])]
-    sketches = tuple(sketch(values[np.isfinite(values)]) for values in channels)
-    return CaseMeasure(volume.spacing, crop.size, float(np.prod(crop.size) / np.prod(crop.shape)), sketches)
+    return CaseMeasure(volume.spacing, crop.size, float(np.prod(crop.size) / np.prod(crop.shape)), tuple(map(sketch, channels)))
 
 
 def _measure_to_file(case: Case, task: Task, folder: Path, known: Mapping[str, str]) -> None:
@@ -108,9 +103,9 @@ def _measure_to_file(case: Case, task: Task, folder: Path, known: Mapping[str, s
 
 
 def _file(folder: Path, case: Case, task: Task, known: Mapping[str, str]) -> Path:
-    """Where a case's measure is kept; it depends on which labels count as well."""
-    ignored = "" if task.ignore_label is None else f"-ignore{task.ignore_label}"
-    return folder / f"{known[case.name]}-{FORMAT}{ignored}.json"
+    """Where a case's measure is kept; it depends on what labels and channels are declared as well."""
+    declared = json.dumps([task.ignore_label, sorted(task.declared_values), task.is_ct])
+    return folder / f"{known[case.name]}-{FORMAT}-{hashlib.sha256(declared.encode()).hexdigest()[:8]}.json"
 
 
 def _load(file: Path) -> CaseMeasure:

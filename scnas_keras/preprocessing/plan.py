@@ -107,5 +107,6 @@ def parse_spacing(values: Sequence[float]) -> tuple[float, float, float]:
     except ValueError:
         spacing = ()
     if len(spacing) != 3 or not all(math.isfinite(size) and size > 0 for size in spacing):
-        raise ConfigError(f"A spacing is three positive numbers in mm, got {values}. Use for example --spacing=0.7,0.7,0.7.")
+        given = ",".join(map(str, values))
+        raise ConfigError(f"--spacing={given}: expected three positive sizes in mm, decimals with a point, like 0.7,0.7,1.5.")
     return spacing

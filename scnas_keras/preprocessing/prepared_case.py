@@ -43,6 +43,11 @@ class PreparedCase:
     def __reduce__(self):
         return PreparedCase, (self.name, self.folder)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is in its folder."""
+        return tuple(self.folder / name for name in ("meta.json", *ARRAYS))
+
     def image(self) -> np.ndarray:
         """Normalised image, float16 or float32 [a, b, c, channels], memory-mapped."""
         return np.load(self.folder / "image.npy", mmap_mode="r")

@@ -52,8 +52,8 @@ def check_classes(config: RetrainConfig, fold: Fold) -> None:
     weights, classes = config.class_weights, list(fold.task.labels.values())
     if weights is not None and (len(weights) != len(classes) or min(weights) < 0 or sum(weights[1:]) <= 0):
         raise ConfigError(
-            f"--class_weights={','.join(map(str, weights))}: expected {len(classes)} numbers from 0 up, for {', '.join(classes)}; some "
-            "but the first above 0."
+            f"--class_weights={','.join(map(str, weights))}: expected {len(classes)} numbers from 0 up, decimals with a "
+            f"point, for {', '.join(classes)}; some but the first above 0."
         )
 
 

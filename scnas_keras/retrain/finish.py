@@ -39,9 +39,11 @@ def finish(
     validation: Validation,
     run: RunFolder,
 ) -> TrainingResult:
-    """Writes the figure and the summary."""
+    """Writes the figure, the summary, and into model.json how good the model was."""
     dice, classes = validation.dice, list(fold.task.labels.values())[1:]
     means = class_means(dice)
+    model = dataclasses.replace(model, dice=dict(zip(classes, means)))
+    model.save_companion(run.path)
     draw_history(history, run["history.png"])
     result = {
         "task": fold.task.name,

@@ -45,4 +45,5 @@ def check_betas(config: Any, *names: str) -> None:
     for name in names:
         betas = getattr(config, name)
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ConfigError(f"--{name} needs two numbers from 0 to below 1, like 0.9,0.999; found {','.join(map(str, betas))}.")
+            found = ",".join(map(str, betas))
+            raise ConfigError(f"--{name}={found}: expected two numbers from 0 to below 1, decimals with a point, like 0.9,0.999.")

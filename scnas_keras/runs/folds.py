@@ -22,6 +22,7 @@ from scnas_keras.planning.names import RULES
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Configuration, Plans, load_plans, rank_named
 from scnas_keras.preprocessing.cache import prepare
+from scnas_keras.preprocessing.cache_folder import open_folder
 from scnas_keras.preprocessing.contents import read_contents
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES
 from scnas_keras.preprocessing.measure import measure_task
@@ -226,7 +227,9 @@ def task_folder(config: TaskConfig) -> pathlib.Path:
     if config.task is None:
         raise ConfigError("Name a task with --task, for example --task=phantom to try the program without any data; see --help.")
     if config.task == "phantom" and not config.data_dir:
-        return write_phantoms(config.cache_folder / f"Phantom-{config.num_phantoms}", num_cases=config.num_phantoms)
+        folder = config.cache_folder / f"Phantom-{config.num_phantoms}"
+        open_folder(config.cache_folder, folder)
+        return write_phantoms(folder, num_cases=config.num_phantoms)
     return find_task(config.task, config.data_dir)
 
 

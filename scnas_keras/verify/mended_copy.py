@@ -1,17 +1,21 @@
 """A mended copy of a dataset: a folder of its own that holds all files, the source's bytes untouched."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from scnas_keras.errors import ConfigError, DataError, OutputError
+from scnas_keras.files import hidden_prefix
 from scnas_keras.formats.endings import WRITABLE, ending_of
 from scnas_keras.tasks.cases import Case
 
 _MENDED = tuple(ending for ending in WRITABLE if ending != ".mhd")  # whose voxels are another file, which the copy may share
+_LOCK = ".scnas_keras_at_work"
 
 
 @contextlib.contextmanager
@@ -19,7 +23,7 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
     """Copies a dataset's folder; gives the folder in which files can be replaced, which then becomes `target`.
 
     Files are hard links where the file system allows, so replace them (as `scnas_keras.files` does) and never write
-    into one. `target` appears only if the block ends without an error.
+    into one. `target` appears only if the block ends without an error. What runs left that were killed is removed beside it.
 
     Raises:
         ConfigError: `target` exists and isn't empty, or one folder lies in the other.
@@ -30,13 +34,16 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
         raise ConfigError(f"--fixed_dir={target}: there is something already. Name a folder that doesn't exist.")
     if target.is_relative_to(source) or source.is_relative_to(target):
         raise ConfigError(f"--fixed_dir={target}: the dataset {source} and its copy can't lie in one another. Name another folder.")
-    partial = None
+    partial = lock = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _remove_abandoned(target.parent)
+        partial = Path(tempfile.mkdtemp(prefix=hidden_prefix(target), dir=target.parent))
+        lock = _lock(partial)
         _copy(source, partial)
         yield partial
         partial.chmod(0o755)
+        (partial / _LOCK).unlink(missing_ok=True)
         partial.rename(target)
     except DataError as error:  # about a file of the dataset, that the user knows under its own folder
         raise DataError(str(error).replace(str(partial), str(source))) from error
@@ -46,6 +53,28 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
         ) from error
     finally:
         if partial:
+            shutil.rmtree(partial, ignore_errors=True)
+        if lock:
+            lock.close()
+
+
+def _lock(partial: Path) -> IO[bytes]:
+    """Marks a folder as one that a process fills; closing the file, as the end of the process does, unlocks it."""
+    new = partial / f"{_LOCK}.new"
+    stream = new.open("wb")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        new.rename(partial / _LOCK)  # so that a lock that is seen is held, or was
+    except OSError:  # a file system without locks: nothing is taken for abandoned there
+        new.unlink()
+    return stream
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes the folders of runs that were killed, which their locks tell from those of runs at work."""
+    for partial in [path for path in folder.iterdir() if path.name.startswith(".")]:
+        with contextlib.suppress(OSError), (partial / _LOCK).open("r+b") as stream:  # it is no such folder, another's, or one at work
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(partial, ignore_errors=True)
 
 

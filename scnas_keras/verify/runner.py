@@ -6,6 +6,7 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.files import user_path, write_text
+from scnas_keras.preprocessing.plan import parse_spacing
 from scnas_keras.tasks.loading import find_task
 from scnas_keras.verify.config import VerifyConfig
 from scnas_keras.verify.dataset import verify_dataset
@@ -23,9 +24,8 @@ def run_verification(config: VerifyConfig) -> Report:
     """
     if bool(config.fix) != bool(config.fixed_dir):
         raise ConfigError("--fix and --fixed_dir go together: what to mend, and the folder for the mended copy.")
-    if config.spacing is not None and (len(config.spacing) != 3 or min(config.spacing) <= 0):
-        given = ",".join(map(str, config.spacing))
-        raise ConfigError(f"--spacing={given}: expected three positive sizes in mm, like 1,1,2.5.")
+    if config.spacing is not None:
+        parse_spacing(config.spacing)
 
     root = find_task(config.task, config.data_dir)
     if config.fix:

@@ -1,0 +1,110 @@
+"""Flagfiles: flags from a file, one a line. A line that would be read as another value than was meant is refused."""
+
+import os
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.files import decoded, user_path
+
+SECTIONS = ("search", "retrain")
+"""Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
+COUNTED = "# as many flags follow, or the file was cut off: "
+_REMARKS = ("#", "//")
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+_LINE = re.compile(rf"(?P<dashes>\W*)(?P<name>(?:(?:{'|'.join(SECTIONS)}):)?[A-Za-z]\w*)(?P<between>\s*=\s*|\s*:\s+|\s+|$)(?P<value>.*)")
+_REMARK = re.compile(r"(?:^|\s)(?:#|//)")
+_REMARK_BEHIND_TEXT = re.compile(r"(?:^|\s)(?:#|//)\s|\s\s(?:#|//)")
+"""Of a value that may hold blanks and #, as paths do: runs/patient #3."""
+_NEXT_FLAG = re.compile(r"\s+--?[A-Za-z][\w:]*=")
+
+
+def flag_lines(file: str | os.PathLike, is_text: Callable[[str], bool], around: Sequence[pathlib.Path] = ()) -> list[str]:
+    """The flags of a flagfile, and of those that it names where it names them.
+
+    Args:
+        file: the flagfile.
+        is_text: whether the flag of a name takes any text, so that blanks and # may belong to its value.
+        around: the files that name this one, the outermost first.
+
+    Raises:
+        ConfigError: it can't be read, isn't text, was cut off or names itself, or a line is written otherwise than a flag is.
+    """
+    if not os.fspath(file):
+        raise ConfigError("--flagfile= names no file. Name one, or leave the flag out.")
+    path = user_path(file)
+    try:
+        lines = decoded(path.read_bytes()).splitlines()
+    except UnicodeDecodeError as error:
+        form, reason = error.encoding.upper(), error.reason
+        raise ConfigError(f"--flagfile={file}: byte {error.start} is no text in {form} ({reason}). Save the file as UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(f"--flagfile={file}: can't be read ({error.strerror}). Name a file of flags, one a line.") from error
+    if reason := cut_off(path):
+        raise ConfigError(f"--flagfile={file}: the file was cut off: {reason}. Restore it from a copy, or write the flags yourself.")
+    if path in around:
+        raise ConfigError(f"{around[-1]}: --flagfile={file} leads back to the file itself. Leave the line out.")
+    found = []
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith(_REMARKS):
+            continue
+        if fault := _fault(line, is_text):
+            raise ConfigError(f"{file}, line {number}: {line if line.isprintable() else ascii(line)}: {fault}")
+        name, _, value = line.lstrip("-").partition("=")
+        found += flag_lines(value, is_text, (*around, path)) if name == "flagfile" else [line]
+    return found
+
+
+def cut_off(flagfile: str | os.PathLike, of_run: bool = False) -> str | None:
+    """What shows that the end of a flagfile is missing; None if nothing does.
+
+    Args:
+        flagfile: the file; one that can't be read is another's to name.
+        of_run: a run wrote it, older ones without a count.
+    """
+    try:
+        text = decoded(pathlib.Path(flagfile).expanduser().read_bytes(), errors="replace")
+    except OSError:
+        return None
+    head, *lines = text.splitlines() or [""]
+    count = head.removeprefix(COUNTED) if head.startswith(COUNTED) else ""
+    found = sum(line.startswith("-") for line in lines)
+    if count.isdecimal() and found < int(count):
+        return f"{found} of its {count} flags are there"
+    if of_run and not text.strip():
+        return "it is empty"
+    return "its last line has no end" if (of_run or count) and not text.endswith("\n") else None
+
+
+def _fault(line: str, is_text: Callable[[str], bool]) -> str | None:
+    """In what a line isn't --NAME=VALUE, and how it should read; None if it is, or if what reads flags tells more."""
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None if line.startswith("-") else "found no flag. Write --NAME=VALUE, and # before what is for people."
+    dashes, name, between, value = match.groups()
+    text = "=" in between and is_text(name.rpartition(":")[2])
+    quoted, faults = {*dashes} & {*_QUOTES}, []
+    if dashes.strip(_QUOTES) not in ("-", "--"):
+        faults.append("no -- right before the flag")
+    if not (text and os.path.exists(os.path.expanduser(value))):
+        behind = {"a comment behind the value": _REMARK_BEHIND_TEXT if text else _REMARK, "another flag behind it": _NEXT_FLAG}
+        for what, pattern in behind.items():
+            if start := pattern.search(value):
+                faults.append(what)
+                value = value[: start.start()].rstrip()
+        if value.endswith("\\"):
+            faults.append("a backslash at the end")
+            value = value[:-1].rstrip()
+        quoted = quoted or value[:1] in tuple(_QUOTES)
+    if quoted:
+        faults.append("quotes, which only a shell takes off")
+        value = value.strip(_QUOTES).strip()
+    if "=" in between and between != "=":
+        faults.append("blanks around =")
+    if "=" not in between and value:
+        faults.append("no = behind the flag's name")
+    if not faults:
+        return None
+    there = " A path with # in it is taken where it exists." if text and "a comment behind the value" in faults else ""
+    return f"found {' and '.join(faults)}. Write --{name}{f'={value}' if '=' in between or value else ''} and nothing else.{there}"
