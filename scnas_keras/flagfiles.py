@@ -34,24 +34,25 @@ def flag_lines(file: str | os.PathLike, is_text: Callable[[str], bool], around: 
     if not os.fspath(file):
         raise ConfigError("--flagfile= names no file. Name one, or leave the flag out.")
     path = user_path(file)
+    if path in around:
+        raise ConfigError(f"{around[-1]}: --flagfile={file} leads back to the file itself. Leave the line out.")
     try:
-        lines = decoded(path.read_bytes()).splitlines()
+        text = decoded(path.read_bytes())
     except UnicodeDecodeError as error:
         form, reason = error.encoding.upper(), error.reason
         raise ConfigError(f"--flagfile={file}: byte {error.start} is no text in {form} ({reason}). Save the file as UTF-8.") from error
     except OSError as error:
         raise ConfigError(f"--flagfile={file}: can't be read ({error.strerror}). Name a file of flags, one a line.") from error
-    if reason := cut_off(path):
+    if reason := _cut_off(text):
         raise ConfigError(f"--flagfile={file}: the file was cut off: {reason}. Restore it from a copy, or write the flags yourself.")
-    if path in around:
-        raise ConfigError(f"{around[-1]}: --flagfile={file} leads back to the file itself. Leave the line out.")
     found = []
-    for number, line in enumerate(map(str.strip, lines), start=1):
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
         if not line or line.startswith(_REMARKS):
             continue
-        if fault := _fault(line, is_text):
-            raise ConfigError(f"{file}, line {number}: {line if line.isprintable() else ascii(line)}: {fault}")
         name, _, value = line.lstrip("-").partition("=")
+        written = text.startswith(COUNTED) and line.startswith("--") and is_text(name)  # by a run: whatever its value is
+        if not written and (fault := _fault(line, is_text)):
+            raise ConfigError(f"{file}, line {number}: {line if line.isprintable() else ascii(line)}: {fault}")
         found += flag_lines(value, is_text, (*around, path)) if name == "flagfile" else [line]
     return found
 
@@ -64,9 +65,12 @@ def cut_off(flagfile: str | os.PathLike, of_run: bool = False) -> str | None:
         of_run: a run wrote it, older ones without a count.
     """
     try:
-        text = decoded(pathlib.Path(flagfile).expanduser().read_bytes(), errors="replace")
+        return _cut_off(decoded(pathlib.Path(flagfile).expanduser().read_bytes(), errors="replace"), of_run)
     except OSError:
         return None
+
+
+def _cut_off(text: str, of_run: bool = False) -> str | None:
     head, *lines = text.splitlines() or [""]
     count = head.removeprefix(COUNTED) if head.startswith(COUNTED) else ""
     found = sum(line.startswith("-") for line in lines)
@@ -96,7 +100,7 @@ def _fault(line: str, is_text: Callable[[str], bool]) -> str | None:
         if value.endswith("\\"):
             faults.append("a backslash at the end")
             value = value[:-1].rstrip()
-        quoted = quoted or value[:1] in tuple(_QUOTES)
+        quoted = quoted or (_is_quoted(value) if text else value[:1] in tuple(_QUOTES))
     if quoted:
         faults.append("quotes, which only a shell takes off")
         value = value.strip(_QUOTES).strip()
@@ -108,3 +112,8 @@ def _fault(line: str, is_text: Callable[[str], bool]) -> str | None:
         return None
     there = " A path with # in it is taken where it exists." if text and "a comment behind the value" in faults else ""
     return f"found {' and '.join(faults)}. Write --{name}{f'={value}' if '=' in between or value else ''} and nothing else.{there}"
+
+
+def _is_quoted(value: str) -> bool:
+    """Whether quotes stand around all of a text, and none in it."""
+    return len(value) > 1 and value[0] in _QUOTES and value[-1] in _QUOTES and not {*value[1:-1]} & {*_QUOTES}

@@ -15,8 +15,6 @@ import signal
 import sys
 import textwrap
 import traceback
-import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +23,7 @@ from absl import flags
 from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.errors import ConfigError, OutputError, UserError
 from scnas_keras.files import full_path
+from scnas_keras.flag_values import define, flag_text, plain_type
 from scnas_keras.flagfiles import COUNTED, SECTIONS, flag_lines
 from scnas_keras.interruption import Stopped, end_with_parent, stopping
 
@@ -36,9 +35,6 @@ LAST_SEED, FASTEST = 2**31 - 1, 100
 """The greatest seed, and the highest learning rate, beyond which every network diverges at once."""
 WIDEST = 10**5
 """The most channels; the multiply-adds of wider networks are no longer numbers of 64 bits."""
-SMALLEST = 2.0**-126
-"""The smallest number above 0 that isn't taken for 0 in computations of 32 bits."""
-_POINTS = "decimals are written with a point"
 _FLAGS = pathlib.Path(__file__).resolve().parent / "flags"
 
 
@@ -155,12 +151,20 @@ def is_preset_of_old(values: Mapping[str, Any]) -> bool:
 
 
 def to_flagfile(config: Any) -> str:
-    """A flagfile that repeats the config, from whatever folder."""
+    """A flagfile that repeats the config, from whatever folder.
+
+    Raises:
+        ConfigError: a value can't be a line of it.
+    """
     lines = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if names_path(field, value):
             value = full_path(value)
+        if isinstance(value, str) and (value != value.strip() or len(value.splitlines()) > 1):
+            raise ConfigError(
+                f"--{field.name}={value!r}: a blank at an end or a line break, which a flagfile can't hold. Choose another name."
+            )
         if value is not None or plain_type(field.type) is not str:
             lines.append(f"--{field.name}={flag_text(value)}")
     return "\n".join(lines) + "\n"
@@ -175,20 +179,6 @@ def to_counted_flagfile(config: Any) -> str:
 def names_path(field: dataclasses.Field, value: Any) -> bool:
     """Whether a flag's value names a file or folder."""
     return field.metadata["path"] and bool(value) and value not in field.metadata["words"]
-
-
-def flag_text(value: Any) -> str:
-    """A value as it is written in a flag; auto for None."""
-    if value is None:
-        return "auto"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def plain_type(annotation: Any) -> Any:
-    """The type of a flag's values but None."""
-    if isinstance(annotation, types.UnionType):
-        return next(kind for kind in typing.get_args(annotation) if kind is not types.NoneType)
-    return annotation
 
 
 def help_text(config_class: type, doc: str) -> str:
@@ -217,119 +207,9 @@ def _group_order(config_class: type) -> Callable[[dataclasses.Field], int]:
 def _define_all(config_class: type) -> flags.FlagValues:
     values = flags.FlagValues()
     for field in dataclasses.fields(config_class):
-        _define(values, field)
+        define(values, field)
     flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), "flagfile", "", ""), values)
     return values
-
-
-def _define(values: flags.FlagValues, field: dataclasses.Field) -> None:
-    kind, shared = plain_type(field.type), {"flag_values": values}
-    default, help = field.default, field.metadata["help"]
-    if field.metadata["choices"]:
-        flags.DEFINE_enum(field.name, default, list(field.metadata["choices"]), help, **shared)
-    elif kind is bool:
-        flag = flags.BooleanFlag(field.name, default, help)
-        flag.parser = _YesNoParser()
-        flags.DEFINE_flag(flag, **shared)
-    elif kind is str:
-        flags.DEFINE_string(field.name, default, help, **shared)
-    else:
-        parser = {int: _WholeParser, float: _FiniteParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
-        parser = _RangeParser(parser, *field.metadata["range"])
-        flags.DEFINE(_AutoParser(parser) if default is None else parser, field.name, default, help, serializer=None, **shared)
-
-
-class _YesNoParser(flags.BooleanParser):
-    """true or false, also as yes, no, 1 and 0."""
-
-    def parse(self, argument):
-        try:
-            return super().parse(argument)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"expected true or false, found {argument!r}") from error
-
-
-class _WholeParser(flags.IntegerParser):
-    """A whole number."""
-
-    def parse(self, argument):
-        try:
-            return super().parse(argument)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"expected a whole number, like 1000, found {argument!r}") from error
-
-
-class _FiniteParser(flags.FloatParser):
-    """A number; nan and the infinite ones are nobody's wish."""
-
-    def parse(self, argument):
-        try:
-            number = super().parse(argument)
-        except ValueError as error:
-            raise ValueError(f"expected a number with a decimal point, like 0.002, found {argument!r}") from error
-        if number is not None and not math.isfinite(number):
-            raise ValueError(f"expected a finite number, found {argument}")
-        return number
-
-
-class _RangeParser(flags.ArgumentParser):
-    """Another parser, of whose numbers none may be out of a range."""
-
-    def __init__(self, parser: flags.ArgumentParser, least: float, most: float, above: float):
-        self._parser, self._least, self._most, self._above = parser, least, most, above
-
-    def parse(self, argument):
-        found = self._parser.parse(argument)
-        for number in found if isinstance(found, tuple) else (found,):
-            if not self._least <= number <= self._most:
-                bound = f"{self._most} at most" if number > self._most else f"{self._least} at least"
-                commas = isinstance(number, float) and isinstance(argument, str) and "," in argument and "." not in argument
-                raise ValueError(f"expected {bound}{f', found {number:g}; {_POINTS}' if commas else ''}")
-            if not number > self._above:
-                raise ValueError(f"expected a number above {self._above}")
-            if self._above == 0 and number < SMALLEST:
-                raise ValueError(f"expected a number above 0, not so near that it is 0 in 32 bits, found {number}")
-        return found
-
-    def flag_type(self):
-        return self._parser.flag_type()
-
-
-class _AutoParser(flags.ArgumentParser):
-    """Another parser, and the word auto for what is decided without the flag."""
-
-    def __init__(self, parser: flags.ArgumentParser):
-        self._parser = parser
-
-    def parse(self, argument):
-        return None if argument in (None, "auto") else self._parser.parse(argument)
-
-    def flag_type(self):
-        return self._parser.flag_type()
-
-
-class _NumbersParser(flags.ArgumentParser):
-    """Comma-separated numbers to a tuple."""
-
-    def __init__(self, kind: type):
-        self._kind = kind
-
-    def parse(self, argument):
-        if not isinstance(argument, str):
-            return argument
-        try:
-            numbers = tuple(self._kind(part) for part in argument.split(","))
-        except ValueError as error:
-            like, points = "whole numbers with commas between, like 40,56,40", ""
-            if self._kind is float:
-                like, points = "numbers with commas between, like 0.7,0.7,1.5", f"; {_POINTS}"
-            raise ValueError(f"expected {like}, found {argument!r}{points}") from error
-        if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"expected finite numbers, found {argument!r}")
-        return numbers
-
-    def flag_type(self):
-        return "numbers"
 
 
 def _expand(config_class: type, arguments: list[str]) -> list[str]:
@@ -417,7 +297,7 @@ def _check_of_others(place: str, flag: str, section: str | None = None) -> None:
     refused = []
     for field in [field for owner, field in found if owner == section] or [field for _, field in found]:
         values = flags.FlagValues()
-        _define(values, field)
+        define(values, field)
         try:
             values(["", f"--{flag}"])
         except flags.Error as error:

@@ -16,7 +16,8 @@ from scnas_keras.assess import AssessConfig
 from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import full_path
-from scnas_keras.options import parse, plain_type, tasks, to_flagfile
+from scnas_keras.flag_values import plain_type
+from scnas_keras.options import parse, tasks, to_flagfile
 from scnas_keras.plan import PlanConfig
 from scnas_keras.predict import PredictConfig
 from scnas_keras.preprocessing.plan import parse_spacing

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.options import parse
+from scnas_keras.options import parse, to_counted_flagfile
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.recorded import read_recorded
 
@@ -78,6 +78,31 @@ def test_a_path_that_looks_like_a_slip_is_taken_where_it_exists(value, read, tmp
         read(f"--workdir={value}")
     (tmp_path / value).mkdir()
     assert read(f"--workdir={value}").workdir == value
+
+
+@pytest.mark.parametrize("value", ["^p # x", '"a"', "a\\", "a  #b", '"a" or "b"', "a --b=c", "it's", "// x", "=", "r\u00fcns"])
+def test_what_the_command_line_takes_a_runs_flagfile_gives_back(value, tmp_path):
+    config = parse(RetrainConfig, ["command", f"--group_pattern={value}", f"--workdir={tmp_path / value}"])
+    (tmp_path / "flags.cfg").write_text(to_counted_flagfile(config))
+    assert parse(RetrainConfig, ["command", f"--flagfile={tmp_path / 'flags.cfg'}"]) == config
+
+
+@pytest.mark.parametrize("value", ["runs/a ", "a\nb", "a\u2028b"])
+def test_what_a_flagfile_cannot_hold_is_refused(value):
+    with pytest.raises(ConfigError, match="--workdir='.*': a blank at an end or a line break, which a flagfile can't hold"):
+        to_counted_flagfile(RetrainConfig(workdir=value))
+
+
+def test_numbers_in_a_runs_flagfile_are_looked_at_as_in_any(tmp_path):
+    text = to_counted_flagfile(RetrainConfig(epochs=3)).replace("--epochs=3", "--epochs=3  # longer")
+    (tmp_path / "flags.cfg").write_text(text)
+    with pytest.raises(ConfigError, match="found a comment behind the value. Write --epochs=3 and nothing else"):
+        parse(RetrainConfig, ["command", f"--flagfile={tmp_path / 'flags.cfg'}"])
+
+
+@pytest.mark.parametrize("value", ['"a" or "b"', '"a', "'a' in \u201cb\u201d"])
+def test_quotes_in_a_pattern_are_its_own(value, read):
+    assert read(f"--group_pattern={value}").group_pattern == value
 
 
 def test_what_else_lines_may_be(read):

@@ -12,7 +12,20 @@ from scnas_keras.formats.volumes import read_header  # noqa: E402
 from scnas_keras.predict.inputs import Scan, read_scan  # noqa: E402
 from scnas_keras.tasks.sources import files_of  # noqa: E402
 
-NAMES = ("x.dcm.part", "x.dcm.crdownload", "x.DCM.TMP", "x.dcm~", "~x.dcm", "x.dcm.bak", "IM0007.part", "Unconfirmed 12.crdownload")
+NAMES = (
+    "x.dcm.part",
+    "x.dcm.crdownload",
+    "x.DCM.TMP",
+    "x.dcm~",
+    "~x.dcm",
+    "x.dcm.bak",
+    "IM0007.part",
+    "Unconfirmed 12.crdownload",
+    "x.dcm.tmp.part",
+    "x.dcm (1).crdownload",
+)
+
+SPARE = [(name, 10) for name in ("~", "~~", "~.part", ".image_cache", "README~", "Makefile.old", "notes.txt.part")]
 
 
 def leave(folder, name, size=None, of="s1.dcm"):
@@ -30,13 +43,15 @@ def test_what_is_unfinished_beside_a_whole_series_is_left_out_and_told(name, siz
         assert {file.name for file in files_of(path)} == {f"s{k}.dcm" for k in range(COUNT)}
 
 
-@pytest.mark.parametrize("name, size", [(".x.dcm", 0), (".x.dcm.part", 500), ("._x.dcm", 82), ("s1.dcm.part", 500), ("notes.txt~", 10)])
+@pytest.mark.parametrize(
+    "name, size", [(".x.dcm", 0), (".x.dcm.part", 500), ("._x.dcm", 82), ("s1.dcm.part", 500), ("notes.txt~", 10), *SPARE]
+)
 def test_hidden_files_and_copies_of_whole_ones_and_of_others_are_left_out_in_silence(name, size, tmp_path):
     leave(write_slices(tmp_path), name, size)
     assert read_header(tmp_path).doubts == ()
 
 
-@pytest.mark.parametrize("name", ["s3.dcm.part", ".s3.dcm.part", ".s3.dcm.Xa81kq", ".s3.dcm", "s3.dcm~"])
+@pytest.mark.parametrize("name", ["s3.dcm.part", ".s3.dcm.part", ".s3.dcm.Xa81kq", ".s3.dcm", "s3.dcm~", "s3.dcm.tmp.part"])
 def test_a_gap_is_told_with_what_may_be_missing_in_it(name, tmp_path):
     leave(write_slices(tmp_path), name, 10, "s3.dcm")
     (tmp_path / "s3.dcm").unlink()

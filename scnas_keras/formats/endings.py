@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PREAMBLE, _MAGIC = 128, b"DICM"
-_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".opdownload", ".download", ".filepart", ".aria2", ".!ut", ".bak", ".old", "~")
-"""What programs append to the name of a file that they are still writing, or put aside."""
+_WRITTEN = ".tmp", ".part", ".partial", ".crdownload", ".opdownload", ".download", ".filepart", ".aria2", ".!ut"
+"""What programs append to the name of a file that they are still writing."""
+_ASIDE = ".bak", ".old", "~"
+"""What they append to one that they put aside."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +74,19 @@ def dicom_files(folder: Path) -> Iterator[Path]:
 
 def is_unfinished(name: str) -> bool:
     """Whether a file is called as one that a program was writing, or put aside."""
-    return name.lower().endswith(_UNFINISHED) or name.startswith("~")
+    return name.lower().endswith((*_WRITTEN, *_ASIDE)) or name.startswith("~")
 
 
 def whole_name(name: str) -> str:
-    """What an unfinished file is to be called."""
-    added = next((ending for ending in _UNFINISHED if name.lower().endswith(ending)), "")
-    return name[: len(name) - len(added)].lstrip("~")
+    """What an unfinished file is to be called; "" if nothing of its name is left."""
+    while added := next((ending for ending in (*_WRITTEN, *_ASIDE) if name.lower().endswith(ending)), ""):
+        name = name[: len(name) - len(added)]
+    return name.lstrip("~")
+
+
+def is_download(name: str) -> bool:
+    """Whether an unfinished file is called as one that comes from elsewhere, so that it may have any name."""
+    return name.lower().endswith(_WRITTEN)
 
 
 def plain_files(folder: Path) -> list[Path]:

@@ -219,12 +219,12 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
 
 def _padding(header, signed: bool, bits: int) -> tuple[int, int] | None:
     """The stored numbers between PixelPaddingValue and PixelPaddingRangeLimit (PS3.3, C.7.5.1.1.2), as pixels of `bits` hold them."""
-    values = [header[keyword].value for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit") if keyword in header]
-    whole = [value for value in values if isinstance(value, int)]
-    if not whole or "PixelPaddingValue" not in header or not bits:
+    value, limit = (header.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    if not isinstance(value, int) or not bits:
         return None
     half = 2 ** (bits - 1) if signed else 0
-    kept = [(value + half) % 2**bits - half for value in whole]  # many files tell -2000 as 63536
+    ends = (value, limit if isinstance(limit, int) else value)
+    kept = [(end + half) % 2**bits - half for end in ends]  # many files tell -2000 as 63536
     return min(kept), max(kept)
 
 

@@ -20,6 +20,9 @@ from scnas_keras.formats.itk_voxels import check_compressed, check_there, check_
 from scnas_keras.formats.itk_written import check_written
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
+_KINDS = {"signed integer": "i", "unsigned integer": "u", "float": "f"}
+"""ITK's word for a kind of numbers -> numpy's."""
+
 
 def simpleitk(path: Path) -> ModuleType:
     """The SimpleITK module, silenced; raises ConfigError, naming the file that needs it, where it isn't installed."""
@@ -60,7 +63,7 @@ def open_file(path: Path) -> Stored:
         raise unreadable(path, "MetaImage or NRRD", reason(error)) from error
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     called = sitk.GetPixelIDValueAsString(reader.GetPixelID())
-    plain = re.fullmatch(r"(?:vector of )?(\d+)-bit (signed integer|unsigned integer|float)", called)
+    plain = re.fullmatch(rf"(?:vector of )?(\d+)-bit ({'|'.join(_KINDS)})", called)
     if plain is None:
         raise DataError(f"{path}: expected plain numbers, found voxels of type {called}. Convert it to plain channels.")
     if not 3 <= len(size) <= 4 or 0 in size or (len(size) == 4 and components > 1):
@@ -70,7 +73,7 @@ def open_file(path: Path) -> Stored:
         )
     if min(reader.GetSpacing()[:3]) <= 0:
         raise DataError(f"{path}: the header has a spacing of {reader.GetSpacing()}. Correct it.")
-    kind = np.dtype(f"{plain[2][0].replace('s', 'i')}{int(plain[1]) // 8}")
+    kind = np.dtype(f"{_KINDS[plain[2]]}{int(plain[1]) // 8}")
     dimension, channels = len(size), size[3] if len(size) == 4 else components
     matrix = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
     affine = make_affine(matrix[:3, :3], np.array(reader.GetOrigin()[:3]))

@@ -16,14 +16,16 @@ from scnas_keras.formats.itk_voxels import begin_of, is_zipped
 _BLOCK = 1 << 22
 """Bytes at a time."""
 _LONGEST = 64
-"""Letters of a number; those behind change it by nothing."""
+"""The most letters of a number."""
+_EXACT = 2**53
+"""Whole numbers beyond are rounded by ITK, which reads them through 64 bits of floating point."""
 
 
 def check_written(path: Path, text: Text, sizes: Sequence[int], components: int, kind: np.dtype) -> None:
     """Raises DataError unless voxels that are written as text are as many numbers as the header says, all of which `kind` holds."""
     nrrd, fields = is_nrrd(path), text.fields
-    encoding = fields.get("encoding", "").lower() if nrrd else fields.get("binarydata", "True")[:1]
-    if encoding not in ("txt", "text", "ascii", "hex") if nrrd else encoding in ("t", "T", "1") or is_zipped(path, text):
+    encoding = fields.get("encoding", "").lower() if nrrd else ""
+    if not _is_written(path, text):
         return
     share = math.prod(sizes) * components // max(1, len(text.names))
     for name in text.names or (path.name,):
@@ -40,6 +42,12 @@ def check_written(path: Path, text: Text, sizes: Sequence[int], components: int,
                 f"{path}: its voxels are {needed} {what}, written as text, and {file.name} holds {found}. Correct the sizes in the header, "
                 "or export the scan again."
             )
+
+
+def _is_written(path: Path, text: Text) -> bool:
+    if is_nrrd(path):
+        return text.fields.get("encoding", "").lower() in ("txt", "text", "ascii", "hex")
+    return text.fields.get("binarydata", "True")[:1] not in ("t", "T", "1") and not is_zipped(path, text)
 
 
 def _count(path: Path, file: Path, begin: int, kind: np.dtype, called: str) -> int:
@@ -62,6 +70,8 @@ def _count(path: Path, file: Path, begin: int, kind: np.dtype, called: str) -> i
 def _fit(words: np.ndarray, kind: np.dtype, nrrd: bool) -> bool:
     """Whether ITK reads numbers as they are written."""
     written = words.tobytes().lower()
+    if words.dtype.itemsize > _LONGEST and np.char.str_len(words).max() > _LONGEST:
+        return False
     try:
         values = words.astype(np.float64)
     except ValueError:
@@ -74,7 +84,7 @@ def _fit(words: np.ndarray, kind: np.dtype, nrrd: bool) -> bool:
             return (nrrd or finite.all()) and np.isfinite(values[finite].astype(kind)).all()
     limits = np.iinfo(kind)
     whole = (values == np.round(values)).all() and not (nrrd and b"e" in written)
-    return whole and limits.min <= values.min() and values.max() <= limits.max
+    return whole and max(limits.min, -_EXACT) <= values.min() and values.max() <= min(limits.max, _EXACT)
 
 
 def _words(file: Path, begin: int) -> Iterator[np.ndarray]:
@@ -85,9 +95,9 @@ def _words(file: Path, begin: int) -> Iterator[np.ndarray]:
         last = max(map(block.rfind, (b" ", b"\n", b"\t", b"\r"))) + 1
         block, rest = block[:last], block[last:][-_BLOCK:]
         if words := block.split():
-            yield np.array([word[:_LONGEST] for word in words])
+            yield np.array([word[: _LONGEST + 1] for word in words])
     if rest:
-        yield np.array([rest[:_LONGEST]])
+        yield np.array([rest[: _LONGEST + 1]])
 
 
 def _blocks(file: Path, begin: int) -> Iterator[bytes]:

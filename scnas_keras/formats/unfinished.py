@@ -1,16 +1,22 @@
 """Files beside the slices of a DICOM series that a download, a copy or an editor left: none is read, and what may be a slice is told."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from scnas_keras.errors import DataError, some_of
-from scnas_keras.formats.endings import ENDINGS, ending_of, is_unfinished, whole_name
+from scnas_keras.formats.endings import ENDINGS, ending_of, is_download, is_unfinished, whole_name
 from scnas_keras.formats.frames import Frame
 from scnas_keras.formats.geometry import UNFINISHED, Doubt
 from scnas_keras.formats.instances import read_place
 from scnas_keras.formats.stacks import SAME
+
+_COPY = re.compile(r" \(\d+\)$")
+"""What a browser appends where there is a file of that name."""
+_RANDOM = re.compile(r"\.[A-Za-z0-9]{6}$")
+"""What rsync appends to the hidden file that it writes."""
 
 
 def unfinished_files(folder: Path) -> list[Path]:
@@ -46,10 +52,16 @@ def doubts_of_unfinished(files: Sequence[Path], series: str, frames: Sequence[Fr
 
 def _may_be_slice(name: str) -> bool:
     """Whether a name is that of a slice with what a program adds while it writes; macOS has notes on files in hidden ones of "._"."""
+    whole = _COPY.sub("", whole_name(name))
     if name.startswith("."):
-        return not name.startswith("._") and any(ending in name.lower() for ending, kind in ENDINGS.items() if kind.reader == "dicom")
-    whole = Path(whole_name(name))
-    return is_unfinished(name) and (ending_of(whole.name) in (".dcm", ".ima") or not whole.suffix or whole.suffix[1:].isdigit())
+        return not name.startswith("._") and (_is_dicom(whole) or _is_dicom(_RANDOM.sub("", whole)))
+    suffix = Path(whole).suffix
+    return is_unfinished(name) and (_is_dicom(whole) or (is_download(name) and whole != "" and (not suffix or suffix[1:].isdigit())))
+
+
+def _is_dicom(name: str) -> bool:
+    ending = ending_of(name)
+    return ending is not None and ENDINGS[ending].reader == "dicom"
 
 
 def _is_whole(path: Path) -> bool:

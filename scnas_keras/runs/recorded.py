@@ -10,8 +10,9 @@ from absl import flags
 from scnas_keras.documents import parse
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import same_place
+from scnas_keras.flag_values import flag_text, plain_type
 from scnas_keras.flagfiles import cut_off
-from scnas_keras.options import flag_text, is_preset_of_old, names_path, plain_type, read_flagfile
+from scnas_keras.options import is_preset_of_old, names_path, read_flagfile
 
 _REMEDY = "Restore it from a copy, or move it away."
 Config = TypeVar("Config")

@@ -3,7 +3,8 @@
 import dataclasses
 import pathlib
 
-from scnas_keras.options import flag_text, parse
+from scnas_keras.flag_values import flag_text
+from scnas_keras.options import parse
 from scnas_keras.retrain.config import RecipeConfig, RetrainConfig
 from scnas_keras.runs.config import HELD_OUT, RunConfig
 from scnas_keras.search.config import SearchConfig

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from scnas_keras.options import flag_text
+from scnas_keras.flag_values import flag_text
 from scnas_keras.reporting.text_table import table
 from scnas_keras.select.candidates import Candidate
 from scnas_keras.select.jobs import FINALS
