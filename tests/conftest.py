@@ -4,6 +4,7 @@ import collections
 import gc
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP
 gc.set_threshold(50_000, 20, 20)  # tracing makes many objects, and few of them are garbage
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as `console.load_tensorflow` has it
 os.environ.update(ONE_THREAD)  # workers share the cores
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would what tests start
 
 
 def pytest_addoption(parser):

@@ -52,7 +52,7 @@ def test_from_a_file_of_nnunets_shape(command, tmp_path):
         ({"output": None}, "--output=DIR"),
         ({"output": "file/plan"}, "--output=.*file is no folder"),
         ({"memory_gb": float("nan")}, "--memory_gb=nan must be a number above 0"),
-        ({"spacing": (1.0, 1.0)}, "three positive numbers"),
+        ({"spacing": (1.0, 1.0)}, "three positive sizes in mm"),
         ({"mirror_axes": "1,2"}, "--mirror_axes=1,2: expected auto, none, or some of x, y, z"),
         ({"fingerprint": "fingerprint.json"}, "leave out --data_dir"),
         ({"genotype": "genotype.json"}, "--genotype=genotype.json is for --network=genotype"),
