@@ -20,12 +20,12 @@ _REMARK_BEHIND_TEXT = re.compile(r"(?:^|\s)(?:#|//)\s|\s\s(?:#|//)")
 _NEXT_FLAG = re.compile(r"\s+--?[A-Za-z][\w:]*=")
 
 
-def flag_lines(file: str | os.PathLike, is_text: Callable[[str], bool], around: Sequence[pathlib.Path] = ()) -> list[str]:
+def flag_lines(file: str | os.PathLike, takes_text: Callable[[str], bool | None], around: Sequence[pathlib.Path] = ()) -> list[str]:
     """The flags of a flagfile, and of those that it names where it names them.
 
     Args:
         file: the flagfile.
-        is_text: whether the flag of a name takes any text, so that blanks and # may belong to its value.
+        takes_text: whether the flag of a name takes any text, so that blanks and # may belong to its value; None if no command has it.
         around: the files that name this one, the outermost first.
 
     Raises:
@@ -43,6 +43,8 @@ def flag_lines(file: str | os.PathLike, is_text: Callable[[str], bool], around: 
         raise ConfigError(f"--flagfile={file}: byte {error.start} is no text in {form} ({reason}). Save the file as UTF-8.") from error
     except OSError as error:
         raise ConfigError(f"--flagfile={file}: can't be read ({error.strerror}). Name a file of flags, one a line.") from error
+    if "\0" in text:
+        raise ConfigError(f"--flagfile={file}: holds bytes of 0, as UTF-16 without a mark does. Save the file as UTF-8.")
     if reason := _cut_off(text):
         raise ConfigError(f"--flagfile={file}: the file was cut off: {reason}. Restore it from a copy, or write the flags yourself.")
     found = []
@@ -50,10 +52,9 @@ def flag_lines(file: str | os.PathLike, is_text: Callable[[str], bool], around: 
         if not line or line.startswith(_REMARKS):
             continue
         name, _, value = line.lstrip("-").partition("=")
-        written = text.startswith(COUNTED) and line.startswith("--") and is_text(name)  # by a run: whatever its value is
-        if not written and (fault := _fault(line, is_text)):
+        if fault := fault_of(line, takes_text):
             raise ConfigError(f"{file}, line {number}: {line if line.isprintable() else ascii(line)}: {fault}")
-        found += flag_lines(value, is_text, (*around, path)) if name == "flagfile" else [line]
+        found += flag_lines(value, takes_text, (*around, path)) if name == "flagfile" else [line]
     return found
 
 
@@ -71,23 +72,30 @@ def cut_off(flagfile: str | os.PathLike, of_run: bool = False) -> str | None:
 
 
 def _cut_off(text: str, of_run: bool = False) -> str | None:
-    head, *lines = text.splitlines() or [""]
-    count = head.removeprefix(COUNTED) if head.startswith(COUNTED) else ""
-    found = sum(line.startswith("-") for line in lines)
+    lines = [line.strip() for line in text.splitlines()]
+    count = next((line.removeprefix(COUNTED) for line in lines if line.startswith(COUNTED)), "")
+    found = sum(line.lstrip("#/ ").startswith("-") for line in lines)  # with those that a person has put aside
     if count.isdecimal() and found < int(count):
         return f"{found} of its {count} flags are there"
     if of_run and not text.strip():
         return "it is empty"
-    return "its last line has no end" if (of_run or count) and not text.endswith("\n") else None
+    may_miss = of_run if not count.isdecimal() else found == int(count)
+    return "its last line has no end" if may_miss and not text.endswith(("\n", "\r")) else None
 
 
-def _fault(line: str, is_text: Callable[[str], bool]) -> str | None:
+def fault_of(line: str, takes_text: Callable[[str], bool | None]) -> str | None:
     """In what a line isn't --NAME=VALUE, and how it should read; None if it is, or if what reads flags tells more."""
     match = _LINE.fullmatch(line)
+    kind = takes_text(match["name"].rpartition(":")[2]) if match else None
+    if kind is None and match and match["name"] != "flagfile":
+        kind = takes_text(match["name"].rpartition(":")[2].removeprefix("no"))
+        match = match if kind is not None else None
     if match is None:
         return None if line.startswith("-") else "found no flag. Write --NAME=VALUE, and # before what is for people."
     dashes, name, between, value = match.groups()
-    text = "=" in between and is_text(name.rpartition(":")[2])
+    if kind and "=" not in between and not value:
+        return f"found no value. Write --{name}=VALUE."
+    text = "=" in between and (kind or name == "flagfile")
     quoted, faults = {*dashes} & {*_QUOTES}, []
     if dashes.strip(_QUOTES) not in ("-", "--"):
         faults.append("no -- right before the flag")

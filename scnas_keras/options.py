@@ -24,7 +24,7 @@ from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.errors import ConfigError, OutputError, UserError
 from scnas_keras.files import full_path
 from scnas_keras.flag_values import define, flag_text, plain_type
-from scnas_keras.flagfiles import COUNTED, SECTIONS, flag_lines
+from scnas_keras.flagfiles import COUNTED, SECTIONS, fault_of, flag_lines
 from scnas_keras.interruption import Stopped, end_with_parent, stopping
 
 CRASHED, CANT_WRITE = 70, 74
@@ -118,7 +118,10 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
         arguments = _of_command(config_class, values, file) + arguments
     if task is not None and "task" in values:
         arguments = _of_command(config_class, values, _task_file(task)) + arguments
-    rest = values([argv[0], *arguments])[1:]
+    try:
+        rest = values([argv[0], *arguments])[1:]
+    except ValueError as error:  # --noNAME=VALUE
+        raise ConfigError(f"{error}. See --help.") from error
     if rest:
         raise ConfigError(f"Not a flag: {' '.join(rest)}. Flags are written --name=value; see --help.")
     config = config_class(**{field.name: _value(values[field.name].value) for field in dataclasses.fields(config_class)})
@@ -166,7 +169,11 @@ def to_flagfile(config: Any) -> str:
                 f"--{field.name}={value!r}: a blank at an end or a line break, which a flagfile can't hold. Choose another name."
             )
         if value is not None or plain_type(field.type) is not str:
-            lines.append(f"--{field.name}={flag_text(value)}")
+            line = f"--{field.name}={flag_text(value)}"
+            fault = None if field.metadata["path"] else fault_of(line, functools.partial(_takes_text, type(config)))
+            if fault:
+                raise ConfigError(f"{line}: can't be kept in the run's flagfile: {fault}")
+            lines.append(line)
     return "\n".join(lines) + "\n"
 
 
@@ -236,7 +243,7 @@ def _from_files(config_class: type, arguments: Sequence[str]) -> list[str]:
         if flag not in ("--flagfile", "-flagfile"):
             found.append(flag + equals + file)
             continue
-        lines = flag_lines(file if equals else "".join(rest[:1]), functools.partial(_is_text, config_class))
+        lines = flag_lines(file if equals else "".join(rest[:1]), functools.partial(_takes_text, config_class))
         rest = rest if equals else rest[1:]
         named = dict(line.lstrip("-").partition("=")[::2] for line in lines)
         fields = dataclasses.fields(config_class)
@@ -245,11 +252,11 @@ def _from_files(config_class: type, arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def _is_text(config_class: type, name: str) -> bool:
-    """Whether a flag of this or another command takes any text."""
+def _takes_text(config_class: type, name: str) -> bool | None:
+    """Whether a flag of this or another command takes any text; None if none has it."""
     own = [field for field in dataclasses.fields(config_class) if field.name == name]
     fields = own or [field for _, field in _declarations().get(name, ())]
-    return any(plain_type(field.type) is str and not field.metadata["choices"] for field in fields)
+    return any(plain_type(field.type) is str and not field.metadata["choices"] for field in fields) if fields else None
 
 
 def _last_value(arguments: Sequence[str], name: str) -> str | None:

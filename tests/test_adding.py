@@ -90,7 +90,8 @@ def added(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(tmp_path / "catalog")])
 
 
-@pytest.mark.parametrize("rank", [pytest.param(2, marks=pytest.mark.nightly), 3])
+@pytest.mark.nightly
+@pytest.mark.parametrize("rank", [2, 3])
 def test_an_operation_and_a_space_are_searched_derived_and_trained(added, rank, tmp_path):
     assert "bottlenecks" in space_names()
     space, patch = find_space("bottlenecks", rank), (8, 8, 8)[:rank]

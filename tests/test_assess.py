@@ -64,7 +64,7 @@ def test_random_genotypes_keep_the_searchs_cap_on_identities():
 COSTS = cost_tables(SCNAS, 16, (32, 32, 32), 1, 3)
 
 
-@pytest.mark.parametrize("name", ["conv_3", "max_pool_3", "mixed"])
+@pytest.mark.parametrize("name", [pytest.param("conv_3", marks=pytest.mark.nightly), "max_pool_3", "mixed"])
 def test_matched_genotypes_cost_what_is_wanted(name):
     """Also at the ends of the scale, which uniform ones never reach; but not one network over and over."""
     dear = dict.fromkeys([0, 2, 3, 5, 8, 12], "conv_3")  # of 14 edges a kind

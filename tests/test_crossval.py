@@ -157,6 +157,12 @@ def test_what_would_fail_hours_later_is_refused_at_once(config, changes, error, 
         all_trainings(dataclasses.replace(config, **changes))
 
 
+def test_blanks_behind_commas_are_no_part_of_a_name(config):
+    trainings = all_trainings(dataclasses.replace(config, networks="genotype, nnunet"))
+    assert [training.name for training in trainings[:2]] == ["genotype", "nnunet"]
+    dataclasses.replace(config, networks="nnunet, genotype", width="64").check_given({"width"})
+
+
 def test_several_hosts_take_different_folds_instead(config, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}')
     with pytest.raises(ConfigError, match="different --folds"):

@@ -1,9 +1,11 @@
 """Equal flags, equal results: what threads could change."""
 
 import numpy as np
+import pytest
 from processes import PYTHON, ROOT, start, with_package
 
 
+@pytest.mark.nightly
 def test_a_found_network_learns_and_predicts_bit_for_bit_alike(tmp_path):
     """In two processes of two threads. Which of them is first may change nothing, so no sum that runs has three terms."""
     script, environment = ROOT / "tests" / "equal_steps.py", with_package(TF_CPP_MIN_LOG_LEVEL="2")

@@ -59,7 +59,7 @@ def test_a_line_that_is_written_otherwise_than_a_flag_is_refused_with_how_it_sho
     read(meant)
 
 
-@pytest.mark.parametrize("line", ["5", "[training]", "}", "learning-rate=3", "\0"])
+@pytest.mark.parametrize("line", ["5", "[training]", "}", "learning-rate=3", "; comment", "export --epochs=5", "python -m x --epochs=5"])
 def test_a_line_without_any_flag_is_refused(line, read):
     with pytest.raises(ConfigError, match="^own.cfg, line 2: .*: found no flag. Write --NAME=VALUE"):
         read(line)
@@ -80,11 +80,59 @@ def test_a_path_that_looks_like_a_slip_is_taken_where_it_exists(value, read, tmp
     assert read(f"--workdir={value}").workdir == value
 
 
-@pytest.mark.parametrize("value", ["^p # x", '"a"', "a\\", "a  #b", '"a" or "b"', "a --b=c", "it's", "// x", "=", "r\u00fcns"])
-def test_what_the_command_line_takes_a_runs_flagfile_gives_back(value, tmp_path):
-    config = parse(RetrainConfig, ["command", f"--group_pattern={value}", f"--workdir={tmp_path / value}"])
+@pytest.mark.parametrize("value", ["a", '"a" or "b"', "it's", "a#b", "a b", "=", "r\u00fcns"])
+@pytest.mark.parametrize("folder", ["a", "p # x", '"a"', "a\\", "a  #b", '"a" or "b"', "a --b=c", "it's", "=", "r\u00fcns"])
+def test_what_the_command_line_takes_a_runs_flagfile_gives_back(folder, value, tmp_path):
+    config = parse(RetrainConfig, ["command", f"--group_pattern={value}", f"--workdir={tmp_path / folder}"])
+    (tmp_path / folder).mkdir()
     (tmp_path / "flags.cfg").write_text(to_counted_flagfile(config))
     assert parse(RetrainConfig, ["command", f"--flagfile={tmp_path / 'flags.cfg'}"]) == config
+
+
+@pytest.mark.parametrize("value", ["^p # x", '"a"', "a\\", "// x", "a --b=c"])
+def test_a_pattern_that_a_flagfile_would_not_give_back_is_refused(value):
+    with pytest.raises(ConfigError, match=r"^--group_pattern=.*: can't be kept in the run's flagfile: found .*Write --group_pattern="):
+        to_counted_flagfile(RetrainConfig(group_pattern=value))
+
+
+def test_a_flag_of_text_without_a_value_does_not_take_the_next_line(read):
+    with pytest.raises(ConfigError, match="line 2: --workdir: found no value. Write --workdir=VALUE"):
+        read("--workdir", "--epochs=5")
+
+
+@pytest.mark.parametrize("line", ["---epochs=5", "--workdir=a  # mine", '--workdir="a"'])
+def test_a_runs_file_is_read_as_any(line, tmp_path):
+    (tmp_path / "flags.cfg").write_text(to_counted_flagfile(RetrainConfig(epochs=3)) + line + "\n")
+    with pytest.raises(ConfigError, match="flags.cfg, line .*found"):
+        parse(RetrainConfig, ["command", f"--flagfile={tmp_path / 'flags.cfg'}"])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [lambda text: text + "--epochs=5", lambda text: "\n" + text.replace("--epochs", "# --epochs"), lambda text: text.replace("\n", "\r")],
+)
+def test_a_runs_file_that_was_edited_is_not_cut_off(edit, tmp_path):
+    text = to_counted_flagfile(RetrainConfig(epochs=5))
+    (tmp_path / "flags.cfg").write_text(edit(text), newline="")
+    assert parse(RetrainConfig, ["command", f"--flagfile={tmp_path / 'flags.cfg'}"]).batch_size is None
+    (tmp_path / "flags.cfg").write_text("\n" + text[: len(text) // 2])
+    with pytest.raises(ConfigError, match="cut off: .* of its .* flags are there"):
+        parse(RetrainConfig, ["command", f"--flagfile={tmp_path / 'flags.cfg'}"])
+
+
+def test_a_file_in_a_file_may_have_any_name_that_exists(read, tmp_path):
+    (tmp_path / "f # 4.cfg").write_text("--epochs=5\n")
+    assert read("--flagfile=f # 4.cfg").epochs == 5
+
+
+def test_utf_16_without_a_mark_is_told(read):
+    with pytest.raises(ConfigError, match="own.cfg: holds bytes of 0, as UTF-16 .*Save the file as UTF-8"):
+        read("--epochs=5\n".encode("utf-16-le"))
+
+
+def test_a_value_behind_no_is_told():
+    with pytest.raises(ConfigError, match="nomirror.*true.*See --help"):
+        parse(RetrainConfig, ["command", "--nomirror=true"])
 
 
 @pytest.mark.parametrize("value", ["runs/a ", "a\nb", "a\u2028b"])
@@ -129,9 +177,10 @@ def test_a_runs_flags_that_were_edited_are_refused_with_their_line(tmp_path):
         read_recorded(RetrainConfig, tmp_path / "flags.cfg")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
 def test_marks_of_windows_say_how_a_file_is_written(encoding, read):
-    assert read("--workdir=r\u00fcns\r\n--epochs=5\r\n".encode(encoding)).workdir == "r\u00fcns"
+    text = "--workdir=r\u00fcns\r\n--epochs=5\r\n"
+    assert read((text if encoding != "utf-16-be" else f"\ufeff{text}").encode(encoding)).workdir == "r\u00fcns"
 
 
 def test_a_file_in_another_encoding_is_named(read):

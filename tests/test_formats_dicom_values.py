@@ -78,7 +78,9 @@ def pad(value, limit=None, intercept=0, kind="SS"):
         (pad(-3024), True, 16, (-3024, -3024)),
         (pad(63536, kind="US"), True, 16, (-2000, -2000)),  # told as if it were unsigned
         (pad(63536, kind="US"), False, 16, (63536, 63536)),
-        (pad(63536, kind="US"), False, 12, (2096, 2096)),  # which is what becomes of it
+        (pad(-2000), False, 16, (63536, 63536)),
+        (pad(63536, kind="US"), True, 12, (-2000, -2000)),
+        (pad(4000, 5000, kind="US"), False, 12, (4000, 5000)),
         (pad(-2000, intercept=-1024), True, 16, (-3024, -3024)),
         (pad(-2000, -1900), True, 16, (-2000, -1900)),
         (pad(0, intercept=1024, kind="US"), False, 12, (1024, 1024)),
@@ -105,6 +107,22 @@ def test_no_padding_is_none(empty, tmp_path):
     assert read_image(write_slices(tmp_path, stored([1], False, 16, empty))).padding == ((),)
 
 
+def test_padding_is_scaled_as_the_pixels_are_and_not_told_of_several_scales(tmp_path):
+    def scaled(slopes):
+        def more(data, k):
+            stored([1], True, 16, pad(-2000, -1900))(data, k)
+            data.RescaleSlope, data.RescaleIntercept = slopes[k % len(slopes)], 5
+
+        return more
+
+    assert read_image(write_slices(tmp_path / "one", scaled([2]))).padding == (((-3995, -3795),),)
+    assert read_image(write_slices(tmp_path / "two", scaled([2, 3]))).padding == ((),)
+
+
+def test_padding_that_no_pixel_can_hold_is_none(tmp_path):
+    assert read_image(write_slices(tmp_path, stored([1], False, 12, pad(63536, kind="US")))).padding == ((),)
+
+
 TISSUE = np.random.default_rng(0).uniform(-1000, 1000, (10, 10, 10)).astype(np.float32)
 
 
@@ -114,6 +132,7 @@ TISSUE = np.random.default_rng(0).uniform(-1000, 1000, (10, 10, 10)).astype(np.f
         (-3024, (-3024, -3024), "100 voxels (10.0%) are -3024, padding by the header; all others lie in -9"),
         (3000, (2900, 3100), "are 3000, padding"),
         (-3024, (-2000, -2000), None),  # there is none
+        (-3024, (-9000, -990), "are -3024 to -99"),
         (-1024, (-1024, -1024), None),  # air
         (0, (0, 0), None),
     ],

@@ -99,3 +99,37 @@ def test_a_number_across_two_blocks_is_one(tmp_path):
     file = tmp_path / "numbers"
     file.write_bytes(b"1" + b" " * (_BLOCK - 3) + b"12345 6")
     assert [word for words in _words(file, 0) for word in words.tolist()] == [b"1", b"12345", b"6"]
+
+
+def test_a_word_across_two_blocks_may_be_long(tmp_path):
+    (tmp_path / "numbers").write_bytes(b"1" + b" " * (_BLOCK - 13) + b"123456789.12345 6")
+    assert [word for words in _words(tmp_path / "numbers", 0) for word in words.tolist()] == [b"1", b"123456789.12345", b"6"]
+
+
+def test_several_channels_are_refused_in_a_metaimage_and_read_in_nrrd(tmp_path):
+    """ITK reads half of them, and memory."""
+    with pytest.raises(DataError, match="a.mha: 2 numbers a voxel, written as text, of which ITK reads the first part only"):
+        read_image(meta(tmp_path, " ".join(map(str, range(16))), more="ElementNumberOfChannels = 2\n"))
+
+
+def test_an_end_without_a_line_break_or_with_a_comma_is_told(tmp_path):
+    path = meta(tmp_path, " ".join(NUMBERS))
+    path.write_bytes(path.read_bytes().rstrip())
+    with pytest.raises(DataError, match="a.mha ends right behind its last number, .* Add a line break"):
+        read_image(path)
+    for write in (nrrd, meta):
+        with pytest.raises(DataError, match="has a comma behind its last number"):
+            read_image(write(tmp_path, ",".join(NUMBERS) + ","))
+
+
+def test_text_in_a_file_a_slice_is_counted_by_file(tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"{number}.txt").write_text(" ".join(NUMBERS[4 * number - 4 : 4 * number]) + "\n")
+    text = meta(tmp_path, "1.txt\n2.txt").read_text()
+    path = tmp_path / "a.mhd"
+    path.write_text(text.replace("LOCAL", "LIST"))
+    assert stored(path) == [1, 2, 3, 4, 5, 6, 7, 8]
+    for axes in ("3", "3D"):
+        path.write_text(text.replace("LOCAL", f"LIST {axes}"))
+        with pytest.raises(DataError, match=f"its ElementDataFile is 'LIST {axes}', of which ITK reads nothing. Write LIST and"):
+            read_image(path)

@@ -60,13 +60,32 @@ def test_a_gap_is_told_with_what_may_be_missing_in_it(name, tmp_path):
             read_header(path)
 
 
-@pytest.mark.parametrize("name", ["s5.dcm.part", ".s5.dcm.Xa81kq", "s5.dcm.tmp"])
+@pytest.mark.parametrize("name", ["s5.dcm.part", ".s5.dcm.Xa81kq", ".IM5.Xa81kq", "s5.dcm.tmp"])
 @pytest.mark.parametrize("size", [600, None])
 def test_an_end_that_is_unfinished_is_known_by_its_place(name, size, tmp_path):
     leave(write_slices(tmp_path), name, size, "s5.dcm")
     (tmp_path / "s5.dcm").unlink()
     with pytest.raises(DataError, match=rf"{name}: an unfinished file of a slice that the scan beside it lacks .3 mm from"):
         read_header(tmp_path)
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_a_folder_that_safari_loads_into_is_unfinished(number, tmp_path):
+    write_slices(tmp_path)
+    (tmp_path / f"s{number}.dcm.download").mkdir()
+    whole, part = tmp_path / f"s{number}.dcm", tmp_path / f"s{number}.dcm.download" / f"s{number}.dcm"
+    part.write_bytes(whole.read_bytes()[:600])
+    assert read_header(tmp_path).doubts == ()
+    whole.unlink()
+    with pytest.raises(DataError, match=rf"(?s)s{number}.dcm.download.*ownload"):
+        read_header(tmp_path)
+
+
+def test_slices_that_name_no_series_are_not_compared_by_it(tmp_path):
+    write_slices(tmp_path, lambda data, k: setattr(data, "SeriesInstanceUID", ""))
+    leave(tmp_path, "s5.dcm.part", None, "s5.dcm")
+    (tmp_path / "s5.dcm").unlink()
+    assert [doubt.kind for doubt in read_header(tmp_path).doubts] == [UNFINISHED]
 
 
 def test_another_series_and_an_object_of_many_frames_have_other_slices(tmp_path):

@@ -240,6 +240,7 @@ CT = {"scheme": "ct", "low": -100, "high": 300, "mean": 50, "std": 80}
             lambda content: content.update(mirror_axis=[0]),
             "mirror_axis: found this key, expected one of patch_size, mirror_axes, plan, seen, dice.",
         ),
+        (lambda content: content.update(dice={"liver": 0.5}), 'dice: found ["liver"], expected the plan\'s classes: '),
         (lambda content: content.update(plan=[1]), "plan: found [1], expected an object {...}."),
         (in_plan(version=1), "plan: version 1 can't be read; this release reads version 2. Use the program that trained the model"),
         (in_plan(spacing=[0, 1, 1]), "plan.spacing[0]: found 0, expected a number >= 1e-06."),

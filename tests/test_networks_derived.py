@@ -166,7 +166,7 @@ def reload(backend, model, folder):
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-@pytest.mark.parametrize("name", ["scnas", "small"])
+@pytest.mark.parametrize("name", [pytest.param("scnas", marks=pytest.mark.nightly), "small"])
 def test_a_network_of_format_1_gives_what_it_gave(name, backend, tmp_path):
     """In a process that imports nothing but `scnas_keras.networks`."""
     with np.load(DATA / f"{name}.npz") as pinned:

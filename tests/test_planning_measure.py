@@ -12,6 +12,7 @@ from scnas_keras.preprocessing import measure
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.sketch import RELATIVE_ERROR
 from scnas_keras.tasks.loading import load_label, load_task
+from scnas_keras.verify.dataset import verify_task
 
 
 @pytest.fixture
@@ -117,3 +118,28 @@ def test_a_task_without_labelled_voxels_and_one_of_other_shapes_are_refused(task
     write_json(task.root, ["case_0"], channels=("T1",))
     with pytest.raises(DataError, match=r"case_0.*dataset.json declares 1 channel\."):
         measured(load_task(task.root), tmp_path / "new")
+
+
+def test_labelled_voxels_of_ct_that_are_no_hounsfield_units_are_refused(task, tmp_path):
+    """They would scale all scans; where nothing is labelled they are clipped."""
+    write_json(task.root, [case.name for case in task.cases], ("CT", "CT"))
+    task = load_task(task.root)
+    change(task.cases[1].images[0], lambda array: array.__setitem__((0, 0, 0, 0), 1e30))
+    measured(task, tmp_path)
+    place = tuple(np.argwhere(load_label(task, task.cases[1]) > 0)[0])
+    change(task.cases[1].images[0], lambda array: array.__setitem__((*place, 0), -1e30))
+    for refuse in (lambda: measured(task, tmp_path), lambda: check(task)):
+        with pytest.raises(DataError, match=r"case_1.*channel 0 \(.*\): 1 labelled voxels are beyond 100000 HU, up to -1e\+30"):
+            refuse()
+
+
+def test_other_declared_labels_are_other_measures(task, tmp_path):
+    measured(task, tmp_path)
+    write_json(task.root, [case.name for case in task.cases], labels={"0": "background", "1": "left"})
+    with pytest.raises(DataError, match="2 .*declared are 0, 1"):
+        measured(load_task(task.root), tmp_path)
+
+
+def check(task):
+    found = verify_task(task, processes=1, progress=False).findings
+    raise DataError("; ".join(finding.text(task.root) for finding in found))

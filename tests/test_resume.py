@@ -84,7 +84,8 @@ def test_two_processes_in_one_folder_are_refused(whole):
     whole.process.send_signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("kills", [1, 3])
 def test_a_search_killed_at_random_moments_and_stopped_once_equals_the_whole_one(kills, whole, tmp_path):
     cache, run, rng = whole.run.parent / "cache", tmp_path / "parts", random.Random(7)
     for step in sorted(rng.sample(range(1, 20), kills)):

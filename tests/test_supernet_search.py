@@ -103,7 +103,7 @@ def test_each_step_leaves_the_other_level_alone(rank):
     assert changed() == {alpha.path}
 
 
-@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("rank", [pytest.param(2, marks=pytest.mark.nightly), 3])
 def test_a_step_learns_weights_on_the_first_batch_and_alpha_on_the_second(rank):
     stepped, by_hand = small_supernet(LEVEL, rank), small_supernet(LEVEL, rank)
     shown = tf.function(lambda: stepped.train_step((batch(0, rank), batch(1, rank))), autograph=False)()

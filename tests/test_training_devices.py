@@ -8,6 +8,7 @@ import tensorflow as tf
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import LOSSES
 
+pytestmark = pytest.mark.nightly
 LEARNERS = {  # loss, its options, of `Learner.compile`, whether with deep supervision
     "jaccard": ("jaccard", {}, {}, False),
     "focal": ("focal", {}, {}, False),
@@ -51,8 +52,8 @@ def learned(cluster, name, alone=False, accumulate=1):
 
 
 @pytest.fixture(scope="module")
-def devices(two_devices):
-    with np.load(two_devices / "learners.npz") as arrays:
+def devices(two_devices_at_night):
+    with np.load(two_devices_at_night / "learners.npz") as arrays:
         return dict(arrays)
 
 

@@ -315,6 +315,14 @@ def test_what_a_killed_mending_left_is_removed_by_the_next_but_not_that_of_one_a
     assert sorted(path.name for path in (tmp_path / "fxo").iterdir()) == sorted(path.name for path in source.iterdir())
 
 
+def test_of_two_at_once_with_one_folder_the_slower_says_that_it_is_taken(tmp_path):
+    source = write_task(tmp_path / "data")
+    with pytest.raises(ConfigError, match="--fixed_dir=.*fxo: there is something already"), mended_copy(source, tmp_path / "fxo"):
+        with mended_copy(source, tmp_path / "fxo"):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "fxo"] and contents(tmp_path / "fxo") == contents(source)
+
+
 def test_without_locks_nothing_is_taken_for_abandoned(tmp_path, monkeypatch):
     def refuse(*arguments):
         raise OSError("no locks here")

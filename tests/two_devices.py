@@ -1,7 +1,7 @@
 """What two devices compute and what one does, in a process of its own, since a process' devices can't be split once it computes.
 
-python tests/two_devices.py FOLDER           steps, and runs of the small learner
-python tests/two_devices.py FOLDER night     searches, and runs of the small learner in half precisions
+python tests/two_devices.py FOLDER           steps of a search, and runs of the small learner
+python tests/two_devices.py FOLDER night     searches, steps with every loss, and runs of the small learner in half precisions
 """
 
 import pathlib
@@ -97,7 +97,6 @@ def search_run(folder, cluster, devices):
 
 def by_day(folder, two, one):
     np.savez(folder / "batches.npz", *streamed(two))
-    np.savez(folder / "learners.npz", **losses_and_updates(two, one))
     np.savez(folder / "overflow.npz", **overflowing_steps(two))
     for name, cluster, accumulate in (("two", two, 1), ("one", one, 1), ("slices", two, 2)):
         np.savez(folder / f"step_{name}.npz", **stepped(cluster, accumulate))
@@ -106,6 +105,7 @@ def by_day(folder, two, one):
 
 
 def at_night(folder, two, one):
+    np.savez(folder / "learners.npz", **losses_and_updates(two, one))
     for name, cluster, devices in (("two", two, TWO), ("one", one, "cpu")):
         search_run(folder / f"search_{name}", cluster, devices)
     for precision in ("bfloat16", "float16"):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from scnas_keras.checks.findings import ERROR
-from scnas_keras.checks.voxels import image_findings, label_findings
+from scnas_keras.checks.voxels import image_findings, label_findings, labelled_findings
 from scnas_keras.errors import DataError, counted
 from scnas_keras.tasks.cases import Case, Task
 
@@ -21,5 +21,5 @@ def check_voxels(case: Case, image: np.ndarray, label: np.ndarray, task: Task) -
 
 def verify_voxels(case: Case, image: np.ndarray, label: np.ndarray, task: Task) -> list[str]:
     """One sentence per problem with the voxels of a case, with the file it's in; an empty list if all is well."""
-    findings = image_findings(case, image, task) + label_findings(case, label, image, task)
+    findings = image_findings(case, image, task) + label_findings(case, label, image, task) + labelled_findings(case, label, image, task)
     return [f"{finding.text()}. {finding.kind.remedy}" for finding in findings if finding.kind.severity == ERROR]

@@ -14,6 +14,7 @@ from scnas_keras.checks.voxels import (
     image_facts,
     image_findings,
     label_findings,
+    labelled_findings,
     outside_findings,
     padding_findings,
     structures,
@@ -86,6 +87,8 @@ def read_voxels(case: Case, task: Task, broken: frozenset[Path] = frozenset()) -
         found = structures(label, volume.spacing, task)
     of_image = image_findings(case, image, task)
     sound = all(finding.key != "not_finite" for finding in of_image)
+    if found is not None and sound:
+        findings += labelled_findings(case, label, image, task)
     findings += of_image + (padding_findings(case, volume, task) if sound else [])
     return Scan(case, tuple(findings), image=image_facts(image) if sound else None, structures=found)
 

@@ -17,6 +17,8 @@ from scnas_keras.tasks.cases import Case, Task
 
 MAX_LISTED = 10
 MAX_OUTSIDE = 0.01
+MOST_HU = 1e5
+"""Hounsfield units beyond all that is measured: metal has some 30000."""
 PIECEWISE = 0.5
 """Share of neighbours with one value: of a scan's few, of a segmentation's nearly all."""
 _SLAB_VOXELS = 1 << 20
@@ -65,6 +67,19 @@ def image_findings(case: Case, image: np.ndarray, task: Task) -> list[Finding]:
     if len(constant) == image.shape[3]:
         return [Finding("constant", case.name, case.images[0], "; ".join(text for _, text in constant))]
     return findings + [Finding("constant_channel", case.name, _file(case, channel, image.shape[3]), text) for channel, text in constant]
+
+
+def labelled_findings(case: Case, label: np.ndarray, image: np.ndarray, task: Task) -> list[Finding]:
+    """CT channels of `image` with labelled voxels that no scanner measures; the labelled voxels' mean and deviation scale all scans."""
+    findings = []
+    for channel in filter(lambda channel: _is_ct(task, channel), range(image.shape[3])):
+        values = image[..., channel][label > 0]
+        if beyond := np.count_nonzero(np.abs(values) > MOST_HU):
+            farthest = values[np.abs(values).argmax()]
+            beyond = f"{beyond} labelled voxels are beyond {MOST_HU:g} HU, up to {farthest:.4g}"
+            text = f"channel {channel} ({_channel_name(task, channel)}): {beyond}"
+            findings.append(Finding("padding", case.name, _file(case, channel, image.shape[3]), text))
+    return findings
 
 
 def padding_findings(case: Case, volume: Volume, task: Task) -> list[Finding]:

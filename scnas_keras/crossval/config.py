@@ -26,9 +26,14 @@ class CrossvalConfig(TrainingConfig):
     )
     folds: tuple[int, ...] | None = option(None, "Folds to run here, for example 0,2. Default: all.", "Split", least=0)
 
+    @property
+    def network_names(self) -> list[str]:
+        """Those of `networks`."""
+        return [name.strip() for name in self.networks.split(",")]
+
     def check_given(self, names: Collection[str]) -> None:
         """Raises ConfigError for --width where no network takes it; tasks and presets set it whatever is trained."""
-        if "width" in names and self.width not in (None, "auto") and not {GENOTYPE, TRANSFER} & {*self.networks.split(",")}:
+        if "width" in names and self.width not in (None, "auto") and not {GENOTYPE, TRANSFER} & {*self.network_names}:
             raise ConfigError(
                 f"--width is for {GENOTYPE} or {TRANSFER}, of which --networks={self.networks} names none. Leave out one of the two; "
                 "hand-made networks have --baseline_width."

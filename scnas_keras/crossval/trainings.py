@@ -96,7 +96,7 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
         raise ConfigError(
             "TF_CONFIG names several hosts, and a cross-validation runs on one host: unset it, and give different hosts different --folds."
         )
-    names, folds = config.networks.split(","), range(_count(config))
+    names, folds = config.network_names, range(_count(config))
     unknown = [name for name in names if name not in NAMES]
     if unknown or len({*names}) < len(names):
         raise ConfigError(f"--networks={config.networks}: expected some of {', '.join(NAMES)}, once each, with commas between.")

@@ -55,6 +55,7 @@ _ITSELF = "RealWorldValueMappingSequence"
 _TAGS = [*of_frames.TAGS, *_PIXELS, *_FILE, *_PART, *_GROUPS]
 _PICTURES = "Radiography", "X-Ray", "Secondary Capture", "Ultrasound", "VL ", "Photography"
 """What the kinds of images are called that needn't say where they lie in a patient."""
+_HALF = 2**15
 _DENSEST = 2000
 """Bytes of pixels that a byte of a file can stand for; a compressed empty slice comes to some hundreds."""
 
@@ -218,14 +219,17 @@ def _instance(library: ModuleType, path: Path, header, behind: int | None) -> In
 
 
 def _padding(header, signed: bool, bits: int) -> tuple[int, int] | None:
-    """The stored numbers between PixelPaddingValue and PixelPaddingRangeLimit (PS3.3, C.7.5.1.1.2), as pixels of `bits` hold them."""
+    """The stored numbers between PixelPaddingValue and PixelPaddingRangeLimit (PS3.3, C.7.5.1.1.2), both of 16 bits with the pixels' sign.
+
+    Many files tell -2000 as 63536, and the other way round. None also for what pixels of `bits` never hold.
+    """
     value, limit = (header.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
     if not isinstance(value, int) or not bits:
         return None
-    half = 2 ** (bits - 1) if signed else 0
-    ends = (value, limit if isinstance(limit, int) else value)
-    kept = [(end + half) % 2**bits - half for end in ends]  # many files tell -2000 as 63536
-    return min(kept), max(kept)
+    half = _HALF if signed else 0
+    low, high = sorted((end + half) % (2 * _HALF) - half for end in (value, limit if isinstance(limit, int) else value))
+    least = -(2 ** (bits - 1)) if signed else 0
+    return None if high < least or low >= least + 2**bits else (low, high)
 
 
 def _kind(library: ModuleType, header) -> str:

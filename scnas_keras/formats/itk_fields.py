@@ -176,6 +176,11 @@ def _check_meta(path: Path, text: Text) -> None:
             f"{path}: its ElementDataFile is '{shown(data)}', of which ITK makes no names. Write a name with %d or %03d in it, "
             "the first number, the last and a step."
         )
+    if data.split()[:1] == ["LIST"] and data.split()[1:] not in ([], ["2"], ["2D"]):
+        raise DataError(
+            f"{path}: its ElementDataFile is '{shown(data)}', of which ITK reads nothing. Write LIST and a file a slice, or the name of "
+            "the one file."
+        )
     axes = _whole(fields["ndims"]) or 0
     if not 1 <= axes <= _MOST_AXES:
         raise DataError(

@@ -27,6 +27,11 @@ def check_written(path: Path, text: Text, sizes: Sequence[int], components: int,
     encoding = fields.get("encoding", "").lower() if nrrd else ""
     if not _is_written(path, text):
         return
+    if not nrrd and components > 1:
+        raise DataError(
+            f"{path}: {components} numbers a voxel, written as text, of which ITK reads the first part only. Export the scan again with "
+            "binary voxels, or a file a channel."
+        )
     share = math.prod(sizes) * components // max(1, len(text.names))
     for name in text.names or (path.name,):
         file = voxel_file(path, text, name) or path
@@ -42,6 +47,19 @@ def check_written(path: Path, text: Text, sizes: Sequence[int], components: int,
                 f"{path}: its voxels are {needed} {what}, written as text, and {file.name} holds {found}. Correct the sizes in the header, "
                 "or export the scan again."
             )
+        if encoding != "hex":
+            _check_end(path, file, nrrd)
+
+
+def _check_end(path: Path, file: Path, nrrd: bool) -> None:
+    """Raises DataError for an end at which ITK reads no last number."""
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - _LONGEST))
+        end = stream.read()
+    if end.rstrip().endswith(b","):
+        raise DataError(f"{path}: {file.name} has a comma behind its last number, which ITK doesn't read. Leave it out.")
+    if not nrrd and not end[-1:].isspace():
+        raise DataError(f"{path}: {file.name} ends right behind its last number, which ITK doesn't read. Add a line break.")
 
 
 def _is_written(path: Path, text: Text) -> bool:
@@ -61,7 +79,7 @@ def _count(path: Path, file: Path, begin: int, kind: np.dtype, called: str) -> i
                 first, end = (middle, end) if _fit(words[first:middle], kind, is_nrrd(path)) else (first, middle)
             raise DataError(
                 f"{path}: number {count + end} of its voxels, written as text, is {shown(words[first].decode('latin-1'))}, which can't be "
-                f"read as {shown(called)}. Correct the type in the header, or export the scan again."
+                f"read as {shown(called)}. Correct the type in the header, or export the scan again with binary voxels."
             )
         count += len(words)
     return count

@@ -20,15 +20,19 @@ _RANDOM = re.compile(r"\.[A-Za-z0-9]{6}$")
 
 
 def unfinished_files(folder: Path) -> list[Path]:
-    """Files in a folder that may be slices to be, by name: hidden ones too, but none whose whole file is there."""
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and _may_be_slice(path.name) and not _is_whole(path)]
+    """Files in a folder that may be slices to be, by name: hidden ones too, but none whose whole file is there.
+
+    Safari puts what it loads into a folder of that name with .download.
+    """
+    may_be = [path for path in sorted(folder.iterdir()) if _may_be_slice(path.name) and not _is_whole(path)]
+    return [file for path in may_be if (file := path / whole_name(path.name) if path.is_dir() else path).is_file()]
 
 
 def with_unfinished(error: DataError, files: Sequence[Path]) -> DataError:
     """The error of slices that make no volume, with the files that may be those that are missing."""
     if not files:
         return error
-    return DataError(f"{error} Beside them: {some_of([file.name for file in files])}, unfinished by the name. Download or copy it again.")
+    return DataError(f"{error} Beside them: {some_of(list(map(_called, files)))}, unfinished by the name. Download or copy it again.")
 
 
 def doubts_of_unfinished(files: Sequence[Path], series: str, frames: Sequence[Frame], step: np.ndarray) -> tuple[Doubt, ...]:
@@ -46,15 +50,20 @@ def doubts_of_unfinished(files: Sequence[Path], series: str, frames: Sequence[Fr
                     f"{file}: an unfinished file of a slice that the scan beside it lacks ({nearest:.4g} mm from its nearest). Download or "
                     "copy it again, or give it its whole name if nothing is missing in it."
                 )
-    told = [file.name for file in files if not file.name.startswith(".")]
+    told = [_called(file) for file in files if not file.name.startswith(".")]
     return (Doubt(UNFINISHED, f"left out beside its slices, which are complete without: {some_of(told)}"),) if told else ()
+
+
+def _called(file: Path) -> str:
+    return file.parent.name if is_unfinished(file.parent.name) else file.name
 
 
 def _may_be_slice(name: str) -> bool:
     """Whether a name is that of a slice with what a program adds while it writes; macOS has notes on files in hidden ones of "._"."""
     whole = _COPY.sub("", whole_name(name))
     if name.startswith("."):
-        return not name.startswith("._") and (_is_dicom(whole) or _is_dicom(_RANDOM.sub("", whole)))
+        bare = _RANDOM.sub("", whole)
+        return not name.startswith("._") and (_is_dicom(whole) or _is_dicom(bare) or (bare != whole and not Path(bare[1:]).suffix))
     suffix = Path(whole).suffix
     return is_unfinished(name) and (_is_dicom(whole) or (is_download(name) and whole != "" and (not suffix or suffix[1:].isdigit())))
 

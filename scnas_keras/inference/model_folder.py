@@ -50,6 +50,9 @@ class Companion:
             raise Misfit("patch_size", self.patch_size, "2 numbers, as plan.spacing keeps the slices along its first axis")
         if self.seen and len(self.seen.intensity) != len(self.plan.channels):
             raise Misfit("seen.intensity", self.seen.intensity, f"{len(self.plan.channels)} pairs, one a channel of the plan")
+        classes = [name for value, name in self.plan.labels.items() if value]
+        if self.dice and {*self.dice} != {*classes}:
+            raise Misfit("dice", [*self.dice], f"the plan's classes: {', '.join(classes)}")
 
 
 def read_companion(path: pathlib.Path) -> Companion:

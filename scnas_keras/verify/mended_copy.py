@@ -31,7 +31,7 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
     """
     source, target = source.resolve(), target.resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigError(f"--fixed_dir={target}: there is something already. Name a folder that doesn't exist.")
+        raise _taken(target)
     if target.is_relative_to(source) or source.is_relative_to(target):
         raise ConfigError(f"--fixed_dir={target}: the dataset {source} and its copy can't lie in one another. Name another folder.")
     partial = lock = None
@@ -44,7 +44,10 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
         yield partial
         partial.chmod(0o755)
         (partial / _LOCK).unlink(missing_ok=True)
-        partial.rename(target)
+        try:
+            partial.rename(target)
+        except OSError as error:
+            raise _taken(target) if target.exists() else error from None
     except DataError as error:  # about a file of the dataset, that the user knows under its own folder
         raise DataError(str(error).replace(str(partial), str(source))) from error
     except OSError as error:
@@ -56,6 +59,10 @@ def mended_copy(source: Path, target: Path) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
         if lock:
             lock.close()
+
+
+def _taken(target: Path) -> ConfigError:
+    return ConfigError(f"--fixed_dir={target}: there is something already. Name a folder that doesn't exist.")
 
 
 def _lock(partial: Path) -> IO[bytes]:
