@@ -227,7 +227,7 @@ def _is_piecewise(label: np.ndarray) -> bool:
 
 
 def _listed(values: np.ndarray, counts: np.ndarray) -> str:
-    text = ", ".join(f"{value:g} ({count} voxels)" for value, count in zip(values[:MAX_LISTED], counts))
+    text = ", ".join(f"{value:.9g} ({count} voxels)" for value, count in zip(values[:MAX_LISTED], counts))
     return text + (f" and {len(values) - MAX_LISTED} more" if len(values) > MAX_LISTED else "")
 
 
