@@ -176,12 +176,12 @@ def _check_meta(path: Path, text: Text) -> None:
             f"{path}: its ElementDataFile is '{shown(data)}', of which ITK makes no names. Write a name with %d or %03d in it, "
             "the first number, the last and a step."
         )
-    if data.split()[:1] == ["LIST"] and data.split()[1:] not in ([], ["2"], ["2D"]):
+    axes = _whole(fields["ndims"]) or 0
+    if data.split()[:1] == ["LIST"] and (_whole(data.split()[-1].removesuffix("D")) or 0) >= axes > 0:
         raise DataError(
             f"{path}: its ElementDataFile is '{shown(data)}', of which ITK reads nothing. Write LIST and a file a slice, or the name of "
             "the one file."
         )
-    axes = _whole(fields["ndims"]) or 0
     if not 1 <= axes <= _MOST_AXES:
         raise DataError(
             f"{path}: its NDims is '{shown(fields['ndims'])}', which must be a whole number from 1 to {_MOST_AXES}. Correct it."

@@ -215,7 +215,7 @@ def _label_type(path: Path, voxels: np.ndarray, file: Stored) -> type:
     if broken:
         raise DataError(
             f"{path}: labels must be whole numbers, but {broken} voxels are not, for "
-            f"example {example:g}. Was the label resampled with interpolation? "
+            f"example {example:.9g}. Was the label resampled with interpolation? "
             "Resample it with nearest-neighbour, or export it again."
         )
     if low < np.iinfo(np.int32).min or high > np.iinfo(np.int32).max:

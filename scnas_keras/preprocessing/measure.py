@@ -114,7 +114,8 @@ def _load(file: Path) -> CaseMeasure:
         sketches = [found and Sketch(**(found | {"bins": dict(map(tuple, found["bins"]))})) for found in content["intensities"]]
         return CaseMeasure(tuple(content["spacing"]), tuple(content["shape"]), content["relative_size"], tuple(sketches))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: damaged or gone ({error!r}). Delete it and start again, or choose another folder with --cache_dir=DIR.") from error
+        remedy = "Delete it and start again, or choose another folder with --cache_dir=DIR."
+        raise DataError(f"{file}: damaged or gone ({error!r}). {remedy}") from error
 
 
 def _summary(task: Task, channel: str, total: Sketch | None) -> Intensities:
