@@ -1,9 +1,14 @@
 """What the finals may say, from planted Dice."""
 
+import re
+import types
+
 import numpy as np
 import pytest
 
+from scnas_keras.select.survey import Survey, few_units
 from scnas_keras.select.verdict import contest
+from scnas_keras.tasks.splits import Split
 
 CASES = [f"case_{i}" for i in range(20)]
 
@@ -94,3 +99,15 @@ def test_the_noise_of_seeds_is_over_patients_too():
     plain = {case: {"core": 0.8} for case in CASES}
     other = {case: {"core": 0.9 if patients[case] == "many" else 0.8} for case in CASES}
     assert contest("found", plain, "nnunet", [plain, other], patients).noise == pytest.approx(0.1 / 4)
+
+
+@pytest.mark.parametrize(
+    "scans, validation, told",
+    [(20, 4, "4 validation scans .* 6 are needed. Give --num_folds=3, or add scans"), (8, 2, "6 are needed. Add scans"), (30, 6, None)],
+)
+def test_too_few_validation_scans_for_a_verdict_are_told_in_the_beginning(scans, validation, told):
+    names = tuple(f"case_{number}" for number in range(scans))
+    fold = types.SimpleNamespace(split=Split(names[validation:], (), names[:validation]))
+    found = few_units(Survey(fold, {name: name for name in names}))
+    assert found is None if told is None else re.search(told, found)
+    assert few_units(Survey(fold, dict.fromkeys(names, "one patient"))).startswith("1 validation")

@@ -17,7 +17,7 @@ def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Seq
         plan: of the whole.
         search: seconds of a search that is still to come.
         racing: names, as far as they are known.
-        left_out: names that don't fit into the time or memory.
+        left_out: names that don't fit into the time.
     """
     rows = [("", "trainings", "each trains", "starts and validates", "together")]
     gone = plan.before - search
@@ -36,7 +36,7 @@ def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Seq
     if racing:
         lines.append(f"racing: {', '.join(racing)}")
     if left_out:
-        lines.append(f"left out, for lack of time or memory: {', '.join(left_out)}")
+        lines.append(f"left out, for lack of time: {', '.join(left_out)}")
     return lines
 
 

@@ -153,7 +153,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     if finals.contest is None:
         raced = {trial.name for trial, result in ended.results.items() if result} - {DEFAULT}
         reason = f"Nothing beat {DEFAULT} on the held-out scans" if raced else f"Nothing raced against {DEFAULT}, which is no comparison"
-        lines.append(f"{reason}: {DEFAULT} is kept.")
+        lines.append(f"{reason}: {DEFAULT} is kept, of its two seeds the first. The better would be chosen by the scans that judge it.")
     else:
         lines.append(finals.contest.text)
     default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"

@@ -16,7 +16,7 @@ from scnas_keras.select.record import Record
 from scnas_keras.select.report import NO_SEARCH, Report, write_report
 from scnas_keras.select.scheduler import Scheduler
 from scnas_keras.select.setting import Setting
-from scnas_keras.select.survey import survey
+from scnas_keras.select.survey import few_units, survey
 from scnas_keras.select.tuner import run_jobs
 from scnas_keras.select.tuning import places
 from scnas_keras.select.worker import run_worker
@@ -56,6 +56,8 @@ def _select(config: SelectConfig, run: RunFolder, role: str, began: float) -> Re
     if setting.record.decided.search is None:
         seconds = 0.0 if searches or not _searched(config) else budget.search_seconds(setting.total)
         _plan_before(setting, seconds, len(searches))
+        if doubt := few_units(setting.survey):
+            logging.warning("%s", doubt)
         run.begin(config)
         setting.survey.fold.save(run.path)
         setting.record.decide(search=seconds)

@@ -130,7 +130,7 @@ class Scheduler:
         gone = setting.record.spent
         plan = budget.plan(setting.total, len(fitting), setting.overhead, before=gone, machines=setting.machines)
         racing = tuple(fitting[: plan.trials[0] if plan.trials else 1])
-        show_plan(plan, 0.0, racing, [candidate for candidate in everyone if candidate not in racing])
+        show_plan(plan, 0.0, racing, fitting[len(racing) :])
         setting.record.decide(candidates=racing, race_until=gone + plan.race_total)
 
     def _look_at_first(self, result: Trained | None, candidates: Sequence[Candidate], busy: Collection[str]) -> None:

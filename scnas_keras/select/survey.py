@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from scnas_keras.architectures.registry import footprint
 from scnas_keras.errors import ConfigError
+from scnas_keras.metrics.paired import FEWEST_UNITS
 from scnas_keras.runs.folds import Fold, open_fold
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import DEFAULT
@@ -50,6 +51,16 @@ class Survey:
     @property
     def split(self) -> Split:
         return self.fold.split
+
+
+def few_units(found: Survey) -> str | None:
+    """That the fold has too few validation scans, or patients, for a verdict; None if they suffice."""
+    units, total = len({found.patients[case] for case in found.split.validation}), len({*found.patients.values()})
+    if units >= FEWEST_UNITS:
+        return None
+    folds = total // FEWEST_UNITS
+    remedy = f"Give --num_folds={folds}, or add scans" if folds > 1 else "Add scans"
+    return f"{units} validation scans (or patients) are too few to tell which network is better: {FEWEST_UNITS} are needed. {remedy}."
 
 
 def survey(config: SelectConfig) -> Survey:
