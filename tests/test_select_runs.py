@@ -239,6 +239,9 @@ def test_a_setting_that_is_assumed_gives_way_to_what_was_measured(planted, data,
     assert own.overhead.trial == setting.STARTING
     own.record.decide(overhead={"rung_1/nnunet": 61.0})
     assert own.overhead.trial == 61.0 and own.overhead.final >= 61.0
+    own.record.decide(overhead={"rung_1/nnunet": 61.0, "rung_2/nnunet": 63.0, "rung_1/unet": 90.0})
+    found = [own.overhead_of(names).trial for names in ((), {"nnunet"}, {"nnunet", "unet"}, {"resenc_m"})]
+    assert found == [90.0, 63.0, 90.0, 90.0]
 
 
 def test_a_folder_in_which_a_process_still_runs_is_waited_for(planted, tmp_path, monkeypatch):

@@ -187,7 +187,8 @@ class Scheduler:
         wanted = final_trainings(ended.winner)
         if setting.record.decided.final is None:
             left = setting.total - setting.record.spent
-            seconds = budget.final_seconds(left, len(wanted), setting.overhead.final, setting.machines)
+            overhead = setting.overhead_of({final.network for final in wanted})
+            seconds = budget.final_seconds(left, len(wanted), overhead.final, setting.machines)
             setting.record.decide(final=round(seconds, 1))
         left = [final for final in wanted if result_of(folder_of(setting.run.path, FINALS, final.key)) is None]
         if not left:
@@ -197,7 +198,7 @@ class Scheduler:
             return Wait()
         title = f"final {wanted.index(final) + 1} of {len(wanted)}: {final.label}"
         seconds, seed = setting.record.decided.final, setting.config.seed + final.seed
-        return Job(FINALS, final.key, final.network, title, seconds or 0.0, setting.overhead.final, seed)
+        return Job(FINALS, final.key, final.network, title, seconds or 0.0, setting.overhead_of({final.network}).final, seed)
 
     def _free(self, stage: str, choices: Sequence[tuple], busy: Collection[str]):
         """The first whose key isn't busy; rather one in whose folder nobody works, as a machine does whose coordinator began anew."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.select import trials
@@ -41,10 +41,17 @@ class Setting:
 
     @property
     def overhead(self) -> Overhead:
-        """The longest of those measured; assumed until then. Validating takes as much longer in the finals as there are more scans."""
-        measured = self.record.decided.overhead.values()
-        trial = max(measured, default=STARTING)
-        split = self.survey.split
+        """Of any training."""
+        return self.overhead_of(())
+
+    def overhead_of(self, networks: Collection[str]) -> Overhead:
+        """The longest of those that were measured with some networks, else with any; assumed until there is one.
+
+        Validating takes as much longer in the finals as there are more scans.
+        """
+        measured, split = self.record.decided.overhead, self.survey.split
+        own = [seconds for key, seconds in measured.items() if key.rpartition("/")[2] in networks]
+        trial = max(own or measured.values(), default=STARTING)
         return Overhead(trial, trial * max(1.0, len(split.validation) / len(split.held_out)))
 
     def folder(self, trial: Trial) -> pathlib.Path:
