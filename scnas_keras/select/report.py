@@ -11,7 +11,7 @@ from scnas_keras.metrics.comparison import Comparison
 from scnas_keras.reporting.race_figure import RacedTrial, draw_race
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.horizon import clock
-from scnas_keras.select.budget import LEAST_SEARCH, SEARCH_SHARE
+from scnas_keras.select.budget import LEAST_SEARCH, LEAST_TRAINING, SEARCH_SHARE
 from scnas_keras.select.finals import Finals
 from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, parse_families
 from scnas_keras.select.race import Trial
@@ -158,10 +158,11 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
         lines.append(finals.contest.text)
     default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
     late = setting.record.spent > _LATE * setting.total
+    alone = max(LEAST_TRAINING, setting.record.spent - setting.overhead_of({DEFAULT}).final) / 60  # its budget begins after its start
     instead = f" instead of {clock(setting.total)}, since trainings start and validate more slowly than was assumed" if late else ""
     lines.append(
         f"All of it took {clock(setting.record.spent)}{instead}. What {DEFAULT} alone gets in that time isn't known here; this shows it: "
-        f"python -m scnas_keras.retrain --flagfile={default} --budget_minutes={setting.total / 60:g} --workdir=ALONE"
+        f"python -m scnas_keras.retrain --flagfile={default} --budget_minutes={alone:.1f} --workdir=ALONE"
     )
     return lines
 
