@@ -15,13 +15,15 @@ from scnas_keras.select.jobs import FINALS, RACE, SEARCH, Job, TrainingFailed, f
 from scnas_keras.select.names import DEFAULT, parse_families
 from scnas_keras.select.plan_table import show_plan
 from scnas_keras.select.race import Entrant, Race, Trial
-from scnas_keras.select.setting import STARTING, Setting
+from scnas_keras.select.setting import Setting
 from scnas_keras.select.trials import Trained, result_of
 from scnas_keras.select.tuning import fill, places
 
 _FEWEST_UPDATES = 20
 """In the first rung; with fewer, every network is as bad as when it began."""
 
+_SEARCH_STARTING = 100.0
+"""Seconds that a search is assumed to take for start and tracing: a supernet takes 80 to 115 for it on two cores."""
 _FIRST = Trial(0, DEFAULT)
 """Its time shows what else can run."""
 
@@ -116,8 +118,8 @@ class Scheduler:
 
     def _search(self) -> Job:
         setting = self._setting
-        seconds = (setting.record.decided.search or 0.0) - 2 * STARTING
-        return Job(SEARCH, SEARCH, SEARCH, "search", seconds, 2 * STARTING, setting.config.seed)
+        seconds = (setting.record.decided.search or 0.0) - _SEARCH_STARTING
+        return Job(SEARCH, SEARCH, SEARCH, "search", seconds, _SEARCH_STARTING, setting.config.seed)
 
     def _choose(self) -> None:
         """Decides who races: as many of the pool as fit into memory, and as the time is enough for."""
