@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import statistics
 from collections.abc import Collection, Sequence
 
 from absl import logging
@@ -189,8 +190,9 @@ class Scheduler:
         wanted = final_trainings(ended.winner)
         if setting.record.decided.final is None:
             left = setting.total - setting.record.spent
-            overhead = setting.overhead_of({final.network for final in wanted})
-            seconds = budget.final_seconds(left, len(wanted), overhead.final, setting.machines)
+            overheads = [setting.overhead_of({final.network}).final for final in wanted]
+            overhead = statistics.fmean(overheads) if setting.machines == 1 else max(overheads)
+            seconds = budget.final_seconds(left, len(wanted), overhead, setting.machines)
             setting.record.decide(final=round(seconds, 1))
         left = [final for final in wanted if result_of(folder_of(setting.run.path, FINALS, final.key)) is None]
         if not left:
