@@ -80,6 +80,8 @@ def check_writable(path: pathlib.Path) -> None:
     """OutputError if a file can't be written under this name, as far as can be told before; its folder need not be there."""
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise OutputError(f"{path}: can't be written: the name is longer than {LONGEST_NAME} bytes. Name another one.")
+    if path.is_dir():
+        raise OutputError(f"{path}: can't be written: a folder has this name. Remove it, or name another place.")
     if closed := unwritable(path.absolute().parent):
         raise OutputError(f"{path}: can't be written: {closed} is no folder that can be written to. Name another place.")
 

@@ -10,7 +10,8 @@ from scnas_keras.files import decoded, user_path
 
 SECTIONS = ("search", "retrain")
 """Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
-COUNTED = "# as many flags follow, or the file was cut off: "
+BEGIN, END = "# a run's flags, up to the line that says end; without it the file was cut off", "# end"
+"""First and last line of a flagfile that a run writes; between them a person may change what is to be changed."""
 _REMARKS = ("#", "//")
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
 _LINE = re.compile(rf"(?P<dashes>\W*)(?P<name>(?:(?:{'|'.join(SECTIONS)}):)?[A-Za-z]\w*)(?P<between>\s*=\s*|\s*:\s+|\s+|$)(?P<value>.*)")
@@ -63,7 +64,7 @@ def cut_off(flagfile: str | os.PathLike, of_run: bool = False) -> str | None:
 
     Args:
         flagfile: the file; one that can't be read is another's to name.
-        of_run: a run wrote it, older ones without a count.
+        of_run: a run wrote it, older ones without the line `END`.
     """
     try:
         return _cut_off(decoded(pathlib.Path(flagfile).expanduser().read_bytes(), errors="replace"), of_run)
@@ -72,25 +73,21 @@ def cut_off(flagfile: str | os.PathLike, of_run: bool = False) -> str | None:
 
 
 def _cut_off(text: str, of_run: bool = False) -> str | None:
-    lines = [line.strip() for line in text.splitlines()]
-    count = next((line.removeprefix(COUNTED) for line in lines if line.startswith(COUNTED)), "")
-    found = sum(line.lstrip("#/ ").startswith("-") for line in lines)  # with those that a person has put aside
-    if count.isdecimal() and found < int(count):
-        return f"{found} of its {count} flags are there"
+    lines = [*map(str.strip, text.splitlines())]
+    if BEGIN in lines:
+        return None if END in lines else f"its last line, {END}, is missing"
     if of_run and not text.strip():
         return "it is empty"
-    may_miss = of_run if not count.isdecimal() else found == int(count)
-    return "its last line has no end" if may_miss and not text.endswith(("\n", "\r")) else None
+    return "its last line has no end" if of_run and not text.endswith(("\n", "\r")) else None
 
 
 def fault_of(line: str, takes_text: Callable[[str], bool | None]) -> str | None:
     """In what a line isn't --NAME=VALUE, and how it should read; None if it is, or if what reads flags tells more."""
     match = _LINE.fullmatch(line)
-    kind = takes_text(match["name"].rpartition(":")[2]) if match else None
-    if kind is None and match and match["name"] != "flagfile":
-        kind = takes_text(match["name"].rpartition(":")[2].removeprefix("no"))
-        match = match if kind is not None else None
-    if match is None:
+    flag = match["name"].rpartition(":")[2] if match else ""
+    kind = takes_text(flag)
+    known = kind is not None or flag == "flagfile" or takes_text(flag.removeprefix("no")) is False
+    if match is None or not known:
         return None if line.startswith("-") else "found no flag. Write --NAME=VALUE, and # before what is for people."
     dashes, name, between, value = match.groups()
     if kind and "=" not in between and not value:
@@ -118,7 +115,7 @@ def fault_of(line: str, takes_text: Callable[[str], bool | None]) -> str | None:
         faults.append("no = behind the flag's name")
     if not faults:
         return None
-    there = " A path with # in it is taken where it exists." if text and "a comment behind the value" in faults else ""
+    there = " A path that is so named is taken where it exists." if text and value else ""
     return f"found {' and '.join(faults)}. Write --{name}{f'={value}' if '=' in between or value else ''} and nothing else.{there}"
 
 

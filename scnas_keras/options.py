@@ -24,7 +24,7 @@ from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.errors import ConfigError, OutputError, UserError
 from scnas_keras.files import full_path
 from scnas_keras.flag_values import define, flag_text, plain_type
-from scnas_keras.flagfiles import COUNTED, SECTIONS, fault_of, flag_lines
+from scnas_keras.flagfiles import BEGIN, END, SECTIONS, fault_of, flag_lines
 from scnas_keras.interruption import Stopped, end_with_parent, stopping
 
 CRASHED, CANT_WRITE = 70, 74
@@ -172,15 +172,17 @@ def to_flagfile(config: Any) -> str:
             line = f"--{field.name}={flag_text(value)}"
             fault = None if field.metadata["path"] else fault_of(line, functools.partial(_takes_text, type(config)))
             if fault:
-                raise ConfigError(f"{line}: can't be kept in the run's flagfile: {fault}")
+                found = fault.partition(".")[0].removeprefix("found ")
+                raise ConfigError(
+                    f"{line}: a run's flagfile can't keep it ({found}). In a pattern write \\s for a blank, and [#] or [/] for such a sign."
+                )
             lines.append(line)
     return "\n".join(lines) + "\n"
 
 
-def to_counted_flagfile(config: Any) -> str:
-    """The same, with a first line from which `flagfiles.cut_off` can tell whether all of it is there."""
-    text = to_flagfile(config)
-    return f"{COUNTED}{text.count(chr(10))}\n{text}"
+def to_run_flagfile(config: Any) -> str:
+    """The same, between two lines from which `flagfiles.cut_off` can tell whether all of it is there."""
+    return f"{BEGIN}\n{to_flagfile(config)}{END}\n"
 
 
 def names_path(field: dataclasses.Field, value: Any) -> bool:
@@ -223,6 +225,8 @@ def _expand(config_class: type, arguments: list[str]) -> list[str]:
     """Flagfiles replaced by the flags in them, without those for another section of commands."""
     found = []
     for argument in _from_files(config_class, arguments):
+        if argument.lstrip("-").partition("=")[0] == "undefok":  # which would take the next line, and hide misspelt flags
+            raise ConfigError(f"{argument}: every flag has to be known. Leave it out.")
         section, colon, flag = argument.lstrip("-").partition(":")
         if not (colon and argument.startswith("-") and section.isidentifier()):
             found.append(argument)

@@ -25,7 +25,7 @@ NAMES = (
     "x.dcm (1).crdownload",
 )
 
-SPARE = [(name, 10) for name in ("~", "~~", "~.part", ".image_cache", "README~", "Makefile.old", "notes.txt.part")]
+SPARE = [(name, 10) for name in ("~", "~~", "~.part", ".image_cache", "README~", "Makefile.old", ".rsync.filter", "notes.txt.part")]
 
 
 def leave(folder, name, size=None, of="s1.dcm"):
@@ -112,3 +112,11 @@ def test_prediction_says_what_was_left_out(tmp_path, monkeypatch):
     read_scan(Scan("a", (tmp_path,), tmp_path / "out.nii.gz"), ("CT",))
     (line,) = told
     assert line.startswith(f"{tmp_path}: left out beside its slices") and "x.dcm.part. Download" in line
+
+
+def test_hidden_files_of_other_programs_are_not_told_beside_a_gap(tmp_path):
+    leave(write_slices(tmp_path), ".rsync.filter", 10)
+    (tmp_path / "s3.dcm").unlink()
+    with pytest.raises(DataError, match="6 mm between s2.dcm and s4.dcm") as caught:
+        read_header(tmp_path)
+    assert "Beside them" not in str(caught.value)

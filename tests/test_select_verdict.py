@@ -6,6 +6,7 @@ import types
 import numpy as np
 import pytest
 
+from scnas_keras.select import SelectConfig
 from scnas_keras.select.survey import Survey, few_units
 from scnas_keras.select.verdict import contest
 from scnas_keras.tasks.splits import Split
@@ -103,11 +104,17 @@ def test_the_noise_of_seeds_is_over_patients_too():
 
 @pytest.mark.parametrize(
     "scans, validation, told",
-    [(20, 4, "4 validation scans .* 6 are needed. Give --num_folds=3, or add scans"), (8, 2, "6 are needed. Add scans"), (30, 6, None)],
+    [
+        (20, 4, "4 validation scans .* 6 are needed. Give --num_folds=3, or add scans"),
+        (8, 2, "6 are needed. Add scans, or try another --fold"),
+        (30, 6, None),
+    ],
 )
 def test_too_few_validation_scans_for_a_verdict_are_told_in_the_beginning(scans, validation, told):
     names = tuple(f"case_{number}" for number in range(scans))
     fold = types.SimpleNamespace(split=Split(names[validation:], (), names[:validation]))
-    found = few_units(Survey(fold, {name: name for name in names}))
+    found = few_units(Survey(fold, {name: name for name in names}), SelectConfig())
     assert found is None if told is None else re.search(told, found)
-    assert few_units(Survey(fold, dict.fromkeys(names, "one patient"))).startswith("1 validation")
+    one = Survey(fold, dict.fromkeys(names, "one patient"))
+    assert few_units(one, SelectConfig()).startswith("1 validation") and "--num_folds" not in few_units(one, SelectConfig())
+    assert few_units(one, SelectConfig(splits="own.json")).endswith("Put more into the validation part of --splits.")

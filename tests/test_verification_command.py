@@ -158,9 +158,12 @@ def test_missing_files_of_nnunets_list_are_told(tmp_path):
 def test_a_place_that_cant_be_written_is_told_before_a_scan_is_read(tmp_path, command, capsys, monkeypatch):
     monkeypatch.setattr("scnas_keras.verify.runner.verify_dataset", None)
     (tmp_path / "file").touch()
-    with pytest.raises(SystemExit) as end:
-        command(COMMAND, data_dir=write_task(tmp_path / "data"), output=tmp_path / "file" / "report")
-    assert end.value.code == 74 and "Name another folder with --output=DIR" in capsys.readouterr().err
+    (tmp_path / "folder" / "verification.json").mkdir(parents=True)
+    write_task(tmp_path / "data")
+    for output in ("file/report", "folder"):
+        with pytest.raises(SystemExit) as end:
+            command(COMMAND, data_dir=tmp_path / "data", output=tmp_path / output)
+        assert end.value.code == 74 and "That is what --output=DIR is for" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_dataset_is_an_error_in_the_report(tmp_path, command, capsys):

@@ -87,7 +87,7 @@ def read_voxels(case: Case, task: Task, broken: frozenset[Path] = frozenset()) -
         found = structures(label, volume.spacing, task)
     of_image = image_findings(case, image, task)
     sound = all(finding.key != "not_finite" for finding in of_image)
-    if found is not None and sound:
+    if found is not None:
         findings += labelled_findings(case, label, image, task)
     findings += of_image + (padding_findings(case, volume, task) if sound else [])
     return Scan(case, tuple(findings), image=image_facts(image) if sound else None, structures=found)

@@ -74,6 +74,7 @@ def labelled_findings(case: Case, label: np.ndarray, image: np.ndarray, task: Ta
     findings = []
     for channel in filter(lambda channel: _is_ct(task, channel), range(image.shape[3])):
         values = image[..., channel][label > 0]
+        values = values[np.isfinite(values)]  # others are told of the whole channel
         if beyond := np.count_nonzero(np.abs(values) > MOST_HU):
             farthest = values[np.abs(values).argmax()]
             beyond = f"{beyond} labelled voxels are beyond {MOST_HU:g} HU, up to {farthest:.4g}"

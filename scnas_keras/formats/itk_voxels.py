@@ -5,7 +5,7 @@ ITK leaves what they don't hold as it is in memory, and what they hold beyond un
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scnas_keras.errors import DataError, some_of
@@ -35,9 +35,7 @@ def check_voxels(path: Path, text: Text, sizes: Sequence[int], voxel: int) -> No
             f"{path}: its files of voxels must be {slices}, and the header names {len(text.names)}. Correct the sizes, or the names of "
             "files, in it."
         )
-    share = math.prod(sizes) * voxel // max(1, len(text.names))
-    for name in text.names or (path.name,):
-        file = voxel_file(path, text, name) or path
+    for name, file, share in shares(path, text, math.prod(sizes) * voxel):
         if file.name == Path(name).name and _is_raw(path, text):
             _check_raw(path, text, file, share)
         elif (room := file.stat().st_size * _ZLIB) < share:
@@ -49,9 +47,7 @@ def check_compressed(path: Path, text: Text, sizes: Sequence[int], voxel: int) -
     nrrd = is_nrrd(path)
     if not is_zipped(path, text):
         return
-    share = math.prod(sizes) * voxel // max(1, len(text.names))
-    for name in text.names or (path.name,):
-        file = voxel_file(path, text, name) or path
+    for _, file, share in shares(path, text, math.prod(sizes) * voxel):
         begin, end, skipped = begin_of(path, text, file), file.stat().st_size, 0
         if nrrd and begin is not None:
             skipped = int(text.fields.get("byteskip", "0"))  # of the inflated bytes
@@ -66,6 +62,12 @@ def check_compressed(path: Path, text: Text, sizes: Sequence[int], voxel: int) -
             raise cut_off(path, f"the compressed voxels: {error}") from error
         if found != share and begin is not None:
             raise cut_off(path, f"they are {share} bytes, and the compressed ones stand for {found if found < share else 'more'}")
+
+
+def shares(path: Path, text: Text, total: int) -> Iterator[tuple[str, Path, int]]:
+    """The files of voxels, by the names that the header has for them, and how much of a total each holds."""
+    for name in text.names or (path.name,):
+        yield name, voxel_file(path, text, name) or path, total // max(1, len(text.names))
 
 
 def is_zipped(path: Path, text: Text) -> bool:

@@ -4,61 +4,59 @@ ITK reads past further numbers, cuts fractions off, wraps 300 to 44 in a byte, a
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from scnas_keras.errors import DataError
-from scnas_keras.formats.itk_fields import Text, is_nrrd, shown, voxel_file
-from scnas_keras.formats.itk_voxels import begin_of, is_zipped
+from scnas_keras.formats.itk_fields import Text, is_nrrd, shown
+from scnas_keras.formats.itk_voxels import begin_of, is_zipped, shares
 
 _BLOCK = 1 << 22
 """Bytes at a time."""
 _LONGEST = 64
 """The most letters of a number."""
+_GLUED = re.compile(rb",[^\s,]")
 _EXACT = 2**53
 """Whole numbers beyond are rounded by ITK, which reads them through 64 bits of floating point."""
 
 
 def check_written(path: Path, text: Text, sizes: Sequence[int], components: int, kind: np.dtype) -> None:
     """Raises DataError unless voxels that are written as text are as many numbers as the header says, all of which `kind` holds."""
-    nrrd, fields = is_nrrd(path), text.fields
-    encoding = fields.get("encoding", "").lower() if nrrd else ""
     if not _is_written(path, text):
         return
+    nrrd, fields = is_nrrd(path), text.fields
     if not nrrd and components > 1:
         raise DataError(
             f"{path}: {components} numbers a voxel, written as text, of which ITK reads the first part only. Export the scan again with "
             "binary voxels, or a file a channel."
         )
-    share = math.prod(sizes) * components // max(1, len(text.names))
-    for name in text.names or (path.name,):
-        file = voxel_file(path, text, name) or path
+    for _, file, needed in shares(path, text, math.prod(sizes) * components):
         begin = begin_of(path, text, file)
         if begin is None:
             raise DataError(f"{path}: HeaderSize = -1 doesn't tell where numbers that are written as text begin. Write the header's bytes.")
-        if encoding == "hex":
-            needed, found, what = 2 * share * kind.itemsize, sum(len(b"".join(block.split())) for block in _blocks(file, begin)), "digits"
+        if nrrd and fields["encoding"].lower() == "hex":
+            needed, found, what = 2 * needed * kind.itemsize, sum(len(b"".join(block.split())) for block in _blocks(file, begin)), "digits"
         else:
-            needed, found, what = share, _count(path, file, begin, kind, fields["type" if nrrd else "elementtype"]), "numbers"
+            _check_separators(path, file, begin, nrrd)
+            found, what = _count(path, file, begin, kind, fields["type" if nrrd else "elementtype"]), "numbers"
         if found != needed:
             raise DataError(
                 f"{path}: its voxels are {needed} {what}, written as text, and {file.name} holds {found}. Correct the sizes in the header, "
                 "or export the scan again."
             )
-        if encoding != "hex":
-            _check_end(path, file, nrrd)
 
 
-def _check_end(path: Path, file: Path, nrrd: bool) -> None:
-    """Raises DataError for an end at which ITK reads no last number."""
-    with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - _LONGEST))
-        end = stream.read()
-    if end.rstrip().endswith(b","):
-        raise DataError(f"{path}: {file.name} has a comma behind its last number, which ITK doesn't read. Leave it out.")
-    if not nrrd and not end[-1:].isspace():
+def _check_separators(path: Path, file: Path, begin: int, nrrd: bool) -> None:
+    """Raises DataError where ITK finds no number for what stands, or doesn't stand, behind one."""
+    last = b" "
+    for block in _blocks(file, begin):
+        if nrrd and _GLUED.search(block):
+            raise DataError(f"{path}: {file.name} has commas without blanks between numbers, which ITK doesn't read. Write blanks.")
+        last = block[-1:]
+    if not nrrd and not (last.isspace() or last == b","):
         raise DataError(f"{path}: {file.name} ends right behind its last number, which ITK doesn't read. Add a line break.")
 
 

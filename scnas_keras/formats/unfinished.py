@@ -15,8 +15,8 @@ from scnas_keras.formats.stacks import SAME
 
 _COPY = re.compile(r" \(\d+\)$")
 """What a browser appends where there is a file of that name."""
-_RANDOM = re.compile(r"\.[A-Za-z0-9]{6}$")
-"""What rsync appends to the hidden file that it writes."""
+_RANDOM = re.compile(r"\.(?![a-z]{6}$)[A-Za-z0-9]{6}$")
+"""What rsync appends to the hidden file that it writes; six small letters are a word."""
 
 
 def unfinished_files(folder: Path) -> list[Path]:

@@ -35,14 +35,7 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     if not tf.config.list_physical_devices("GPU"):
         make_deterministic()
     model = SegmentationModel.load(config.model)
-    if config.mirror and not model.mirror_axes:
-        logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
-    if model.seen is None:
-        logging.warning("%s is of an older version: whether scans are like those that it was trained on can't be told.", config.model)
-    elif model.dice is None:
-        logging.info("%s holds no Dice: its validation didn't come to its end, or it is of an older version.", config.model)
-    if poor := model.poor_dice():
-        logging.warning("%s found next to nothing in its own validation (Dice: %s): train it longer before you use it.", config.model, poor)
+    _tell_of_model(model, config)
     scans = collect_scans(config.image, config.output, _channels(model))
     check_targets(scans, config.overlay)
     written, failures = [], {}
@@ -75,6 +68,18 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
             f"{config.output}. Mend these and run the same command with --skip_existing:{listed}"
         )
     return written
+
+
+def _tell_of_model(model: Any, config: PredictConfig) -> None:
+    """Logs what to know of a model before its segmentations are used."""
+    if config.mirror and not model.mirror_axes:
+        logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
+    if model.seen is None:
+        logging.warning("%s is of an older version: whether scans are like those that it was trained on can't be told.", config.model)
+    elif model.dice is None:
+        logging.info("%s holds no Dice: its validation didn't come to its end, or it is of an older version.", config.model)
+    if poor := model.poor_dice():
+        logging.warning("%s found next to nothing in its own validation (Dice: %s): train it longer before you use it.", config.model, poor)
 
 
 def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:

@@ -19,7 +19,7 @@ from absl import logging
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import same_place, unwritable, user_path, write_text, writing
 from scnas_keras.machine.peak_memory import peak_bytes
-from scnas_keras.options import to_counted_flagfile
+from scnas_keras.options import to_run_flagfile
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import read_recorded, read_result
 from scnas_keras.runs.run_data import PLANS
@@ -85,7 +85,7 @@ class RunFolder:
         self.lock()
         if self[FLAGS].is_file():
             _check_same(self.path, config)
-        write_text(self[FLAGS], to_counted_flagfile(config))
+        write_text(self[FLAGS], to_run_flagfile(config))
 
     def write_summary(self, config: Any, result: dict[str, Any]) -> None:
         """Writes summary.json: what was run, on what, how long it took, and the result. It marks the run as finished."""

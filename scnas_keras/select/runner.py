@@ -56,7 +56,7 @@ def _select(config: SelectConfig, run: RunFolder, role: str, began: float) -> Re
     if setting.record.decided.search is None:
         seconds = 0.0 if searches or not _searched(config) else budget.search_seconds(setting.total)
         _plan_before(setting, seconds, len(searches))
-        if doubt := few_units(setting.survey):
+        if doubt := few_units(setting.survey, config):
             logging.warning("%s", doubt)
         run.begin(config)
         setting.survey.fold.save(run.path)

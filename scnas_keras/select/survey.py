@@ -53,13 +53,17 @@ class Survey:
         return self.fold.split
 
 
-def few_units(found: Survey) -> str | None:
-    """That the fold has too few validation scans, or patients, for a verdict; None if they suffice."""
+def few_units(found: Survey, config: SelectConfig) -> str | None:
+    """That the fold has too few validation scans, or patients, for a verdict, with what would help; None if they suffice."""
     units, total = len({found.patients[case] for case in found.split.validation}), len({*found.patients.values()})
     if units >= FEWEST_UNITS:
         return None
     folds = total // FEWEST_UNITS
-    remedy = f"Give --num_folds={folds}, or add scans" if folds > 1 else "Add scans"
+    remedy = "Add scans, or try another --fold"
+    if config.splits:
+        remedy = "Put more into the validation part of --splits"
+    elif folds > 1 and total == len(found.patients):
+        remedy = f"Give --num_folds={folds}, or add scans"
     return f"{units} validation scans (or patients) are too few to tell which network is better: {FEWEST_UNITS} are needed. {remedy}."
 
 

@@ -5,7 +5,7 @@ import pathlib
 from absl import logging
 
 from scnas_keras.errors import ConfigError, OutputError
-from scnas_keras.files import unwritable, user_path, write_text
+from scnas_keras.files import check_writable, user_path, write_text
 from scnas_keras.preprocessing.plan import parse_spacing
 from scnas_keras.tasks.loading import find_task
 from scnas_keras.verify.config import VerifyConfig
@@ -28,18 +28,17 @@ def run_verification(config: VerifyConfig) -> Report:
         parse_spacing(config.spacing)
 
     file = report_file(config)
-    if place := unwritable(file.parent):
-        raise OutputError(f"{file}: can't be written, for {place} is closed to you or no folder. Name another folder with --output=DIR.")
+    try:
+        check_writable(file)
+    except OutputError as error:
+        raise OutputError(f"{error} That is what --output=DIR is for.") from error
     root = find_task(config.task, config.data_dir)
     if config.fix:
         fix, source = {"header": fix_headers, "remap": remap_labels}[config.fix], root
         root = user_path(config.fixed_dir)
         logging.info("%s", fix(source, root, config.processes))
     report = verify_dataset(root, config.spacing, config.group_pattern, config.processes)
-    try:
-        write_text(file, report.json())
-    except OutputError as error:
-        raise OutputError(f"{error} That is what --output is for.") from error
+    write_text(file, report.json())
     return report
 
 
