@@ -26,7 +26,7 @@ class Planted:
 
     def __init__(self, clock, survey):
         self.clock, self.split, self.ran, self.worth, self.stop_at, self.broken = clock, survey.split, [], dict(WORTH), None, {}
-        self.overhead, self.updates, self.configs = OVERHEAD, 500, {}
+        self.overhead, self.slower, self.updates, self.configs = OVERHEAD, {}, 500, {}
 
     def worth_of(self, name, config):
         """Dice of a network trained with these flags."""
@@ -45,7 +45,7 @@ class Planted:
             if isinstance(self.broken[key], Exception):
                 raise self.broken.pop(key)
             return trials.Failure(self.broken[key])
-        self.clock.now += config.budget_minutes * 60 + self.overhead
+        self.clock.now += config.budget_minutes * 60 + self.overhead + self.slower.get(folder.name, 0.0)
         folder.mkdir(parents=True, exist_ok=True)
         if command == "search":
             uniform_genotype("conv_3").save(folder / "genotype.json")

@@ -70,6 +70,15 @@ def test_the_budget_is_kept(planted, tmp_path):
         assert 0.85 * 60 * minutes < gone < 1.1 * 60 * minutes
 
 
+def test_a_network_that_is_slow_to_start_takes_its_own_time_only(planted, tmp_path):
+    """Of three finals one is slow; were all three planned so, six minutes of forty would be left over."""
+    planted.slower["found_w64"] = 90.0
+    begun = planted.clock.now
+    found = selection(tmp_path, budget_minutes=40.0)
+    assert found.data["race_winner"] == "found_w64"
+    assert 37.5 * 60 < planted.clock.now - begun < 41.5 * 60
+
+
 def test_only_finals_see_validation_cases_and_all_train_on_the_same(planted, tmp_path, monkeypatch):
     seen = []
 
