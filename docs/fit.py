@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Training through Keras' own `fit`
-# `scnas_keras.retrain` does all of this by itself, resumes, and runs on several hosts. This script is for those who want the pieces in
+# `scnas retrain` does all of this by itself, resumes, and runs on several hosts. This script is for those who want the pieces in
 # their own hands: data, network, loss, metric and schedule, with `compile` and `fit`. It runs as it is, on generated scans, in a minute:
 # `python docs/fit.py`. For your own: `DataConfig(task="custom", data_dir=...)`, larger patches, and more steps.
 
@@ -72,7 +72,7 @@ print("nnU-Net's recipe:", {name: round(values[-1], 3) for name, values in histo
 
 # %% [markdown]
 # ## Whole scans
-# The model with all that is needed to use it, as `scnas_keras.predict --model=FOLDER` and `tools/export` take it.
+# The model with all that is needed to use it, as `scnas predict --model=FOLDER` and `tools/export` take it.
 
 # %%
 trained = SegmentationModel(at_full_resolution(supervised), fold.plan, fold.patch_size)

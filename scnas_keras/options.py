@@ -3,10 +3,8 @@
 Importing this module is cheap: `--help` answers before any framework is loaded.
 """
 
-import collections
 import dataclasses
 import functools
-import importlib
 import io
 import math
 import os
@@ -21,6 +19,7 @@ from typing import Any
 from absl import flags
 
 from scnas_keras.console import set_up_logging, while_read
+from scnas_keras.declarations import check_of_others, declarations, unknown_flag
 from scnas_keras.errors import ConfigError, OutputError, UserError
 from scnas_keras.files import full_path
 from scnas_keras.flag_values import define, flag_text, plain_type
@@ -120,6 +119,8 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
         arguments = _of_command(config_class, values, _task_file(task)) + arguments
     try:
         rest = values([argv[0], *arguments])[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise ConfigError(unknown_flag(config_class, error.flagname)) from error
     except ValueError as error:  # --noNAME=VALUE
         raise ConfigError(f"{error}. See --help.") from error
     if rest:
@@ -235,7 +236,7 @@ def _expand(config_class: type, arguments: list[str]) -> list[str]:
         elif section == getattr(config_class, "section", None):
             found.append(f"--{flag}")
         else:
-            _check_of_others(argument, flag, section)
+            check_of_others(argument, flag, section)
     return found
 
 
@@ -259,7 +260,7 @@ def _from_files(config_class: type, arguments: Sequence[str]) -> list[str]:
 def _takes_text(config_class: type, name: str) -> bool | None:
     """Whether a flag of this or another command takes any text; None if none has it."""
     own = [field for field in dataclasses.fields(config_class) if field.name == name]
-    fields = own or [field for _, field in _declarations().get(name, ())]
+    fields = own or [field for _, field in declarations().get(name, ())]
     return any(plain_type(field.type) is str and not field.metadata["choices"] for field in fields) if fields else None
 
 
@@ -295,38 +296,8 @@ def _of_command(config_class: type, values: flags.FlagValues, file: pathlib.Path
         if {name, name.removeprefix("no")} & {*values}:
             own.append(argument)
         else:
-            _check_of_others(f"{file}: {argument}", flag)
+            check_of_others(f"{file}: {argument}", flag)
     return own
-
-
-def _check_of_others(place: str, flag: str, section: str | None = None) -> None:
-    """Raises ConfigError for a flag that none of the commands takes that have it: those of a section, or all if none of these has it."""
-    name = flag.partition("=")[0]
-    found = _declarations().get(name) or _declarations().get(name.removeprefix("no"))
-    if not found:
-        raise ConfigError(f"{place}: {name or 'nothing'} is a flag of no command; see --help of those that it is for.")
-    refused = []
-    for field in [field for owner, field in found if owner == section] or [field for _, field in found]:
-        values = flags.FlagValues()
-        define(values, field)
-        try:
-            values(["", f"--{flag}"])
-        except flags.Error as error:
-            refused.append(str(error).removeprefix(f"flag --{flag}: "))
-        else:
-            return
-    raise ConfigError(f"{place}: {refused[0]}; see --help of the commands that it is for.")
-
-
-@functools.cache
-def _declarations() -> Mapping[str, Sequence[tuple[str | None, dataclasses.Field]]]:
-    """The flags of all commands, which are the packages here with a config.py: of each name the sections and the declarations."""
-    found = collections.defaultdict(list)
-    for file in sorted(pathlib.Path(__file__).parent.glob("*/config.py")):
-        for value in vars(importlib.import_module(f"scnas_keras.{file.parent.name}.config")).values():
-            for field in dataclasses.fields(value) if dataclasses.is_dataclass(value) else ():
-                found[field.name].append((getattr(value, "section", None), field))
-    return found
 
 
 def _value(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
     python tests/small_run.py --task=phantom --workdir=RUN ...
 
-is `python -m scnas_keras.search` on a space of two cells, which takes seconds to trace, with planted times, and
+is `scnas search` on a space of two cells, which takes seconds to trace, with planted times, and
 
     python tests/small_run.py learner RUN DEVICES PRECISION SECONDS_A_STEP
 

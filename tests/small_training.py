@@ -43,7 +43,7 @@ def _place(folder):
 
 
 def retrain(folder: Path, *flags: str) -> TrainingResult:
-    """Runs scnas_keras.retrain in this process, in a folder."""
+    """Runs scnas retrain in this process, in a folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("SCNAS_CACHE_DIR", str(folder / "cache"))

@@ -169,7 +169,7 @@ def test_p_of_one_more_random_network_is_right_however_they_are_distributed():
         pytest.param({"entropy": 0.5}, "Not better than random", ["has decided", "hand-made"], id="decided"),
         pytest.param(
             {"entropy": 0.5, "shared": AHEAD},
-            "The search has decided after 20 epochs; whether it pays only training shows (scnas_keras.select)",
+            "The search has decided after 20 epochs; whether it pays only training shows (scnas select)",
             ["0.900 against 0.500", "rank 1 of 20, p 0.05", "favour what was drawn most"],
             id="ahead",
         ),
@@ -294,7 +294,7 @@ def test_folders_that_cannot_be_assessed_are_told_apart(tmp_path):
         load_search(str(tmp_path / "nowhere"))
     with pytest.raises(ConfigError, match="holds no flags.cfg.*Name the --workdir of a search"):
         load_search(str(tmp_path))
-    with pytest.raises(ConfigError, match="has not finished.*scnas_keras.search --flagfile"):
+    with pytest.raises(ConfigError, match="has not finished.*scnas search --flagfile"):
         load_search(str(write_run(tmp_path / "unfinished", finished=False)))
     with pytest.raises(ConfigError, match="another command"):
         load_search(str(write_run(tmp_path / "retrained", config=RetrainConfig(genotype="x"))))
@@ -304,7 +304,7 @@ def test_folders_that_cannot_be_assessed_are_told_apart(tmp_path):
         load_search(str(older))
     before = write_run(tmp_path / "before")
     CheckpointFolder(before / "checkpoint").write(LAST, 7, {"step": 7}, {})
-    with pytest.raises(DataError, match=f"last-000000007.ckpt.*can't be assessed.*scnas_keras.retrain --genotype={before}"):
+    with pytest.raises(DataError, match=f"last-000000007.ckpt.*can't be assessed.*scnas retrain --genotype={before}"):
         load_search(str(before))
     damaged = write_run(tmp_path / "damaged")
     (damaged / "summary.json").write_text('{"result": {')

@@ -19,7 +19,21 @@ COMMANDS = sorted(path.parent.name for path in PACKAGE.glob("*/__main__.py"))
 
 
 def test_these_are_the_commands():
-    assert COMMANDS == ["assess", "crossval", "plan", "predict", "retrain", "search", "select", "verify"]
+    assert COMMANDS == [
+        "assess",
+        "completion",
+        "cost",
+        "crossval",
+        "derive",
+        "draw",
+        "export",
+        "plan",
+        "predict",
+        "retrain",
+        "search",
+        "select",
+        "verify",
+    ]
 
 
 def test_importing_a_command_loads_no_framework(tmp_path):
@@ -27,7 +41,7 @@ def test_importing_a_command_loads_no_framework(tmp_path):
 import importlib, sys
 for name in {COMMANDS}:
     package = importlib.import_module(f"scnas_keras.{{name}}")
-    assert package.main and package.__doc__.startswith(f"python -m scnas_keras.{{name}} --"), name
+    assert package.main and package.__doc__.startswith(f"scnas {{name}} --"), name
     heavy = {{"keras", "tensorflow", "tensorflow_probability", "matplotlib", "scipy"}} & set(sys.modules)
     assert not heavy, (name, heavy)
 """
@@ -44,7 +58,7 @@ def test_main_defines_nothing(name):
 
 def test_a_command_answers_from_any_folder(tmp_path):
     done = run(PYTHON, "-m", "scnas_keras.search", "--help", env=with_package(), cwd=tmp_path)
-    assert not done.stderr and done.stdout.startswith("python -m scnas_keras.search --task=TASK")
+    assert not done.stderr and done.stdout.startswith("scnas search --task=TASK")
     assert not list(tmp_path.iterdir())
 
 
@@ -54,11 +68,11 @@ def test_a_command_answers_from_any_folder(tmp_path):
         (
             "scnas_keras.search.__main__",
             ["/x/scnas_keras/search/__main__.py", "--task=a", "--workdir=my run"],
-            "cd '/my folder' && python -m scnas_keras.search --task=a '--workdir=my run'",
+            "cd '/my folder' && scnas search --task=a '--workdir=my run'",
         ),
         ("pytest.__main__", ["/x/pytest/__main__.py", "tests"], None),
         ("scnas_keras.search", ["-m"], None),
-        (None, ["tools/cost", "--network=model.keras"], None),
+        (None, ["tools/benchmark", "train"], None),
         (None, ["/x/pytest/__main__.py"], None),
         (None, [""], None),
     ],
@@ -88,4 +102,4 @@ def test_nobody_reading_on_is_no_failure(tmp_path):
     program = "from scnas_keras import options, predict as p; options.run(p.PredictConfig, p.main, p.__doc__ * 9999)"
     command = f"set -o pipefail; '{PYTHON}' -c '{program}' --help | head -1"
     done = run("bash", "-c", command, code=141, env=with_package(), cwd=tmp_path)
-    assert done.stdout.startswith("python -m scnas_keras.predict") and done.stderr == ""
+    assert done.stdout.startswith("scnas predict") and done.stderr == ""

@@ -37,17 +37,16 @@ HELP = {
     "scnas_keras.predict": ("--model", "--image", "--output", "--mirror"),
     "scnas_keras.select": ("--budget_minutes", "--candidates", "--searches", "--objective", "--hours"),
     "scnas_keras.assess": ("--workdir", "--random", "--patches", "--data_dir"),
-    "tools/derive": ("--genotype", "--channels", "--classes", "--output"),
-    "tools/export": ("--model", "--output", "tf.saved_model.load"),
-    "tools/cost": ("--network", "--patch_size", "--json"),
-    "tools/draw": ("--genotype", "--output"),
+    "scnas_keras.derive": ("--genotype", "--channels", "--classes", "--output"),
+    "scnas_keras.export": ("--model", "--output", "tf.saved_model.load"),
+    "scnas_keras.cost": ("--network", "--patch_size", "--json"),
+    "scnas_keras.draw": ("--genotype", "--output"),
 }
 HELP_SCRIPT = """
 import runpy, sys
 name = sys.argv[1]
 sys.argv = [name, "--help"]
-sys.path.append("tools")
-(runpy.run_path if name.startswith("tools/") else runpy.run_module)(name, run_name="__main__")
+runpy.run_module(name, run_name="__main__")
 heavy = {"tensorflow", "keras", "jax", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -140,7 +139,9 @@ def test_a_config_without_task_survives_its_flagfile(tmp_path):
     "argument, error, named",
     [
         ("--task=spine", ConfigError, ("spine", "phantom", "hippocampus", "custom")),
-        ("--epoch=3", flags.Error, ("epoch",)),
+        ("--epoch=3", ConfigError, ("--epoch is no flag of this command", "It is one of scnas derive")),
+        ("--epohcs=3", ConfigError, ("--epohcs is no flag of this command. Did you mean --epochs?",)),
+        ("--overlay", ConfigError, ("--overlay is no flag of this command", "It is one of scnas predict")),
         ("--epochs=many", flags.Error, ("epochs", "many")),
         ("--alpha_lr=0,002", flags.Error, ("alpha_lr", "decimal point, like 0.002")),
         ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "0.7,0.7,1.5")),
@@ -238,7 +239,7 @@ BAD_FLAGS = {
 BAD_DATA = {
     "no folder": (no_folder, ("{task}", "no such folder", "--data_dir")),
     "no dataset.json": (no_dataset, ("{task}", "dataset.json")),
-    "all background": (all_background, ("{task}", "no case has a labelled voxel", "scnas_keras.verify")),
+    "all background": (all_background, ("{task}", "no case has a labelled voxel", "scnas verify")),
     "undeclared label": (undeclared_label, ("{task}/labelsTr/case_2.nii.gz", "7 (1 voxels)", '"labels"')),
     "NaN": (not_a_number, ("{task}/imagesTr/case_0.nii.gz", "1 voxels that are NaN", "Replace them")),
     "cut off": (cut_off, ("{task}/imagesTr/case_0.nii.gz", "again")),
@@ -297,9 +298,9 @@ def test_a_command_whose_parent_is_gone_ends(tmp_path):
 def test_tools_find_the_environment_of_their_checkout(tmp_path):
     """`-S` is a python that the package isn't installed for; what goes on for it is the checkout's own."""
     if (ROOT / ".venv").is_dir():
-        assert "--patch_size" in run(PYTHON, "-S", "tools/cost", "--help", cwd=ROOT).stdout
+        assert "--patch_size" in run(PYTHON, "-S", "tools/benchmark", "train", "--help", cwd=ROOT).stdout
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
-    message = run(PYTHON, "-S", tmp_path / "tools/cost", "--help", cwd=tmp_path, code=1).stderr
+    message = run(PYTHON, "-S", tmp_path / "tools/benchmark", "--help", cwd=tmp_path, code=1).stderr
     assert message.startswith("error: scnas_keras isn't installed for") and "tools/demo" in message
 
 
@@ -370,27 +371,27 @@ def test_retrain_needs_a_genotype(command, task, tmp_path, capsys):
 @pytest.mark.parametrize(
     "name, flags_, message",
     [
-        ("tools/derive", {"channels": 2}, "Missing: --genotype, --classes, --output"),
-        ("tools/derive", {"genotype": "g.json", "channels": 2, "classes": 3, "output": "model.h5"}, "end in .keras"),
-        ("tools/cost", {"network": "model.h5"}, "--network=model.h5"),
-        ("tools/cost", {"network": "absent.json"}, "absent.json: can't be read"),
-        ("tools/cost", {"network": "nnunet", "patch_size": "16"}, "--patch_size=16: expected two or three sizes"),
-        ("tools/cost", {"network": "nnunet", "patch_size": "0,16,16"}, "--patch_size=0,16,16: expected 1 at least"),
-        ("tools/cost", {"network": "nnunet", "spacing": "0,1,1"}, "--spacing=0,1,1: expected 1e-06 at least"),
-        ("tools/cost", {"network": "nnunet", "classes": -1}, "--classes=-1: expected 2 at least"),
-        ("tools/cost", {"network": "nnunet", "milliseconds": "true"}, "--milliseconds: only a genotype's can be told"),
-        ("tools/cost", {"network": "nnunet", "batch_size": 0}, "--batch_size=0: expected 1 at least"),
-        ("tools/cost", {"network": "nnunet", "spacing": "nan,1,1"}, "expected finite numbers"),
+        ("scnas_keras.derive", {"channels": 2}, "Missing: --genotype, --classes, --output"),
+        ("scnas_keras.derive", {"genotype": "g.json", "channels": 2, "classes": 3, "output": "model.h5"}, "end in .keras"),
+        ("scnas_keras.cost", {"network": "model.h5"}, "--network=model.h5"),
+        ("scnas_keras.cost", {"network": "absent.json"}, "absent.json: can't be read"),
+        ("scnas_keras.cost", {"network": "nnunet", "patch_size": "16"}, "--patch_size=16: expected two or three sizes"),
+        ("scnas_keras.cost", {"network": "nnunet", "patch_size": "0,16,16"}, "--patch_size=0,16,16: expected 1 at least"),
+        ("scnas_keras.cost", {"network": "nnunet", "spacing": "0,1,1"}, "--spacing=0,1,1: expected 1e-06 at least"),
+        ("scnas_keras.cost", {"network": "nnunet", "classes": -1}, "--classes=-1: expected 2 at least"),
+        ("scnas_keras.cost", {"network": "nnunet", "milliseconds": "true"}, "--milliseconds: only a genotype's can be told"),
+        ("scnas_keras.cost", {"network": "nnunet", "batch_size": 0}, "--batch_size=0: expected 1 at least"),
+        ("scnas_keras.cost", {"network": "nnunet", "spacing": "nan,1,1"}, "expected finite numbers"),
         (
-            "tools/derive",
+            "scnas_keras.derive",
             {"genotype": "g.json", "channels": 2, "classes": 3, "output": "a.keras", "seed": -1},
             "--seed=-1: expected 0 at least",
         ),
-        ("tools/draw", {"output": "x.svg"}, "--genotype=FILE"),
-        ("tools/export", {"model": "absent.keras"}, "--output=DIR"),
+        ("scnas_keras.draw", {"output": "x.svg"}, "--genotype=FILE"),
+        ("scnas_keras.export", {"model": "absent.keras"}, "--output=DIR"),
     ],
 )
-def test_tools_say_what_is_missing(name, flags_, message, command, capsys, tmp_path, monkeypatch):
+def test_commands_say_what_is_missing(name, flags_, message, command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as caught:
         command(name, **flags_)

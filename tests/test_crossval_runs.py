@@ -132,7 +132,7 @@ def test_slices_train_segment_and_export(folder, command):
     assert "mean" in trained.table
     network = load_network(folder / "slices" / "model.keras")
     assert len(network.input_shape) == 4 and divisors(network) == (4, 4)
-    command("tools/export", model=folder / "slices" / "model.keras", output=folder / "served")
+    command("scnas_keras.export", model=folder / "slices" / "model.keras", output=folder / "served")
     assert (folder / "served" / "model.json").read_bytes() == (folder / "slices" / "model.json").read_bytes()
     image = np.random.default_rng(0).normal(size=(1, 10, 21, 2)).astype(np.float32)  # padded to 12 x 24, and cut again
     served = tf.saved_model.load(folder / "served")

@@ -396,9 +396,9 @@ def test_the_export_command_leaves_folders_with_content_alone(command, tmp_path,
     (taken / "letter.txt").write_text("Dear")
     for output in (taken, taken / "letter.txt"):
         with pytest.raises(SystemExit) as caught:
-            command("tools/export", model=tmp_path / "model.keras", output=output)
+            command("scnas_keras.export", model=tmp_path / "model.keras", output=output)
         assert caught.value.code == 2 and "not an empty folder" in capsys.readouterr().err
     assert [path.name for path in taken.iterdir()] == ["letter.txt"] and (taken / "letter.txt").read_text() == "Dear"
     (tmp_path / "empty").mkdir()
-    command("tools/export", model=tmp_path / "model.keras", output=tmp_path / "empty")
+    command("scnas_keras.export", model=tmp_path / "model.keras", output=tmp_path / "empty")
     assert (tmp_path / "empty" / "saved_model.pb").is_file()

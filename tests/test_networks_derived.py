@@ -240,7 +240,7 @@ def test_the_cost_command_writes_its_figures(tmp_path, capsys, command):
     chain_genotype().save(tmp_path / "genotype.json")
     output = tmp_path / "cost.json"
     flags = {"patch_size": "8,16,8", "channels": 2, "classes": 3, "width": 8, "json": output}
-    command("tools/cost", network=tmp_path / "genotype.json", **flags)
+    command("scnas_keras.cost", network=tmp_path / "genotype.json", **flags)
     expected = network_cost(from_genotype(chain_genotype(), 2, 3, 8), (8, 16, 8))
     row = json.loads(output.read_text())
     assert row["patch_size"] == [8, 16, 8] and row["name"].endswith("genotype.json")
@@ -253,7 +253,7 @@ def test_the_derive_command_writes_the_same_model_for_the_same_seed(tmp_path, co
     models = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         output = tmp_path / f"{name}.keras"
-        command("tools/derive", genotype=tmp_path / "genotype.json", channels=2, classes=3, width=8, seed=seed, output=output)
+        command("scnas_keras.derive", genotype=tmp_path / "genotype.json", channels=2, classes=3, width=8, seed=seed, output=output)
         models.append(keras.models.load_model(output, safe_mode=True))
     x = images(8, 8, 8)
     first, second, third = (np.asarray(model(x)) for model in models)

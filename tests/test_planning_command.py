@@ -1,4 +1,4 @@
-"""scnas_keras.plan from the command line, and what becomes of its files."""
+"""scnas plan from the command line, and what becomes of its files."""
 
 import json
 

@@ -67,7 +67,7 @@ def refusal(load, path):
     with pytest.raises(DataError) as caught:
         load(path)
     text = str(caught.value)
-    assert text.startswith(f"{path}: ") and "\n" not in text and "python -m scnas_keras.plan" in text
+    assert text.startswith(f"{path}: ") and "\n" not in text and "scnas plan" in text
     return text.removeprefix(f"{path}: ")
 
 
@@ -271,7 +271,7 @@ def test_whole_numbers_may_be_written_either_way(plans_file):
 
 
 def test_a_missing_or_broken_plan_is_refused(plans_file, tmp_path):
-    with pytest.raises(DataError, match="absent.json: can't be read.*scnas_keras.plan"):
+    with pytest.raises(DataError, match="absent.json: can't be read.*scnas plan"):
         load_plans(tmp_path / "absent.json")
     text = plans_file.read_text()
     plans_file.write_text(text.replace('"version": 1,', '"version": 1'))

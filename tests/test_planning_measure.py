@@ -113,7 +113,7 @@ def test_a_cache_that_can_not_be_written_is_refused(task, tmp_path):
 def test_a_task_without_labelled_voxels_and_one_of_other_shapes_are_refused(task, tmp_path):
     for case in task.cases:
         change(case.label, lambda array: np.multiply(array, 0, out=array))
-    with pytest.raises(DataError, match="no case has a labelled voxel.*T1.*scnas_keras.verify"):
+    with pytest.raises(DataError, match="no case has a labelled voxel.*T1.*scnas verify"):
         measured(task, tmp_path)
     write_json(task.root, ["case_0"], channels=("T1",))
     with pytest.raises(DataError, match=r"case_0.*dataset.json declares 1 channel\."):

@@ -115,16 +115,16 @@ def test_another_space_is_refused(history):
 
 
 def test_the_derive_tool_takes_an_epoch(history, tmp_path, command, capsys):
-    command("tools/derive", genotype=history, epoch=2, output=tmp_path / "two.json")
+    command("scnas_keras.derive", genotype=history, epoch=2, output=tmp_path / "two.json")
     assert Genotype.load(tmp_path / "two.json") == found(2)
     found(1).save(tmp_path / "one.json")
     with pytest.raises(SystemExit):
-        command("tools/derive", genotype=tmp_path / "one.json", epoch=2, output=tmp_path / "x.json")
+        command("scnas_keras.derive", genotype=tmp_path / "one.json", epoch=2, output=tmp_path / "x.json")
     assert "--epoch=2 needs the history of a search" in capsys.readouterr().err
 
 
 def test_the_derive_tool_builds_an_epochs_network(history, tmp_path, command, capsys):
-    command("tools/derive", genotype=history, epoch=1, channels=1, classes=2, width=8, output=tmp_path / "one.keras")
+    command("scnas_keras.derive", genotype=history, epoch=1, channels=1, classes=2, width=8, output=tmp_path / "one.keras")
     assert (tmp_path / "one.keras").is_file() and "parameters" in capsys.readouterr().out
 
 

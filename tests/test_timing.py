@@ -218,7 +218,7 @@ def test_the_cost_command_tells_milliseconds(space, tmp_path, capsys, command, m
     genotype.save(tmp_path / "genotype.json")
     of = {"space": "scnas"} if space else {"network": tmp_path}
     flags = {"patch_size": "8,16,8", "batch_size": 3, "channels": 2, "classes": 3, "width": 8, "json": output, "cache_dir": tmp_path}
-    command("tools/cost", **of, **flags, milliseconds="true")
+    command("scnas_keras.cost", **of, **flags, milliseconds="true")
     tables = Timed(SCNAS, 8, (8, 16, 8), 3, 2, 3).tables(planted)
     expected, found = tables.least() if space else tables.of_genotype(genotype), json.loads(output.read_text())
     assert (found["least"] if space else found)["milliseconds"] == pytest.approx(expected)

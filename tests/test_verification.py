@@ -127,7 +127,7 @@ def test_doubtful_headers_are_logged_one_line_a_kind(tmp_path, caplog):
         verify_headers(task)
     assert [record.getMessage() for record in caplog.records] == [
         "Small: axes point in other directions than in most cases (2), for example imagesTr/case_1.nii.gz: LPS; 3 cases "
-        "are RAS; scnas_keras.verify tells more"
+        "are RAS; scnas verify tells more"
     ]
 
 

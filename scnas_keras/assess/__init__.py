@@ -1,9 +1,9 @@
-"""python -m scnas_keras.assess --workdir=RUN[,RUN2,...]
+"""scnas assess --workdir=RUN[,RUN2,...]
 
-Tells what a finished search is worth as far as that shows without training: compares the network it found with random ones of the same
-cost with the search's shared weights, which can show that it is no better, tells what deriving one network loses against those that
+Reports what a finished search is worth, as far as that shows without training. Compares the network it found with random ones of the same
+cost with the search's shared weights, which can show that it is no better; measures what deriving one network loses against those that
 the search drew, and, of several runs, how far their architectures agree. RUN/assessment then holds a table, assessment.json and
-networks.csv. Whether a search pays only training shows: scnas_keras.select.
+networks.csv. Whether a search pays only training shows: scnas select.
 """
 
 from typing import Any

@@ -23,7 +23,7 @@ from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype
 
 _RETRAIN = (
     "The weights that its networks share can't be read here, so that it can't be assessed; its genotype can still be trained: python -m "
-    "scnas_keras.retrain --genotype={path}. To assess it, use the version that searched."
+    "scnas retrain --genotype={path}. To assess it, use the version that searched."
 )
 _REMEDY = "Restore it from a copy, or search again."
 _SEARCH_ONLY = ("--relaxation=", "--alpha_lr=")
@@ -130,15 +130,13 @@ def load_search(folder: str) -> FinishedSearch:
     path = user_path(folder)
     if not (path / FLAGS).is_file():
         state = "holds no flags.cfg" if path.is_dir() else "is no folder"
-        raise ConfigError(f"--workdir={folder}: {state}, so it is not what scnas_keras.search leaves. Name the --workdir of a search.")
+        raise ConfigError(f"--workdir={folder}: {state}, so it is not what scnas search leaves. Name the --workdir of a search.")
     check_whole(path / FLAGS)
     text = (path / FLAGS).read_text(encoding="utf-8", errors="replace")
     if not all(name in text for name in _SEARCH_ONLY):
-        raise ConfigError(f"--workdir={folder}: is the folder of another command than scnas_keras.search. Name the --workdir of a search.")
+        raise ConfigError(f"--workdir={folder}: is the folder of another command than scnas search. Name the --workdir of a search.")
     if not (path / SUMMARY).is_file():
-        raise ConfigError(
-            f"--workdir={folder}: the search has not finished. To go on with it: python -m scnas_keras.search --flagfile={path / FLAGS}"
-        )
+        raise ConfigError(f"--workdir={folder}: the search has not finished. To go on with it: scnas search --flagfile={path / FLAGS}")
     found = read_recorded(SearchConfig, path / FLAGS)
     if found.unknown:
         raise ConfigError(

@@ -45,7 +45,7 @@ class Evidence:
 def verdict(evidence: Evidence) -> str:
     """One plain sentence about a search: whether it has decided, by which figures, and what to do about it.
 
-    Only trainings can show that it is better than random (`scnas_keras.select`).
+    Only trainings can show that it is better than random (`scnas select`).
     """
     nothing = f"Nothing can be said {_after(evidence)}"
     best = max(evidence.shared.found, *evidence.shared.random, *evidence.sampled)
@@ -83,7 +83,7 @@ def _against_random(evidence: Evidence) -> str:
         return f"Not better than random {_after(evidence)}: {figures}; {_remedy(evidence)}"
     if evidence.entropy > UNDECIDED_ENTROPY:
         return f"The search has not decided {_after(evidence)}, mean entropy {evidence.entropy:.2f} of maximum: {figures}; {_LONGER}"
-    return f"The search has decided {_after(evidence)}; whether it pays only training shows (scnas_keras.select): {figures}, {_FAVOUR}"
+    return f"The search has decided {_after(evidence)}; whether it pays only training shows (scnas select): {figures}, {_FAVOUR}"
 
 
 def _after(evidence: Evidence) -> str:

@@ -22,8 +22,8 @@ def verify_headers(task: Task) -> None:
     if errors:
         raise DataError("\n".join([f"{task.root}: the headers of the images and labels have problems:", *grouped_lines(errors, task.root)]))
     for kind, group in by_kind(findings, WARNING).items():
-        if kind.key == NO_UNIT:  # said once, by scnas_keras.verify
+        if kind.key == NO_UNIT:  # said once, by scnas verify
             continue
         logging.warning(
-            "%s: %s (%d), for example %s; scnas_keras.verify tells more", task.name, kind.heading, len(group), group[0].text(task.root)
+            "%s: %s (%d), for example %s; scnas verify tells more", task.name, kind.heading, len(group), group[0].text(task.root)
         )

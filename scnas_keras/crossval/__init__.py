@@ -1,9 +1,9 @@
-"""python -m scnas_keras.crossval --task=TASK --data_dir=DIR --genotype=RUN --networks=genotype,u_resnet,nnunet --workdir=CV
+"""scnas crossval --task=TASK --data_dir=DIR --genotype=RUN --networks=genotype,u_resnet,nnunet --workdir=CV
 
-Trains networks on every fold of a cross-validation (scnas_keras.retrain, a folder CV/NETWORK/fold_K each) and puts them into one table:
-Dice of every class over whole scans, spread over folds, cost, and a paired test of every two networks. Finished folds aren't repeated, and
-an interrupted one goes on. --folds=0,2 runs some of them, so that several machines can share the work: the same command merges what
-is there. CV then holds crossval.txt, crossval.json, crossval.png and cases.csv.
+Trains networks on every fold of a cross-validation and puts them into one table. Each fold of each network is a run of scnas retrain in the
+folder CV/NETWORK/fold_K. The table has Dice of every class over whole scans, spread over folds, cost, and a paired test of every two
+networks. Finished folds aren't repeated, and an interrupted one goes on. --folds=0,2 runs some of them, so that several machines can share
+the work: the same command merges what is there. CV then holds crossval.txt, crossval.json, crossval.png and cases.csv.
 
 --networks says which: genotype (of --genotype; {fold} in it stands for the fold's number), transfer (of --transfer_from), or hand-made.
 """

@@ -150,7 +150,7 @@ def _check(path: pathlib.Path, inputs: list | None, outputs: list, weights: int,
     if fault:
         raise DataError(
             f"{path}: isn't a segmentation network: {fault}. Name one that maps an image [batch, x, y, z, channels], or "
-            "[batch, x, y, channels] in 2D, to logits of as many axes, as scnas_keras.retrain leaves it."
+            "[batch, x, y, channels] in 2D, to logits of as many axes, as scnas retrain leaves it."
         )
     if weights > numbers:
         raise DataError(f"{path}: {CONFIG} describes a network of {weights} weights, and {WEIGHTS} holds {numbers}. {_COPY}")

@@ -1,8 +1,9 @@
-"""python -m scnas_keras.plan --task=TASK --data_dir=DIR --output=PLAN
-python -m scnas_keras.plan --fingerprint=PLAN/fingerprint.json --output=PLAN2
+"""scnas plan --task=TASK --data_dir=DIR --output=PLAN
+scnas plan --fingerprint=PLAN/fingerprint.json --output=PLAN2
 
-Looks at all scans (fingerprint.json) and plans from what it finds (plans.json) by nnU-Net's rules: voxel spacing, normalisation,
-patch, batch and stages of the network. Both files are for reading; plans.json may be edited and given to --plan of the other commands.
+Plans voxel spacing, normalisation, patch and batch from your scans by nnU-Net's rules. Looks at all of them (fingerprint.json), and writes
+what follows, the stages of the network too (plans.json). Both files are for reading; plans.json may be edited and given to --plan of the
+other commands.
 """
 
 from typing import Any

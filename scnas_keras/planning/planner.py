@@ -104,7 +104,7 @@ def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarra
     if not configurations:
         raise ConfigError(
             f"{fingerprint.name} holds 2D images, and a {network.name} network is for 3D scans. Those of nnU-Net (--network=nnunet of "
-            "scnas_keras.plan) take both."
+            "scnas plan) take both."
         )
     return draft.plans(configurations)
 

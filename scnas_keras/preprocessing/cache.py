@@ -100,7 +100,7 @@ def prepare(
         )
         map_cases(work, todo, f"Preparing {task.name}", memory_needed(todo, plan), processes, progress)
     for group in apart(task.channel_names, {case.name: case.ranges for case in prepared}):
-        logging.warning("%s: %s. scnas_keras.verify tells more", task.name, group.text)
+        logging.warning("%s: %s. scnas verify tells more", task.name, group.text)
     return prepared
 
 

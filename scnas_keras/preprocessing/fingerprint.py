@@ -18,7 +18,7 @@ from scnas_keras.files import readable_json, write_text
 from scnas_keras.tasks.spellings import usual
 
 CANONICAL_AXES = ("x", "y", "z")
-_REMEDY = "To make a new one: python -m scnas_keras.plan --data_dir=DIR --output=PLAN"
+_REMEDY = "To make a new one: scnas plan --data_dir=DIR --output=PLAN"
 Triple = tuple[Spacing, Spacing, Spacing]
 Shape = tuple[Size, Size, Size]
 

@@ -122,7 +122,7 @@ def _summary(task: Task, channel: str, total: Sketch | None) -> Intensities:
     if total is None:
         raise DataError(
             f"{task.root}: no case has a labelled voxel with a finite value in channel {channel}. "
-            "Check images and labels with: python -m scnas_keras.verify"
+            "Check images and labels with: scnas verify"
         )
     low, median, high = total.quantiles((0.005, 0.5, 0.995))
     return Intensities(total.high, total.mean, median, total.low, low, high, total.std)

@@ -1,9 +1,9 @@
-"""python -m scnas_keras.retrain --task=TASK --data_dir=DIR --genotype=RUN/genotype.json --workdir=RUN2
-python -m scnas_keras.retrain --task=TASK --data_dir=DIR --network=nnunet --preset=nnunet --workdir=RUN3
+"""scnas retrain --task=TASK --data_dir=DIR --genotype=RUN/genotype.json --workdir=RUN2
+scnas retrain --task=TASK --data_dir=DIR --network=nnunet --preset=nnunet --workdir=RUN3
 
-Trains a network from scratch: the one that a search found (--network=genotype, the default), or a hand-made one to compare it with.
+Trains a network from scratch: one that a search found, or a hand-made one. --network=genotype is the default.
 Then segments the fold's validation scans whole and scores them (Dice on the original voxel grid). The folder then holds the trained
-model.keras with model.json, for scnas_keras.predict. All folds, and several networks in one table: scnas_keras.crossval.
+model.keras with model.json, for scnas predict. All folds, and several networks in one table: scnas crossval.
 """
 
 from typing import Any

@@ -23,6 +23,6 @@ def trained_model(config: RetrainConfig) -> pathlib.Path | None:
     if not file.is_file() or not file.with_name(COMPANION).is_file():
         raise ConfigError(
             f"--transfer_from={config.transfer_from}: {file} with {COMPANION} beside it, a trained network, isn't there; a search leaves "
-            "none. Name the --workdir of scnas_keras.retrain, or leave out --init=weights."
+            "none. Name the --workdir of scnas retrain, or leave out --init=weights."
         )
     return file

@@ -91,7 +91,7 @@ class DataConfig(PlanningConfig):
     plan: str = option(
         NNUNET,
         "Rules by which spacing, patch and batch follow from the data: nnunet, or scnas (0.7 mm, patches of 128^3 voxels at most); or a "
-        "plans.json that scnas_keras.plan wrote and you edited.",
+        "plans.json that scnas plan wrote and you edited.",
         "Plan",
         path=True,
         words=RULES,

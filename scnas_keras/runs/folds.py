@@ -332,7 +332,7 @@ def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:
         raise ConfigError(
             f"--plan={config.plan}: was made for the axes {', '.join(plans.axes)} of a fingerprint that doesn't say how a patient "
             f"lies in them (nnU-Net's), or axes and transpose_forward disagree. Expected axes {', '.join(axes)}: plan from the scans "
-            "with scnas_keras.plan --data_dir."
+            "with scnas plan --data_dir."
         )
     if plans.channel_names != task.channel_names:
         raise ConfigError(

@@ -103,7 +103,7 @@ class Loop:
         if not math.isfinite(position.logs["loss"]):
             raise DataError(
                 f"epoch {position.epoch + 1}: the loss is {position.logs['loss']}, so the weights are lost. Lower the learning rate, or "
-                "look for extreme intensities with scnas_keras.verify; then start anew in another --workdir."
+                "look for extreme intensities with scnas verify; then start anew in another --workdir."
             )
         logs = {**position.logs, **{f"val_{name}": value for name, value in self._validate().items()}}
         position.epoch, position.step, position.logs = position.epoch + 1, 0, None

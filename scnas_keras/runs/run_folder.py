@@ -189,10 +189,10 @@ def join_run(workdir: str | None, config: Any) -> RunFolder:
 
 def command_line() -> str | None:
     """What started this process, to be pasted into a shell in any folder; None where that is no command of scnas_keras."""
-    module = getattr(sys.modules["__main__"].__spec__, "name", "")  # of what -m names; scripts and shells have none
+    module = getattr(sys.modules["__main__"].__spec__, "name", "")  # of what `scnas` or -m names; scripts and shells have none
     if not (module.startswith("scnas_keras.") and module.endswith(".__main__")):
         return None
-    words = ["python", "-m", module.removesuffix(".__main__"), *sys.argv[1:]]
+    words = ["scnas", module.split(".")[1], *sys.argv[1:]]
     return f"{shlex.join(['cd', os.getcwd()])} && {shlex.join(words)}"
 
 

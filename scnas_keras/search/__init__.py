@@ -1,8 +1,8 @@
-"""python -m scnas_keras.search --task=TASK --data_dir=DIR --workdir=RUN
+"""scnas search --task=TASK --data_dir=DIR --workdir=RUN
 
 Searches a segmentation network for your labelled 3D scans (SCNAS, arXiv 1906.05956). DIR is a folder in the layout of
 the Medical Segmentation Decathlon, or the folder around it. RUN then holds genotype.json (the found architecture),
-its drawing and table, model.keras (the network, not yet trained), history and summary. Next: scnas_keras.retrain.
+its drawing and table, model.keras (the network, not yet trained), history and summary. Next: scnas retrain.
 """
 
 from typing import Any

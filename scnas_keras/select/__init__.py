@@ -1,10 +1,10 @@
-"""python -m scnas_keras.select --task=TASK --data_dir=DIR --workdir=RUN --budget_minutes=100
+"""scnas select --task=TASK --data_dir=DIR --workdir=RUN --budget_minutes=100
 
-From labelled scans to the network to use for them. Searches for an architecture, races the network that was found against hand-made
-ones, each trained for the same time and judged on scans of the fold's training cases that it wasn't trained on, and trains the winner
-and nnU-Net's U-Net for the last time, on all training cases. The two are then compared on the validation scans, which nothing has
-looked at before. What is kept is in RUN, for scnas_keras.predict, with select.txt, select.json, trials.csv, cases.csv and race.png. The
-same command goes on after an interruption. Several machines can share the work: docs/select.md.
+Finds the network to use for your scans in the time that you give, and trains it. Searches for an architecture, races the network that was
+found against hand-made ones, each trained for the same time and judged on scans of the fold's training cases that it wasn't trained on,
+and trains the winner and nnU-Net's U-Net for the last time, on all training cases. The two are then compared on the validation scans,
+which nothing has looked at before. What is kept is in RUN, for scnas predict, with select.txt, select.json, trials.csv, cases.csv and
+race.png. The same command goes on after an interruption. Several machines can share the work: docs/select.md.
 """
 
 from typing import Any

@@ -46,7 +46,7 @@ def check_search(folder: str, found: Survey) -> pathlib.Path:
         raise ConfigError(f"{flag} holds no finished search ({SUMMARY} isn't there). Name the --workdir of one.")
     result = read_result(path / SUMMARY)
     if "mean_edge_entropy" not in result:
-        raise ConfigError(f"{flag} is the folder of another command than scnas_keras.search.")
+        raise ConfigError(f"{flag} is the folder of another command than scnas search.")
     if result.get("task") != found.task:
         raise ConfigError(f"{flag} is a search of the task {result.get('task')}, and this is {found.task}. Name searches of this task.")
     if result.get("judged_on") != HELD_OUT:

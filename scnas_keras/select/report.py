@@ -162,7 +162,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     instead = f" instead of {clock(setting.total)}, since trainings start and validate more slowly than was assumed" if late else ""
     lines.append(
         f"All of it took {clock(setting.record.spent)}{instead}. What {DEFAULT} alone gets in that time isn't known here; this shows it: "
-        f"python -m scnas_keras.retrain --flagfile={default} --budget_minutes={alone:.1f} --workdir=ALONE"
+        f"scnas retrain --flagfile={default} --budget_minutes={alone:.1f} --workdir=ALONE"
     )
     return lines
 

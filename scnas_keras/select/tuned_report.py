@@ -38,7 +38,7 @@ def tuned_data(setting: Setting) -> list[dict[str, Any]]:
 def repeat_line(setting: Setting, winner: Candidate) -> str:
     """What a sample is that won, and how to train it again."""
     flags = setting.run[FINALS] / winner.name / "flags.cfg"
-    return f"{winner.name}: {winner.text}. This trains it again: python -m scnas_keras.retrain --flagfile={flags} --workdir=NEW"
+    return f"{winner.name}: {winner.text}. This trains it again: scnas retrain --flagfile={flags} --workdir=NEW"
 
 
 def flags_of(candidate: Candidate) -> str:

@@ -19,8 +19,7 @@ _REMEDIES = {
     "alone": "Name the classes as well.",
     "twice": "Give each value one name.",
     "regions": "Renumber the labels here and in the label files.",
-    "gap": "Renumber the labels here and in the label files: python -m scnas_keras.verify --fix=remap --fixed_dir=NEW writes a copy "
-    "with both renumbered.",
+    "gap": "Renumber the labels here and in the label files: scnas verify --fix=remap --fixed_dir=NEW writes a copy with both renumbered.",
 }
 
 

@@ -203,7 +203,7 @@ class Collapse(keras.callbacks.Callback):
         logging.warning(
             "The network finds no foreground (Dice %.3f after %.0f %% of the run)%s. What helps: a lower --learning_rate (a tenth), "
             "--loss=dice_ce, a higher --foreground_share, --class_weights, --on_collapse=restart; or the labels are wrong: look at them "
-            "with scnas_keras.verify.",
+            "with scnas verify.",
             found,
             100 * self._horizon.fraction,
             "; starting again with other start values and a tenth of the rate" * again,

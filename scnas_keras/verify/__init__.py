@@ -1,8 +1,8 @@
-"""python -m scnas_keras.verify --data_dir=DIR
+"""scnas verify --data_dir=DIR
 
-Checks a dataset before hours of computation do: every header and every voxel of it. Prints what is wrong (errors) and
+Checks a folder of scans before hours of computation do: every header and every voxel. Prints what is wrong (errors) and
 what is doubtful (warnings) with what to do about it. Exit code: 0 without errors, 1 with errors, 2 if flags are
-wrong or no dataset is found. All findings are also in verification.json. --fix writes a mended copy and leaves the dataset as it is.
+wrong or no dataset is found. All findings are also in verification.json. --fix writes a corrected copy and leaves the dataset as it is.
 The commands that train check headers by themselves, and voxels as they prepare scans.
 """
 

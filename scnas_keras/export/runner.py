@@ -1,41 +1,29 @@
-#!/usr/bin/env python3
-"""Writes a model as a SavedModel for TensorFlow pipelines and TF Serving.
+"""A trained network as a SavedModel."""
 
-tools/export --model=RUN --output=DIR
-
-Its endpoint `serve` takes `image`, float32 [batch, x, y, z, channels] of any spatial size, preprocessed, and gives
-probabilities [batch, x, y, z, classes]. model.json there tells how scans are prepared. It loads without this package:
-
-    served = tf.saved_model.load(DIR)
-    dataset.map(served.serve)
-"""
-
-import own_python  # noqa: F401, I001
-
-import dataclasses
+import pathlib
 
 from absl import logging
 
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError
+from scnas_keras.export.config import ExportConfig
 from scnas_keras.files import user_path, write_text
 from scnas_keras.inference.names import COMPANION, MODEL
-from scnas_keras.options import option, run
 
 
-@dataclasses.dataclass(frozen=True)
-class ExportConfig:
-    model: str | None = option(None, "The folder of a trained network, or its .keras file.", "Export")
-    output: str | None = option(None, "The folder to write; absent or empty.", "Export")
+def run_export(config: ExportConfig) -> pathlib.Path:
+    """Writes the SavedModel; returns its folder.
 
-
-def main(config: ExportConfig) -> None:
+    Raises:
+        ConfigError: before a framework is loaded, if there is no model or the folder isn't empty.
+        DataError: the model can't be read.
+    """
     if not config.model or not config.output:
         raise ConfigError("Name the model with --model=FILE and the folder with --output=DIR.")
     output, model = user_path(config.output), user_path(config.model)
     model = model / MODEL if model.is_dir() else model
     if not model.is_file():
-        raise ConfigError(f"--model={config.model}: {model} isn't there. Name the --workdir of scnas_keras.retrain, or a .keras file.")
+        raise ConfigError(f"--model={config.model}: {model} isn't there. Name the --workdir of scnas retrain, or a .keras file.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"--output={output} exists and is not an empty folder. Nothing was changed.")
     if not model.with_name(COMPANION).is_file():
@@ -49,8 +37,4 @@ def main(config: ExportConfig) -> None:
     companion = model.with_name(COMPANION)
     if companion.is_file():  # which tells how scans are prepared
         write_text(output / COMPANION, companion.read_text(encoding="utf-8"))
-    print(output)
-
-
-if __name__ == "__main__":
-    run(ExportConfig, main, __doc__)
+    return output

@@ -1,0 +1,49 @@
+"""The options of `scnas_keras.cost`."""
+
+import dataclasses
+
+from scnas_keras.architectures.registry import HANDMADE, widths_text
+from scnas_keras.errors import ConfigError
+from scnas_keras.options import MANY, WIDEST, option
+from scnas_keras.spaces.known import space_names
+
+PAPERS_WIDTH = 68
+
+
+@dataclasses.dataclass(frozen=True)
+class CostConfig:
+    """Of what the costs are counted, and for which patch."""
+
+    network: str | None = option(
+        None, f"A genotype.json or a search's folder, a .keras file, or one of {', '.join(HANDMADE)}.", "Network", path=True, words=HANDMADE
+    )
+    space: str | None = option(None, "Instead of --network: a search space.", "Network", choices=space_names())
+    patch_size: tuple[int, ...] = option((128, 128, 128), "Voxels of the patch along each axis.", "Network", least=1, most=10**4)
+    spacing: tuple[float, ...] | None = option(
+        None, "mm along each axis, from which nnU-Net's stages follow. Default: 1 each.", "Network", least=1e-6, most=10**4
+    )
+    channels: int = option(4, "Image channels, but of a .keras file.", "Network", least=1, most=WIDEST)
+    classes: int = option(4, "Classes, background included, but of a .keras file.", "Network", least=2, most=256)
+    width: int | None = option(
+        None,
+        f"Channels at full resolution. Default: the paper's {PAPERS_WIDTH} of a genotype, {widths_text(HANDMADE)} of a hand-made network.",
+        "Network",
+        least=1,
+        most=WIDEST,
+    )
+    milliseconds: bool = option(False, "Of a genotype or a space: milliseconds of a training step on this machine too.", "Time")
+    batch_size: int = option(2, "Patches of a step.", "Time", least=1, most=MANY)
+    cache_dir: str | None = option(
+        None, "Where measured times are kept. Default: $SCNAS_CACHE_DIR or ~/.cache/scnas_keras.", "Time", path=True
+    )
+    json: str | None = option(None, "File for the figures.", "Network", path=True)
+
+    def check(self) -> None:
+        """Raises ConfigError for what no network has, or where nothing is named."""
+        sizes, steps = self.patch_size, self.spacing
+        if len(sizes) not in (2, 3):
+            raise ConfigError(f"--patch_size={','.join(map(str, sizes))}: expected two or three sizes.")
+        if steps is not None and len(steps) != len(sizes):
+            raise ConfigError(f"--spacing={','.join(map(str, steps))}: expected {len(sizes)} numbers, as --patch_size has.")
+        if self.space and self.network:
+            raise ConfigError(f"--space={self.space} and --network={self.network}: give one of them.")
