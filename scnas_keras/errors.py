@@ -15,6 +15,10 @@ class ConfigError(UserError):
     """Flags or settings that don't go together."""
 
 
+class Finished(ConfigError):
+    """What is asked for was done before: no failure, but nothing is left to do."""
+
+
 class OutputError(UserError):
     """A file that can't be written: the disk is full, the folder is closed, the name too long."""
 

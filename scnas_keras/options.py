@@ -20,7 +20,7 @@ from absl import flags
 
 from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.declarations import check_of_others, declarations, unknown_flag
-from scnas_keras.errors import ConfigError, OutputError, UserError
+from scnas_keras.errors import ConfigError, Finished, OutputError, UserError
 from scnas_keras.files import full_path
 from scnas_keras.flag_values import define, flag_text, plain_type
 from scnas_keras.flagfiles import BEGIN, END, SECTIONS, fault_of, flag_lines
@@ -85,6 +85,8 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
             config = parse(config_class, sys.argv)
             set_up_logging()
             main(config)
+    except Finished as done:
+        print(done)
     except (UserError, flags.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(CANT_WRITE if isinstance(error, OutputError) else 2)

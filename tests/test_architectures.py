@@ -215,7 +215,8 @@ for flags, message in (
 
 import keras, tensorflow as tf
 from traced_cost import traced_cost
-from scnas_keras.retrain.recipes import PRESETS, make_optimizer
+from scnas_keras.retrain.recipes import PRESETS
+from scnas_keras.retrain.optimizers import make_optimizer
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import make_loss
 

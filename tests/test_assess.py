@@ -15,7 +15,7 @@ from scnas_keras.assess import AssessConfig
 from scnas_keras.assess.finished import load_search
 from scnas_keras.assess.genotypes import Agreement, agreement
 from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text, table
-from scnas_keras.assess.runner import open_searches
+from scnas_keras.assess.searches import open_searches
 from scnas_keras.assess.verdict import Evidence, verdict, verdict_of_runs
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.metrics.comparison import Comparison

@@ -10,9 +10,8 @@ import pytest
 from small_task import change, write_json, write_task
 from some_spaces import TINY
 
-from scnas_keras.assess import AssessConfig
+from scnas_keras.assess import AssessConfig, assess
 from scnas_keras.assess.finished import load_search
-from scnas_keras.assess.runner import run_assessment
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.search import SearchConfig
 from scnas_keras.search import runner as search_runner
@@ -40,7 +39,7 @@ def config(run):
 
 
 def test_a_search_is_assessed(run, config):
-    report = run_assessment(config).reports[0]
+    report = assess(config).reports[0]
     folder = run / "assessment"
     document = json.loads((folder / "assessment.json").read_text())
     rows = list(csv.DictReader((folder / "networks.csv").open()))
@@ -49,12 +48,12 @@ def test_a_search_is_assessed(run, config):
     assert report.seconds > 0 and report.epochs == 2
     inherited = keras.saving.load_model(folder / "inherited.keras")
     assert inherited.count_params() == int(rows[0]["parameters"])
-    assert run_assessment(config).reports[0] == report  # the same command says the same
+    assert assess(config).reports[0] == report  # the same command says the same
 
 
 def test_data_that_moved_have_to_be_named(config):
     with pytest.raises((ConfigError, DataError), match="(?s)data.*have moved.*--data_dir"):
-        run_assessment(dataclasses.replace(config, data_dir=None))
+        assess(dataclasses.replace(config, data_dir=None))
 
 
 def test_other_data_are_refused(run, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import shutil
 
 import numpy as np
@@ -304,12 +305,45 @@ def test_tools_find_the_environment_of_their_checkout(tmp_path):
     assert message.startswith("error: scnas_keras isn't installed for") and "tools/demo" in message
 
 
-@pytest.mark.parametrize("name", ["search", "retrain", "select"])
-def test_a_wrong_folder_is_told_before_a_framework_is_loaded(name, tmp_path):
-    flags = ("--task=lung", f"--data_dir={tmp_path / 'gone'}", f"--workdir={tmp_path / 'run'}", "--budget_minutes=9")
-    loaded = run(PYTHON, "-X", "importtime", "-m", f"scnas_keras.{name}", *flags, code=2).stderr
-    modules = {line.rpartition("|")[2].strip() for line in loaded.splitlines()}
-    assert "gone: no such folder" in loaded and "scnas_keras.runs.folds" in modules and "tensorflow" not in modules
+RUN_FLAGS = "--task=custom --data_dir=DATA --workdir=NEW"
+AT_ONCE = [
+    ("search --task=lung --data_dir=gone --workdir=NEW --budget_minutes=9", "gone: no such folder"),
+    ("retrain --task=lung --data_dir=gone --workdir=NEW --network=unet", "gone: no such folder"),
+    ("select --task=lung --data_dir=gone --workdir=NEW --budget_minutes=9", "gone: no such folder"),
+    (f"search {RUN_FLAGS} --patch_size=8,12,8", "instead of 12 use 8 or 16"),
+    (f"search {RUN_FLAGS} --width=50", "for example 48 or 52"),
+    (f"search {RUN_FLAGS} --relaxation=uniform --target_ms=9", "--target_ms has no effect"),
+    (f"search {RUN_FLAGS} --configuration=2d --patch_size=8,8,8", "--patch_size=8,8,8"),
+    (f"search {RUN_FLAGS} --spacing=1,1", "--spacing"),
+    (f"search {RUN_FLAGS} --plan=gone.json", "gone.json: can't be read"),
+    ("search --task=custom --data_dir=DATA", "--workdir=DIR"),
+    ("search --task=custom --data_dir=DATA --workdir=FILES", "holds files that are not a run's"),
+    (f"retrain {RUN_FLAGS}", "--genotype=FILE"),
+    (f"retrain {RUN_FLAGS} --genotype=gone.json", "gone.json: can't be read"),
+    (f"retrain {RUN_FLAGS} --network=unet --patience=3", "Add --judge_on=held_out"),
+    (f"retrain {RUN_FLAGS} --network=unet --momentum=0.5", "--momentum=0.5 is for --optimizer=sgd"),
+    (f"retrain {RUN_FLAGS} --network=unet --init=weights", "name its run with --transfer_from=RUN"),
+    (f"select {RUN_FLAGS}", "--budget_minutes"),
+    (f"select {RUN_FLAGS} --budget_minutes=9 --candidates=nonsense", "nonsense"),
+    ("predict --model=gone --image=x --output=y", "gone: no such file"),
+    ("assess --workdir=gone", "--workdir=gone"),
+    ("assess --workdir=FILES", "isn't what scnas search leaves|Name the --workdir of a search"),
+    ("export --model=gone --output=y", "gone isn't there"),
+    ("derive --genotype=gone.json --channels=1 --classes=2 --output=a.keras", "gone.json: can't be read"),
+]
+
+
+@pytest.mark.parametrize("line, message", AT_ONCE, ids=[line for line, _ in AT_ONCE])
+def test_what_flags_and_folders_tell_is_told_before_a_framework_is_loaded(line, message, tmp_path):
+    write_task(tmp_path / "DATA")
+    (tmp_path / "FILES").mkdir()
+    (tmp_path / "FILES" / "notes.txt").touch()
+    name, *flags = line.split()
+    before = sorted(tmp_path.iterdir())
+    told = run(PYTHON, "-X", "importtime", "-m", f"scnas_keras.{name}", *flags, code=2, env=with_package(), cwd=tmp_path).stderr
+    modules = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert re.search(message, told) and not {"tensorflow", "keras"} & modules
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_without_a_data_folder_the_layout_is_explained(search, monkeypatch):

@@ -14,8 +14,7 @@ from scnas_keras.machine import distribution
 from scnas_keras.machine.distribution import Cluster, WorkerLost, open_cluster
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs import startup
-from scnas_keras.runs.checkpoint import CHECKPOINT
-from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, LAST, CheckpointFolder
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,7 @@ from test_planning_documents import MADE
 
 from scnas_keras.architectures.nnunet import NNUNet
 from scnas_keras.architectures.registry import footprint
-from scnas_keras.inference.model_folder import read_companion
+from scnas_keras.inference.companion import read_companion
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.planning.planner import make_plans
 from scnas_keras.planning.plans import load_plans

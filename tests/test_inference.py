@@ -17,9 +17,10 @@ from test_networks_derived import chain_genotype
 
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image, read_label
+from scnas_keras.inference.companion import read_companion
 from scnas_keras.inference.export import export_saved_model
 from scnas_keras.inference.keras_file import load_network
-from scnas_keras.inference.model_folder import SegmentationModel, read_companion
+from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.inference.seen import Seen
 from scnas_keras.inference.sliding_window import predict_volume, tile_starts, tile_weight
 from scnas_keras.networks import from_genotype

@@ -13,7 +13,7 @@ from scnas_keras.documents import decode
 from scnas_keras.errors import DataError
 from scnas_keras.formats.geometry import Geometry, Volume
 from scnas_keras.inference import seen as module
-from scnas_keras.inference.model_folder import Companion
+from scnas_keras.inference.companion import Companion
 from scnas_keras.inference.seen import Seen, check_grid, differences, seen_in
 from scnas_keras.preprocessing.cropping import Crop
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan

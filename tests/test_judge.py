@@ -12,12 +12,12 @@ from small_training import FLAGS, retrain
 from some_spaces import LEVEL, TINY, uniform_genotype
 
 from scnas_keras.architectures.registry import footprint
-from scnas_keras.assess import AssessConfig
+from scnas_keras.assess import AssessConfig, assess
 from scnas_keras.assess.finished import load_search, warn_of_differences
-from scnas_keras.assess.runner import run_assessment
 from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.inference.model_folder import SegmentationModel, read_companion
+from scnas_keras.inference.companion import read_companion
+from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.options import parse, to_flagfile
 from scnas_keras.preprocessing.prepared_case import PreparedCase
 from scnas_keras.retrain import RetrainConfig, runner, validation
@@ -206,7 +206,7 @@ def test_a_search_judged_on_held_out_cases_opens_no_validation_case(searched):
 
 def test_an_assessment_measures_on_what_the_search_was_judged_on(searched, opened, caplog):
     run, _ = searched
-    report = run_assessment(AssessConfig(workdir=str(run), random=19, patches=4)).reports[0]
+    report = assess(AssessConfig(workdir=str(run), random=19, patches=4)).reports[0]
     split, search = split_of_run(run, 0), load_search(str(run))
     assert opened.prepared == {*split.held_out}
     assert report.judged_on == "held_out" and "held-out Dice" in (run / "assessment/assessment.txt").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from scnas_keras.architectures.nnunet import NNUNet
 from scnas_keras.documents import decode
 from scnas_keras.errors import UserError
 from scnas_keras.formats.volumes import read_image, read_label, write_label
-from scnas_keras.inference.model_folder import Companion
+from scnas_keras.inference.companion import Companion
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Plans, load_plans
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling

@@ -11,8 +11,7 @@ from processes import PYTHON, start, with_package
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import parse
-from scnas_keras.runs.checkpoint import CHECKPOINT
-from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, LAST, CheckpointFolder
 from scnas_keras.search import SearchConfig
 from scnas_keras.search.runner import run_search
 

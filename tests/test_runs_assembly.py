@@ -13,8 +13,7 @@ from scnas_keras.machine.distribution import Cluster
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.runs import assembly
 from scnas_keras.runs.assembly import patch_batches
-from scnas_keras.runs.checkpoint import CHECKPOINT
-from scnas_keras.runs.checkpoint_files import LAST, CheckpointFolder
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, LAST, CheckpointFolder
 
 CLUSTER = Cluster(tf.distribute.get_strategy())
 

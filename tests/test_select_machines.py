@@ -16,7 +16,7 @@ from processes import PYTHON, start, with_package
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.runs.run_folder import is_busy
 from scnas_keras.select import machines, tuner
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.jobs import RACE, Job, TrainingFailed
 from scnas_keras.select.record import Record
 from scnas_keras.select.scheduler import Over, Wait

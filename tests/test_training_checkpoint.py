@@ -8,8 +8,8 @@ import pytest
 from small_run import STEPS, SmallRun, small_network
 
 from scnas_keras.errors import DataError
-from scnas_keras.runs.checkpoint import CHECKPOINT, restore_model
-from scnas_keras.runs.checkpoint_files import BEST, LAST, VERSION, CheckpointFolder, Damaged, pack, unpack
+from scnas_keras.runs.checkpoint import restore_model
+from scnas_keras.runs.checkpoint_files import BEST, CHECKPOINT, LAST, VERSION, CheckpointFolder, Damaged, pack, unpack
 from scnas_keras.training.learner import Learner
 
 

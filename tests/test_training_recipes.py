@@ -11,7 +11,8 @@ from test_training_schedules import data, learner
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.precision import regularize, scaled
 from scnas_keras.retrain import RetrainConfig
-from scnas_keras.retrain.recipes import MOMENTUM, PRESETS, Recipe, make_optimizer, recipe, steps_per_epoch
+from scnas_keras.retrain.optimizers import make_optimizer
+from scnas_keras.retrain.recipes import MOMENTUM, PRESETS, Recipe, recipe, steps_per_epoch
 
 
 def test_presets():

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from small_run import small_network
 
-from scnas_keras.retrain.recipes import PRESETS, make_optimizer
+from scnas_keras.retrain.optimizers import make_optimizer
+from scnas_keras.retrain.recipes import PRESETS
 from scnas_keras.runs import horizon as horizon_module
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.training.learner import Learner

@@ -13,12 +13,19 @@ from scnas_keras.console import load_tensorflow
 
 
 def assess(config: AssessConfig) -> Any:
-    """See `scnas_keras.assess.runner.run_assessment`, which this calls: a framework is loaded only now."""
+    """See `scnas_keras.assess.runner.run_assessment`, which this calls: a framework is loaded only once the searches are read.
+
+    Raises:
+        ConfigError, DataError, GenotypeError: before any work.
+    """
+    from scnas_keras.assess.searches import open_searches
+
+    searches = open_searches(config)
+    load_tensorflow()
     from scnas_keras.assess.runner import run_assessment
 
-    return run_assessment(config)
+    return run_assessment(config, searches)
 
 
 def main(config: AssessConfig) -> None:
-    load_tensorflow()
     print(assess(config).text)

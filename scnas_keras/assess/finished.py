@@ -10,15 +10,13 @@ from absl import logging
 from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import user_path
-from scnas_keras.runs.checkpoint import CHECKPOINT
-from scnas_keras.runs.checkpoint_files import CheckpointFolder
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, CheckpointFolder
 from scnas_keras.runs.folds import Fold, open_fold
 from scnas_keras.runs.recorded import check_whole, read_recorded
 from scnas_keras.runs.run_data import check_data_files
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
+from scnas_keras.search.checks import OLDEST_CHECKPOINT, footprint
 from scnas_keras.search.config import SearchConfig
-from scnas_keras.search.epochs import OLDEST_CHECKPOINT
-from scnas_keras.search.runner import footprint
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype
 
 _RETRAIN = (

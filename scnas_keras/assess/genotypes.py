@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 
-from scipy import stats
+import scipy
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.operations.facts import ZERO_GROUP
@@ -35,7 +35,7 @@ class Agreement:
     def probability(self) -> float:
         """Of at least as many equal operations by chance (binomial)."""
         same = round(self.operations * self.edges)
-        return float(stats.binom.sf(same - 1, self.edges, min(1.0, self.chance_operations)))
+        return float(scipy.stats.binom.sf(same - 1, self.edges, min(1.0, self.chance_operations)))
 
 
 def agreement(first: Genotype, second: Genotype) -> Agreement:

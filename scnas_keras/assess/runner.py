@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import tqdm
@@ -10,16 +11,14 @@ from absl import logging
 
 from scnas_keras.assess.config import AssessConfig
 from scnas_keras.assess.evaluation import SharedWeights, genotype_draw, sampled_draw
-from scnas_keras.assess.finished import FinishedSearch, load_search, warn_of_differences
+from scnas_keras.assess.finished import FinishedSearch
 from scnas_keras.assess.genotypes import Agreement, agreement
 from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report, networks_csv, report_text, runs_text
-from scnas_keras.assess.verdict import SIGNIFICANT, verdict_of_runs
-from scnas_keras.errors import ConfigError
-from scnas_keras.files import readable_json, user_path, write_text
+from scnas_keras.assess.verdict import verdict_of_runs
+from scnas_keras.files import readable_json, write_text
 from scnas_keras.inference.keras_file import save_network
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.runs.checkpoint import restore_model
-from scnas_keras.runs.checks import check_positive
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import Fold
 from scnas_keras.search import guards
@@ -30,7 +29,6 @@ from scnas_keras.spaces.random_genotypes import matched_genotypes
 from scnas_keras.supernet.inherit import inherit
 
 FOLDER = "assessment"
-FEWEST_RANDOM = round(1 / SIGNIFICANT) - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +40,8 @@ class AssessmentResult:
     text: str
 
 
-def run_assessment(config: AssessConfig) -> AssessmentResult:
-    """Assesses searches and writes RUN/assessment of each.
-
-    Raises:
-        ConfigError, DataError, GenotypeError: before any work.
-    """
-    searches = open_searches(config)
+def run_assessment(config: AssessConfig, searches: Sequence[FinishedSearch]) -> AssessmentResult:
+    """Assesses searches and writes RUN/assessment of each."""
     agreements = tuple(
         (str(first.path), str(second.path), agreement(first.genotype, second.genotype))
         for first, second in itertools.combinations(searches, 2)
@@ -69,26 +62,6 @@ def run_assessment(config: AssessConfig) -> AssessmentResult:
             write_text(search.path / FOLDER / "runs.txt", several + "\n")
             write_text(search.path / FOLDER / "runs.json", readable_json(document))
     return AssessmentResult(reports, agreements, text)
-
-
-def open_searches(config: AssessConfig) -> list[FinishedSearch]:
-    """The searches that flags name, checked."""
-    check_positive(config, "patches")
-    if config.random < FEWEST_RANDOM:
-        raise ConfigError(
-            f"--random={config.random}: at least {FEWEST_RANDOM} random networks are needed; of fewer, no rank has p = {SIGNIFICANT:g}."
-        )
-    if not 0 <= config.seed < 2**31:
-        raise ConfigError(f"--seed={config.seed} must be from 0 to 2147483647.")
-    one = bool(config.workdir) and user_path(config.workdir).is_dir()  # a comma may be part of a name
-    names = [config.workdir] if one else [name for name in (config.workdir or "").split(",") if name]
-    if not names:
-        raise ConfigError("Name the folder of a finished search with --workdir=RUN, or several as --workdir=RUN,RUN2.")
-    searches = [load_search(name) for name in names]
-    if len({search.path.resolve() for search in searches}) < len(searches):
-        raise ConfigError(f"--workdir={config.workdir} names a run twice.")
-    warn_of_differences(searches)
-    return searches
 
 
 def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:

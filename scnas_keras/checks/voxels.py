@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from scnas_keras.checks.findings import Finding
 from scnas_keras.checks.intensities import declared_padding, padding
@@ -171,13 +171,13 @@ def structures(label: np.ndarray, spacing: Sequence[float], task: Task) -> dict[
     """The classes that a label [x, y, z] holds, background and ignored voxels left out."""
     found = {}
     largest = max(task.labels)
-    boxes = ndimage.find_objects(np.where((label >= 0) & (label <= largest), label, 0), largest)
+    boxes = scipy.ndimage.find_objects(np.where((label >= 0) & (label <= largest), label, 0), largest)
     for value, box in enumerate(boxes, start=1):
         if box is None or value not in task.labels:
             continue
         mask = label[box] == value
-        components, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-        sizes = np.array([[part.stop - part.start for part in component] for component in ndimage.find_objects(components)])
+        components, _ = scipy.ndimage.label(mask, np.ones((3, 3, 3)))
+        sizes = np.array([[part.stop - part.start for part in component] for component in scipy.ndimage.find_objects(components)])
         extent = tuple(math.inf if total == 1 else float(size * step) for size, step, total in zip(sizes.max(axis=0), spacing, label.shape))
         found[value] = Structure(int(np.count_nonzero(mask)), extent)
     return found
@@ -198,7 +198,7 @@ def value_counts(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _reaches_border(mask: np.ndarray) -> np.ndarray:
     """Of a mask [x, y, z], the connected parts that touch its border; an axis of one voxel has none."""
-    components, _ = ndimage.label(mask)
+    components, _ = scipy.ndimage.label(mask)
     faces = [np.take(components, end, axis) for axis in range(3) if mask.shape[axis] > 1 for end in (0, -1)]
     touching = np.unique(np.concatenate([face.ravel() for face in faces]))
     return np.isin(components, touching[touching > 0])

@@ -6,62 +6,26 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Annotated
 
 import keras
 import numpy as np
 import tqdm
-from msgspec import Meta
 
 from scnas_keras.checks.ranges import intensity_ranges
-from scnas_keras.documents import Misfit, check_version, decode, parse
-from scnas_keras.documents.ranges import Axis, Name, PatchSize, Share, check_axes, check_different
 from scnas_keras.errors import DataError, counted
-from scnas_keras.files import user_path, write_text
+from scnas_keras.files import write_text
 from scnas_keras.formats.volumes import Volume
+from scnas_keras.inference.companion import Companion, find_model
 from scnas_keras.inference.keras_file import load_network, save_network
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen, check_grid, differences
 from scnas_keras.inference.sliding_window import predict_volume
 from scnas_keras.networks.divisors import divisors
-from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
+from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
 
 POOR = 0.1
 """A Dice under which a class counts as not found."""
-_REMEDY = "Copy it again from where the model was trained."
-
-
-@dataclasses.dataclass(frozen=True)
-class Companion:
-    """What model.json holds; see `SegmentationModel`."""
-
-    patch_size: Annotated[tuple[PatchSize, ...], Meta(min_length=2, max_length=3)]
-    mirror_axes: tuple[Axis, ...]
-    plan: PreprocessingPlan
-    seen: Seen | None = None
-    dice: dict[Name, Share | None] | None = None
-
-    def __post_init__(self):
-        check_different("mirror_axes", self.mirror_axes)
-        rank = len(self.patch_size)
-        check_axes("mirror_axes", self.mirror_axes, rank)
-        if self.plan.spacing[0] is None and rank == 3:
-            raise Misfit("patch_size", self.patch_size, "2 numbers, as plan.spacing keeps the slices along its first axis")
-        if self.seen and len(self.seen.intensity) != len(self.plan.channels):
-            raise Misfit("seen.intensity", self.seen.intensity, f"{len(self.plan.channels)} pairs, one a channel of the plan")
-        classes = [name for value, name in self.plan.labels.items() if value]
-        if self.dice and {*self.dice} != {*classes}:
-            raise Misfit("dice", [*self.dice], f"the plan's classes: {', '.join(classes)}")
-
-
-def read_companion(path: pathlib.Path) -> Companion:
-    """Reads model.json; DataError if it's missing or damaged."""
-    content = parse(path, _REMEDY)
-    plan = content.get("plan") if isinstance(content, dict) else None
-    if isinstance(plan, dict):
-        check_version(plan, None, (VERSION,), f"{path}: plan", "Use the program that trained the model, or train again.")
-    return decode(content, Companion, path, _REMEDY)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,15 +108,9 @@ class SegmentationModel:
         Raises:
             DataError: one of the files is missing or damaged, or they don't belong together.
         """
-        path = user_path(path)
-        path = path / MODEL if path.is_dir() else path
-        companion = path.with_name(COMPANION)
-        for file in (path, companion):
-            if not file.is_file():
-                raise DataError(f"{file}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
-        found = read_companion(companion)
+        path, found = find_model(path)
         network = load_network(path)
-        _check_together(path, network, companion, found)
+        _check_together(path, network, path.with_name(COMPANION), found)
         return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen, found.dice)
 
 

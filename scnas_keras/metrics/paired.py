@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 LEVEL = 0.05
 FEWEST_UNITS = 6
@@ -80,7 +80,7 @@ def _test(first: str, second: str, units: Mapping[str, Mapping[str, float]]) -> 
     common = sorted(units[first].keys() & units[second].keys())
     differences = np.array([units[first][unit] - units[second][unit] for unit in common])
     different = np.count_nonzero(differences)
-    result: Any = stats.wilcoxon(differences[differences != 0]) if different else None  # a type that scipy makes on the way
+    result: Any = scipy.stats.wilcoxon(differences[differences != 0]) if different else None  # a type that scipy makes on the way
     probability = 1.0 if result is None else float(result.pvalue)
     return PairedTest(
         first,

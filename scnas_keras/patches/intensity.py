@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from scnas_keras.documents.ranges import Share
 from scnas_keras.patches.transforms import Factors, Range, Transform, Zooms, halved_uniform, happens
@@ -61,7 +61,7 @@ class GaussianBlur(IntensityTransform, frozen=True, tag="gaussian_blur"):
 
     def change(self, image: np.ndarray, drawn: Any, random: np.random.Generator) -> np.ndarray:
         for channel in np.flatnonzero(drawn[0]):
-            image[..., channel] = ndimage.gaussian_filter(image[..., channel], drawn[1][channel])
+            image[..., channel] = scipy.ndimage.gaussian_filter(image[..., channel], drawn[1][channel])
         return image
 
 

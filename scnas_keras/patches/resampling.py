@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from scnas_keras.patches.spatial import Warp
 
@@ -30,7 +30,7 @@ def resample_image(box: np.ndarray, warp: Warp, centre: np.ndarray, order: int) 
     channels = np.moveaxis(box, -1, 0)
     planes = channels.reshape(-1, *channels.shape[-rank:])
     if order == 3:
-        result = _cubic([ndimage.spline_filter(plane, 3, np.float32) for plane in planes], warp, centre)
+        result = _cubic([scipy.ndimage.spline_filter(plane, 3, np.float32) for plane in planes], warp, centre)
     else:
         result = _linear(planes, warp, centre)
     return np.moveaxis(result.reshape(*channels.shape[:-rank], *warp.shape), 0, -1)
@@ -44,16 +44,16 @@ def _linear(planes: np.ndarray, warp: Warp, centre: np.ndarray) -> np.ndarray:
     places = None if warp.displacement is None else warp.offsets + middle
     for plane, target in zip(planes, result):
         if places is None:
-            ndimage.affine_transform(plane, warp.matrix, start, warp.shape, target, 1, "constant")
+            scipy.ndimage.affine_transform(plane, warp.matrix, start, warp.shape, target, 1, "constant")
         else:
-            ndimage.map_coordinates(plane, places, target, 1, "constant")
+            scipy.ndimage.map_coordinates(plane, places, target, 1, "constant")
     return result
 
 
 def _cubic(planes: Sequence[np.ndarray], warp: Warp, centre: np.ndarray) -> np.ndarray:
     """Planes of spline coefficients [*box] at the places of a warp, float32 [n, *patch]; 0 beyond the box.
 
-    What ndimage.map_coordinates gives, up to float32's rounding, in less than half its time: the weights are computed
+    What scipy.ndimage.map_coordinates gives, up to float32's rounding, in less than half its time: the weights are computed
     once for all planes. Chunks are of a size that stays in a core's own cache.
     """
     rank, limits = len(centre), planes[0].shape

@@ -15,7 +15,8 @@ from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Plans
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, load_fingerprint
 from scnas_keras.preprocessing.measure import measure_task
-from scnas_keras.runs.folds import check_planning, open_task
+from scnas_keras.runs.before import check_planning
+from scnas_keras.runs.folds import open_task
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.known import find_space, space_ranks
 

@@ -229,11 +229,6 @@ class Plans:
         return configuration.to_dict()
 
 
-def rank_named(configuration: str) -> int | None:
-    """Axes of a configuration's patches as far as its name says them, as nnU-Net's names do."""
-    return {"2d": 2, "3d": 3}.get(configuration[:2])
-
-
 def load_plans(path: str | Path) -> Plans:
     """Reads plans.json, edited or not.
 

@@ -9,8 +9,10 @@ from absl import logging
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError, DataError, UserError
 from scnas_keras.files import check_writable, writing
+from scnas_keras.inference.companion import find_model
 from scnas_keras.predict.config import PredictConfig
-from scnas_keras.predict.inputs import Scan, check_targets, collect_scans, find_images, read_scan
+from scnas_keras.predict.inputs import Scan, check_targets, collect_scans, read_scan
+from scnas_keras.preprocessing.plan import PreprocessingPlan
 
 
 def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
@@ -25,7 +27,9 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     for name in ("model", "image", "output"):
         if not getattr(config, name):
             raise ConfigError(f"--{name} is missing; see --help.")
-    find_images(config.image)  # a misspelt name is told before TensorFlow is loaded
+    _, companion = find_model(config.model)
+    scans = collect_scans(config.image, config.output, _channels(companion.plan))
+    check_targets(scans, config.overlay)
     load_tensorflow()
     import tensorflow as tf
 
@@ -36,8 +40,6 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         make_deterministic()
     model = SegmentationModel.load(config.model)
     _tell_of_model(model, config)
-    scans = collect_scans(config.image, config.output, _channels(model))
-    check_targets(scans, config.overlay)
     written, failures = [], {}
     for number, scan in enumerate(scans, start=1):
         source = scan.files[0] if len(scan.files) == 1 else scan.name
@@ -87,7 +89,7 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     from scnas_keras.formats.volumes import write_label
     from scnas_keras.reporting.overlay import draw_overlay
 
-    volume = read_scan(scan, _channels(model))
+    volume = read_scan(scan, _channels(model.plan))
     for channel, normalization in enumerate(model.plan.channels):
         values, name = volume.array[..., channel], f"channel {channel} ({normalization.channel})"
         if normalization.scheme == "ct":  # which clips it
@@ -110,5 +112,5 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     write_label(scan.output, segmentation, volume.geometry)
 
 
-def _channels(model: Any) -> tuple[str, ...]:
-    return tuple(channel.channel for channel in model.plan.channels)
+def _channels(plan: PreprocessingPlan) -> tuple[str, ...]:
+    return tuple(channel.channel for channel in plan.channels)

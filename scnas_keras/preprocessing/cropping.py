@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.ndimage
+import scipy
 
 
 @dataclasses.dataclass(frozen=True)

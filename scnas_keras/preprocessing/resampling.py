@@ -13,8 +13,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import scipy.ndimage
-import scipy.sparse
+import scipy
 
 SPACING_TOLERANCE = 1e-3
 _SLAB_VOXELS = 2**22

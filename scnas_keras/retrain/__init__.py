@@ -20,9 +20,16 @@ def retrain(config: RetrainConfig) -> Any:
 
 
 def main(config: RetrainConfig) -> None:
-    from scnas_keras.runs.folds import task_folder
+    from scnas_keras.retrain.architecture import choose
+    from scnas_keras.retrain.checks import check
+    from scnas_keras.retrain.recipes import recipe
 
-    task_folder(config)
+    check(config)
+    recipe(config)
+    network = choose(config).network
+    from scnas_keras.runs.before import check_before  # which takes longer to import than all of this
+
+    check_before(config, network)
     load_tensorflow()
     result = retrain(config)
     print(result.table)

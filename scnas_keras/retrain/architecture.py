@@ -7,7 +7,6 @@ from absl import logging
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, MATCH, MATCHABLE, Network, footprint
 from scnas_keras.errors import ConfigError
-from scnas_keras.networks.cost import network_cost
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.trained import trained_model
 from scnas_keras.runs.checks import channels_of, check_outputs
@@ -103,6 +102,8 @@ def _matched(width: str, genotype: Genotype) -> int:
             f"--width={width}: expected {MATCH} and one of {', '.join(MATCHABLE)}, for example {MATCH}{MATCHABLE[0]}, or "
             f"{MATCH}{MATCHABLE[0]}:16 for that of another width."
         )
+    from scnas_keras.networks.cost import network_cost
+
     rank, nodes, other = genotype.space.rank, genotype.space.width_step, footprint(name, int(other_width) if other_width else None)
     if rank not in other.ranks:
         raise ConfigError(f"--width={width}: the genotype has {rank} axes, and {name} is for {' or '.join(map(str, other.ranks))}.")

@@ -9,7 +9,8 @@ from scnas_keras.machine.precision import set_precision
 from scnas_keras.networks.heads import at_full_resolution
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
-from scnas_keras.retrain.recipes import Recipe, make_optimizer
+from scnas_keras.retrain.optimizers import make_optimizer
+from scnas_keras.retrain.recipes import Recipe
 from scnas_keras.runs.folds import Fold
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import make_loss

@@ -1,5 +1,7 @@
 """What a training refuses or warns of before it begins."""
 
+from typing import TYPE_CHECKING
+
 from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError
@@ -7,10 +9,15 @@ from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.checks import check_data, check_positive
 from scnas_keras.runs.config import HELD_OUT
-from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.recorded import read_result
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.tasks.splits import ALL, parse_fold
+
+if TYPE_CHECKING:
+    from scnas_keras.runs.folds import Fold
+
+OLDEST_CHECKPOINT = 1
+"""Version of a training's checkpoint that this program at least reads."""
 
 
 def check(config: RetrainConfig) -> None:
@@ -47,7 +54,7 @@ def check(config: RetrainConfig) -> None:
         )
 
 
-def check_classes(config: RetrainConfig, fold: Fold) -> None:
+def check_classes(config: RetrainConfig, fold: "Fold") -> None:
     """Refuses class weights that aren't one a class, above or equal to 0."""
     weights, classes = config.class_weights, list(fold.task.labels.values())
     if weights is not None and (len(weights) != len(classes) or min(weights) < 0 or sum(weights[1:]) <= 0):
@@ -57,7 +64,7 @@ def check_classes(config: RetrainConfig, fold: Fold) -> None:
         )
 
 
-def warn_of_leak(config: RetrainConfig, architecture: Architecture, fold: Fold) -> None:
+def warn_of_leak(config: RetrainConfig, architecture: Architecture, fold: "Fold") -> None:
     """Warns if the search that left the genotype learned from cases that this training is judged on."""
     summary = architecture.source and architecture.source.with_name(SUMMARY)
     if not summary or not summary.is_file():

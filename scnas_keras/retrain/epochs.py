@@ -19,8 +19,6 @@ from scnas_keras.training.learner import Learner
 from scnas_keras.training.schedules import LEAST_RATE, Collapse, Patience, Plateau, Poly, start_again
 
 COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate")
-OLDEST_CHECKPOINT = 1
-"""Version of a training's checkpoint that this program at least reads."""
 
 
 def train(

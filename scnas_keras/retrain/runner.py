@@ -10,16 +10,15 @@ from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.heads import at_full_resolution
 from scnas_keras.retrain.architecture import Architecture, choose
 from scnas_keras.retrain.build import build, portable
-from scnas_keras.retrain.checks import check, check_classes, warn_of_leak
+from scnas_keras.retrain.checks import OLDEST_CHECKPOINT, check, check_classes, warn_of_leak
 from scnas_keras.retrain.config import RetrainConfig
-from scnas_keras.retrain.epochs import OLDEST_CHECKPOINT, train
+from scnas_keras.retrain.epochs import train
 from scnas_keras.retrain.finish import TrainingResult, finish
 from scnas_keras.retrain.recipes import Recipe, recipe
 from scnas_keras.retrain.transfer import report_transfer, take_weights
 from scnas_keras.retrain.validation import validate
 from scnas_keras.runs import preflight
-from scnas_keras.runs.checkpoint import CHECKPOINT
-from scnas_keras.runs.checkpoint_files import CheckpointFolder
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, CheckpointFolder
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.runs.horizon import Horizon

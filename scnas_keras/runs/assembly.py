@@ -14,7 +14,8 @@ from scnas_keras.machine.memory import available_memory
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.runs.callbacks import FOREVER, History, Pace, Scalars, Timings
-from scnas_keras.runs.checkpoint import CHECKPOINT, Checkpoint, Position, Stateful
+from scnas_keras.runs.checkpoint import Checkpoint, Position, Stateful
+from scnas_keras.runs.checkpoint_files import CHECKPOINT
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.loop import Batches, Loop
 

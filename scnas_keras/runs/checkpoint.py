@@ -16,9 +16,8 @@ from scnas_keras.documents import decode
 from scnas_keras.documents.ranges import Counter, Reached
 from scnas_keras.errors import DataError
 from scnas_keras.machine.distribution import Cluster
-from scnas_keras.runs.checkpoint_files import LAST, VERSION, CheckpointFolder
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, LAST, VERSION, CheckpointFolder
 
-CHECKPOINT = "checkpoint"
 _REMEDY = "Delete this file to go on from the checkpoint before it, or name another --workdir."
 
 

@@ -14,6 +14,9 @@ from absl import logging
 from scnas_keras.errors import DataError
 from scnas_keras.files import write_bytes
 
+CHECKPOINT = "checkpoint"
+"""The folder of a run that holds them."""
+
 LAST, BEST = "last", "best"
 VERSION = 3
 """Of what checkpoints hold; 1 are those without a number. 2: the architecture parameters of a search are tables by name. 3: the digest of

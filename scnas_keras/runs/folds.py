@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -16,24 +15,22 @@ from scnas_keras.patches.names import NONE
 from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
-from scnas_keras.planning.checks import check_patch, warn_of_memory
+from scnas_keras.planning.checks import warn_of_memory
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.names import RULES
 from scnas_keras.planning.planner import Wishes, make_plans
-from scnas_keras.planning.plans import Configuration, Plans, load_plans, rank_named
+from scnas_keras.planning.plans import Configuration, Plans, load_plans
 from scnas_keras.preprocessing.cache import prepare
-from scnas_keras.preprocessing.cache_folder import open_folder
 from scnas_keras.preprocessing.contents import read_contents
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES
 from scnas_keras.preprocessing.measure import measure_task
-from scnas_keras.preprocessing.plan import PreprocessingPlan, parse_spacing
+from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.prepared_case import PreparedCase
+from scnas_keras.runs.before import check_flags, task_folder
 from scnas_keras.runs.data_config import DataConfig, PlanningConfig, TaskConfig
 from scnas_keras.runs.run_data import PLANS, SPLITS, Digests, check_data_files, check_folds, write_data_files
 from scnas_keras.tasks.cases import Task
-from scnas_keras.tasks.loading import find_task, load_task, other_organ
-from scnas_keras.tasks.phantoms import write_phantoms
-from scnas_keras.tasks.sides import mirror_axes
+from scnas_keras.tasks.loading import load_task, other_organ
 from scnas_keras.tasks.split_files import FoldNames, write_splits
 from scnas_keras.tasks.splits import Split, find_folds, split_fold
 
@@ -153,8 +150,7 @@ def open_fold(
     Raises:
         ConfigError, DataError: with file and remedy.
     """
-    check_planning(config)
-    plans = None if config.plan in RULES else load_plans(config.plan)
+    plans = check_flags(config, network)
     unused = [
         f"--{field.name}"
         for field in dataclasses.fields(PlanningConfig)
@@ -162,9 +158,6 @@ def open_fold(
     ]
     if plans and unused:
         logging.warning("%s decides what %s would: the flags are not used. Edit it there.", config.plan, ", ".join(unused))
-    _check_rank(config.configuration, plans, network)
-    if config.patch_size is not None:
-        check_patch(config.patch_size, network)
     task = open_task(config)
     if plans:
         _check_plans(plans, task, config)
@@ -216,30 +209,6 @@ def open_task(config: TaskConfig) -> Task:
     task = load_task(folder)
     verify_headers(task)
     return task
-
-
-def task_folder(config: TaskConfig) -> pathlib.Path:
-    """The folder of the task that flags name: found at once, so that a command can refuse a wrong one before it loads a framework.
-
-    Raises:
-        ConfigError, DataError: with the remedy.
-    """
-    if config.task is None:
-        raise ConfigError("Name a task with --task, for example --task=phantom to try the program without any data; see --help.")
-    if config.task == "phantom" and not config.data_dir:
-        folder = config.cache_folder / f"Phantom-{config.num_phantoms}"
-        open_folder(config.cache_folder, folder)
-        return write_phantoms(folder, num_cases=config.num_phantoms)
-    return find_task(config.task, config.data_dir)
-
-
-def check_planning(config: PlanningConfig, axes: Sequence[str] = CANONICAL_AXES) -> None:
-    """Raises ConfigError for flags that no plan could follow; `axes` are the fingerprint's."""
-    if config.memory_gb is not None and not 0 < config.memory_gb < math.inf:
-        raise ConfigError(f"--memory_gb={config.memory_gb:g} must be a number above 0.")
-    if config.spacing is not None:
-        parse_spacing(config.spacing)
-    mirror_axes((), axes, config.mirror_axes)
 
 
 def plan_by_rules(config: DataConfig, task: Task, network: Footprint) -> Plans:
@@ -312,17 +281,6 @@ def _tell(opened: Fold, fold: int | str) -> None:
     spacing, patch = times(f"{step:g}" for step in configuration.spacing), times(configuration.patch_size)
     axes = ",".join(opened.plans.axes[-len(configuration.spacing) :])
     logging.info("%s: spacing %s mm, patch %s voxels along %s, batch %d", opened.name, spacing, patch, axes, configuration.batch_size)
-
-
-def _check_rank(name: str, plans: Plans | None, network: Footprint) -> None:
-    """Raises ConfigError if a configuration's patches have other axes than the network; where it is yet to be planned, its name says so."""
-    rank = len(plans.configuration(name).spacing) if plans else rank_named(name)
-    if rank is not None and rank not in network.ranks:
-        other = " or ".join(f"{own}D" for own in network.ranks)
-        of_plan = [own for own, found in plans.configurations.items() if len(found.spacing) in network.ranks] if plans else None
-        there = ["2d" if 2 in network.ranks else "3d_fullres"] if of_plan is None else of_plan
-        remedy = f"Name such a configuration: --configuration={' or '.join(there)}" if there else "The plan has none; make another"
-        raise ConfigError(f"--configuration={name} has {rank}D patches, and this {network.name} network takes {other} ones. {remedy}.")
 
 
 def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:

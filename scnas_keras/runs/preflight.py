@@ -15,7 +15,7 @@ from scnas_keras.machine.memory import available_memory
 from scnas_keras.networks.cost import NetworkCost
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.topology import Topology
-from scnas_keras.runs.checkpoint import CHECKPOINT
+from scnas_keras.runs.checkpoint_files import CHECKPOINT
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.run_folder import RunFolder
 

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from absl import logging
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, Finished
 from scnas_keras.files import same_place, unwritable, user_path, write_text, writing
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_run_flagfile
@@ -136,20 +136,32 @@ def _taken(path: pathlib.Path, lock: TextIO) -> ConfigError:
 
 
 def open_run(workdir: str | None, config: Any) -> RunFolder:
-    """Finds out whether a folder can be a run's; writes nothing (`RunFolder.begin` does).
-
-    An absent or empty folder is free, and one with nothing but what a process left that was killed as it began. A folder
-    that holds a run of the same flags which did not finish is taken again, and locked.
+    """The folder of a run that begins or goes on; writes nothing (`RunFolder.begin` does), but locks a folder that holds a run.
 
     Raises:
-        ConfigError: no folder named; or it holds a finished run, a run with other flags (they are named), a run that
+        ConfigError, DataError: see `check_folder`.
+    """
+    run = RunFolder(check_folder(workdir, config), command_line(), time.time())
+    if run[FLAGS].is_file():
+        run.lock()
+    return run
+
+
+def check_folder(workdir: str | None, config: Any) -> pathlib.Path:
+    """Finds out whether a folder can be a run's; returns it.
+
+    An absent or empty folder is free, and one with nothing but what a process left that was killed as it began. A folder
+    that holds a run of the same flags which did not finish can be taken again.
+
+    Raises:
+        Finished: it holds this very run, which is.
+        ConfigError: no folder named; or it holds another finished run, a run with other flags (they are named), a run that
             another process is at, or files that are not a run's.
         DataError: its summary is damaged.
     """
     if not workdir:
         raise ConfigError("Name the run's folder with --workdir=DIR; it is made if absent.")
     path = user_path(workdir)
-    run = RunFolder(path, command_line(), time.time())
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--workdir={path} is a file; name a folder.")
     if (path / FLAGS).is_file():
@@ -159,9 +171,7 @@ def open_run(workdir: str | None, config: Any) -> RunFolder:
         raise ConfigError(f"--workdir={path} holds files that are not a run's; name a new or empty folder. Nothing was changed.")
     if closed := unwritable(path):
         raise ConfigError(f"--workdir={path}: {closed} is no folder that can be written to; name another folder.")
-    if (path / FLAGS).is_file():
-        run.lock()
-    return run
+    return path
 
 
 def follow_run(workdir: str | None) -> RunFolder:
@@ -219,7 +229,7 @@ def _check_same(path: pathlib.Path, config: Any) -> None:
             f"--workdir={path} holds another run ({', '.join(changes)}). Name another folder, or {remedy}. Nothing was changed."
         )
     if finished:
-        raise ConfigError(
+        raise Finished(
             f"--workdir={path} holds this very run, finished: see {path / SUMMARY}. "
             "Name another folder to run it again. Nothing was changed."
         )

@@ -19,9 +19,12 @@ def search(config: SearchConfig) -> Any:
 
 
 def main(config: SearchConfig) -> None:
-    from scnas_keras.runs.folds import task_folder
+    from scnas_keras.search.checks import check, footprint
 
-    task_folder(config)
+    check(config)
+    from scnas_keras.runs.before import check_before  # which takes longer to import than all of this
+
+    check_before(config, footprint(config))
     load_tensorflow()
     result = search(config)
     print(result.table)

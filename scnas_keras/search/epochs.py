@@ -23,8 +23,6 @@ from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.schedules import Plateau
 
 COLUMNS = ("loss", "held_out_loss", "val_loss", "val_dice", "temperature", "learning_rate")
-OLDEST_CHECKPOINT = 2
-"""Version of a supernet's checkpoint that this program at least reads."""
 
 
 def watch(

@@ -4,48 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.machine.names import NONE
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
 from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.supernet.diagnostics import Diagnostics
-from scnas_keras.supernet.names import SOFTMAX, UNIFORM
+from scnas_keras.supernet.names import SOFTMAX
 from scnas_keras.supernet.penalty import MILLISECONDS, MULTIPLY_ADDS, PARAMETERS, UNITS, CostPenalty
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
-
-TARGETS = ("target_gmacs", "target_mparams", "target_ms")
-
-
-def check_guards(config: SearchConfig) -> None:
-    """Refuses settings that can't work.
-
-    Raises:
-        ConfigError: a value out of range, or alpha asked to learn something while it doesn't learn.
-    """
-    for name in ("warm_up", "parameter_free_dropout"):
-        if not 0 <= getattr(config, name) < 1:
-            raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to below 1.")
-    for name, least in (("max_identity_edges", 0), ("stop_after_stable", 1), ("hessian_every", 1)):
-        value = getattr(config, name)
-        if value is not None and value < least:
-            raise ConfigError(f"--{name}={value} must be at least {least}.")
-    for name in TARGETS:
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise ConfigError(f"--{name}={value} must be above 0.")
-    if config.hessian_every is not None and config.mixed_precision != NONE:
-        raise ConfigError(
-            f"--hessian_every takes differences of gradients, for which --mixed_precision={config.mixed_precision} is too coarse; leave "
-            "one of them out."
-        )
-    if config.budget_minutes is None and config.warm_up * config.epochs > config.epochs - 1:
-        raise ConfigError(
-            f"--warm_up={config.warm_up} of --epochs={config.epochs} leaves no whole epoch in which the architecture learns; lower it."
-        )
-    idle = [name for name in (*TARGETS, "stop_after_stable") if getattr(config, name) is not None]
-    if config.relaxation == UNIFORM and idle:
-        raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")
 
 
 def cost_penalty(config: SearchConfig, tables: CostTables, times: TimeTables | None = None) -> CostPenalty | None:

@@ -2,33 +2,28 @@
 
 import keras
 
-from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.names import BFLOAT16
 from scnas_keras.machine.precision import scaled
-from scnas_keras.planning.plans import rank_named
 from scnas_keras.reporting.genotype_table import genotype_table
-from scnas_keras.runs.checkpoint import CHECKPOINT
-from scnas_keras.runs.checkpoint_files import CheckpointFolder
-from scnas_keras.runs.checks import check_betas, check_data, check_positive
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, CheckpointFolder
 from scnas_keras.runs.folds import Fold, open_fold
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.run_folder import follow_run, open_run
 from scnas_keras.runs.startup import start
 from scnas_keras.search import guards
+from scnas_keras.search.checks import OLDEST_CHECKPOINT, check, footprint, space_of
 from scnas_keras.search.config import LOW_MEMORY, SearchConfig
 from scnas_keras.search.cost import check_derived, search_cost
-from scnas_keras.search.epochs import OLDEST_CHECKPOINT, train, watch
+from scnas_keras.search.epochs import train, watch
 from scnas_keras.search.finish import SearchResult, finish
 from scnas_keras.search.times import times_record
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.derive import derive
-from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.supernet.names import GUMBEL_PAIR
 from scnas_keras.supernet.penalty import CostPenalty
-from scnas_keras.supernet.relaxation import operations_drawn
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
 
@@ -78,48 +73,6 @@ def _run(config: SearchConfig, cluster: Cluster) -> SearchResult:
         genotype = derive(supernet.space, supernet.alpha_tables(), config.max_identity_edges)
         return SearchResult(genotype, genotype_table(genotype), run.path)
     return finish(config, fold, supernet, monitor, history, times, run)
-
-
-def check(config: SearchConfig) -> None:
-    """Refuses settings that can't work, before anything is read or written."""
-    check_positive(
-        config,
-        "epochs",
-        "steps_per_epoch",
-        "validation_steps",
-        "budget_minutes",
-        "batch_size",
-        "accumulate",
-        "temperature_start",
-        "temperature_end",
-        "weights_lr",
-        "alpha_lr",
-        "plateau",
-        "checkpoint_minutes",
-    )
-    check_betas(config, "weights_betas", "alpha_betas")
-    if not 0 <= config.skip_below <= 0.5:
-        raise ConfigError(f"--skip_below={config.skip_below} must be from 0 to 0.5: of two drawn operations, one weighs at least a half.")
-    check_data(config)
-    guards.check_guards(config)
-    for channels in (config.stem_channels, config.width):
-        space_of(config).check_width(channels)
-
-
-def space_of(config: SearchConfig) -> SearchSpace:
-    """The space that flags name, for as many axes as the configuration's patches have.
-
-    Raises:
-        ConfigError: there is no such space, or not for so many axes.
-    """
-    return find_space(config.space, rank_named(config.configuration) or 3)
-
-
-def footprint(config: SearchConfig, space: SearchSpace | None = None) -> SupernetNetwork:
-    """The supernet of the space that flags name, or of another one, as the planner sees it."""
-    return SupernetNetwork(
-        space or space_of(config), config.stem_channels, operations_drawn(config.relaxation), low_memory=config.memory_mode == LOW_MEMORY
-    )
 
 
 def build(

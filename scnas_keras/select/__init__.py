@@ -21,10 +21,13 @@ def select(config: SelectConfig) -> Any:
 
 
 def main(config: SelectConfig) -> None:
-    from scnas_keras.runs.folds import task_folder
+    from scnas_keras.architectures.registry import footprint
+    from scnas_keras.runs.before import check_before
+    from scnas_keras.select.checks import check
+    from scnas_keras.select.names import DEFAULT
 
-    config.check()
-    task_folder(config)
+    check(config)
+    check_before(config, footprint(DEFAULT))
     load_tensorflow()
     result = select(config)
     print(result if isinstance(result, str) else f"{result.text}\nThe network that is kept, tables and figure are in {result.folder}")

@@ -1,6 +1,5 @@
 """What races: networks by family and width, each as flags of `retrain`."""
 
-import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -9,6 +8,7 @@ from absl import logging
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, footprint
 from scnas_keras.machine.memory import available_memory
 from scnas_keras.runs.preflight import estimate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.names import DEFAULT, FOUND, RANDOM
 from scnas_keras.select.survey import Survey
 from scnas_keras.spaces import genotype_history
@@ -18,42 +18,6 @@ from scnas_keras.spaces.random_genotypes import matched_genotypes
 
 NODE = 16
 """Channels that a node of a searched network has at least: with 8, two cores take 2.9 times as long for a multiply-add as in the U-Net."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Candidate:
-    """A network that may race, with its recipe.
-
-    Attributes:
-        name: its own; also that of its folder.
-        family: one of FAMILIES, or TUNED.
-        network, width, genotype: flags of `retrain`; of a place for a sample that isn't drawn yet, the first two are empty.
-        base: of a sample, the candidate whose network it has.
-        origin: of a sample, what it was drawn around.
-        genes: what differs from the default recipe and the base's network.
-        flags: other flags of `retrain` that follow from the genes.
-    """
-
-    name: str
-    family: str
-    network: str
-    width: str
-    genotype: str | None = None
-    base: str | None = None
-    origin: str | None = None
-    genes: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
-    flags: dict[str, str | int | float | tuple[int, ...] | None] = dataclasses.field(default_factory=dict)
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether it is known what to train."""
-        return bool(self.network)
-
-    @property
-    def text(self) -> str:
-        """Of a sample, its network and what differs, in words; else the name."""
-        genes = self.genes | ({"width": self.width} if "width" in self.genes else {})
-        return ", ".join([self.base or self.name, *(f"{name} {value}" for name, value in genes.items())])
 
 
 def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: pathlib.Path, found: Survey, seed: int) -> list[Candidate]:

@@ -11,7 +11,7 @@ from scnas_keras.runs.checks import check_positive
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.recorded import read_result
 from scnas_keras.runs.run_folder import SUMMARY
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import DEFAULT
 from scnas_keras.select.settings import training_config

@@ -10,10 +10,10 @@ from typing import Any
 from absl import logging
 
 from scnas_keras.errors import UserError
-from scnas_keras.runs.checkpoint import CHECKPOINT
+from scnas_keras.runs.checkpoint_files import CHECKPOINT
 from scnas_keras.runs.config import HELD_OUT, VALIDATION
 from scnas_keras.select import trials
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.settings import search_config, training_config
 

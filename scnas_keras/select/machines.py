@@ -19,7 +19,7 @@ from scnas_keras.architectures.registry import DEFAULT_WIDTHS
 from scnas_keras.errors import ConfigError
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.select import trials
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import DEFAULT
 from scnas_keras.select.settings import training_config

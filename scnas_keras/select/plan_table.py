@@ -7,7 +7,7 @@ from absl import logging
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.horizon import clock
 from scnas_keras.select.budget import FINISHING, Budget
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 
 
 def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ import time
 from scnas_keras.documents import load
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, write_text
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 
 FILE = "race.json"
 VERSION = importlib.metadata.version("scnas_keras")

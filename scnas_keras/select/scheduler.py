@@ -10,7 +10,8 @@ from absl import logging
 from scnas_keras.errors import ConfigError
 from scnas_keras.runs.run_folder import SUMMARY, is_busy
 from scnas_keras.select import budget
-from scnas_keras.select.candidates import Candidate, fits, pool
+from scnas_keras.select.candidate import Candidate
+from scnas_keras.select.candidates import fits, pool
 from scnas_keras.select.finals import final_trainings
 from scnas_keras.select.jobs import FINALS, RACE, SEARCH, Job, TrainingFailed, folder_of
 from scnas_keras.select.names import DEFAULT, parse_families

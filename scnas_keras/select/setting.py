@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.select import trials
 from scnas_keras.select.budget import Overhead
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.jobs import RACE, SEARCH, Job, folder_of
 from scnas_keras.select.race import Scores, Trial

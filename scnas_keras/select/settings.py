@@ -8,7 +8,7 @@ from scnas_keras.options import parse
 from scnas_keras.retrain.config import RecipeConfig, RetrainConfig
 from scnas_keras.runs.config import HELD_OUT, RunConfig
 from scnas_keras.search.config import SearchConfig
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.training.names import SHORT
 

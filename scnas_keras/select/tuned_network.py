@@ -6,7 +6,8 @@ from scnas_keras.architectures.nnunet import StagesOfPlan
 from scnas_keras.architectures.registry import Network, footprint
 from scnas_keras.planning.plans import Configuration
 from scnas_keras.planning.topology import Topology
-from scnas_keras.select.candidates import NODE, Candidate
+from scnas_keras.select.candidate import Candidate
+from scnas_keras.select.candidates import NODE
 from scnas_keras.select.genes import BLOCKS, FEWER, MORE, SAME, STAGES, Genes
 from scnas_keras.spaces.genotype import Genotype
 

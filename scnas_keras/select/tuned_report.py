@@ -5,7 +5,7 @@ from typing import Any
 
 from scnas_keras.flag_values import flag_text
 from scnas_keras.reporting.text_table import table
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.jobs import FINALS
 from scnas_keras.select.race import Trial
 from scnas_keras.select.scheduler import Ended

@@ -21,7 +21,7 @@ from keras_tuner.engine.trial import TrialStatus
 from scnas_keras.errors import ConfigError, UserError
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.select import machines
-from scnas_keras.select.candidates import Candidate
+from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.jobs import Job, TrainingFailed, run_job
 from scnas_keras.select.record import FILE, read_decided
 from scnas_keras.select.scheduler import Over, Scheduler, Wait

@@ -20,7 +20,8 @@ from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import configure, plan_by_rules
 from scnas_keras.runs.preflight import memory_of
 from scnas_keras.select import genes
-from scnas_keras.select.candidates import Candidate, handmade, has_rank
+from scnas_keras.select.candidate import Candidate
+from scnas_keras.select.candidates import handmade, has_rank
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import ALL, TUNED, UNTUNED
 from scnas_keras.select.race import Trial

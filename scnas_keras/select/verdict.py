@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from scnas_keras.metrics.paired import FEWEST_UNITS, LEVEL, Cases, dice_by_unit, paired_tests
 
@@ -95,7 +95,7 @@ def contest(
     differences = np.array([own[unit] - others[unit] for unit in common])
     interval = None
     if len(differences) > 1:
-        half = float(stats.sem(differences) * stats.t.ppf((1 + _CONFIDENCE) / 2, len(differences) - 1))
+        half = float(scipy.stats.sem(differences) * scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, len(differences) - 1))
         interval = (float(differences.mean()) - half, float(differences.mean()) + half)
     means = [statistics.fmean(dice_by_unit(cases, patients).values()) for cases in default_cases if cases]
     noise = max(means) - min(means) if means else 0.0

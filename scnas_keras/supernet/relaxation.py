@@ -117,11 +117,6 @@ def draw(relaxation: str, alpha: tf.Tensor, temperature: tf.Tensor, seed: tf.Ten
     }[relaxation]()
 
 
-def operations_drawn(relaxation: str) -> int | None:
-    """How many of an edge's candidates a draw runs; None for all of them."""
-    return {GUMBEL_SINGLE: 1, SOFTMAX: None}.get(relaxation, 2)
-
-
 def drop_parameter_free(drawn: Draw, operations: Sequence[str], rate: tf.Tensor, seed: tf.Tensor) -> Draw:
     """Takes drawn parameter-free operations (pools, identity) out of a draw at random.
 

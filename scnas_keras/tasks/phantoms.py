@@ -20,7 +20,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import scipy
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_text
@@ -115,7 +115,7 @@ def _distance(shape: Sequence[int], centre: np.ndarray, radii: np.ndarray, rando
 
 def _smooth(shape: Sequence[int], sigma: float, random: np.random.Generator) -> np.ndarray:
     """A smooth random field with mean 0 and standard deviation 1; `sigma` in voxels."""
-    field = gaussian_filter(random.standard_normal(shape), sigma)
+    field = scipy.ndimage.gaussian_filter(random.standard_normal(shape), sigma)
     return (field - field.mean()) / field.std()
 
 

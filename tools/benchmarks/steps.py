@@ -16,7 +16,8 @@ def training_step(network, preset: str, batch: int, patch_size: Sequence[int], c
     import tensorflow as tf
 
     from scnas_keras.machine.names import NONE
-    from scnas_keras.retrain.recipes import PRESETS, make_optimizer
+    from scnas_keras.retrain.optimizers import make_optimizer
+    from scnas_keras.retrain.recipes import PRESETS
     from scnas_keras.training.learner import Learner
     from scnas_keras.training.losses import make_loss
 

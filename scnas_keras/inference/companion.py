@@ -1,0 +1,64 @@
+"""model.json, which lies beside a trained network: what must be known to use it. Reading it loads no framework."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Annotated
+
+from msgspec import Meta
+
+from scnas_keras.documents import Misfit, check_version, decode, parse
+from scnas_keras.documents.ranges import Axis, Name, PatchSize, Share, check_axes, check_different
+from scnas_keras.errors import DataError
+from scnas_keras.files import user_path
+from scnas_keras.inference.names import COMPANION, MODEL
+from scnas_keras.inference.seen import Seen
+from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
+
+_REMEDY = "Copy it again from where the model was trained."
+
+
+@dataclasses.dataclass(frozen=True)
+class Companion:
+    """What model.json holds; see `model_folder.SegmentationModel`."""
+
+    patch_size: Annotated[tuple[PatchSize, ...], Meta(min_length=2, max_length=3)]
+    mirror_axes: tuple[Axis, ...]
+    plan: PreprocessingPlan
+    seen: Seen | None = None
+    dice: dict[Name, Share | None] | None = None
+
+    def __post_init__(self):
+        check_different("mirror_axes", self.mirror_axes)
+        rank = len(self.patch_size)
+        check_axes("mirror_axes", self.mirror_axes, rank)
+        if self.plan.spacing[0] is None and rank == 3:
+            raise Misfit("patch_size", self.patch_size, "2 numbers, as plan.spacing keeps the slices along its first axis")
+        if self.seen and len(self.seen.intensity) != len(self.plan.channels):
+            raise Misfit("seen.intensity", self.seen.intensity, f"{len(self.plan.channels)} pairs, one a channel of the plan")
+        classes = [name for value, name in self.plan.labels.items() if value]
+        if self.dice and {*self.dice} != {*classes}:
+            raise Misfit("dice", [*self.dice], f"the plan's classes: {', '.join(classes)}")
+
+
+def read_companion(path: pathlib.Path) -> Companion:
+    """Reads model.json; DataError if it's missing or damaged."""
+    content = parse(path, _REMEDY)
+    plan = content.get("plan") if isinstance(content, dict) else None
+    if isinstance(plan, dict):
+        check_version(plan, None, (VERSION,), f"{path}: plan", "Use the program that trained the model, or train again.")
+    return decode(content, Companion, path, _REMEDY)
+
+
+def find_model(path: str | os.PathLike) -> tuple[pathlib.Path, Companion]:
+    """The file of a trained network, or the one in a run's folder, and what its companion says.
+
+    Raises:
+        DataError: one of the files is missing, or the companion is damaged.
+    """
+    file = user_path(path)
+    file = file / MODEL if file.is_dir() else file
+    for own in (file, file.with_name(COMPANION)):
+        if not own.is_file():
+            raise DataError(f"{own}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
+    return file, read_companion(file.with_name(COMPANION))

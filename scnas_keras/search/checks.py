@@ -1,0 +1,88 @@
+"""What a search refuses before anything is read or written, and what flags say of its space. Loads no framework."""
+
+from scnas_keras.architectures.searched import SupernetNetwork
+from scnas_keras.errors import ConfigError
+from scnas_keras.machine.names import NONE
+from scnas_keras.planning.names import rank_named
+from scnas_keras.runs.checks import check_betas, check_data, check_positive
+from scnas_keras.search.config import LOW_MEMORY, SearchConfig
+from scnas_keras.spaces.known import find_space
+from scnas_keras.spaces.space import SearchSpace
+from scnas_keras.supernet.names import UNIFORM, operations_drawn
+
+OLDEST_CHECKPOINT = 2
+"""Version of a supernet's checkpoint that this program at least reads."""
+TARGETS = ("target_gmacs", "target_mparams", "target_ms")
+
+
+def check(config: SearchConfig) -> None:
+    """Refuses settings that can't work, before anything is read or written."""
+    check_positive(
+        config,
+        "epochs",
+        "steps_per_epoch",
+        "validation_steps",
+        "budget_minutes",
+        "batch_size",
+        "accumulate",
+        "temperature_start",
+        "temperature_end",
+        "weights_lr",
+        "alpha_lr",
+        "plateau",
+        "checkpoint_minutes",
+    )
+    check_betas(config, "weights_betas", "alpha_betas")
+    if not 0 <= config.skip_below <= 0.5:
+        raise ConfigError(f"--skip_below={config.skip_below} must be from 0 to 0.5: of two drawn operations, one weighs at least a half.")
+    check_data(config)
+    check_guards(config)
+    for channels in (config.stem_channels, config.width):
+        space_of(config).check_width(channels)
+
+
+def space_of(config: SearchConfig) -> SearchSpace:
+    """The space that flags name, for as many axes as the configuration's patches have.
+
+    Raises:
+        ConfigError: there is no such space, or not for so many axes.
+    """
+    return find_space(config.space, rank_named(config.configuration) or 3)
+
+
+def footprint(config: SearchConfig, space: SearchSpace | None = None) -> SupernetNetwork:
+    """The supernet of the space that flags name, or of another one, as the planner sees it."""
+    return SupernetNetwork(
+        space or space_of(config), config.stem_channels, operations_drawn(config.relaxation), low_memory=config.memory_mode == LOW_MEMORY
+    )
+
+
+def check_guards(config: SearchConfig) -> None:
+    """Refuses settings that can't work.
+
+    Raises:
+        ConfigError: a value out of range, or alpha asked to learn something while it doesn't learn.
+    """
+    for name in ("warm_up", "parameter_free_dropout"):
+        if not 0 <= getattr(config, name) < 1:
+            raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to below 1.")
+    for name, least in (("max_identity_edges", 0), ("stop_after_stable", 1), ("hessian_every", 1)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name}={value} must be at least {least}.")
+    for name in TARGETS:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"--{name}={value} must be above 0.")
+    if config.hessian_every is not None and config.mixed_precision != NONE:
+        raise ConfigError(
+            f"--hessian_every takes differences of gradients, for which --mixed_precision={config.mixed_precision} is too coarse; leave "
+            "one of them out."
+        )
+    if config.budget_minutes is None and config.warm_up * config.epochs > config.epochs - 1:
+        raise ConfigError(
+            f"--warm_up={config.warm_up} of --epochs={config.epochs} leaves no whole epoch in which the architecture learns; lower it."
+        )
+    idle = [name for name in (*TARGETS, "stop_after_stable") if getattr(config, name) is not None]
+    if config.relaxation == UNIFORM and idle:
+        raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")
