@@ -14,13 +14,23 @@ from absl import flags, logging
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.files import no_room
 
+_state = {"quiet": False}
 
-def set_up_logging() -> None:
-    """Log lines to stderr as `12:34:56 message`."""
+
+def is_quiet() -> bool:
+    """Whether the command shows warnings and results only."""
+    return _state["quiet"]
+
+
+def set_up_logging(quiet: bool = False) -> None:
+    """Log lines to stderr as `12:34:56 message`, only warnings if quiet."""
+    _state["quiet"] = quiet
     flags.FLAGS.mark_as_parsed()  # absl holds its levels in flags
     logging.set_verbosity(logging.INFO)
     logging.use_absl_handler()
-    logging.get_absl_handler().setFormatter(standard_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler = logging.get_absl_handler()
+    handler.setFormatter(standard_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setLevel(standard_logging.WARNING if quiet else standard_logging.NOTSET)
 
 
 def load_tensorflow() -> None:

@@ -30,7 +30,7 @@ def declarations() -> Mapping[str, Sequence[tuple[str, dataclasses.Field]]]:
 
 def unknown_flag(config_class: type, name: str) -> str:
     """What is said of a flag that the command doesn't have: which it may have been, and which commands have it."""
-    own = [field.name for field in dataclasses.fields(config_class)] + ["flagfile"]
+    own = [field.name for field in dataclasses.fields(config_class)] + ["flagfile", "quiet"]
     told = f"--{name} is no flag of this command.{nearest(name, own).replace('mean ', 'mean --')}"
     owners = [command for command, _ in declarations().get(name, ())]
     return f"{told} It is one of scnas {' and scnas '.join(owners)}." if owners else f"{told} See --help."

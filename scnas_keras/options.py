@@ -25,6 +25,7 @@ from scnas_keras.files import full_path
 from scnas_keras.flag_values import define, flag_text, plain_type
 from scnas_keras.flagfiles import BEGIN, END, SECTIONS, fault_of, flag_lines
 from scnas_keras.interruption import Stopped, end_with_parent, stopping
+from scnas_keras.log_file import collect_lines, note
 
 CRASHED, CANT_WRITE = 70, 74
 """Exit codes as sysexits.h has them, of a crash and of a file that can't be written; `verify` ends with 1 where it finds errors."""
@@ -71,8 +72,11 @@ def tasks() -> dict[str, pathlib.Path]:
     return {path.stem: path for path in sorted(_FLAGS.glob("*.cfg"))}
 
 
-def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
-    """The whole of a command: flags to a config, `main(config)`. Errors become a message and code 2 or 74, crashes code 70."""
+def run(config_class: type, main: Callable[[Any], str | None], doc: str) -> None:
+    """The whole of a command: flags to a config, `main(config)`, whose answer is the command to run next, and is shown.
+
+    Errors become a message and code 2 or 74, crashes code 70.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names that the terminal can't show
@@ -82,26 +86,39 @@ def run(config_class: type, main: Callable[[Any], None], doc: str) -> None:
             if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
                 print(help_text(config_class, doc))
                 return
-            config = parse(config_class, sys.argv)
-            set_up_logging()
-            main(config)
+            config, quiet = parse_command(config_class, sys.argv)
+            set_up_logging(quiet)
+            collect_lines()
+            following = main(config)
+            if following and not quiet:
+                print(f"Next: {following}", file=sys.stderr)
     except Finished as done:
         print(done)
     except (UserError, flags.Error) as error:
+        note(f"error: {error}")
         print(f"error: {error}", file=sys.stderr)
         sys.exit(CANT_WRITE if isinstance(error, OutputError) else 2)
     except Stopped as error:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C needn't wait for libraries that tidy up
+        note(str(error))
         print(error, file=sys.stderr)
         sys.exit(error.code)
     except Exception:  # noqa: BLE001
+        note(traceback.format_exc())
         traceback.print_exc()
         print("error: a fault of scnas_keras, not of your data or flags. Please report the lines above.", file=sys.stderr)
         sys.exit(CRASHED)
 
 
 def parse(config_class: type, argv: Sequence[str]) -> Any:
-    """The config that a command line describes. It wins over the preset's flagfile, and that over the task's.
+    """The config that a command line describes; see `parse_command`."""
+    return parse_command(config_class, argv)[0]
+
+
+def parse_command(config_class: type, argv: Sequence[str]) -> tuple[Any, bool]:
+    """The config that a command line describes, and whether that asks for quiet.
+
+    The command line wins over the preset's flagfile, and that over the task's.
 
     Of these two files every command takes the flags that it has. A line `--search:NAME=VALUE` there, or in any other flagfile, is for the
     search alone, `--retrain:NAME=VALUE` for retrain and crossval. What is for other commands is checked as they would check it. A config
@@ -133,7 +150,7 @@ def parse(config_class: type, argv: Sequence[str]) -> Any:
             raise ConfigError(f"--{field.name}= names nothing: name a file, or leave the flag out for {field.default}.")
     if check := getattr(config, "check_given", None):
         check({argument.lstrip("-").partition("=")[0] for argument in argv[1:] if argument.startswith("-")})
-    return config
+    return config, values["quiet"].value
 
 
 def read_flagfile(config_class: type, flagfile: str | os.PathLike) -> dict[str, Any]:
@@ -205,7 +222,8 @@ def help_text(config_class: type, doc: str) -> str:
         text = field.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "") + default
         lines.append(textwrap.fill(text, 100, initial_indent=f"  --{field.name:22} ", subsequent_indent=" " * 27))
     lines.append(
-        "\n--flagfile=FILE reads flags from a file, one a line; of a flag given twice the later one counts.\n"
+        "\n--quiet shows warnings and results only.\n"
+        "--flagfile=FILE reads flags from a file, one a line; of a flag given twice the later one counts.\n"
         "Numbers that aren't given are decided from the data or other flags; --name=auto asks for that, over a flagfile too."
     )
     return "\n".join(lines)
@@ -221,6 +239,7 @@ def _define_all(config_class: type) -> flags.FlagValues:
     for field in dataclasses.fields(config_class):
         define(values, field)
     flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), "flagfile", "", ""), values)
+    flags.DEFINE_boolean("quiet", False, "", flag_values=values)
     return values
 
 

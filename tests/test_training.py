@@ -14,11 +14,12 @@ import tensorflow as tf
 
 from scnas_keras.errors import ConfigError, DataError, OutputError
 from scnas_keras.metrics.mean_dice import MeanDice
+from scnas_keras.progress import clock
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs import callbacks
 from scnas_keras.runs import horizon as horizon_module
 from scnas_keras.runs.callbacks import History, Pace, Scalars, Timings
-from scnas_keras.runs.horizon import Horizon, clock
+from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.pace import measured
 from scnas_keras.runs.run_folder import RunFolder, open_run
 from scnas_keras.training.losses import JaccardLoss

@@ -27,5 +27,10 @@ def assess(config: AssessConfig) -> Any:
     return run_assessment(config, searches)
 
 
-def main(config: AssessConfig) -> None:
-    print(assess(config).text)
+def main(config: AssessConfig) -> str:
+    from scnas_keras.runs.following import following
+
+    result = assess(config)
+    print(result.text)
+    first = result.searches[0]
+    return following("retrain", first.config, preset=first.config.preset, genotype=first.path, workdir=f"{first.path}_trained")

@@ -10,8 +10,8 @@ from typing import Any
 from scnas_keras.assess.genotypes import Agreement
 from scnas_keras.assess.verdict import Evidence, verdict, verdict_of_runs
 from scnas_keras.metrics.comparison import Comparison
+from scnas_keras.progress import clock
 from scnas_keras.reporting.text_table import table
-from scnas_keras.runs.horizon import clock
 
 FOUND, RANDOM, SAMPLED = "found", "random", "sampled"
 

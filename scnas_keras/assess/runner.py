@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Sequence
 
 import keras
-import tqdm
 from absl import logging
 
 from scnas_keras.assess.config import AssessConfig
@@ -18,6 +17,7 @@ from scnas_keras.assess.verdict import verdict_of_runs
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.inference.keras_file import save_network
 from scnas_keras.patches.stream import patch_dataset
+from scnas_keras.progress import each
 from scnas_keras.runs.checkpoint import restore_model
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import Fold
@@ -35,6 +35,7 @@ FOLDER = "assessment"
 class AssessmentResult:
     """The assessed searches, the agreement of each pair of them, and all of it as text."""
 
+    searches: tuple[FinishedSearch, ...]
     reports: tuple[Report, ...]
     agreements: tuple[tuple[str, str, Agreement], ...]
     text: str
@@ -61,7 +62,7 @@ def run_assessment(config: AssessConfig, searches: Sequence[FinishedSearch]) -> 
         for search in searches:
             write_text(search.path / FOLDER / "runs.txt", several + "\n")
             write_text(search.path / FOLDER / "runs.json", readable_json(document))
-    return AssessmentResult(reports, agreements, text)
+    return AssessmentResult(tuple(searches), reports, agreements, text)
 
 
 def assess_search(config: AssessConfig, search: FinishedSearch) -> Report:
@@ -110,7 +111,7 @@ def score_networks(
     draws = [(name, FOUND if name == FOUND else RANDOM, genotype_draw(supernet, genotype)) for name, genotype in genotypes.items()]
     draws += [(f"{SAMPLED}_{i}", SAMPLED, sampled_draw(supernet, config.seed, i)) for i in range(config.random)]
     rows = []
-    for name, kind, draw in tqdm.tqdm(draws, desc="networks", leave=False, disable=None):
+    for name, kind, draw in each(draws, "Networks", len(draws), "network"):
         score = shared.score(draw)
         cost = tables.of_genotype(genotypes[name]) if name in genotypes else None
         counts = (cost.parameters, cost.multiply_adds) if cost else (None, None)

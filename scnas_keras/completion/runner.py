@@ -55,7 +55,7 @@ def run_completion(config: CompletionConfig) -> str:
     flags, values = [], []
     for name in commands():
         own = [_flag(field) for field in dataclasses.fields(config_of(name))]
-        flags.append(f'{name}) flags="{" ".join([*own, "--flagfile=", "--help"])}" ;;')
+        flags.append(f'{name}) flags="{" ".join([*own, "--flagfile=", "--quiet", "--help"])}" ;;')
         for field in dataclasses.fields(config_of(name)):
             words = tasks() if field.name == "task" else field.metadata["choices"] or ()
             if words:

@@ -20,7 +20,8 @@ def crossval(config: CrossvalConfig) -> Any:
     return run_crossval(config)
 
 
-def main(config: CrossvalConfig) -> None:
+def main(config: CrossvalConfig) -> str:
     result = crossval(config)
     print(result.text)
     print(f"Table, cases and figure are in {result.folder}")
+    return result.following

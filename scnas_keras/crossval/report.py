@@ -43,11 +43,16 @@ class CrossvalReport:
     unit: str
 
     @property
+    def dataset(self) -> str:
+        """What the data call themselves; several share the task flag custom."""
+        return next((fold.cost["task"] for network in self.networks for fold in network.folds if "task" in fold.cost), self.task)
+
+    @property
     def text(self) -> str:
         """For people."""
         finished = [network for network in self.networks if network.folds]
         cases = {case for network in finished for case in network.dice}
-        lines = [f"{self.task}: Dice over {len(cases)} whole scans, mean of cases; ± is the deviation of the folds' averages", ""]
+        lines = [f"{self.dataset}: Dice over {len(cases)} whole scans, mean of cases; ± is the deviation of the folds' averages", ""]
         rows = [
             ("", *self.classes, "average", "± folds", "folds"),
             *(self._dice_row(network) for network in finished),

@@ -13,6 +13,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, user_path, write_text
 from scnas_keras.metrics.paired import paired_tests
 from scnas_keras.reporting.comparison_figure import draw_comparison
+from scnas_keras.runs.following import predict_one
 from scnas_keras.tasks.patients import group_by_patient
 
 
@@ -23,6 +24,14 @@ class CrossvalResult:
     report: CrossvalReport
     text: str
     folder: pathlib.Path
+
+    @property
+    def following(self) -> str:
+        """The command that segments a scan with the best network's first fold."""
+        networks = [network for network in self.report.networks if network.folds]
+        best = max(networks, key=lambda network: network.average(self.report.classes) or 0.0)
+        fold = best.folds[0]
+        return predict_one(self.folder / best.name / f"fold_{fold.fold}", fold.cost["validation_images"][:1])
 
 
 def run_crossval(config: CrossvalConfig) -> CrossvalResult:

@@ -5,6 +5,8 @@ scnas derive --genotype=RUN/genotypes.jsonl --epoch=12 --output=genotype_12.json
 Builds the Keras model of a genotype, with new weights. Or takes one epoch's genotype out of a search's history.
 """
 
+import shlex
+
 from scnas_keras.derive.config import DeriveConfig
 
 
@@ -15,5 +17,8 @@ def derive(config: DeriveConfig) -> str:
     return run_derivation(config)
 
 
-def main(config: DeriveConfig) -> None:
+def main(config: DeriveConfig) -> str:
     print(derive(config))
+    if config.output.endswith(".keras"):
+        return shlex.join(["scnas", "cost", f"--network={config.output}"])
+    return shlex.join(["scnas", "draw", f"--genotype={config.output}", f"--output={config.output.removesuffix('.json')}.svg"])

@@ -9,6 +9,7 @@ how scans are prepared. It loads without this package:
 """
 
 import pathlib
+import shlex
 
 from scnas_keras.export.config import ExportConfig
 
@@ -20,5 +21,7 @@ def export(config: ExportConfig) -> pathlib.Path:
     return run_export(config)
 
 
-def main(config: ExportConfig) -> None:
-    print(export(config))
+def main(config: ExportConfig) -> str:
+    folder = export(config)
+    print(folder)
+    return shlex.join(["python", "-c", f"import tensorflow as tf; print(tf.saved_model.load({str(folder)!r}).signatures)"])

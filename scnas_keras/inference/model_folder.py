@@ -4,12 +4,10 @@ import dataclasses
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Callable
 
 import keras
 import numpy as np
-import tqdm
 
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import DataError, counted
@@ -23,6 +21,7 @@ from scnas_keras.inference.sliding_window import predict_volume
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
+from scnas_keras.progress import Progress
 
 POOR = 0.1
 """A Dice under which a class counts as not found."""
@@ -79,17 +78,12 @@ class SegmentationModel:
 
     def probabilities(self, image: np.ndarray, mirror: bool = False) -> np.ndarray:
         """Class probabilities [a, b, c, classes] of a preprocessed scan [a, b, c, channels]."""
-        with tqdm.tqdm(desc="tiles", leave=False, disable=None, file=sys.stderr) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
+        with Progress("segmenting", unit="tile") as progress:
             predict, patch, axes = self.network.predict_on_batch, self.patch_size, self.mirror_axes if mirror else ()
             if len(patch) == 2:  # slices along the plan's first axis
                 patch, axes = (1, *patch), tuple(axis + 1 for axis in axes)
                 predict = _slice_by_slice(predict)
-            return predict_volume(predict, image, patch, len(self.plan.labels), axes, progress)
+            return predict_volume(predict, image, patch, len(self.plan.labels), axes, progress.to)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""

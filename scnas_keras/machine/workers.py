@@ -5,11 +5,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-import tqdm
-
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.machine.memory import available_memory, usable_cpus
 from scnas_keras.machine.worker_process import DIED, DONE, FAILED, NO_MEMORY, WorkerPool, outcome_of
+from scnas_keras.progress import each
 from scnas_keras.tasks.cases import Case
 
 MAX_LISTED = 10
@@ -59,7 +58,7 @@ def map_cases(
         outcomes = _parallel(function, cases, count)
     results, problems = {}, {}
     with contextlib.closing(outcomes):
-        for case, kind, value in tqdm.tqdm(outcomes, title, len(cases), disable=not progress or not cases, unit="case"):
+        for case, kind, value in each(outcomes, title, len(cases)) if progress else outcomes:
             if kind == DONE:
                 results[case.name] = value
             elif kind == FAILED:

@@ -19,9 +19,14 @@ def plan(config: PlanConfig) -> Any:
     return run_plan(config)
 
 
-def main(config: PlanConfig) -> None:
+def main(config: PlanConfig) -> str | None:
     from scnas_keras.reporting.plan_table import plan_table
+    from scnas_keras.runs.following import following
 
     print(plan_table(plan(config)))
     for name in ("fingerprint.json", "plans.json"):
         print(user_path(config.output or "") / name)  # without an output, there are no plans
+    if config.fingerprint:  # of data that may be elsewhere
+        return None
+    plans = user_path(config.output or "") / "plans.json"
+    return following("select", config, plan=plans, workdir="runs/selected", budget_minutes=100)

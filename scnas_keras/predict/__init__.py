@@ -9,6 +9,7 @@ segmented, and --output is a folder. Where the model has several channels, CASE_
 """
 
 import pathlib
+import shlex
 
 from scnas_keras.predict.config import PredictConfig
 
@@ -20,6 +21,7 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     return run_prediction(config)
 
 
-def main(config: PredictConfig) -> None:
+def main(config: PredictConfig) -> str:
     for path in predict(config):
         print(path)
+    return shlex.join(["scnas", "export", f"--model={config.model}", f"--output={str(config.model).removesuffix('.keras')}_served"])

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import tqdm
-
 from scnas_keras.errors import DataError, OutputError
 from scnas_keras.files import write_text
 from scnas_keras.machine.memory import usable_cpus
+from scnas_keras.progress import each
 from scnas_keras.tasks.cases import Case
 from scnas_keras.tasks.sources import files_of, source_digest
 
@@ -30,7 +29,7 @@ def read_contents(cases: Sequence[Case], cache_dir: str | Path) -> dict[str, dic
     """
     with ThreadPoolExecutor(usable_cpus()) as threads:
         found = threads.map(lambda case: contents(case, cache_dir), cases)
-        return {case.name: own for case, own in zip(cases, tqdm.tqdm(found, "Digests", len(cases), leave=False, disable=None, unit="case"))}
+        return {case.name: own for case, own in zip(cases, each(found, "Digests", len(cases)))}
 
 
 def contents(case: Case, cache_dir: str | Path) -> dict[str, str]:

@@ -19,7 +19,7 @@ def retrain(config: RetrainConfig) -> Any:
     return run_training(config)
 
 
-def main(config: RetrainConfig) -> None:
+def main(config: RetrainConfig) -> str | None:
     from scnas_keras.retrain.architecture import choose
     from scnas_keras.retrain.checks import check
     from scnas_keras.retrain.recipes import recipe
@@ -34,3 +34,4 @@ def main(config: RetrainConfig) -> None:
     result = retrain(config)
     print(result.table)
     print(f"The run is in {result.folder}")
+    return result.following

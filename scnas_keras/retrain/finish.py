@@ -14,18 +14,21 @@ from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.validation import Validation, class_means, mean_of_known
 from scnas_keras.runs.folds import Fold
+from scnas_keras.runs.following import predict_one
 from scnas_keras.runs.pace import measured
 from scnas_keras.runs.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingResult:
-    """A trained network, the Dice of each case that it was judged on and class, a readable table of it, and the run's folder."""
+    """A trained network, the Dice of each case that it was judged on and class, a readable table of it, the run's folder, and what comes
+    next: the command line that segments one of the scans."""
 
     model: SegmentationModel
     dice: dict[str, list[float]]
     table: str
     folder: pathlib.Path
+    following: str | None = None
 
 
 def finish(
@@ -64,14 +67,17 @@ def finish(
         "validation_images": [str(case.images[0]) for case in fold.task.cases if case.name in dice],
     }
     run.write_summary(config, result)
+    images = [case.images for case in fold.task.cases if case.name in dice] or [case.images for case in fold.task.cases]
+    following = predict_one(run.path, images[0])
     if not dice:
-        return TrainingResult(model, dice, f"Trained on all {len(fold.cases)} cases; none is left to validate on.", run.path)
+        text = f"Trained on all {len(fold.cases)} cases; none is left to validate on."
+        return TrainingResult(model, dice, text, run.path, following)
     rows = [(name, _text(mean) + _counts(column)) for name, mean, column in zip(classes, means, zip(*dice.values()))]
     rows.append(("mean", _text(result["mean_dice"])))
     lines = [f"Dice on {len(dice)} whole {config.judged} scans of fold {config.fold}:", *(f"  {name:30} {text}" for name, text in rows)]
     if architecture.genotype and architecture.genotype.undecided:
         lines += textwrap.wrap(architecture.genotype.undecided, WIDTH)
-    return TrainingResult(model, dice, "\n".join(lines), run.path)
+    return TrainingResult(model, dice, "\n".join(lines), run.path, following)
 
 
 def _counts(column: Sequence[float]) -> str:

@@ -3,26 +3,21 @@
 import csv
 import io
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
-import tqdm
 from absl import logging
 
 from scnas_keras.files import write_text, writing
 from scnas_keras.machine.peak_memory import peak_bytes
-from scnas_keras.runs.horizon import Horizon, clock
+from scnas_keras.progress import SILENT, bar, clock
+from scnas_keras.runs.horizon import Horizon
 
 FOREVER = 10**6
 """More epochs or batches than any run has, for runs that end by time."""
-
-
-_SILENT = 60.0
-"""Seconds between lines within an epoch, where no terminal shows a bar."""
 
 
 class Pace(keras.callbacks.Callback):
@@ -46,9 +41,7 @@ class Pace(keras.callbacks.Callback):
         self._begun, self._told = time.monotonic(), None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._bar = tqdm.tqdm(
-            total=self._steps, desc=f"epoch {epoch + 1}", leave=False, disable=None if self._shown else True, file=sys.stderr
-        )
+        self._bar = bar(f"epoch {epoch + 1}", self._steps, self._shown, unit="step")
 
     def on_train_batch_end(self, batch, logs=None):
         self._bar.update(batch + 1 - self._bar.n)
@@ -57,7 +50,7 @@ class Pace(keras.callbacks.Callback):
             return
         if self._told is None:
             logging.info("the first step is done, after %s with tracing", clock(now - self._begun))
-        elif not self._bar.disable or now - self._told < _SILENT:
+        elif not self._bar.disable or now - self._told < SILENT:
             return
         else:
             logging.info("epoch %d  step %d/%d  left %s", self._horizon.done + 1, batch + 1, self._steps, clock(self._horizon.seconds_left))

@@ -100,12 +100,3 @@ class Horizon:
     @property
     def _seconds(self) -> float:
         return self.spent if self._marked is None else self._marked
-
-
-def clock(seconds: float) -> str:
-    """A duration for people: 1:02:03, 4:05."""
-    if seconds != seconds:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

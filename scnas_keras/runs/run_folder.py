@@ -18,13 +18,14 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError, Finished
 from scnas_keras.files import same_place, unwritable, user_path, write_text, writing
+from scnas_keras.log_file import keep_log
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_run_flagfile
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import read_recorded, read_result
 from scnas_keras.runs.run_data import PLANS
 
-FLAGS, SUMMARY, LOCK = "flags.cfg", "summary.json", "run.lock"
+FLAGS, SUMMARY, LOCK, LOG = "flags.cfg", "summary.json", "run.lock", "log.txt"
 CASES = "validation.csv"
 _PACKAGES = ("scnas_keras", "keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
 
@@ -86,6 +87,7 @@ class RunFolder:
         if self[FLAGS].is_file():
             _check_same(self.path, config)
         write_text(self[FLAGS], to_run_flagfile(config))
+        keep_log(self[LOG])
 
     def write_summary(self, config: Any, result: dict[str, Any]) -> None:
         """Writes summary.json: what was run, on what, how long it took, and the result. It marks the run as finished."""

@@ -18,7 +18,7 @@ def search(config: SearchConfig) -> Any:
     return run_search(config)
 
 
-def main(config: SearchConfig) -> None:
+def main(config: SearchConfig) -> str:
     from scnas_keras.search.checks import check, footprint
 
     check(config)
@@ -29,3 +29,6 @@ def main(config: SearchConfig) -> None:
     result = search(config)
     print(result.table)
     print(f"The run is in {result.folder}")
+    from scnas_keras.runs.following import following
+
+    return following("retrain", config, preset=config.preset, genotype=result.folder, workdir=f"{result.folder}_trained")

@@ -20,7 +20,7 @@ def select(config: SelectConfig) -> Any:
     return run_selection(config)
 
 
-def main(config: SelectConfig) -> None:
+def main(config: SelectConfig) -> str | None:
     from scnas_keras.architectures.registry import footprint
     from scnas_keras.runs.before import check_before
     from scnas_keras.select.checks import check
@@ -30,4 +30,8 @@ def main(config: SelectConfig) -> None:
     check_before(config, footprint(DEFAULT))
     load_tensorflow()
     result = select(config)
-    print(result if isinstance(result, str) else f"{result.text}\nThe network that is kept, tables and figure are in {result.folder}")
+    if isinstance(result, str):
+        print(result)
+        return None
+    print(f"{result.text}\nThe network that is kept, tables and figure are in {result.folder}")
+    return result.following

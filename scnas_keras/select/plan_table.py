@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from absl import logging
 
+from scnas_keras.progress import clock
 from scnas_keras.reporting.text_table import table
-from scnas_keras.runs.horizon import clock
 from scnas_keras.select.budget import FINISHING, Budget
 from scnas_keras.select.candidate import Candidate
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.metrics.comparison import Comparison
+from scnas_keras.progress import clock
 from scnas_keras.reporting.race_figure import RacedTrial, draw_race
 from scnas_keras.reporting.text_table import table
-from scnas_keras.runs.horizon import clock
+from scnas_keras.runs.following import predict_one
 from scnas_keras.select.budget import LEAST_SEARCH, LEAST_TRAINING, SEARCH_SHARE
 from scnas_keras.select.finals import Finals
 from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, parse_families
@@ -34,11 +35,12 @@ _FEW_UPDATES, _LATE = 500, 1.1
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a selection found, as data and as text, and its folder."""
+    """What a selection found, as data and as text, its folder, and the command line that segments a scan with what is kept."""
 
     data: dict[str, Any]
     text: str
     folder: pathlib.Path
+    following: str
 
 
 def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
@@ -68,7 +70,9 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
     write_text(run["cases.csv"], _cases_csv(finals, found.classes))
     draw_race([_raced(row) for row in rows if row["dice"] is not None and row["seconds_per_step"]], run["race.png"])
     run.write_summary(config, data)
-    return Report(data, text, run.path)
+    fold = found.fold
+    scan = next(case for case in fold.task.cases if case.name in fold.split.validation)
+    return Report(data, text, run.path, predict_one(run.path, scan.images))
 
 
 def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]]:

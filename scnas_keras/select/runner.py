@@ -4,7 +4,7 @@ import time
 
 from absl import logging
 
-from scnas_keras.runs.horizon import clock
+from scnas_keras.progress import clock
 from scnas_keras.runs.run_folder import RunFolder, open_run
 from scnas_keras.select import budget, machines
 from scnas_keras.select.checks import check, check_search

@@ -5,12 +5,10 @@ import dataclasses
 import os
 import pathlib
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
-import tqdm
 from absl import logging
 
 from scnas_keras.documents import decode, parse
@@ -18,8 +16,8 @@ from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.files import writing
 from scnas_keras.metrics.case_table import read_case_table
 from scnas_keras.options import CANT_WRITE
+from scnas_keras.progress import bar, clock
 from scnas_keras.runs.child import cause, run_child
-from scnas_keras.runs.horizon import clock
 from scnas_keras.runs.recorded import read_recorded
 from scnas_keras.runs.run_folder import CASES, FLAGS, SUMMARY, is_busy
 
@@ -106,15 +104,15 @@ def run(command: str, config: Any, title: str, expected: float) -> Failure | Non
         return None
     _clear_of_other_time(folder, config)
     logging.info("%s, about %s; what it prints is in %s", title, clock(expected), log)
-    bar = tqdm.tqdm(total=round(expected), desc=title, leave=False, disable=None, file=sys.stderr, bar_format="{desc} {bar:20} {postfix}")
+    shown = bar(title, round(expected), bar_format="{desc} {bar:20} {postfix}")
     began = time.monotonic()
 
     def watch() -> None:
         gone = time.monotonic() - began
-        bar.n = min(round(gone), bar.total)
-        bar.set_postfix_str(f"left {clock(max(0, expected - gone))}  {last_line(log)}")
+        shown.n = min(round(gone), shown.total)
+        shown.set_postfix_str(f"left {clock(max(0, expected - gone))}  {last_line(log)}")
 
-    with bar, open(log, "ab") as output:
+    with shown, open(log, "ab") as output:
         try:
             code = run_child(command, config, output, watch)
         except SystemExit:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
-import tqdm
 from absl import logging
 
 from scnas_keras.errors import ConfigError
@@ -17,6 +16,7 @@ from scnas_keras.machine.memory import usable_cpus
 from scnas_keras.machine.names import NONE
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.derived import has_own_layer
+from scnas_keras.progress import each
 from scnas_keras.spaces.known import find_space, space_names
 from scnas_keras.spaces.milliseconds import NETWORK, REFERENCES, Part, TimeTables, reference
 from scnas_keras.spaces.space import SearchSpace
@@ -103,7 +103,7 @@ def part_times(parts: Sequence[Part], machine: Machine, cache_dir: str | os.Path
         logging.info("measuring %d parts of networks on this machine, once: %s; they are kept in %s", len(missing), machine, file)
         new: dict[Part, float] = {}
         try:
-            for part, time in tqdm.tqdm(measured(missing, machine), "Measuring", len(missing), unit="part"):
+            for part, time in each(measured(missing, machine), "Measuring", len(missing), "part"):
                 new[part] = time
         finally:
             if new:

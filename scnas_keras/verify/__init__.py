@@ -6,6 +6,7 @@ wrong or no dataset is found. All findings are also in verification.json. --fix 
 The commands that train check headers by themselves, and voxels as they prepare scans.
 """
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -19,7 +20,8 @@ def verify(config: VerifyConfig) -> Any:
     return run_verification(config)
 
 
-def main(config: VerifyConfig) -> None:
+def main(config: VerifyConfig) -> str:
+    from scnas_keras.runs.following import following
     from scnas_keras.verify.runner import report_file
 
     report = verify(config)
@@ -28,3 +30,5 @@ def main(config: VerifyConfig) -> None:
     print(report.text())
     if report.has_errors:
         sys.exit(1)
+    checked = dataclasses.replace(config, data_dir=config.fixed_dir or config.data_dir)
+    return following("select", checked, data_dir=checked.data_dir, workdir="runs/selected", budget_minutes=100)

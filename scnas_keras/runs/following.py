@@ -1,0 +1,35 @@
+"""The command that comes next, to be pasted: on the same data, with the same folds."""
+
+import dataclasses
+import os
+import pathlib
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from scnas_keras.declarations import config_of
+from scnas_keras.flag_values import flag_text
+from scnas_keras.formats.endings import is_picture
+from scnas_keras.options import parse
+
+_OF_DATA = (
+    *("task", "data_dir", "cache_dir", "num_phantoms", "spacing", "plan", "configuration", "storage"),
+    *("num_folds", "split_seed", "split", "splits", "group_pattern", "fold"),
+)
+
+
+def following(command: str, config: Any, **more: Any) -> str:
+    """A command line: of a config's flags those that say which data, where they aren't as usual for its task, and more flags."""
+    task = getattr(config, "task", None)
+    usual = parse(type(config), ["", *([f"--task={task}"] if task else [])])
+    own = {field.name for field in dataclasses.fields(config)} & {field.name for field in dataclasses.fields(config_of(command))}
+    given = {name: getattr(config, name) for name in _OF_DATA if name in own}
+    flags = {name: value for name, value in given.items() if name == "task" or value != getattr(usual, name)} | more
+    return shlex.join(["scnas", command, *(f"--{name}={flag_text(value)}" for name, value in flags.items() if value is not None)])
+
+
+def predict_one(folder: pathlib.Path, files: Sequence[str | os.PathLike]) -> str:
+    """The command line that segments a scan, of one file or one a channel, with the network of a run."""
+    image = ",".join(map(str, files)) or "SCAN"
+    ending = ".png" if is_picture(pathlib.Path(image)) else ".nii.gz"
+    return shlex.join(["scnas", "predict", f"--model={folder}", f"--image={image}", f"--output={folder / 'example'}{ending}", "--overlay"])
