@@ -21,10 +21,12 @@ COMMANDS = sorted(path.parent.name for path in PACKAGE.glob("*/__main__.py"))
 def test_these_are_the_commands():
     assert COMMANDS == [
         "assess",
+        "cache",
         "completion",
         "cost",
         "crossval",
         "derive",
+        "doctor",
         "draw",
         "export",
         "plan",

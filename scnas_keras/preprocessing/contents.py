@@ -18,6 +18,8 @@ from scnas_keras.progress import each
 from scnas_keras.tasks.cases import Case
 from scnas_keras.tasks.sources import files_of, source_digest
 
+CONTENTS = "contents"
+"""The folder of the cache that holds them."""
 _LETTERS = 16
 
 
@@ -36,7 +38,7 @@ def contents(case: Case, cache_dir: str | Path) -> dict[str, str]:
     """`read_contents` of one case."""
     try:
         state = source_digest(case)
-        kept = Path(cache_dir) / "contents" / f"{state}.json"
+        kept = Path(cache_dir) / CONTENTS / f"{state}.json"
         found = _kept(kept)
         if found is None:
             root = os.path.commonpath([path.absolute().parent for path in case.files])

@@ -23,6 +23,8 @@ from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.loading import load_label
 
 FORMAT = 2
+FINGERPRINTS = "fingerprints"
+"""The folder of the cache that holds what was measured of each case."""
 _BYTES_PER_VALUE = 12
 
 
@@ -50,7 +52,7 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
         ConfigError: the cache can't be read, or can't be written and cases are to be measured.
         DataError: a case can't be read, its voxels are such that `verify` has errors, or no case has a labelled voxel.
     """
-    folder = Path(cache_dir) / "fingerprints"
+    folder = Path(cache_dir) / FINGERPRINTS
     open_folder(cache_dir, folder)
     known = {name: digest(found) for name, found in read_contents(task.cases, cache_dir).items()}
     files = [_file(folder, case, task, known) for case in task.cases]

@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import pathlib
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +12,7 @@ from absl import logging
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.memory import usable_cpus
 from scnas_keras.machine.names import NONE
+from scnas_keras.machine.processor import processor
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.derived import has_own_layer
 from scnas_keras.progress import each
@@ -74,7 +73,7 @@ def this_machine(precision: str, deterministic: bool, on_gpu: bool) -> Machine:
     """What this process computes on."""
     devices = tf.config.list_physical_devices("GPU") if on_gpu else []
     gpu = tf.config.experimental.get_device_details(devices[0]).get("device_name", "GPU") if devices else None
-    return Machine(_processor(), usable_cpus(), gpu, tf.__version__, precision, deterministic, os.environ.get(ONEDNN) == "1")
+    return Machine(processor(), usable_cpus(), gpu, tf.__version__, precision, deterministic, os.environ.get(ONEDNN) == "1")
 
 
 def machine_tables(
@@ -135,12 +134,3 @@ def measured(parts: Sequence[Part], machine: Machine) -> Iterator[tuple[Part, fl
         child.wait()
     if done < len(parts):
         raise ConfigError(f"Measuring {parts[done]} failed with exit code {child.returncode} (-9: out of memory). Its message is above.")
-
-
-def _processor() -> str:
-    """Model of the CPU."""
-    with contextlib.suppress(OSError):
-        for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
