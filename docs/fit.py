@@ -57,7 +57,7 @@ print("plain:", {name: round(values[-1], 3) for name, values in history.history.
 
 # %% [markdown]
 # ## nnU-Net's recipe
-# `Learner` is a Keras model around a network: deep supervision, weight decay through the momentum, gradients shortened as one. Keras'
+# `Learner` is a Keras model around a network: deep supervision, weight decay through the momentum, gradients clipped as one. Keras'
 # optimizers keep a moving average of the weights, and put it in the weights' place when `fit` ends.
 
 # %%
@@ -72,7 +72,7 @@ print("nnU-Net's recipe:", {name: round(values[-1], 3) for name, values in histo
 
 # %% [markdown]
 # ## Whole scans
-# The model with all that is needed to use it, as `scnas predict --model=FOLDER` and `tools/export` take it.
+# The model with all that is needed to use it, as `scnas predict --model=FOLDER` and `scnas export` take it.
 
 # %%
 trained = SegmentationModel(at_full_resolution(supervised), fold.plan, fold.patch_size)

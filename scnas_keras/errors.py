@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 
 class UserError(Exception):
-    """Something the user can mend. The message names what was found, where, and what to do."""
+    """Something the user can fix. The message names what was found, where, and what to do."""
 
 
 class DataError(UserError):

@@ -1,4 +1,4 @@
-"""Trainings and searches of a selection that are planted: they leave what processes would, and take time of a clock of their own."""
+"""Training runs and searches of a selection that are planted: they leave what processes would, and take time of a clock of their own."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ OVERHEAD = 20.0
 
 
 class Clock:
-    """Time that only planted trainings take."""
+    """Time that only planted training runs take."""
 
     def __init__(self):
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""`scnas select` in little time: trainings of three seconds count as long enough, two updates as enough, and a worker
+"""`scnas select` in little time: training runs of three seconds count as long enough, two updates as enough, and a worker
 that says nothing for ten seconds as gone."""
 
 from scnas_keras import options, select

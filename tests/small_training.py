@@ -1,4 +1,4 @@
-"""Trainings of the commands on generated scans: in this process, or as a process of its own where it is to be killed."""
+"""Training runs of the commands on generated scans: in this process, or as a process of its own where it is to be killed."""
 
 import subprocess
 from pathlib import Path

@@ -381,7 +381,7 @@ def test_a_search_that_the_version_before_began_is_refused_before_any_work(searc
 
 
 @pytest.mark.parametrize("damage", [all_background, not_a_number, no_dataset])
-def test_the_same_command_goes_on_once_the_data_are_mended(damage, search, task, tmp_path):
+def test_the_same_command_goes_on_once_the_data_are_fixed(damage, search, task, tmp_path):
     damage(task)
     search()
     write_task(task)

@@ -31,7 +31,7 @@ class Config:
     number: int = option(1, "A number.", "Group")
 
 
-def test_a_crash_is_told_apart_from_what_the_user_can_mend(monkeypatch, capsys):
+def test_a_crash_is_told_apart_from_what_the_user_can_fix(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["x"])
 
     def fail(config):

@@ -1,4 +1,4 @@
-"""Cross-validation without training: which trainings there are, what their results say together, and the report."""
+"""Cross-validation without training: which training runs there are, what their results say together, and the report."""
 
 import csv
 import dataclasses
@@ -48,7 +48,7 @@ def config(tmp_path):
 
 
 def finish(training, dice, task="phantom", **flags):
-    """Leaves what a training leaves: `dice` maps cases to one number a class."""
+    """Leaves what a training run leaves: `dice` maps cases to one number a class."""
     training.folder.mkdir(parents=True, exist_ok=True)
     rows = "".join(f"{case},{','.join(map(str, values))}\n" for case, values in dice.items())
     (training.folder / "validation.csv").write_text("case,core,shell\n" + rows)

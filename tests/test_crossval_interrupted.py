@@ -21,7 +21,7 @@ def wait_for(file, process):
 
 
 def wait_until_free(lock):
-    """Until no process is at a run: the training of a cross-validation that was killed ends when it has noticed."""
+    """Until no process is at a run: the training run of a cross-validation that was killed ends when it has noticed."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(0.5)
@@ -31,7 +31,7 @@ def wait_until_free(lock):
             return
         except BlockingIOError:
             pass
-    raise AssertionError("the training goes on without its parent")
+    raise AssertionError("the training run goes on without its parent")
 
 
 CROSSVAL = (

@@ -1,4 +1,4 @@
-"""Trainings, folds and transfers as a person runs them, on generated scans."""
+"""Training runs, folds and transfers as a person runs them, on generated scans."""
 
 import csv
 import json

@@ -139,7 +139,7 @@ def test_impossible_splits_are_refused_with_a_remedy(num_cases, fold, num_folds,
     [
         (4, 5, "found 4 patients.*Use --num_folds=4"),
         (2, 2, "Found 2 patients.*at least 3"),
-        (1, 2, "mend --group_pattern"),
+        (1, 2, "fix --group_pattern"),
         (3, 2, "all of one patient.*Use --num_folds=3"),
     ],
 )

@@ -45,10 +45,10 @@ GOOD = {"sizes": [4]}
 
 def refusal(content: Any) -> str:
     with pytest.raises(DataError) as caught:
-        decode(content, Whole, "plans.json", "Mend it.")
+        decode(content, Whole, "plans.json", "Fix it.")
     text = str(caught.value)
-    assert text.startswith("plans.json: ") and text.endswith(". Mend it.") and "\n" not in text
-    return text.removeprefix("plans.json: ").removesuffix(". Mend it.")
+    assert text.startswith("plans.json: ") and text.endswith(". Fix it.") and "\n" not in text
+    return text.removeprefix("plans.json: ").removesuffix(". Fix it.")
 
 
 @pytest.mark.parametrize(
@@ -145,14 +145,14 @@ def test_the_error_has_the_class_that_was_asked_for():
 def test_files_that_hold_no_usable_json_are_refused(tmp_path, text, told):
     (tmp_path / "a.json").write_bytes(text)
     with pytest.raises(DataError) as caught:
-        parse(tmp_path / "a.json", "Mend it.")
+        parse(tmp_path / "a.json", "Fix it.")
     message = str(caught.value)
-    assert message.startswith(f"{tmp_path / 'a.json'}: {told}") and message.endswith(". Mend it.") and "\n" not in message
+    assert message.startswith(f"{tmp_path / 'a.json'}: {told}") and message.endswith(". Fix it.") and "\n" not in message
 
 
 def test_what_cant_be_opened_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"none.json: can't be read \(No such file or directory\)\. Mend it\."):
-        parse(tmp_path / "none.json", "Mend it.")
+    with pytest.raises(DataError, match=r"none.json: can't be read \(No such file or directory\)\. Fix it\."):
+        parse(tmp_path / "none.json", "Fix it.")
     with pytest.raises(DataError, match="can't be read"):
         parse(tmp_path)
 

@@ -60,7 +60,9 @@ def test_search_retrain_predict(space, command, monkeypatch, tmp_path, capsys, c
     command("scnas_keras.retrain", **TASK, width=4, genotype="search", workdir="trained", num_folds=5)
     shown = capsys.readouterr().out
     assert "whole validation scans" in shown and "Undecided: mean entropy" in shown and "Undecided: mean entropy" in caplog.text
-    assert Path("trained/overlay.png").stat().st_size > 10_000
+    assert (
+        all(path.stat().st_size > 10_000 for path in Path("trained").glob("overlay_*.png")) and Path("trained/overlay_median.png").is_file()
+    )
     held_out = json.loads(Path("trained/summary.json").read_text())["result"]["validation_images"]
     assert [Path(path).name.removesuffix(".nii.gz") for path in held_out] == parts["validation"]
 

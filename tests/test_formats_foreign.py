@@ -82,7 +82,7 @@ def without_qfac(path):
     path.write_bytes(gzip.compress(bytes(content)))
 
 
-def test_a_mended_header_is_a_doubt_of_its_file(tmp_path, caplog, capfd):
+def test_a_fixed_header_is_a_doubt_of_its_file(tmp_path, caplog, capfd):
     save(tmp_path / "a.nii.gz", ARRAY)
     assert read_header(tmp_path / "a.nii.gz").doubts == ()
     without_qfac(tmp_path / "a.nii.gz")
@@ -95,7 +95,7 @@ def test_a_mended_header_is_a_doubt_of_its_file(tmp_path, caplog, capfd):
     assert nib.imageglobals.logger.getEffectiveLevel() >= 50
 
 
-def test_mended_headers_are_told_once_and_counted(tmp_path, caplog, capfd):
+def test_fixed_headers_are_told_once_and_counted(tmp_path, caplog, capfd):
     task = load_task(write_task(tmp_path, num_cases=5))
     for case in task.cases:
         without_qfac(case.images[0])

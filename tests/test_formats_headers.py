@@ -263,5 +263,5 @@ def test_a_label_on_the_other_form_of_its_image_is_not_to_be_resampled(tmp_path)
         nib.save(nib.Nifti1Image(np.asarray(label.dataobj), other), case.label)
     found = verify_dataset(tmp_path, processes=1, progress=False).findings
     assert {finding.key for finding in found} & {"affines", "other_form", "two_places"} == {"other_form", "two_places"}
-    with pytest.raises(ConfigError, match="nothing to mend"):
+    with pytest.raises(ConfigError, match="nothing to fix"):
         fix_headers(tmp_path, tmp_path.parent / "fixed", processes=1)

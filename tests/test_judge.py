@@ -83,7 +83,7 @@ def split_of_run(run, fold):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """With a genotype, and a cache that the trainings here share."""
+    """With a genotype, and a cache that the training runs here share."""
     folder = tmp_path_factory.mktemp("judge")
     uniform_genotype(space=LEVEL).save(folder / "genotype.json")
     return folder
@@ -167,7 +167,7 @@ def test_a_training_ends_when_its_held_out_dice_no_longer_rises(folder, caplog, 
 
 
 def test_cases_that_train_need_a_class(tmp_path):
-    """The held-out case alone has one: enough to train on, but for a training that is judged on it."""
+    """The held-out case alone has one: enough to train on, but for a training run that is judged on it."""
     task = write_task(tmp_path / "task", 5)
     names = [f"case_{number}" for number in range(5)]
     split = split_of(names, 0)

@@ -95,7 +95,7 @@ def test_voxels_to_ignore_do_not_count(task, tmp_path):
     ],
 )
 def test_a_plan_needs_voxels_that_can_be_trained_on(value, told, task, tmp_path):
-    """What `verify` refuses is refused before a training has measured all scans, and before `plan` plans for them."""
+    """What `verify` refuses is refused before a training run has measured all scans, and before `plan` plans for them."""
     other = dataclasses.replace(task, channel_names=("CT", "T2"))
     change(task.cases[0].images[0], lambda array: array[0, ..., 0].fill(value))
     if np.isfinite(value):

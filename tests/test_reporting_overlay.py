@@ -3,6 +3,7 @@ import pytest
 from matplotlib.image import imread
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.geometry import PIXELS
 from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.reporting.overlay import OPACITY, draw_overlay, overlay_figure
 
@@ -97,7 +98,35 @@ def test_what_cannot_be_drawn_is_refused(volumes, tmp_path):
 
 def test_a_picture_is_drawn_in_its_own_plane_only():
     image = np.random.default_rng(0).normal(size=(12, 9, 1))
-    figure = overlay_figure(image, None, (image > 1).astype(int), ("background", "nucleus"), (1, 1, 1), "picture")
+    figure = overlay_figure(image, None, (image > 1).astype(int), ("background", "nucleus"), PIXELS, "picture")
     panels = [axes for axes in figure.axes if axes.images]
-    assert len(panels) == 2 and all(not text.get_text().strip() for axes in panels for text in axes.texts)
-    np.testing.assert_array_equal(np.asarray(panels[0].images[0].get_array()), image[::-1, ::-1, 0].T)
+    assert len(panels) == 2 and not any(axes.texts for axes in panels)
+    np.testing.assert_array_equal(np.asarray(panels[0].images[0].get_array()), image[:, :, 0].T)  # rows from the top, as it is stored
+
+
+def test_a_picture_in_colour_keeps_its_colours():
+    image = np.random.default_rng(0).integers(0, 256, (12, 9, 1, 3)).astype(np.float32)
+    mask = (image[..., 0] > 200).astype(int)
+    panels = [axes for axes in overlay_figure(image, None, mask, ("background", "nucleus"), PIXELS, "picture").axes if axes.images]
+    np.testing.assert_allclose(np.asarray(panels[0].images[0].get_array()), image[:, :, 0].swapaxes(0, 1) / 255)
+    np.testing.assert_array_equal(np.asarray(panels[1].images[1].get_array())[..., 3] > 0, mask[:, :, 0].T == 1)
+
+
+def test_a_pictures_overlay_has_a_pixel_at_least_for_each_of_its_own(tmp_path):
+    image = np.zeros((900, 600, 1, 3), np.float32)
+    draw_overlay(image, None, image[..., 0].astype(int), tmp_path / "a.png", ("background", "nucleus"), PIXELS, "picture")
+    height, width, _ = imread(tmp_path / "a.png").shape
+    assert 1800 < width < 2000 and 600 < height < 800
+
+
+def test_a_scan_of_one_slice_has_its_directions():
+    image = np.random.default_rng(0).normal(size=(12, 9, 1))
+    panel = overlay_figure(image, None, (image > 1).astype(int), ("background", "organ"), (1, 1, 3), "slice").axes[0]
+    assert [text.get_text() for text in panel.texts] == ["R", "A"]
+    np.testing.assert_array_equal(np.asarray(panel.images[0].get_array()), image[::-1, ::-1, 0].T)
+
+
+def test_of_several_channels_a_scan_shows_the_first():
+    image = np.random.default_rng(0).normal(size=(8, 6, 4, 3))
+    figure = overlay_figure(image, None, np.zeros((8, 6, 4), int), NAMES, SPACING, "")
+    np.testing.assert_array_equal(np.asarray(figure.axes[0].images[0].get_array()), image[::-1, ::-1, 2, 0].T)

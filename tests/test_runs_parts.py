@@ -1,4 +1,4 @@
-"""Which cases a search and a training learn from, which they validate on, and at which rates: read off what they give to the loop."""
+"""Which cases a search and a training run learn from, which they validate on, and at which rates: read off what they give to the loop."""
 
 import types
 

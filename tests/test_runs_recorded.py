@@ -38,7 +38,7 @@ class Config:
 
 OLD = ("--workdir=run", "--sizes=8,8,16")
 DATA = Path(__file__).parent / "data" / "version_2"
-"""What the version before left (45c145f, whose checkpoints have version 2) of a training, one by --plan=scnas and a search."""
+"""What the version before left (45c145f, whose checkpoints have version 2) of a training run, one by --plan=scnas and a search."""
 _SIZES = ("--num_phantoms=6", "--num_folds=3", "--patch_size=16,16,16", "--batch_size=2", "--steps_per_epoch=2", "--validation_steps=1")
 _SHARED = ("--task=phantom", "--cache_dir=cache", "--processes=1", *_SIZES)
 TRAINING = (*_SHARED, "--network=u_resnet", "--width=4", "--epochs=1")

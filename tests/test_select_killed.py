@@ -23,7 +23,7 @@ def command(folder):
 
 
 def kill_when(folder, there):
-    """Kills the selection as soon as a file is there; its trainings, which the system then asks to end, too."""
+    """Kills the selection as soon as a file is there; its training runs, which the system then asks to end, too."""
     process = start(*command(folder), env=with_package(), cwd=folder)
     until = time.monotonic() + 240
     while process.poll() is None and not there() and time.monotonic() < until:

@@ -221,7 +221,7 @@ def test_a_worker_whose_chief_goes_while_it_is_asked_asks_again_until_the_select
         asked.append(trainings)
         raise grpc.RpcError() if len(asked) < 3 else tuner.SelectionEnded()
 
-    monkeypatch.setattr(tuner, "Trainings", lambda oracle, setting, role: role)
+    monkeypatch.setattr(tuner, "Training runs", lambda oracle, setting, role: role)
     monkeypatch.setattr(tuner, "_search", search)
     tuner.work(setting)
     assert asked == [machines.WORKER] * 3
@@ -316,7 +316,7 @@ def until(there, *alive):
 
 
 def busy_job(run):
-    """The folder of a training that runs; on a slow machine there is time for finals only."""
+    """The folder of a training run that runs; on a slow machine there is time for finals only."""
     return next((folder for folder in [*run.glob("race/*/*"), *run.glob("finals/*")] if folder.is_dir() and is_busy(folder)), None)
 
 
@@ -334,7 +334,7 @@ def test_two_workers_share_trials_and_one_that_is_killed_loses_its_own(processes
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
     survivor = next(worker for worker in workers if worker is not victim)
-    assert "no more trainings" in processes.wait(survivor)
+    assert "no more training runs" in processes.wait(survivor)
     assert "not heard of" in processes.wait(chief)
     found = report(tmp_path)
     assert not any(row["failed"] for row in found["trials"]) and found["kept"] in {"unet", "nnunet_seed_0"}

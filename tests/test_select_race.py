@@ -1,4 +1,4 @@
-"""Which trainings a race asks for, from planted scores."""
+"""Which training runs a race asks for, from planted scores."""
 
 import itertools
 

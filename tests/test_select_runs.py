@@ -1,4 +1,4 @@
-"""A selection from beginning to end with planted trainings: what runs, what is decided, and that it goes on where it was stopped."""
+"""A selection from beginning to end with planted training runs: what runs, what is decided, and that it goes on where it was stopped."""
 
 import csv
 import dataclasses
@@ -146,7 +146,7 @@ def test_a_default_that_fails_ends_it(planted, tmp_path):
     with pytest.raises(TrainingFailed, match="too little memory"):
         selection(tmp_path)
     del planted.broken["rung_1/nnunet"]
-    assert selection(tmp_path).data["race_winner"] == "found_w64"  # nothing counts it as failed once that is mended
+    assert selection(tmp_path).data["race_winner"] == "found_w64"  # nothing counts it as failed once that is fixed
 
 
 def test_a_full_disk_is_no_candidates_failure(planted, tmp_path):
@@ -173,7 +173,7 @@ def test_a_dear_start_lets_fewer_race(planted, tmp_path):
 def test_a_selection_that_took_longer_than_asked_says_so(planted, tmp_path):
     assert "instead of" not in selection(tmp_path / "quick", budget_minutes=5.0).text
     planted.overhead = 200.0
-    assert "instead of 5:00, since trainings start" in selection(tmp_path / "late", budget_minutes=5.0).text
+    assert "instead of 5:00, since training runs start" in selection(tmp_path / "late", budget_minutes=5.0).text
 
 
 def test_without_time_for_a_race_the_default_is_trained_twice(planted, tmp_path):

@@ -1,4 +1,4 @@
-"""Selections of planted trainings in which networks with sampled recipes race."""
+"""Selections of planted training runs in which networks with sampled recipes race."""
 
 import collections
 import csv
@@ -27,7 +27,7 @@ def data(cache):
 
 
 class PlantedRecipes(Planted):
-    """Worth follows from the flags that a training has: that of its network, and what `liked` says of its recipe."""
+    """Worth follows from the flags that a training run has: that of its network, and what `liked` says of its recipe."""
 
     liked = staticmethod(lambda config: 0.0)
 

@@ -1,4 +1,4 @@
-"""Batches in slices: the update of the whole batch, for a training and for both levels of a search."""
+"""Batches in slices: the update of the whole batch, for a training run and for both levels of a search."""
 
 import keras
 import numpy as np

@@ -92,7 +92,7 @@ def test_a_run_keeps_its_best_epoch(two_epochs):
 
 
 def test_the_best_epoch_is_that_of_the_validation(tmp_path):
-    """The second of three, though the Dice of the training rises on."""
+    """The second of three, though the Dice of the training run rises on."""
     run, found = SmallRun(tmp_path, 3), iter((0.3, 0.6, 0.4))
     run.loop._validate = lambda: {"loss": 0.5, "dice": next(found)}
     run.loop.run()

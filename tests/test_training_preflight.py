@@ -193,7 +193,7 @@ def test_a_scan_that_memory_cant_hold_in_the_end_is_refused_before_the_training(
     monkeypatch.setattr(preflight, "available_memory", lambda: needed)
     preflight.check_scans(own, "held_out")
     monkeypatch.setattr(preflight, "available_memory", lambda: needed - 1)
-    preflight.check_scans(own, "validation")  # of a training on all cases
+    preflight.check_scans(own, "validation")  # of a training run on all cases
     with pytest.raises(ConfigError, match=r"case_200: in the end .* 200x100x100 voxels of 118 classes, for which 0.909 GiB"):
         preflight.check_scans(own, "held_out")
 

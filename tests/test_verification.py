@@ -51,7 +51,7 @@ HEADER_FAULTS = {
         "shapes.*case_1.nii.gz: 12x10x7, not 12x10x8 like its image.*nearest",
     ),
     "affine": (shift_label, r"different places.*case_1.nii.gz: 2\.5 voxels \(2\.5 mm\) off its image.*--fix=header"),
-    "spacing": (flatten, r"spacing.*imagesTr/case_1.nii.gz: .*0\.0\) mm.*Mend"),
+    "spacing": (flatten, r"spacing.*imagesTr/case_1.nii.gz: .*0\.0\) mm.*Fix"),
 }
 
 

@@ -16,7 +16,7 @@ from scnas_keras.tasks.loading import load_task
 from scnas_keras.verify.dataset import verify_dataset
 from scnas_keras.verify.fix_header import fix_headers
 from scnas_keras.verify.fix_remap import remap_labels, remapping
-from scnas_keras.verify.mended_copy import check_mendable, mended_copy
+from scnas_keras.verify.fixed_copy import check_fixable, fixed_copy
 
 LABEL = "labelsTr/case_1.nii.gz"
 
@@ -73,7 +73,7 @@ def test_labels_get_the_header_of_their_image_in_a_copy(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "fixed"]
 
 
-def test_headers_are_mended_in_other_axis_orders_too(tmp_path):
+def test_headers_are_fixed_in_other_axis_orders_too(tmp_path):
     source, target = write_task(tmp_path / "data"), tmp_path / "fixed"
     affine = np.array([[0, -1.0, 0, 5], [0, 0, 1.5, 3], [1.0, 0, 0, 2], [0, 0, 0, 1]])
     save(source / "imagesTr/case_1.nii.gz", array_of(source / "imagesTr/case_1.nii.gz"), affine)
@@ -116,11 +116,11 @@ def test_a_spacing_within_one_percent_is_a_rounding(tmp_path):
     assert sound(target)
 
 
-def test_nothing_to_mend_is_said(tmp_path):
+def test_nothing_to_fix_is_said(tmp_path):
     source = write_task(tmp_path / "data")
-    with pytest.raises(ConfigError, match="fix=header.*nothing to mend"):
+    with pytest.raises(ConfigError, match="fix=header.*nothing to fix"):
         fix_headers(source, tmp_path / "fixed", processes=1)
-    with pytest.raises(ConfigError, match="fix=remap.*nothing to mend"):
+    with pytest.raises(ConfigError, match="fix=remap.*nothing to fix"):
         remap_labels(source, tmp_path / "fixed", processes=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
@@ -232,11 +232,11 @@ def test_labels_that_cannot_be_renumbered_are_refused(tmp_path, labels):
 
 def test_other_formats_are_refused(tmp_path):
     source = write_task(tmp_path)
-    with pytest.raises(DataError, match=r"a\.mhd: --fix mends labels in files that end in \.nii\.gz, .*\.png.* only"):
-        check_mendable(source, [Case("a", (), source / "a.mhd")])
+    with pytest.raises(DataError, match=r"a\.mhd: --fix fixes labels in files that end in \.nii\.gz, .*\.png.* only"):
+        check_fixable(source, [Case("a", (), source / "a.mhd")])
 
 
-def test_masks_of_255_are_mended_in_pictures_too(tmp_path):
+def test_masks_of_255_are_fixed_in_pictures_too(tmp_path):
     source, target = tmp_path / "data", tmp_path / "fixed"
     random = np.random.default_rng(0)
     for name in "abcde":
@@ -281,7 +281,7 @@ def test_links_are_followed_and_links_to_nowhere_left_out(tmp_path):
     (source / LABEL).rename(tmp_path / "elsewhere.nii.gz")
     (source / LABEL).symlink_to(tmp_path / "elsewhere.nii.gz")
     (source / "notes").symlink_to(tmp_path / "nowhere")
-    with mended_copy(source, tmp_path / "fixed") as folder:
+    with fixed_copy(source, tmp_path / "fixed") as folder:
         assert (folder / LABEL).read_bytes() == (tmp_path / "elsewhere.nii.gz").read_bytes()
     assert not any(path.is_symlink() for path in (tmp_path / "fixed").rglob("*"))
     assert not (tmp_path / "fixed" / "notes").exists()
@@ -294,22 +294,22 @@ def test_without_hard_links_files_are_copied(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     source = write_task(tmp_path / "data")
-    with mended_copy(source, tmp_path / "fixed"):
+    with fixed_copy(source, tmp_path / "fixed"):
         pass
     assert (tmp_path / "fixed" / LABEL).read_bytes() == (source / LABEL).read_bytes()
     assert (tmp_path / "fixed" / LABEL).stat().st_nlink == 1
 
 
-def test_what_a_killed_mending_left_is_removed_by_the_next_but_not_that_of_one_at_work(tmp_path):
+def test_what_a_killed_fixing_left_is_removed_by_the_next_but_not_that_of_one_at_work(tmp_path):
     source = write_task(tmp_path / "data")
-    code = "import os, pathlib, sys; from scnas_keras.verify.mended_copy import mended_copy\n"
-    code += "with mended_copy(*map(pathlib.Path, sys.argv[1:])):"
+    code = "import os, pathlib, sys; from scnas_keras.verify.fixed_copy import fixed_copy\n"
+    code += "with fixed_copy(*map(pathlib.Path, sys.argv[1:])):"
     run(PYTHON, "-c", f"{code} os._exit(9)", source, tmp_path / "fxo", code=9, env=with_package())
     (left,) = tmp_path.glob(".fxo.*")
     (tmp_path / ".fxo.notes").mkdir()
-    with mended_copy(source, tmp_path / "fxo") as at_work:
+    with fixed_copy(source, tmp_path / "fxo") as at_work:
         assert not left.exists()
-        with mended_copy(source, tmp_path / "other"):
+        with fixed_copy(source, tmp_path / "other"):
             assert len(list(at_work.iterdir())) == len(list(source.iterdir())) + 1
     assert sorted(path.name for path in tmp_path.iterdir()) == [".fxo.notes", "data", "fxo", "other"]
     assert sorted(path.name for path in (tmp_path / "fxo").iterdir()) == sorted(path.name for path in source.iterdir())
@@ -317,8 +317,8 @@ def test_what_a_killed_mending_left_is_removed_by_the_next_but_not_that_of_one_a
 
 def test_of_two_at_once_with_one_folder_the_slower_says_that_it_is_taken(tmp_path):
     source = write_task(tmp_path / "data")
-    with pytest.raises(ConfigError, match="--fixed_dir=.*fxo: there is something already"), mended_copy(source, tmp_path / "fxo"):
-        with mended_copy(source, tmp_path / "fxo"):
+    with pytest.raises(ConfigError, match="--fixed_dir=.*fxo: there is something already"), fixed_copy(source, tmp_path / "fxo"):
+        with fixed_copy(source, tmp_path / "fxo"):
             pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "fxo"] and contents(tmp_path / "fxo") == contents(source)
 
@@ -329,14 +329,14 @@ def test_without_locks_nothing_is_taken_for_abandoned(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     source = write_task(tmp_path / "data")
-    with mended_copy(source, tmp_path / "fxo") as at_work, mended_copy(source, tmp_path / "other"):
+    with fixed_copy(source, tmp_path / "fxo") as at_work, fixed_copy(source, tmp_path / "other"):
         assert (at_work / LABEL).is_file()
     assert contents(tmp_path / "fxo") == contents(tmp_path / "other") == contents(source)
 
 
-def test_a_failed_mending_leaves_nothing(tmp_path):
+def test_a_failed_fixing_leaves_nothing(tmp_path):
     source = write_task(tmp_path / "data")
-    with pytest.raises(DataError, match="stop"), mended_copy(source, tmp_path / "fixed"):
+    with pytest.raises(DataError, match="stop"), fixed_copy(source, tmp_path / "fixed"):
         raise DataError("stop")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
@@ -348,7 +348,7 @@ def test_a_failed_mending_leaves_nothing(tmp_path):
         ("remap", lambda folder: remap_values(folder, {2: 5}, [f"case_{index}" for index in range(5)])),
     ],
 )
-def test_the_command_mends_a_copy_and_verifies_it(tmp_path, command, capsys, caplog, fix, plant):
+def test_the_command_fixes_a_copy_and_verifies_it(tmp_path, command, capsys, caplog, fix, plant):
     source = write_task(tmp_path / "data", num_cases=5)
     plant(source)
     before = contents(source)

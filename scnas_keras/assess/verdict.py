@@ -45,7 +45,7 @@ class Evidence:
 def verdict(evidence: Evidence) -> str:
     """One plain sentence about a search: whether it has decided, by which figures, and what to do about it.
 
-    Only trainings can show that it is better than random (`scnas select`).
+    Only training runs can show that it is better than random (`scnas select`).
     """
     nothing = f"Nothing can be said {_after(evidence)}"
     best = max(evidence.shared.found, *evidence.shared.random, *evidence.sampled)

@@ -30,7 +30,7 @@ class Kind:
 
 KINDS = {kind.key: kind for kind in (
     Kind("dataset", ERROR, "the folder can't be read as a dataset",
-         "Mend this first; its scans can only be verified then."),
+         "Fix this first; its scans can only be verified then."),
     Kind("missing", ERROR, "files are missing",
          "Unpack the download again, or take these cases out of the dataset."),
     Kind("left_out", ERROR, "scans that belong to no case by their ending",
@@ -55,7 +55,7 @@ KINDS = {kind.key: kind for kind in (
          "Image or label has an sform and a qform that differ. Find out which is right, and write it into both (as with nibabel's "
          "set_sform and set_qform). Don't resample the label: it would move."),
     Kind("spacing", ERROR, "spacing isn't positive, or the axes don't span a volume",
-         "Mend the header, for example by converting from DICOM again."),
+         "Fix the header, for example by converting from DICOM again."),
     Kind("not_finite", ERROR, "voxels are NaN or infinite",
          "Replace them, for example by 0, or take the case out of the dataset."),
     Kind("constant", ERROR, "image is constant",
@@ -98,7 +98,7 @@ KINDS = {kind.key: kind for kind in (
          "1 mm is assumed. Write the true size into the headers, or convert from DICOM again."),
     Kind("two_places", WARNING, "headers that put the voxels in two different places",
          "Other programs may believe the other place and see the scan there. Correct the one that is wrong."),
-    Kind("repaired", WARNING, "headers with faults that were mended, or passed over, while reading",
+    Kind("repaired", WARNING, "headers with faults that were fixed, or passed over, while reading",
          "Scans are read as written here. Other programs may read or refuse them: write these files again with the program they are from."),
     Kind("unfinished", WARNING, "unfinished files beside the slices of a scan",
          "The slices are evenly spaced without them. Download or copy the scan again if it ends too early; otherwise remove these files."),

@@ -1,4 +1,4 @@
-"""Intensities that spoil a training: padding that takes all contrast, and cases in other units than the rest."""
+"""Intensities that spoil a training run: padding that takes all contrast, and cases in other units than the rest."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

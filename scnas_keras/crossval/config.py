@@ -14,7 +14,7 @@ NAMES = (GENOTYPE, TRANSFER, *HANDMADE)
 
 @dataclasses.dataclass(frozen=True)
 class CrossvalConfig(TrainingConfig):
-    """All settings of a cross-validation: those of its trainings, and which networks and folds."""
+    """All settings of a cross-validation: those of its training runs, and which networks and folds."""
 
     networks: str = option(GENOTYPE, f"Networks, commas between: {', '.join(NAMES)}.", "Network")
     baseline_width: int | None = option(

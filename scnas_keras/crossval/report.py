@@ -19,7 +19,7 @@ COSTS = {
     "epochs": ("epochs", 1, "{:.0f}"),
     "training_peak_bytes": ("peak GiB", 2**30, "{:.2f}"),
 }
-"""Of a training: column, unit, format. Multiply-adds are those of a forward pass of one patch."""
+"""Of a training run: column, unit, format. Multiply-adds are those of a forward pass of one patch."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the finished trainings of a cross-validation found, by network."""
+"""What the finished training runs of a cross-validation found, by network."""
 
 import dataclasses
 import statistics
@@ -70,10 +70,10 @@ class NetworkResult:
 
 
 def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[str]]:
-    """The results of all trainings that are finished, by network in their order, and the classes.
+    """The results of all training runs that are finished, by network in their order, and the classes.
 
     Raises:
-        ConfigError: a folder holds a training with other settings, or of another task.
+        ConfigError: a folder holds a training run with other settings, or of another task.
     """
     found, classes, task = {}, None, None
     for training in trainings:

@@ -1,4 +1,4 @@
-"""A whole cross-validation: trainings, table, figure."""
+"""A whole cross-validation: training runs, table, figure."""
 
 import dataclasses
 import pathlib
@@ -35,12 +35,12 @@ class CrossvalResult:
 
 
 def run_crossval(config: CrossvalConfig) -> CrossvalResult:
-    """Runs the trainings that are asked for and not finished, and writes the table of all that are.
+    """Runs the training runs that are asked for and not finished, and writes the table of all that are.
 
     Raises:
         ConfigError, GenotypeError: before any training.
-        UserError: a training failed.
-        SystemExit: SIGTERM came and the training at work is saved.
+        UserError: a training run failed.
+        SystemExit: SIGTERM came and the training run at work is saved.
     """
     trainings = all_trainings(config)
     collect(trainings)  # results that don't belong together are refused before more are added
@@ -60,7 +60,7 @@ def _write(config: CrossvalConfig, trainings) -> CrossvalResult:
     folder = user_path(config.workdir)
     networks, classes = collect(trainings)
     if not any(network.folds for network in networks):
-        raise ConfigError(f"--workdir={folder}: no training is finished. Leave out --folds to run all.")
+        raise ConfigError(f"--workdir={folder}: no training run is finished. Leave out --folds to run all.")
     cases = {case for network in networks for case in network.dice}
     groups = group_by_patient(sorted(cases), config.group_pattern)
     patients = {case: patient for patient, members in groups.items() for case in members}

@@ -1,4 +1,4 @@
-"""The trainings that a cross-validation is made of: which there are, with which settings, and running one."""
+"""The training runs that a cross-validation is made of: which there are, with which settings, and running one."""
 
 import dataclasses
 import pathlib
@@ -77,7 +77,7 @@ class Training:
         differing = recorded(RetrainConfig, flags).differences(self.config, _agree)
         if differing:
             raise ConfigError(
-                f"{self.folder} holds a training with other settings ({', '.join(differing)}). Repeat the command with those, or name "
+                f"{self.folder} holds a training run with other settings ({', '.join(differing)}). Repeat the command with those, or name "
                 "another --workdir. Nothing was changed."
             )
         return summary
@@ -152,13 +152,13 @@ def run_training(training: Training) -> None:
 
     Raises:
         UserError: it failed; its own messages say why.
-        SystemExit: a signal came and the training is saved.
+        SystemExit: a signal came and the training run is saved.
     """
     code = run_child("retrain", training.config)
     if code:
         raise UserError(
-            f"the training of {training.name} on fold {training.fold} {cause(code)}; see above. Finished folds are "
-            "kept: mend it and give the same command again."
+            f"the training run of {training.name} on fold {training.fold} {cause(code)}; see above. Finished folds are "
+            "kept: fix it and give the same command again."
         )
 
 
@@ -198,7 +198,7 @@ def _baseline_width(config: CrossvalConfig, name: str) -> int:
 
 
 def _check_architecture(training: Training) -> None:
-    """Finds out before the first training whether a later one can't be built."""
+    """Finds out before the first training run whether a later one can't be built."""
     width = training.config.width
     if training.config.network != GENOTYPE:
         check_outputs(footprint(training.config.network, int(width)), training.config.deep_supervision)

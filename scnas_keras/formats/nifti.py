@@ -33,7 +33,7 @@ from scnas_keras.formats.geometry import (
 )
 from scnas_keras.formats.stored import Stored, cut_off, unreadable
 
-nibabel_logger.setLevel(logging.CRITICAL)  # what it mends in a header is a doubt of the file, told once and with its name
+nibabel_logger.setLevel(logging.CRITICAL)  # what it fixes in a header is a doubt of the file, told once and with its name
 _LONGEST_HEADER = 540  # bytes, that of NIfTI-2
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 20  # bytes
@@ -127,7 +127,7 @@ def _remedy(shape: tuple[int, ...]) -> str:
 
 
 def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray, tuple[Doubt, ...]]:
-    """The image, its affine, and what nibabel mends of its header.
+    """The image, its affine, and what nibabel fixes of its header.
 
     nib.load wants endings in lower case and takes other formats by their content.
     """
@@ -150,7 +150,7 @@ def _load(path: Path) -> tuple[nib.Nifti1Image, np.ndarray, tuple[Doubt, ...]]:
 
 
 def _check_start(header: nib.Nifti1Header) -> None:
-    """What nibabel lets pass or mends by guessing: voxels that begin in the header, a scale that isn't finite (NaN is none, as is 0), codes
+    """What nibabel lets pass or fixes by guessing: voxels that begin in the header, a scale that isn't finite (NaN is none, as is 0), codes
     of a place that don't exist, and sizes below 0 where they count.
     """
     offset, slope = float(header["vox_offset"]), float(header["scl_slope"])
@@ -225,7 +225,7 @@ def _resized(affine: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 def _repairs(kind: type[nib.Nifti1Header], start: bytes) -> tuple[Doubt, ...]:
     """The faults of a header as it is stored, in nibabel's words."""
     faults = kind.diagnose_binaryblock(start[: kind.template_dtype.itemsize]).splitlines()
-    return (Doubt(REPAIRED, f"faults that were mended or passed over: {'; '.join(faults)}"),) if faults else ()
+    return (Doubt(REPAIRED, f"faults that were fixed or passed over: {'; '.join(faults)}"),) if faults else ()
 
 
 def _stored_numbers(path: Path, proxy: ArrayProxy) -> np.ndarray:

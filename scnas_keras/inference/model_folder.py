@@ -37,7 +37,7 @@ class SegmentationModel:
         patch_size: voxels of a tile along the plan's axes; two are those of a slice along the first.
         mirror_axes: the patch's axes along which the network was shown flipped patches, and tiles may be flipped.
         seen: what the scans were like that it was trained on; models of older versions don't know.
-        dice: of each foreground class over the whole scans that judged the training, None for a class in none of them; empty if there
+        dice: of each foreground class over the whole scans that judged the training run, None for a class in none of them; empty if there
             were no such scans, None if that didn't come to its end or the model is of an older version.
     """
 
@@ -70,7 +70,7 @@ class SegmentationModel:
         return differences(self.seen, volume, intensity_ranges(volume.array), names)
 
     def poor_dice(self) -> str | None:
-        """The Dice of the classes, where none of them was found in the scans that judged the training, or next to nothing."""
+        """The Dice of the classes, where none of them was found in the scans that judged the training run, or next to nothing."""
         known = {name: dice for name, dice in (self.dice or {}).items() if dice is not None}
         if not known or max(known.values()) >= POOR:
             return None

@@ -33,7 +33,7 @@ def regularize(
     weight_decay: float,
     clip_norm: float | None,
 ) -> list[tf.Tensor]:
-    """Gradients of `scaled_loss`, shortened to a norm and with an L2 penalty's added, as PyTorch and nnU-Net do, in this order.
+    """Gradients of `scaled_loss`, clipped to a norm and with an L2 penalty's added, as PyTorch and nnU-Net do, in this order.
 
     The norm is that of the sum over replicas, so that several devices compute what one does; Keras' own clipping looks at one
     replica's gradients, and its weight decay doesn't go through the momentum.

@@ -1,4 +1,4 @@
-"""The Dice of every case and class as CSV, as trainings leave it."""
+"""The Dice of every case and class as CSV, as training runs leave it."""
 
 import csv
 import io

@@ -32,7 +32,7 @@ from scnas_keras.preprocessing.plan import Scheme as PreprocessingScheme
 FORMAT, VERSION = "scnas_keras.plans", 1
 MOST = 100
 """Configurations of a plan."""
-_REMEDY = "Mend this place. To make a new one: scnas plan --data_dir=DIR --output=PLAN"
+_REMEDY = "Fix this place. To make a new one: scnas plan --data_dir=DIR --output=PLAN"
 Scheme = Literal[
     "ZScoreNormalization",
     "CTNormalization",

@@ -67,7 +67,7 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         listed = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise DataError(
             f"{len(failures)} of {len(scans)} scans could not be segmented; {len(written)} were written to "
-            f"{config.output}. Mend these and run the same command with --skip_existing:{listed}"
+            f"{config.output}. Fix these and run the same command with --skip_existing:{listed}"
         )
     return written
 
@@ -108,7 +108,7 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
         names = tuple(model.plan.labels.values())
         with writing(scan.overlay):
             scan.overlay.parent.mkdir(parents=True, exist_ok=True)
-        draw_overlay(volume.array[..., 0], None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
+        draw_overlay(volume.array, None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
     write_label(scan.output, segmentation, volume.geometry)
 
 

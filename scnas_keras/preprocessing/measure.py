@@ -84,7 +84,7 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
 
 
 def measure_case(case: Case, task: Task) -> CaseMeasure:
-    """Reads and measures one case; DataError for what no training could use, as `verify` tells it."""
+    """Reads and measures one case; DataError for what no training run could use, as `verify` tells it."""
     volume, label = read_image(case.images), load_label(task, case)
     check_voxels(case, volume.array, label, task)
     crop = crop_to_nonzero(volume.array, volume.spacing)

@@ -1,4 +1,4 @@
-"""A case's segmentation over its image, in three orthogonal slices."""
+"""A case's segmentation over its image: a scan in three orthogonal slices, a picture as it is."""
 
 import os
 import textwrap
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scnas_keras.errors import DataError
+from scnas_keras.formats.geometry import PIXELS
 from scnas_keras.metrics.dice import dice_scores
-from scnas_keras.reporting.figure_files import COLOURS, check_suffix, save_figure
+from scnas_keras.reporting.figure_files import COLOURS, DPI, check_suffix, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 Plane = tuple[str, int, str]
 """Name, the axis across it, and what lies at its left and upper edge."""
 PLANES: tuple[Plane, ...] = (("axial", 2, "RA"), ("coronal", 1, "RS"), ("sagittal", 0, "AS"))
-"""Name, normal axis, and what lies at the left and the upper edge of the picture."""
+PICTURE: tuple[Plane, ...] = (("", 2, ""),)
+"""A picture's only plane, which has no directions and is shown as it is stored."""
 
 OPACITY = 0.5
-COLUMN, LINE, GAP = 2.3, 0.18, 0.08  # inches
+COLUMN, WIDEST_COLUMN, LINE, GAP = 2.3, 6.0, 0.18, 0.08  # inches
 FONT, SMALL = 9, 7
 
 
@@ -34,14 +36,14 @@ def draw_overlay(
     spacing: Sequence[float],
     title: str,
 ) -> None:
-    """Draws a case as PNG: axial, coronal and sagittal slices of the image, the reference, the prediction; a picture has one.
+    """Draws a case as PNG: axial, coronal and sagittal slices of the image, the reference, the prediction; a single slice alone.
 
     The slices meet in the centre of mass of the reference's foreground (else of the prediction's, else in the middle) and
-    are shown as radiologists expect: the patient's right is at the left, anterior and superior are at the top. The
-    title gives the Dice of every foreground class if there is a reference.
+    are shown as radiologists expect: the patient's right is at the left, anterior and superior are at the top. A picture, by its spacing,
+    is shown as it is stored, in its own colours if it has any. The title gives the Dice of every foreground class if there is a reference.
 
     Args:
-        image: one channel [x, y, z] in RAS+ orientation.
+        image: [x, y, z, channels] in RAS+ orientation, of which the first is shown, but of a picture's three all; or [x, y, z].
         label: reference classes [x, y, z], integers, or None for a case without one.
         prediction: predicted classes [x, y, z], integers.
         path: the .png file to write.
@@ -69,23 +71,28 @@ def overlay_figure(
     from matplotlib.figure import Figure
 
     masks = {"prediction": prediction} if label is None else {"reference": label, "prediction": prediction}
+    image = image if image.ndim == 4 else image[..., None]
     for name, mask in masks.items():
-        _check_mask(name, mask, np.shape(image), len(class_names))
+        _check_mask(name, mask, image.shape[:3], len(class_names))
     if label is not None:
         title += "\n" + _dice_line(dice_scores(label, prediction, len(class_names)), class_names[1:])
-    colours = _class_colours(len(class_names))
     centre = _centre(prediction if label is None or not np.any(label) else label)
-    planes = planes_of(image.shape)
-    greys = _slices(image, centre, planes)
-    window = np.percentile(np.concatenate([grey.ravel() for grey in greys]), (0.5, 99.5))
+    planes = planes_of(image.shape, spacing)
+    in_colour = planes == PICTURE and image.shape[3] == 3
+    shown = _slices(np.clip(image / 255, 0, 1) if in_colour else image[..., 0], centre, planes)
+    colours = _class_colours(len(class_names), first=2 if in_colour else 0)  # blue is hard to see on stained tissue
+    window = np.percentile(np.concatenate([plane.ravel() for plane in shown]), (0.5, 99.5))  # of greys
     layers = [(None,) * len(planes)] + [[colours[classes] for classes in _slices(mask, centre, planes)] for mask in masks.values()]
-    sizes = _picture_sizes(image.shape, spacing, planes)
+    sizes = _picture_sizes(image.shape[:3], spacing, planes)
+    column = min(max(COLUMN, image.shape[0] / DPI), WIDEST_COLUMN) if planes == PICTURE else COLUMN  # a pixel at least for each
     figure = Figure(facecolor="white")
-    panels = _panels(figure, sizes, columns=len(layers), header=title.count("\n") + 3, footer=2 + (len(class_names) - 2) // len(layers))
+    panels = _panels(
+        figure, sizes, column, columns=len(layers), header=title.count("\n") + 3, footer=2 + (len(class_names) - 2) // len(layers)
+    )
     figure.suptitle(title, fontsize=FONT, y=1 - LINE / 2 / figure.get_figheight(), va="top", linespacing=1.4)
     for i, (plane, _, edges) in enumerate(planes):
         for axes, layer in zip(panels[i], layers):
-            _draw_slice(axes, greys[i], layer[i], window, sizes[i], edges)
+            _draw_slice(axes, shown[i], layer[i], window, sizes[i], edges)
         panels[i][0].set_ylabel(plane, fontsize=FONT)
     for axes, name in zip(panels[0], ("image", *masks)):
         axes.set_title(name, fontsize=FONT)
@@ -115,14 +122,16 @@ def _centre(mask: np.ndarray) -> tuple[int, ...]:
 
 
 def _slices(volume: np.ndarray, centre: Sequence[int], planes: Sequence[Plane]) -> list[np.ndarray]:
-    """A picture [rows, columns] a plane; its first row is anterior or superior, its first column right or anterior."""
-    return [np.take(volume, centre[normal], axis=normal)[::-1, ::-1].T for _, normal, _ in planes]
+    """[rows, columns, ...] of each plane; a scan's first row is anterior or superior, its first column right or anterior."""
+    slices = [np.take(volume, centre[normal], axis=normal).swapaxes(0, 1) for _, normal, _ in planes]
+    return slices if planes == PICTURE else [plane[::-1, ::-1] for plane in slices]
 
 
-def planes_of(shape: Sequence[int]) -> tuple[Plane, ...]:
-    """The planes of a scan [x, y, z]; of a picture, which is one voxel thick, its own, without directions."""
-    thin = [(name, normal, "  ") for name, normal, _ in PLANES if shape[normal] == 1]
-    return (("", *thin[0][1:]),) if thin else PLANES
+def planes_of(shape: Sequence[int], spacing: Sequence[float]) -> tuple[Plane, ...]:
+    """The planes of a scan [x, y, z, ...], of one that is a single slice that slice's, and `PICTURE` of a picture."""
+    if shape[2] == 1 and spacing[2] == PIXELS[2]:
+        return PICTURE
+    return tuple(plane for plane in PLANES if shape[plane[1]] == 1)[:1] or PLANES
 
 
 def _picture_sizes(shape: Sequence[int], spacing: Sequence[float], planes: Sequence[Plane]) -> list[tuple[float, float]]:
@@ -131,42 +140,42 @@ def _picture_sizes(shape: Sequence[int], spacing: Sequence[float], planes: Seque
     return [(lengths[0 if normal else 1], lengths[1 if normal == 2 else 2]) for _, normal, _ in planes]
 
 
-def _panels(figure: "Figure", sizes: Sequence[tuple[float, float]], columns: int, header: int, footer: int) -> np.ndarray:
-    """Axes [planes, columns] of one scale; sets the figure's size. `header` and `footer` are lines of text."""
-    scale = COLUMN / max(width for width, _ in sizes)
+def _panels(figure: "Figure", sizes: Sequence[tuple[float, float]], column: float, columns: int, header: int, footer: int) -> np.ndarray:
+    """Axes [planes, columns] of one scale; sets the figure's size. `column` is in inches, `header` and `footer` are lines of text."""
+    scale = column / max(width for width, _ in sizes)
     heights = [scale * height for _, height in sizes]
     left, right, gaps = 1.5 * LINE, 0.5 * LINE, GAP * (columns - 1)
-    width = left + columns * COLUMN + gaps + right
+    width = left + columns * column + gaps + right
     height = header * LINE + sum(heights) + GAP * (len(heights) - 1) + footer * LINE
     figure.set_size_inches(width, height)
     grid = {"left": left / width, "right": 1 - right / width, "top": 1 - header * LINE / height, "bottom": footer * LINE / height}
-    grid |= {"wspace": GAP / COLUMN, "hspace": GAP * len(heights) / sum(heights), "height_ratios": heights}
+    grid |= {"wspace": GAP / column, "hspace": GAP * len(heights) / sum(heights), "height_ratios": heights}
     return figure.subplots(len(heights), columns, squeeze=False, gridspec_kw=grid)
 
 
 def _draw_slice(
-    axes: "Axes", grey: np.ndarray, layer: np.ndarray | None, window: Sequence[float], size: tuple[float, float], edges: str
+    axes: "Axes", shown: np.ndarray, layer: np.ndarray | None, window: Sequence[float], size: tuple[float, float], edges: str
 ) -> None:
     from matplotlib.patheffects import withStroke
 
     where = {"extent": (0, size[0], size[1], 0), "interpolation": "nearest"}
-    axes.imshow(grey, cmap="gray", vmin=window[0], vmax=window[1], **where)
+    axes.imshow(shown, cmap="gray", vmin=window[0], vmax=window[1], **where)
     if layer is not None:
         axes.imshow(layer, **where)
     axes.set(xticks=[], yticks=[])
     letter = {"transform": axes.transAxes, "fontsize": SMALL, "color": "white"}
     letter["path_effects"] = [withStroke(linewidth=1.5, foreground="black")]
-    axes.text(0.02, 0.5, edges[0], va="center", **letter)
-    axes.text(0.5, 0.98, edges[1], ha="center", va="top", **letter)
+    for (x, y), edge in zip(((0.02, 0.5), (0.5, 0.98)), edges):
+        axes.text(x, y, edge, ha="left" if x < 0.5 else "center", va="center" if x < 0.5 else "top", **letter)
 
 
-def _class_colours(num_classes: int) -> np.ndarray:
-    """RGBA of every class, [num_classes, 4]; the background is transparent."""
+def _class_colours(num_classes: int, first: int = 0) -> np.ndarray:
+    """RGBA of every class, [num_classes, 4], from the palette's `first` colour on; the background is transparent."""
     import matplotlib
     from matplotlib.colors import to_rgba
 
     count = num_classes - 1
-    few = [to_rgba(colour) for colour in COLOURS[:count]]
+    few = [to_rgba(colour) for colour in (COLOURS[first:] + COLOURS[:first])[:count]]
     colours = few if len(few) == count else matplotlib.colormaps["turbo"](np.linspace(0, 1, count))
     table = np.zeros((num_classes, 4))
     table[1:] = colours

@@ -1,4 +1,4 @@
-"""Trainings of a race as a figure: Dice against the time trained, and against the time of a step."""
+"""Training runs of a race as a figure: Dice against the time trained, and against the time of a step."""
 
 import dataclasses
 import os
@@ -35,7 +35,7 @@ class RacedTrial:
 
 
 def draw_race(trials: Sequence[RacedTrial], path: str | os.PathLike) -> None:
-    """Draws Dice against minutes, a network's trainings joined by a line, and Dice against the time of a step with the Pareto front.
+    """Draws Dice against minutes, a network's training runs joined by a line, and Dice against the time of a step with the Pareto front.
 
     Args:
         trials: at least one.

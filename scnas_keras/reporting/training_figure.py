@@ -1,4 +1,4 @@
-"""The course of a search or a training as a figure."""
+"""The course of a search or a training run as a figure."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Which network a training trains: by flags, as a footprint for the planner and as a Keras model."""
+"""Which network a training run trains: by flags, as a footprint for the planner and as a Keras model."""
 
 import dataclasses
 import pathlib

@@ -1,4 +1,4 @@
-"""What a training refuses or warns of before it begins."""
+"""What a training run refuses or warns of before it begins."""
 
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ def check_classes(config: RetrainConfig, fold: "Fold") -> None:
 
 
 def warn_of_leak(config: RetrainConfig, architecture: Architecture, fold: "Fold") -> None:
-    """Warns if the search that left the genotype learned from cases that this training is judged on."""
+    """Warns if the search that left the genotype learned from cases that this training run is judged on."""
     summary = architecture.source and architecture.source.with_name(SUMMARY)
     if not summary or not summary.is_file():
         return

@@ -17,7 +17,7 @@ def preset_option(default: str | None) -> Any:
     return option(
         default,
         "scnas: all of the paper's setting, with its data, from flags/presets/scnas.cfg; nnunet: trained as nnU-Net does (SGD, Dice + "
-        "cross-entropy, polynomial decay, deep supervision); short: for trainings of up to a few hours, with flags/presets/short.cfg. "
+        "cross-entropy, polynomial decay, deep supervision); short: for training runs of up to a few hours, with flags/presets/short.cfg. "
         "None: the paper's loss, optimizer and schedule only. What is given besides wins.",
         "Training",
         choices=PRESET_NAMES,
@@ -81,7 +81,7 @@ class RecipeConfig(RunConfig):
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(RecipeConfig):
-    """All settings of a training but which network and which fold."""
+    """All settings of a training run but which network and which fold."""
 
     genotype: str | None = option(
         None, "The architecture of --network=genotype: a genotype.json, or the folder of a search.", "Network", path=True

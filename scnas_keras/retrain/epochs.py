@@ -1,4 +1,4 @@
-"""The epochs of a training: its patches, schedule, second start, and the line after each."""
+"""The epochs of a training run: its patches, schedule, second start, and the line after each."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a finished training leaves: costs as measured, figure, summary, table."""
+"""What a finished training run leaves: costs as measured, figure, summary, table."""
 
 import dataclasses
 import math

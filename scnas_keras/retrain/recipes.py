@@ -1,4 +1,4 @@
-"""Presets of a training: loss, optimizer, schedule, length. A flag that is given wins over its preset."""
+"""Presets of a training run: loss, optimizer, schedule, length. A flag that is given wins over its preset."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""A whole training, from its flags to what is left in the run's folder."""
+"""A whole training run, from its flags to what is left in the run's folder."""
 
 import keras
 from absl import logging

@@ -4,12 +4,12 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from absl import logging
 
-from scnas_keras.formats.volumes import read_image, write_label
+from scnas_keras.formats.volumes import read_image, read_label, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.metrics.case_table import write_case_table
 from scnas_keras.metrics.dice import dice_scores
@@ -34,10 +34,10 @@ class Validation:
 
 
 def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: RunFolder) -> Validation:
-    """Segments the scans that the training is judged on whole.
+    """Segments the scans that the training run is judged on whole.
 
-    Writes the segmentations to validation/, the Dice to validation.csv and a picture of the first case to overlay.png. Voxels that
-    nobody annotated don't count.
+    Writes the segmentations to validation/, the Dice to validation.csv, and pictures of the best case, the median one and the worst:
+    overlay_best.png and so on. Voxels that nobody annotated don't count.
     """
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
@@ -53,10 +53,36 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
         dice[name] = dice_scores(label, segmentation, len(names))
         found = " ".join(f"{value:.3f}" for value in dice[name])
         logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, found)
-        if number == 1:
-            draw_overlay(volume.array[..., 0], label, segmentation, run["overlay.png"], names, volume.spacing, name)
     write_case_table(run[CASES], dice, names[1:])
+    _draw(fold, dice, run)
     return Validation(dice, statistics.median(seconds[1:] or seconds) if seconds else None)
+
+
+def representative(dice: Mapping[str, Sequence[float]]) -> dict[str, str]:
+    """Which case is the "best", the "median" and the "worst" by its mean over classes; without those that coincide with the median.
+
+    A case that rightly has no class at all counts only where there are no others.
+    """
+    means = {name: mean_of_known(scores) for name, scores in dice.items()}
+    ranked = sorted((mean, name) for name, mean in means.items() if mean is not None) or [(0.0, name) for name in dice]
+    ranked = [name for _, name in ranked]
+    if not ranked:
+        return {}
+    found = {"best": ranked[-1], "median": ranked[len(ranked) // 2 - (len(ranked) == 2)], "worst": ranked[0]}
+    return {rank: name for rank, name in found.items() if rank == "median" or name != found["median"]}
+
+
+def _draw(fold: Fold, dice: Mapping[str, Sequence[float]], run: RunFolder) -> None:
+    """Pictures of the representative cases, from the segmentations that were written."""
+    cases = {case.name: case for case in fold.task.cases}
+    names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
+    for rank, name in representative(dice).items():
+        volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
+        segmentation, _ = read_label(run["validation"] / f"{name}.nii.gz")
+        if ignored is not None:
+            segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
+        title = f"{name}: the {rank} of {len(dice)} by Dice" if len(dice) > 1 else name
+        draw_overlay(volume.array, label, segmentation, run[f"overlay_{rank}.png"], names, volume.spacing, title)
 
 
 def class_means(dice: dict[str, list[float]]) -> list[float | None]:

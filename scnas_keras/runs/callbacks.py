@@ -1,4 +1,4 @@
-"""Keras callbacks of a search or a training that count, show and record; `training.schedules` has those that change the run."""
+"""Keras callbacks of a search or a training run that count, show and record; `training.schedules` has those that change the run."""
 
 import csv
 import io

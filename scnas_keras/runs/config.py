@@ -27,7 +27,7 @@ class RunConfig(DataConfig):
     )
     steps_per_epoch: int | None = option(
         None,
-        "Steps an epoch. Default: a patch of each training case; by the preset nnunet 250; in a training with a time budget at most 50.",
+        "Steps an epoch. Default: a patch of each training case; by the preset nnunet 250; in a training run by time at most 50.",
         "Run",
         most=MANY,
         least=1,
@@ -67,7 +67,7 @@ class JudgeConfig:
     judge_on: str = option(
         VALIDATION,
         "Where the Dice is measured: on the fold's validation cases, or on those held out of its training cases, from which a search "
-        "learns alpha. With held_out a training learns from the others only, and no validation case is opened once scans are prepared: "
+        "learns alpha. With held_out a training run learns from the others only, and no validation case is opened once scans are prepared: "
         "for choices that validation cases must have no part in.",
         "Split",
         choices=JUDGES,

@@ -295,5 +295,5 @@ def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:
     if plans.channel_names != task.channel_names:
         raise ConfigError(
             f"--plan={config.plan}: is for the channels {', '.join(plans.channel_names)}, and {task.root} has "
-            f"{', '.join(task.channel_names)}. Give the plan that belongs to this task, or mend channel_names there."
+            f"{', '.join(task.channel_names)}. Give the plan that belongs to this task, or fix channel_names there."
         )

@@ -10,7 +10,7 @@ from scnas_keras.select.race import most_trials, shares_for
 SEARCH_SHARE, RACE_SHARE = 0.1, 0.3
 """At most; the rest is for the finals."""
 LEAST_SEARCH, LEAST_TRAINING, LEAST_FIRST = 180.0, 30.0, 60.0
-"""Seconds: a search of less decides nothing, a training of less tells nothing, and a first rung of several that is shorter is chance."""
+"""Seconds: a search of less decides nothing, a training run of less says nothing, and a shorter first rung of several is chance."""
 SEEDS = 2
 """Of the default network in the finals: how far they are apart is what training alone does. The winner is trained once."""
 FINISHING = 20.0
@@ -19,7 +19,7 @@ FINISHING = 20.0
 
 @dataclasses.dataclass(frozen=True)
 class Overhead:
-    """Seconds that a training takes besides those that it trains for: starting, tracing, validating whole scans.
+    """Seconds that a training run takes besides those that it trains for: starting, tracing, validating whole scans.
 
     Attributes:
         trial: in the race, which judges on held-out scans.
@@ -40,7 +40,7 @@ class Budget:
         before: of what comes before the race: preparing, and a search with its start-up.
         race: seconds that each trial of a rung trains, a number a rung; empty if nothing races.
         trials: the most trials of each rung.
-        finals: the most trainings of the finals.
+        finals: the most training runs of the finals.
         final: seconds that each of them trains.
         overhead: of one trial, of one final.
     """
@@ -65,12 +65,12 @@ class Budget:
         return self.together(self.finals, self.final + self.overhead.final)
 
     def together(self, trainings: int, each: float) -> float:
-        """Seconds that equal trainings take, as many at a time as there are machines."""
+        """Seconds that equal training runs take, as many at a time as there are machines."""
         return waves(trainings, self.machines) * each
 
 
 def waves(trainings: int, machines: int) -> int:
-    """How often a machine trains, where each of them runs one training at a time."""
+    """How often a machine trains, where each of them runs one training run at a time."""
     return math.ceil(trainings / machines)
 
 
@@ -106,7 +106,7 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, m
         need = (waves(SEEDS, machines) * (LEAST_TRAINING + overhead.final) + FINISHING + before) / 60
         race = math.ceil(_least_race(overhead, before, machines) / 60)
         raise ConfigError(
-            f"--budget_minutes={total / 60:g} is too little: two trainings of {LEAST_TRAINING:.0f} s each, which start and validate for "
+            f"--budget_minutes={total / 60:g} is too little: two training runs of {LEAST_TRAINING:.0f} s, which start and validate for "
             f"about {overhead.final:.0f} s, take {need:.1f} minutes, with {before + FINISHING:.0f} s for the rest. Give at least that; "
             f"for a race, some {race}."
         )

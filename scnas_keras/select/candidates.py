@@ -57,7 +57,7 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
 
 
 def fits(candidate: Candidate, found: Survey) -> bool:
-    """Whether a candidate's trainings fit into the memory that is free now, as far as the default's patches tell; says so if not."""
+    """Whether a candidate's training runs fit into the memory that is free now, as far as the default's patches tell; says so if not."""
     genotype = Genotype.load(candidate.genotype) if candidate.genotype else None
     network = footprint(candidate.network, int(candidate.width), genotype)
     patch = network.topology(found.spacing, found.patch_size).patch_size

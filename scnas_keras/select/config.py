@@ -11,13 +11,13 @@ from scnas_keras.training.names import SHORT
 
 @dataclasses.dataclass(frozen=True)
 class SelectConfig(RecipeConfig):
-    """All settings of a selection: those of its trainings, which networks race, and for how long."""
+    """All settings of a selection: those of its training runs, which networks race, and for how long."""
 
     preset: str | None = preset_option(SHORT)
     fold: int = option(0, "Fold of the cross-validation: its cases are looked at by the finals only.", "Split", least=0)
     budget_minutes: float | None = option(
         None,
-        "Wall time of everything: preparing, search, race and the last trainings, with all their start-ups.",
+        "Wall time of everything: preparing, search, race and the last training runs, with all their start-ups.",
         "Run",
         most=MINUTES,
         above=0,

@@ -1,4 +1,4 @@
-"""The last trainings: the winner, and the default network with two seeds, all equally long and on all of the fold's training cases."""
+"""The last training runs: the winner, and the default network with two seeds, all equally long and on all of the fold's training cases."""
 
 import dataclasses
 import pathlib
@@ -39,7 +39,7 @@ class Final:
 
 @dataclasses.dataclass(frozen=True)
 class Finals:
-    """What the last trainings found.
+    """What the last training runs found.
 
     Attributes:
         trained: label -> result.
@@ -53,7 +53,7 @@ class Finals:
 
 
 def final_trainings(winner: str) -> list[Final]:
-    """The last trainings, given the race's winner."""
+    """The last training runs, given the race's winner."""
     defaults = [Final(DEFAULT, seed) for seed in range(budget.SEEDS)]
     return defaults if winner == DEFAULT else [Final(winner, 0), *defaults]
 

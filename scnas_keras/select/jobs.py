@@ -1,4 +1,4 @@
-"""One training or search of a selection, as data that goes to whoever runs it."""
+"""One training run or search of a selection, as data that goes to whoever runs it."""
 
 import dataclasses
 import pathlib
@@ -22,7 +22,7 @@ SEARCH, RACE, FINALS = "search", "race", "finals"
 
 
 class TrainingFailed(UserError):
-    """A training of a selection came to nothing."""
+    """A training run of a selection came to nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def run_job(job: Job, selection: SelectConfig, run: pathlib.Path, candidates: Se
 
 
 def _tell(job: Job, folder: pathlib.Path) -> None:
-    """Logs what a training found. Its checkpoints, which are large, are of no more use."""
+    """Logs what a training run found. Its checkpoints, which are large, are of no more use."""
     result = trials.result_of(folder)
     assert result is not None
     if job.stage == RACE:

@@ -1,6 +1,6 @@
 """Which part this process plays where several machines share a selection: KerasTuner's variables say it.
 
-KERASTUNER_TUNER_ID is "chief" on the machine that hands out trainings, and any other name on one that trains. All have
+KERASTUNER_TUNER_ID is "chief" on the machine that hands out training runs, and any other name on one that trains. All have
 KERASTUNER_ORACLE_PORT, and KERASTUNER_ORACLE_IP, the chief's address, unless all run on one machine.
 """
 
@@ -107,7 +107,7 @@ def own_name() -> str:
 
 
 def measure(config: SelectConfig, run: pathlib.Path) -> None:
-    """Measures a step of the default network on this machine, unless that was done: the slower it is, the longer trainings here last.
+    """Measures a step of the default network on this machine, unless that was done: the slower it is, the longer training runs here last.
 
     Raises:
         ConfigError: it can't train here.
@@ -128,7 +128,7 @@ def seconds_per_step(run: pathlib.Path, name: str) -> float | None:
 
 
 def slowness(name: str, measured: Mapping[str, float]) -> float:
-    """How many times as long a worker's trainings last as those of the worker that came first; 1 where that may be chance.
+    """How many times as long a worker's training runs last as those of the worker that came first; 1 where that may be chance.
 
     Args:
         name: of the worker.

@@ -19,7 +19,7 @@ def plan_table(plan: Budget, search: float, racing: Sequence[str], left_out: Seq
         racing: names, as far as they are known.
         left_out: names that don't fit into the time.
     """
-    rows = [("", "trainings", "each trains", "starts and validates", "together")]
+    rows = [("", "training runs", "each trains", "starts and validates", "together")]
     gone = plan.before - search
     if gone >= 1:
         rows.append(("gone", "", "", "", clock(gone)))

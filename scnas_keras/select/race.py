@@ -29,7 +29,7 @@ class Entrant:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Trial:
-    """The training of one entrant in one rung, which counts from 0."""
+    """The training run of one entrant in one rung, which counts from 0."""
 
     rung: int
     name: str

@@ -1,6 +1,6 @@
 """race.json: what a selection has decided so far, so that the same command goes on there. Written whole after every change.
 
-What a training found is in its own run folder; here is what no folder tells: which candidates there are, how long the trials of a begun
+What a training run found is in its own run folder; here is what no folder tells: which candidates there are, how long the trials of a begun
 rung train, which failed and why, and how much time is gone.
 """
 
@@ -35,7 +35,7 @@ class Decided:
         failed: why, by trial.
         final: seconds that each of the finals trains; None before the race is over.
         machines: seconds of a step of the default network, by worker; the first is what others are compared with.
-        ran_on: the worker that had each training last.
+        ran_on: the worker that had each training run last.
         version: of scnas_keras.
     """
 

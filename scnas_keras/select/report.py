@@ -147,7 +147,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     fewest = min(result.updates for result in finals.trained.values())
     if fewest < _FEW_UPDATES:
         lines.append(
-            f"The last trainings had some {fewest} updates, so that none is near its best: with more time the order may be another."
+            f"The last training runs had some {fewest} updates, so that none is near its best: with more time the order may be another."
         )
     winner = next(candidate for candidate in setting.record.decided.candidates if candidate.name == ended.winner)
     if families.get(winner.base or winner.name) == FOUND:
@@ -163,7 +163,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
     late = setting.record.spent > _LATE * setting.total
     alone = max(LEAST_TRAINING, setting.record.spent - setting.overhead_of({DEFAULT}).final) / 60  # its budget begins after its start
-    instead = f" instead of {clock(setting.total)}, since trainings start and validate more slowly than was assumed" if late else ""
+    instead = f" instead of {clock(setting.total)}, since training runs start and validate more slowly than was assumed" if late else ""
     lines.append(
         f"All of it took {clock(setting.record.spent)}{instead}. What {DEFAULT} alone gets in that time isn't known here; this shows it: "
         f"scnas retrain --flagfile={default} --budget_minutes={alone:.1f} --workdir=ALONE"

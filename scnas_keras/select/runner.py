@@ -32,7 +32,7 @@ def run_selection(config: SelectConfig) -> Report | str:
         ConfigError, DataError: before hours of work: flags, data, a budget too small, a search of other data.
         TrainingFailed: the default network, or the winner in its last training.
         OutputError: a file can't be written.
-        SystemExit: a signal came, and the training at work is saved.
+        SystemExit: a signal came, and the training run at work is saved.
     """
     began, role = time.monotonic(), machines.role()
     check(config)

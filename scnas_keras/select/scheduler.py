@@ -1,4 +1,4 @@
-"""What a selection does next: the search, the trainings of the race, the finals. Whoever runs them asks here, and tells what came of it."""
+"""What a selection does next: the search, the training runs of the race, the finals. Whoever runs them asks here and reports back."""
 
 import dataclasses
 import pathlib
@@ -138,7 +138,7 @@ class Scheduler:
         setting.record.decide(candidates=racing, race_until=gone + plan.race_total)
 
     def _look_at_first(self, result: Trained | None, candidates: Sequence[Candidate], busy: Collection[str]) -> None:
-        """Leaves out those at the end of the pool whom the time isn't enough for, now that it is known what a training takes besides."""
+        """Leaves out those at the end of the pool for whom there isn't time, now that it is known what a training run takes besides."""
         setting, decided = self._setting, self._setting.record.decided
         self._check_updates(result)
         left, overhead = (decided.race_until or 0.0) - setting.record.spent, setting.overhead.trial
@@ -153,7 +153,7 @@ class Scheduler:
         if len(kept) < len(candidates):
             names = ", ".join(candidate.name for candidate in candidates[len(kept) :])
             logging.warning(
-                "a training takes %.0f s here, start and validation included: %s can't race in this time",
+                "a training run takes %.0f s here, start and validation included: %s can't race in this time",
                 *(decided.rungs[0] + overhead, names),
             )
         setting.record.decide(candidates=tuple(kept), first_seen=True)
@@ -165,7 +165,7 @@ class Scheduler:
         step = seconds / max(1, result.updates)
         need = self._setting.total * _FEWEST_UPDATES * step / seconds / 60
         raise ConfigError(
-            f"In the {seconds:.0f} s of a first training the default network made {result.updates} updates, of {step:.1f} s each; with "
+            f"In the {seconds:.0f} s of a first training run the default network made {result.updates} updates, of {step:.1f} s each; with "
             f"fewer than {_FEWEST_UPDATES} no two networks can be told apart. Give about --budget_minutes={need:.0f}, or a smaller "
             "--patch_size, in another --workdir."
         )

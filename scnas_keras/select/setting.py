@@ -17,7 +17,7 @@ from scnas_keras.select.trials import Trained
 
 NO_SCORE = -1.0
 STARTING = 25.0
-"""Seconds that a training is assumed to take for its start and validation, until one has been measured."""
+"""Seconds that a training run is assumed to take for its start and validation, until one has been measured."""
 
 
 @dataclasses.dataclass(frozen=True)

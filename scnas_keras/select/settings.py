@@ -1,4 +1,4 @@
-"""The flags of the trainings and of the search that a selection runs."""
+"""The flags of the training runs and of the search that a selection runs."""
 
 import dataclasses
 import pathlib
@@ -13,13 +13,13 @@ from scnas_keras.select.config import SelectConfig
 from scnas_keras.training.names import SHORT
 
 _OF_TRAININGS = ("augmentation", "mirror_axes", "patch_size", "batch_size", "accumulate", "steps_per_epoch", "memory_gb")
-"""Settings that a search has otherwise than the trainings, by its preset and its task."""
+"""Settings that a search has otherwise than the training runs, by its preset and its task."""
 
 
 def training_config(
     config: SelectConfig, candidate: Candidate, folder: pathlib.Path, seconds: float, judge_on: str, seed: int
 ) -> RetrainConfig:
-    """The training of a candidate, by its recipe, for so many seconds."""
+    """The training run of a candidate, by its recipe, for so many seconds."""
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(RecipeConfig)}
     own = {"network": candidate.network, "width": candidate.width, "genotype": candidate.genotype, "fold": str(config.fold)}
     run = {"workdir": str(folder), "budget_minutes": round(seconds / 60, 4), "judge_on": judge_on, "seed": seed}

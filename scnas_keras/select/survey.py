@@ -18,7 +18,7 @@ class Survey:
     """The data of a selection.
 
     Attributes:
-        fold: as the default network's trainings see it.
+        fold: as the default network's training runs see it.
         patients: case -> patient.
     """
 

@@ -1,4 +1,4 @@
-"""Running one training or search of a selection: a run folder and a process of its own, and what it left."""
+"""Running one training run or search of a selection: a run folder and a process of its own, and what it left."""
 
 import contextlib
 import dataclasses
@@ -45,7 +45,7 @@ class _Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """What a training left.
+    """What a training run left.
 
     Attributes:
         folder: its run folder.
@@ -74,7 +74,7 @@ class Trained:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """Why a training or search came to nothing, in a line."""
+    """Why a training run or search came to nothing, in a line."""
 
     reason: str
 
@@ -126,7 +126,7 @@ def run(command: str, config: Any, title: str, expected: float) -> Failure | Non
 
 
 def _clear_of_other_time(folder: pathlib.Path, config: Any) -> None:
-    """Removes what a machine of another speed, which is gone, had begun there: its training was to last otherwise."""
+    """Removes what a machine of another speed, which is gone, had begun there: its training run was to last otherwise."""
     if not (folder / FLAGS).is_file():
         return
     with contextlib.suppress(ConfigError):  # which the command tells
@@ -147,7 +147,7 @@ def wait_for(folder: pathlib.Path) -> None:
 
 
 def result_of(folder: pathlib.Path) -> Trained | None:
-    """What a training left in its folder; None if it hasn't finished.
+    """What a training run left in its folder; None if it hasn't finished.
 
     Raises:
         ConfigError: a file of it is damaged.

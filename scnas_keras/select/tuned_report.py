@@ -11,7 +11,7 @@ from scnas_keras.select.race import Trial
 from scnas_keras.select.scheduler import Ended
 from scnas_keras.select.setting import Setting
 
-_LITTLE = "Each is one training of a sample with several changes: this tells which did well together, not what any change does."
+_LITTLE = "Each is one training run of a sample with several changes: this tells which did well together, not what any change does."
 
 
 def tuned_lines(setting: Setting, ended: Ended) -> list[str]:
@@ -42,7 +42,7 @@ def repeat_line(setting: Setting, winner: Candidate) -> str:
 
 
 def flags_of(candidate: Candidate) -> str:
-    """Flags by which a sample's trainings differ from the default recipe; none of other candidates."""
+    """Flags by which a sample's training runs differ from the default recipe; none of other candidates."""
     if not candidate.base:
         return ""
     own = {"network": candidate.network, "width": candidate.width, "genotype": candidate.genotype}

@@ -1,4 +1,4 @@
-"""Entrants whose recipe is sampled: places for them, and what is put there when its first training is about to begin."""
+"""Entrants whose recipe is sampled: places for them, and what is put there when its first training run is about to begin."""
 
 import dataclasses
 import pathlib
@@ -95,7 +95,7 @@ class Tuning:
         Args:
             place: for it.
             drawn: all entrants with samples.
-            best: of those whose first training has ended.
+            best: of those whose first training run has ended.
         """
         number = int(place.name.rpartition("_")[2]) - 1
         incumbent = best and genes.Sample(genes.INCUMBENT, best.base or best.name, best.genes)
@@ -173,7 +173,7 @@ def fill(setting: Setting, name: str, ranked: Sequence[str]) -> bool:
     Args:
         setting: the selection.
         name: of the place.
-        ranked: names of those whose first training has ended, the best first.
+        ranked: names of those whose first training run has ended, the best first.
 
     Returns:
         Whether there is something to train.

@@ -21,7 +21,7 @@ def run_worker(config: SelectConfig) -> str:
     Raises:
         ConfigError, DataError: this machine has other flags, data or another version than the chief.
         OutputError: a file can't be written.
-        SystemExit: a signal came, and the training at work is saved.
+        SystemExit: a signal came, and the training run at work is saved.
     """
     run, told = join_run(config.workdir, config), False
     while not run[FILE].is_file():
@@ -39,4 +39,4 @@ def run_worker(config: SelectConfig) -> str:
     from scnas_keras.select.tuner import work
 
     work(Setting(config, run, found, Record(run.path, time.monotonic())))
-    return f"The chief has no more trainings for {machines.own_name()}: its report is in {run.path}"
+    return f"The chief has no more training runs for {machines.own_name()}: its report is in {run.path}"

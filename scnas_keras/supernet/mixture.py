@@ -253,7 +253,7 @@ def check_trainable(layer: Operation, facts: Facts, rank: int, channels: int) ->
     if told != found:
         raise ConfigError(
             f"Operation {facts.name!r}: its layer has the weights {found}, and its facts tell of {told}; names, shapes and order must be "
-            "equal, without scale and offset, which a search leaves out. Mend facts.py or layer.py: what isn't told would never be trained."
+            "equal, without scale and offset, which a search leaves out. Fix facts.py or layer.py: what isn't told would never be trained."
         )
     if layer.non_trainable_variables:
         names = ", ".join(variable.name for variable in layer.non_trainable_variables)

@@ -79,7 +79,7 @@ class DatasetJson:
 
 def read_dataset(file: Path) -> DatasetJson:
     """What a dataset.json says; DataError names the place of what is broken."""
-    remedy = "Mend this place, or download the file again."
+    remedy = "Fix this place, or download the file again."
     content = decode(usual(parse(file, remedy)), DatasetJson, file, remedy, other_keys=True)
     for first, second in (("training", "dataset"), ("modality", "channel_names")):
         one, other = getattr(content, first), getattr(content, second)

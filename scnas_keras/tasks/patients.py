@@ -92,7 +92,7 @@ def _key(name: str, expression: re.Pattern[str]) -> str:
 def _unmatched(names: Sequence[str], num_cases: int, pattern: str) -> ConfigError:
     return ConfigError(
         f"--group_pattern={pattern}: finds no patient in {len(names)} of {num_cases} case names: "
-        f"{some_of(names)}. It must name the patient of every case; mend it, or rename these cases."
+        f"{some_of(names)}. It must name the patient of every case; fix it, or rename these cases."
     )
 
 

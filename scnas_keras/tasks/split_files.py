@@ -66,7 +66,7 @@ def read_splits(path: str | os.PathLike, names: Sequence[str], groups: Groups | 
         raise DataError(
             f"{path}: found {len(unknown)} of its {len(listed)} cases, {some_of(unknown)}, that aren't among the expected, the task's "
             f"{len(names)} labelled cases.{''.join(alike)} A case's name is its label file's name "
-            "without ending. Mend the names, or give the file that belongs to this task."
+            "without ending. Fix the names, or give the file that belongs to this task."
         )
     times = Counter(name for fold in folds for name in fold.validation)
     for title, cases in (

@@ -89,7 +89,7 @@ def make_splits(
             len(groups),
             num_folds,
             f"patients ({len(names)} labelled cases by --group_pattern)",
-            "Label more patients, or mend --group_pattern if they are more.",
+            "Label more patients, or fix --group_pattern if they are more.",
         )
         parts = _parts_by_patient(names, num_folds, seed, groups)
     else:

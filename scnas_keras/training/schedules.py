@@ -162,7 +162,7 @@ class Patience(keras.callbacks.Callback):
 
 
 class CollapseState(TypedDict):
-    """Whether it was reported, how often the training was started again, and the share until which nothing is said."""
+    """Whether it was reported, how often the training run was started again, and the share until which nothing is said."""
 
     reported: bool
     restarts: Counter
@@ -172,7 +172,7 @@ class CollapseState(TypedDict):
 class Collapse(keras.callbacks.Callback):
     """Notices a network that finds nothing: a Dice of all but 0 on training and validation patches when a share of the run is over.
 
-    Small or rare structures do that to a training (nnU-Net's issue 2318, for example): all is background, and the gradient is gone.
+    Small or rare structures do that to a training run (nnU-Net's issue 2318, for example): all is background, and the gradient is gone.
 
     Args:
         horizon: of the run.

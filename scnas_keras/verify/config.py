@@ -27,9 +27,9 @@ class VerifyConfig:
     output: str = option(".", "Folder for verification.json with all findings; made if absent.", "Result")
     fix: str | None = option(
         None,
-        "Write a mended copy of the dataset and verify that: labels get their image's header, or label values "
+        "Write a fixed copy of the dataset and verify that: labels get their image's header, or label values "
         "become consecutive whole numbers.",
-        "Mending",
+        "Fixing",
         choices=("header", "remap"),
     )
-    fixed_dir: str | None = option(None, "Folder for the mended copy; must not exist. Unchanged files are hard links.", "Mending")
+    fixed_dir: str | None = option(None, "Folder for the fixed copy; must not exist. Unchanged files are hard links.", "Fixing")

@@ -13,7 +13,7 @@ from scnas_keras.formats.volumes import read_header, read_image, read_label, wri
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.tasks.cases import Case
 from scnas_keras.tasks.loading import load_task
-from scnas_keras.verify.mended_copy import check_mendable, mended_copy
+from scnas_keras.verify.fixed_copy import check_fixable, fixed_copy
 
 SPACING_TOLERANCE = 0.01
 
@@ -30,28 +30,28 @@ def fix_headers(source: Path, target: Path, processes: int | None = None) -> str
         A sentence that says what was done.
 
     Raises:
-        ConfigError: nothing is to be mended, or `target` can't be used.
-        DataError: a pair can't be mended safely; all of them are named with the reason, and nothing is written.
+        ConfigError: nothing is to be fixed, or `target` can't be used.
+        DataError: a pair can't be fixed safely; all of them are named with the reason, and nothing is written.
     """
     task = load_task(source)
-    check_mendable(task.root, task.cases)
+    check_fixable(task.root, task.cases)
     scans = [read_headers(case, task) for case in task.cases]
     differing = [
         scan for scan in scans if any(finding.key in ("shapes", "affines") and finding.file == scan.case.label for finding in scan.findings)
     ]
     if not differing:
-        raise ConfigError(f"--fix=header: no label of {task.root} wants its image's header; there is nothing to mend.")
+        raise ConfigError(f"--fix=header: no label of {task.root} wants its image's header; there is nothing to fix.")
     refused = [(scan.case, reason) for scan in differing if (reason := _unsafe(scan.case))]
     if refused:
         lines = [
-            f"{task.root}: --fix=header can't mend {len(refused)} of {len(differing)} labels, so nothing was "
+            f"{task.root}: --fix=header can't fix {len(refused)} of {len(differing)} labels, so nothing was "
             "written. Resample these labels to their images with nearest-neighbour, or take them out of "
             "dataset.json:"
         ]
         raise DataError("\n".join(lines + [f"  {case.label}: {reason}" for case, reason in refused]))
-    with mended_copy(task.root, target) as folder:
+    with fixed_copy(task.root, target) as folder:
         work = functools.partial(_rewrite, root=task.root, folder=folder)
-        map_cases(work, [scan.case for scan in differing], "Mending headers", memory(differing), processes)
+        map_cases(work, [scan.case for scan in differing], "Fixing headers", memory(differing), processes)
     return f"{target}: copy of {task.root} with the image's header in {len(differing)} of {len(task.cases)} labels"
 
 

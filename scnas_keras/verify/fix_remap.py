@@ -18,7 +18,7 @@ from scnas_keras.tasks.cases import Case
 from scnas_keras.tasks.labels import IGNORE, label_pairs
 from scnas_keras.tasks.loading import load_task
 from scnas_keras.tasks.spellings import usual
-from scnas_keras.verify.mended_copy import check_mendable, mended_copy
+from scnas_keras.verify.fixed_copy import check_fixable, fixed_copy
 
 ROUNDING = 0.01
 
@@ -38,29 +38,29 @@ def remap_labels(source: Path, target: Path, processes: int | None = None) -> st
         A sentence that says what was done.
 
     Raises:
-        ConfigError: nothing is to be mended, or `target` can't be used.
+        ConfigError: nothing is to be fixed, or `target` can't be used.
         DataError: what values mean can't be told; nothing is written.
     """
     file = source / "dataset.json"
-    check_mendable(source, ())
+    check_fixable(source, ())
     content = usual(parse(file))
     declared = _declared(file, content.get("labels") if isinstance(content, dict) else None)
     order = [value for _, value in sorted(declared, key=lambda pair: (pair[0] == IGNORE, pair[1]))]
     consecutive = {value: index for index, value in enumerate(order)}
-    with mended_copy(source, target) as folder:
+    with fixed_copy(source, target) as folder:
         labels = content["labels"]
         content["labels"] = _renumbered(labels, declared, consecutive)
         write_text(folder / "dataset.json", json.dumps(content, indent=2) + "\n")
         task = load_task(folder)
-        check_mendable(folder, task.cases)
+        check_fixable(folder, task.cases)
         bytes_per_case = memory([read_headers(case, task) for case in task.cases])
         values = map_cases(_stored_values, task.cases, "Reading labels", bytes_per_case, processes)
         mapping = remapping(order, sorted({round(value) for found in values for value in found}), file)
         changing = [case for case, found in zip(task.cases, values) if any(mapping[round(value)] != value for value in found)]
         if not changing and content["labels"] == labels:
-            raise ConfigError(f"--fix=remap: all labels of {source} have consecutive whole numbers; there is nothing to mend.")
+            raise ConfigError(f"--fix=remap: all labels of {source} have consecutive whole numbers; there is nothing to fix.")
         work = functools.partial(_rewrite, mapping=mapping)
-        map_cases(work, changing, "Mending labels", bytes_per_case, processes)
+        map_cases(work, changing, "Fixing labels", bytes_per_case, processes)
     changes = ", ".join(f"{value} -> {index}" for value, index in mapping.items() if value != index) or ("rounded" if changing else "none")
     return f"{target}: copy of {source} with other values ({changes}) in {len(changing)} of {len(task.cases)} labels"
 

@@ -25,7 +25,7 @@ class Report:
 
     @property
     def has_errors(self) -> bool:
-        """Whether something must be mended before training."""
+        """Whether something must be fixed before training."""
         return bool(by_kind(self.findings, ERROR))
 
     @property

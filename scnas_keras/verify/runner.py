@@ -1,4 +1,4 @@
-"""From flags to the report on a dataset, and to a mended copy of it."""
+"""From flags to the report on a dataset, and to a fixed copy of it."""
 
 import pathlib
 
@@ -16,14 +16,14 @@ from scnas_keras.verify.report import Report
 
 
 def run_verification(config: VerifyConfig) -> Report:
-    """Verifies a dataset, after mending a copy of it if `fix` is set; returns the report.
+    """Verifies a dataset, after fixing a copy of it if `fix` is set; returns the report.
 
     Raises:
         ConfigError: flags that don't go together.
-        DataError: there's no dataset, or it can't be mended safely; nothing is written then.
+        DataError: there's no dataset, or it can't be fixed safely; nothing is written then.
     """
     if bool(config.fix) != bool(config.fixed_dir):
-        raise ConfigError("--fix and --fixed_dir go together: what to mend, and the folder for the mended copy.")
+        raise ConfigError("--fix and --fixed_dir go together: what to fix, and the folder for the fixed copy.")
     if config.spacing is not None:
         parse_spacing(config.spacing)
 

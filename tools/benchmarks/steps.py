@@ -1,4 +1,4 @@
-"""The step that a training repeats, on one random batch."""
+"""The step that a training run repeats, on one random batch."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A mended copy of a dataset: a folder of its own that holds all files, the source's bytes untouched."""
+"""A fixed copy of a dataset: a folder of its own that holds all files, the source's bytes untouched."""
 
 import contextlib
 import fcntl
@@ -14,12 +14,12 @@ from scnas_keras.files import hidden_prefix
 from scnas_keras.formats.endings import WRITABLE, ending_of
 from scnas_keras.tasks.cases import Case
 
-_MENDED = tuple(ending for ending in WRITABLE if ending != ".mhd")  # whose voxels are another file, which the copy may share
+_FIXED = tuple(ending for ending in WRITABLE if ending != ".mhd")  # whose voxels are another file, which the copy may share
 _LOCK = ".scnas_keras_at_work"
 
 
 @contextlib.contextmanager
-def mended_copy(source: Path, target: Path) -> Iterator[Path]:
+def fixed_copy(source: Path, target: Path) -> Iterator[Path]:
     """Copies a dataset's folder; gives the folder in which files can be replaced, which then becomes `target`.
 
     Files are hard links where the file system allows, so replace them (as `scnas_keras.files` does) and never write
@@ -85,16 +85,16 @@ def _remove_abandoned(folder: Path) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_mendable(root: Path, cases: Sequence[Case]) -> None:
+def check_fixable(root: Path, cases: Sequence[Case]) -> None:
     """Raises DataError unless the dataset has a dataset.json, and labels of formats that are written in its own folder."""
     if not (root / "dataset.json").is_file():
         raise DataError(
-            f"{root}: --fix mends datasets that have a dataset.json (layouts of the Decathlon and of "
+            f"{root}: --fix fixes datasets that have a dataset.json (layouts of the Decathlon and of "
             "nnU-Net); this one has none. Convert it first."
         )
     for case in cases:
-        if ending_of(case.label.name) not in _MENDED:
-            raise DataError(f"{case.label}: --fix mends labels in files that end in {', '.join(_MENDED)} only. Convert them first.")
+        if ending_of(case.label.name) not in _FIXED:
+            raise DataError(f"{case.label}: --fix fixes labels in files that end in {', '.join(_FIXED)} only. Convert them first.")
         if not case.label.is_relative_to(root) or ".." in case.label.relative_to(root).parts:
             raise DataError(f"{case.label}: lies outside of the dataset's folder {root}, which --fix copies. Move it in there.")
 
