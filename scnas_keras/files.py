@@ -30,6 +30,12 @@ def decoded(data: bytes, errors: str = "strict") -> str:
     return data.decode(encoding, errors)
 
 
+def file_in(path: str | os.PathLike, name: str) -> pathlib.Path:
+    """The file that a person names, or the one of a name in the folder that is named, such as a run's."""
+    file = user_path(path)
+    return file / name if file.is_dir() else file
+
+
 def user_path(path: str | os.PathLike) -> pathlib.Path:
     """A path that a person wrote, with ~ replaced.
 

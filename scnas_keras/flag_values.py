@@ -16,6 +16,7 @@ _POINTS = "decimals are written with a point"
 def define(values: flags.FlagValues, field: dataclasses.Field) -> None:
     """Adds the flag that an `options.option` describes."""
     kind, shared = plain_type(field.type), {"flag_values": values}
+    several = kind is int and tuple[int, ...] in typing.get_args(field.type)
     default, help = field.default, field.metadata["help"]
     if field.metadata["choices"]:
         flags.DEFINE_enum(field.name, default, list(field.metadata["choices"]), help, **shared)
@@ -26,9 +27,13 @@ def define(values: flags.FlagValues, field: dataclasses.Field) -> None:
     elif kind is str:
         flags.DEFINE_string(field.name, default, help, **shared)
     else:
-        parser = {int: _WholeParser, float: _FiniteParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
+        parser = _OneOrSeveralParser(int) if several else _parser(kind)
         parser = _RangeParser(parser, *field.metadata["range"])
         flags.DEFINE(_AutoParser(parser) if default is None else parser, field.name, default, help, serializer=None, **shared)
+
+
+def _parser(kind: Any) -> flags.ArgumentParser:
+    return {int: _WholeParser, float: _FiniteParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
 
 
 def flag_text(value: Any) -> str:
@@ -136,3 +141,12 @@ class _NumbersParser(flags.ArgumentParser):
 
     def flag_type(self):
         return "numbers"
+
+
+class _OneOrSeveralParser(_NumbersParser):
+    """A whole number, or several as a tuple."""
+
+    def parse(self, argument):
+        if isinstance(argument, str) and "," not in argument:
+            return _WholeParser().parse(argument)
+        return super().parse(argument)

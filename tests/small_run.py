@@ -27,7 +27,7 @@ from scnas_keras.runs.assembly import Run, assemble
 from scnas_keras.runs.callbacks import FOREVER
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.loop import Batches
-from scnas_keras.search import runner, times
+from scnas_keras.search import checks, times
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
 from scnas_keras.training.schedules import Plateau
@@ -142,7 +142,7 @@ def main():
         except UserError as error:
             sys.exit(f"error: {error}")
     else:
-        runner.find_space = lambda name, rank: LEVEL
+        checks.find_space = lambda name, rank: LEVEL
         times.part_times = planted_times
         options.run(search.SearchConfig, search.main, __doc__)
 

@@ -14,6 +14,7 @@ from scnas_keras.assess import AssessConfig, assess
 from scnas_keras.assess.finished import load_search
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.search import SearchConfig
+from scnas_keras.search import checks as search_checks
 from scnas_keras.search import runner as search_runner
 
 
@@ -23,7 +24,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     write_task(folder / "data", num_cases=5, shape=(16, 12, 12))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search_runner, "find_space", lambda name, rank: TINY)
+        patch.setattr(search_checks, "find_space", lambda name, rank: TINY)
         places = {"data_dir": folder / "data", "cache_dir": folder / "cache", "workdir": folder / "run"}
         sizes = {"patch_size": (8, 8, 8), "batch_size": 1, "stem_channels": 4, "width": 4, "target_mparams": 1.0}
         length = {"epochs": 2, "steps_per_epoch": 2, "validation_steps": 1, "processes": 1}

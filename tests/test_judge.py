@@ -25,6 +25,7 @@ from scnas_keras.retrain.checks import check, warn_of_leak
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.runs.recorded import read_recorded
 from scnas_keras.search import SearchConfig
+from scnas_keras.search import checks as search_checks
 from scnas_keras.search import epochs as search_epochs
 from scnas_keras.search import runner as search_runner
 from scnas_keras.tasks.splits import find_folds, split_fold
@@ -100,7 +101,7 @@ def test_a_training_judged_on_held_out_cases_opens_no_validation_case(opened, fo
     found = json.loads((run / "summary.json").read_text())["result"]
     assert found["judged_on"] == "held_out" and [name for name in map(_of_path, found["validation_images"])] == list(split.held_out)
     assert result.table.startswith(f"Dice on {len(split.held_out)} whole held-out scans of fold 1:")
-    assert "held-out Dice" in caplog.text and "held-out 1/1" in caplog.text and "validation Dice" not in caplog.text
+    assert "on held-out patches" in caplog.text and "held-out 1/1" in caplog.text and "on validation patches" not in caplog.text
     assert "the validation cases aren't looked at" in caplog.text
 
 
@@ -130,7 +131,7 @@ def test_by_default_validation_scans_alone_are_segmented_and_all_others_trained_
     found = json.loads((folder / "validation/summary.json").read_text())["result"]
     assert read_companion(folder / "validation/model.json").dice == result.model.dice == found["dice"]
     assert found["judged_on"] == "validation" and "whole validation scans of fold 1" in result.table
-    assert "validation Dice" in caplog.text and "held-out" not in caplog.text
+    assert "on validation patches" in caplog.text and "held-out" not in caplog.text
 
 
 def test_where_all_cases_train_none_is_held_out(folder):
@@ -190,7 +191,7 @@ def searched(tmp_path_factory):
     places = {"data_dir": str(folder / "data"), "cache_dir": str(folder / "cache"), "workdir": str(folder / "run")}
     with pytest.MonkeyPatch.context() as patch:
         opened = Opened(patch)
-        patch.setattr(search_runner, "find_space", lambda name, rank: TINY)
+        patch.setattr(search_checks, "find_space", lambda name, rank: TINY)
         patch.setattr(search_epochs, "alpha_curvature", lambda supernet, images, labels: lambda epoch: float(epoch))
         search_runner.run_search(SearchConfig(task="custom", judge_on="held_out", **places, **sizes, **length))
     return folder / "run", opened.prepared

@@ -221,6 +221,7 @@ def threshold(monkeypatch):
             return (volume.array[..., 0] > 0).astype(np.uint8)
 
     monkeypatch.setattr(command, "load_tensorflow", lambda: None)
+    monkeypatch.setattr(command, "find_model", lambda path: (path, Threshold))
     monkeypatch.setitem(sys.modules, "scnas_keras.inference.model_folder", types.SimpleNamespace(SegmentationModel=Threshold))
 
     def set_channels(*names):
@@ -361,6 +362,8 @@ def test_missing_flags_are_named(flag):
 
 def test_a_missing_image_is_told_before_the_network_is_loaded(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "load_tensorflow", lambda: pytest.fail("loaded"))
+    plan = types.SimpleNamespace(channels=[types.SimpleNamespace(channel="CT")])
+    monkeypatch.setattr(command, "find_model", lambda path: (path, types.SimpleNamespace(plan=plan)))
     with pytest.raises(ConfigError, match="neither a file nor a folder"):
         run(Path(tmp_path / "gone.nii.gz"), tmp_path / "out.nii.gz")
 

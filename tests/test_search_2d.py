@@ -13,7 +13,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.predict import PredictConfig, predict
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.runner import run_training
-from scnas_keras.search import runner
+from scnas_keras.search import checks, runner
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.u_shape import u_shaped
@@ -44,7 +44,7 @@ def searched(request, tmp_path_factory):
     write = write_pictures if request.param == "pictures" else lambda path: write_task(path, num_cases=6, shape=(20, 16, 6))
     flags = {**SHORT, "data_dir": str(write(folder / "data")), "cache_dir": str(folder / "cache"), "patch_size": (16, 16)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "find_space", lambda name, rank: {2: FLAT}[rank])
+        patch.setattr(checks, "find_space", lambda name, rank: {2: FLAT}[rank])
         runner.run_search(SearchConfig(**flags, workdir=str(folder / "search"), stem_channels=4, width=4))
     return request.param, folder, flags
 

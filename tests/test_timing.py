@@ -15,7 +15,7 @@ from scnas_keras.machine.distribution import open_cluster
 from scnas_keras.operations.facts import HALVING
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.runs.run_folder import RunFolder
-from scnas_keras.search import SearchConfig, runner
+from scnas_keras.search import SearchConfig, checks
 from scnas_keras.search import times as module
 from scnas_keras.search.runner import run_search
 from scnas_keras.spaces.genotype import Genotype
@@ -190,14 +190,14 @@ def test_a_search_ends_at_its_milliseconds(tmp_path, monkeypatch, small_search):
 @pytest.fixture
 def small_search(monkeypatch, shared_folder):
     """Searches have two cells; the folder of their cache."""
-    monkeypatch.setattr(runner, "find_space", lambda name, rank: LEVEL)
+    monkeypatch.setattr(checks, "find_space", lambda name, rank: LEVEL)
     return shared_folder / "timing_cache"
 
 
 def test_a_resumed_search_goes_by_the_times_of_its_folder(tmp_path, monkeypatch, small_search):
     config = SearchConfig(**FLAGS, workdir=str(tmp_path), cache_dir=str(small_search), target_ms=50.0)
     cluster, run = open_cluster("cpu"), RunFolder(tmp_path, None, 0.0)
-    fold = open_fold(config, runner.footprint(config), 0)
+    fold = open_fold(config, checks.footprint(config), 0)
     monkeypatch.setattr(module, "part_times", planted_times)
     began = module.times_record(config, LEVEL, fold, run, cluster)
     assert not (tmp_path / module.TIMES).exists()

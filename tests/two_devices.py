@@ -24,7 +24,7 @@ from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.runs import startup
-from scnas_keras.search import SearchConfig, runner
+from scnas_keras.search import SearchConfig, checks, runner
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
 
@@ -89,7 +89,7 @@ def streamed(two):
 def search_run(folder, cluster, devices):
     """A run of the small search on what the flag names. A process can have one strategy of several devices, so it's opened before."""
     asked = []
-    runner.find_space, startup.open_cluster = lambda name, rank: LEVEL, lambda devices: asked.append(devices) or cluster
+    checks.find_space, startup.open_cluster = lambda name, rank: LEVEL, lambda devices: asked.append(devices) or cluster
     words = ["search", *SEARCH, f"--devices={devices}", f"--cache_dir={folder.parent / 'cache'}", f"--workdir={folder}"]
     runner.run_search(parse(SearchConfig, words))
     assert asked == [devices]

@@ -6,6 +6,7 @@ from scnas_keras.assess.verdict import SIGNIFICANT
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
 from scnas_keras.runs.checks import check_positive
+from scnas_keras.runs.seeds import expand_seeds
 
 FEWEST_RANDOM = round(1 / SIGNIFICANT) - 1
 
@@ -23,7 +24,7 @@ def open_searches(config: AssessConfig) -> list[FinishedSearch]:
     names = [config.workdir] if one else [name for name in (config.workdir or "").split(",") if name]
     if not names:
         raise ConfigError("Name the folder of a finished search with --workdir=RUN, or several as --workdir=RUN,RUN2.")
-    searches = [load_search(name) for name in names]
+    searches = [load_search(own) for name in names for own in expand_seeds(name)]
     if len({search.path.resolve() for search in searches}) < len(searches):
         raise ConfigError(f"--workdir={config.workdir} names a run twice.")
     warn_of_differences(searches)

@@ -10,6 +10,8 @@ from typing import Any
 
 from scnas_keras.files import user_path
 from scnas_keras.plan.config import PlanConfig
+from scnas_keras.planning.names import PLANS
+from scnas_keras.preprocessing.names import FINGERPRINT
 
 
 def plan(config: PlanConfig) -> Any:
@@ -24,9 +26,9 @@ def main(config: PlanConfig) -> str | None:
     from scnas_keras.runs.following import following
 
     print(plan_table(plan(config)))
-    for name in ("fingerprint.json", "plans.json"):
+    for name in (FINGERPRINT, PLANS):
         print(user_path(config.output or "") / name)  # without an output, there are no plans
     if config.fingerprint:  # of data that may be elsewhere
         return None
-    plans = user_path(config.output or "") / "plans.json"
+    plans = user_path(config.output or "") / PLANS
     return following("select", config, plan=plans, workdir="runs/selected", budget_minutes=100)

@@ -10,11 +10,12 @@ from scnas_keras.files import keep_edited, unwritable, user_path
 from scnas_keras.plan.config import PlanConfig
 from scnas_keras.planning.checks import warn_of_memory
 from scnas_keras.planning.footprints import Footprint
-from scnas_keras.planning.names import SCNAS
+from scnas_keras.planning.names import PLANS, SCNAS
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Plans
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, load_fingerprint
 from scnas_keras.preprocessing.measure import measure_task
+from scnas_keras.preprocessing.names import FINGERPRINT
 from scnas_keras.runs.before import check_planning
 from scnas_keras.runs.folds import open_task
 from scnas_keras.spaces.genotype import Genotype
@@ -41,8 +42,8 @@ def run_plan(config: PlanConfig) -> Plans:
     if config.plan == SCNAS:
         for configuration in plans.configurations.values():
             warn_of_memory(configuration, network, plans, plans.memory_gb)
-    fingerprint.save(folder / "fingerprint.json")
-    file = folder / "plans.json"
+    fingerprint.save(folder / FINGERPRINT)
+    file = folder / PLANS
     if previous := keep_edited(file, plans.to_json()):
         logging.warning("%s held another plan, which is kept as %s", file, previous.name)
     plans.save(file)

@@ -1,5 +1,7 @@
 """Names for flags; importing them loads no framework."""
 
+PLANS = "plans.json"
+"""The file that a run, or `plan`, leaves."""
 NNUNET, SCNAS = RULES = ("nnunet", "scnas")
 """By which plans are made; `planning.planner` follows them."""
 

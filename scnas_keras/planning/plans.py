@@ -22,8 +22,9 @@ from scnas_keras.documents.ranges import (
     check_permutation,
 )
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.files import readable_json, write_text
+from scnas_keras.files import file_in, readable_json, write_text
 from scnas_keras.patches.augmentation import Augmentation
+from scnas_keras.planning.names import PLANS
 from scnas_keras.planning.topology import Topology
 from scnas_keras.preprocessing.fingerprint import Intensities
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
@@ -235,6 +236,7 @@ def load_plans(path: str | Path) -> Plans:
     Raises:
         DataError: it can't be read, or an entry is missing or impossible; the place is named.
     """
+    path = file_in(path, PLANS)
     content = parse(path, _REMEDY)
     check_version(content, FORMAT, (VERSION,), path, _REMEDY)
     body = {key: value for key, value in content.items() if key not in ("format", "version", "transpose_backward")}

@@ -14,7 +14,8 @@ from scnas_keras.documents import Misfit, decode, parse
 from scnas_keras.documents.places import written
 from scnas_keras.documents.ranges import Count, Index, Labels, LabelValue, Name, Size, Spacing, check_different, check_labels
 from scnas_keras.errors import DataError
-from scnas_keras.files import readable_json, write_text
+from scnas_keras.files import file_in, readable_json, write_text
+from scnas_keras.preprocessing.names import FINGERPRINT
 from scnas_keras.tasks.spellings import usual
 
 CANONICAL_AXES = ("x", "y", "z")
@@ -148,6 +149,7 @@ def load_fingerprint(path: str | Path) -> Fingerprint:
     Raises:
         DataError: no such file, not JSON, or something is missing or impossible; the message names it.
     """
+    path = file_in(path, FINGERPRINT)
     content = parse(path, _REMEDY)
     if isinstance(content, dict) and not ("dataset_json" in content and "fingerprint" in content):
         raise DataError(f"{path}: {_what_is_missing(content)}")

@@ -53,9 +53,10 @@ def train(
 
     def describe(logs: dict[str, Any]) -> str:
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
-        return f"loss {logs['loss']:.4f}  {config.judged} Dice {logs['val_dice']:.3f}  rate {logs['learning_rate']:.1e}"
+        return f"loss {logs['loss']:.4f}  Dice {logs['val_dice']:.3f} on {config.judged} patches  rate {logs['learning_rate']:.1e}"
 
     collapse = Collapse(horizon, again if config.on_collapse == "restart" else None)
+    extended = bool(cluster.from_chief([int(run.extended)])[0])
     assembly = assemble(
         Run(
             model=learner,
@@ -72,6 +73,7 @@ def train(
         ),
         run.path,
         cluster,
+        extended,
     )
     assembly.loop.run()
     return assembly.history.rows

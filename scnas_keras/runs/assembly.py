@@ -103,8 +103,8 @@ def patch_batches(
     return Batches(lambda first: cluster.distribute(lambda: streams(first)), cluster.distribute(judged), steps)
 
 
-def assemble(run: Run, folder: pathlib.Path, cluster: Cluster) -> Assembly:
-    """Puts a run together and takes it up where its checkpoint stands.
+def assemble(run: Run, folder: pathlib.Path, cluster: Cluster, extended: bool = False) -> Assembly:
+    """Puts a run together and takes it up where its checkpoint stands; one that is extended goes on beyond its former end.
 
     On the first of several hosts it leaves history.csv, timings.csv, TensorBoard's files and checkpoints in the folder.
 
@@ -117,6 +117,8 @@ def assemble(run: Run, folder: pathlib.Path, cluster: Cluster) -> Assembly:
         folder / CHECKPOINT, run.model, run.optimizers, parts, run.digest, run.batch_size, run.checkpoint_minutes, cluster
     )
     resumed = checkpoint.restore()
+    if extended and not run.horizon.over:
+        position.finished = False
     callbacks = [Pace(run.horizon, run.batches.steps, run.describe, shown=cluster.chief), *run.callbacks, history]
     if cluster.chief:
         callbacks += [Scalars(folder / TENSORBOARD, run.columns), Timings(folder / TIMINGS, run.horizon)]

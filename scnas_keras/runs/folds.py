@@ -17,7 +17,7 @@ from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.planning.checks import warn_of_memory
 from scnas_keras.planning.footprints import Footprint
-from scnas_keras.planning.names import RULES
+from scnas_keras.planning.names import PLANS, RULES
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Configuration, Plans, load_plans
 from scnas_keras.preprocessing.cache import prepare
@@ -28,9 +28,10 @@ from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.prepared_case import PreparedCase
 from scnas_keras.runs.before import check_flags, task_folder
 from scnas_keras.runs.data_config import DataConfig, PlanningConfig, TaskConfig
-from scnas_keras.runs.run_data import PLANS, SPLITS, Digests, check_data_files, check_folds, write_data_files
+from scnas_keras.runs.run_data import Digests, check_data_files, check_folds, write_data_files
 from scnas_keras.tasks.cases import Task
 from scnas_keras.tasks.loading import load_task, other_organ
+from scnas_keras.tasks.names import SPLITS
 from scnas_keras.tasks.split_files import FoldNames, write_splits
 from scnas_keras.tasks.splits import Split, find_folds, split_fold
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from scnas_keras.documents import load
 from scnas_keras.errors import DataError
 from scnas_keras.files import write_text
+from scnas_keras.tasks.names import SPLITS
 from scnas_keras.tasks.patients import some_of
 from scnas_keras.tasks.split_files import FoldNames, load_folds
 
-DATA, PLANS, SPLITS = "data.json", "plans.json", "splits.json"
+DATA = "data.json"
 _REMEDY = "Restore it from a copy, or name another --workdir."
 _LISTED = 10
 Digests = Mapping[str, Mapping[str, str]]

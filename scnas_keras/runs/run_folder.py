@@ -17,15 +17,19 @@ from typing import Any, TextIO
 from absl import logging
 
 from scnas_keras.errors import ConfigError, Finished
-from scnas_keras.files import same_place, unwritable, user_path, write_text, writing
+from scnas_keras.files import file_in, same_place, unwritable, user_path, write_text, writing
 from scnas_keras.log_file import keep_log
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_run_flagfile
+from scnas_keras.planning.names import PLANS
+from scnas_keras.runs.checkpoint_files import CHECKPOINT
 from scnas_keras.runs.config import OF_HOST
-from scnas_keras.runs.recorded import read_recorded, read_result
-from scnas_keras.runs.run_data import PLANS
+from scnas_keras.runs.recorded import Recorded, read_recorded, read_result
 
 FLAGS, SUMMARY, LOCK, LOG = "flags.cfg", "summary.json", "run.lock", "log.txt"
+BEFORE = "summary_before.json"
+"""The summary of a run that had finished and was extended."""
+_LENGTHS = ("epochs", "budget_minutes")
 CASES = "validation.csv"
 _PACKAGES = ("scnas_keras", "keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
 
@@ -76,6 +80,11 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
+    @property
+    def extended(self) -> bool:
+        """Whether it goes on beyond an end that it had come to."""
+        return self[BEFORE].is_file()
+
     def begin(self, config: Any) -> None:
         """Claims the folder: writes flags.cfg, a flagfile that repeats the run. Called once everything is checked.
 
@@ -84,8 +93,10 @@ class RunFolder:
                 the folder was opened.
         """
         self.lock()
-        if self[FLAGS].is_file():
-            _check_same(self.path, config)
+        if self[FLAGS].is_file() and _check_same(self.path, config) and self[SUMMARY].is_file():
+            logging.info("%s had finished and is extended: the schedules are those of the new end, so that rates rise again", self.path)
+            with writing(self[BEFORE]):
+                self[SUMMARY].replace(self[BEFORE])  # first: a run that is killed from here on is one that hasn't finished
         write_text(self[FLAGS], to_run_flagfile(config))
         keep_log(self[LOG])
 
@@ -208,17 +219,24 @@ def command_line() -> str | None:
     return f"{shlex.join(['cd', os.getcwd()])} && {shlex.join(words)}"
 
 
-def _check_same(path: pathlib.Path, config: Any) -> None:
-    """Refuses a folder unless it holds an unfinished run of these flags, or of the plan that it has; it and its data may have moved."""
+def _check_same(path: pathlib.Path, config: Any) -> bool:
+    """Refuses a folder unless it holds an unfinished run of these flags, or of the plan that it has, or one that they extend.
+
+    It and its data may have moved. Returns whether they extend it.
+    """
 
     def agree(name: str, there: Any, here: Any) -> bool:
-        return name in OF_HOST or there == here or (name == "plan" and same_place(here, path / PLANS))
+        return name in OF_HOST or there == here or (name == "plan" and same_place(file_in(here, PLANS), path / PLANS))
 
     run = read_recorded(type(config), path / FLAGS)
     changes = run.differences(config, agree)
     finished = (path / SUMMARY).is_file()
     if finished:
         read_result(path / SUMMARY)  # a damaged one tells nothing
+    longer = dataclasses.replace(run.config, **{name: getattr(config, name) for name in _LENGTHS if _is_longer(run.config, config, name)})
+    if changes and not Recorded(longer, run.unknown).differences(config, agree):
+        if (path / BEFORE).is_file() or finished and (path / CHECKPOINT).is_dir():
+            return True
     if changes and finished:
         raise ConfigError(
             f"--workdir={path} holds another run, which is finished ({', '.join(changes)}). Name another folder. Nothing was changed."
@@ -231,10 +249,18 @@ def _check_same(path: pathlib.Path, config: Any) -> None:
             f"--workdir={path} holds another run ({', '.join(changes)}). Name another folder, or {remedy}. Nothing was changed."
         )
     if finished:
+        longer = ", or give more epochs or minutes to extend it" if (path / CHECKPOINT).is_dir() else ""
         raise Finished(
             f"--workdir={path} holds this very run, finished: see {path / SUMMARY}. "
-            "Name another folder to run it again. Nothing was changed."
+            f"Name another folder to run it again{longer}. Nothing was changed."
         )
+    return False
+
+
+def _is_longer(there: Any, here: Any, name: str) -> bool:
+    """Whether a flag asks for more than it did."""
+    before, now = getattr(there, name, None), getattr(here, name, None)
+    return before is not None and now is not None and now > before
 
 
 def _version(package: str) -> str | None:

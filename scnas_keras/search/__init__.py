@@ -5,6 +5,7 @@ the Medical Segmentation Decathlon, or the folder around it. RUN then holds geno
 its drawing and table, model.keras (the network, not yet trained), history and summary. Next: scnas retrain.
 """
 
+import shlex
 from typing import Any
 
 from scnas_keras.console import load_tensorflow
@@ -21,6 +22,8 @@ def search(config: SearchConfig) -> Any:
 def main(config: SearchConfig) -> str:
     from scnas_keras.search.checks import check, footprint
 
+    if isinstance(config.seed, tuple):
+        return _main_of_seeds(config)
     check(config)
     from scnas_keras.runs.before import check_before  # which takes longer to import than all of this
 
@@ -32,3 +35,11 @@ def main(config: SearchConfig) -> str:
     from scnas_keras.runs.following import following
 
     return following("retrain", config, preset=config.preset, genotype=result.folder, workdir=f"{result.folder}_trained")
+
+
+def _main_of_seeds(config: SearchConfig) -> str:
+    from scnas_keras.search.seeds import run_seeds
+
+    folder = run_seeds(config)
+    print(f"The searches are in {folder}")
+    return shlex.join(["scnas", "assess", f"--workdir={folder}"])

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
-from scnas_keras.options import FASTEST, MANY, WIDEST, option
+from scnas_keras.options import FASTEST, LAST_SEED, MANY, WIDEST, option
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
@@ -26,6 +26,13 @@ class SearchConfig(JudgeConfig, RunConfig):
         "scnas: all of the paper's setting; short: for searches of minutes to hours. From flags/presets; what is given besides wins.",
         "Run",
         choices=(SCNAS, SHORT),
+    )
+    seed: int | tuple[int, ...] = option(
+        0,
+        "Of patches, start values and draws. Several, like 0,1,2, are searches one after the other in RUN/seed_K.",
+        "Run",
+        least=0,
+        most=LAST_SEED,
     )
     epochs: int = option(200, "Epochs of the search.", "Run", most=MANY, least=1)
     space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())

@@ -48,6 +48,7 @@ def train(
     training = [fold.sampler(part, seed=config.seed * 3 + i, augmented=True) for i, part in enumerate(("train", "held_out"))]
     validation = fold.sampler(config.judge_on, seed=config.seed * 3 + 2, augmented=False)
     plateau = Plateau(horizon, config.plateau, factor=0.1)
+    extended = bool(cluster.from_chief([int(run.extended)])[0])
     assembly = assemble(
         Run(
             model=supernet,
@@ -64,7 +65,10 @@ def train(
         ),
         run.path,
         cluster,
+        extended,
     )
+    if extended:  # whose checkpoint has the temperature of another end
+        supernet.temperature.assign(guards.temperature(config, horizon.fraction))
     logging.info("tracing the supernet: the first step takes a while (a minute or two on two cores) ...")
     assembly.loop.run()
     return assembly.history.rows
@@ -79,7 +83,5 @@ def _between_epochs(config: SearchConfig, supernet: Supernet, monitor: Monitor, 
         logging.info("%s", reason)
         supernet.stop_training = True
     held_out = f"held-out {logs['held_out_loss']:.4f}  " if "held_out_loss" in logs else ""  # a warm-up has none
-    return (
-        f"loss {logs['loss']:.4f}  {held_out}{config.judged} Dice {logs['val_dice']:.3f}  temperature {logs['temperature']:.2f}  "
-        + monitor.describe(logs)
-    )
+    dice = f"Dice {logs['val_dice']:.3f} on {config.judged} patches"
+    return f"loss {logs['loss']:.4f}  {held_out}{dice}  temperature {logs['temperature']:.2f}  {monitor.describe(logs)}"

@@ -6,6 +6,7 @@ from absl import logging
 
 from scnas_keras.progress import clock
 from scnas_keras.runs.run_folder import RunFolder, open_run
+from scnas_keras.runs.seeds import expand_seeds
 from scnas_keras.select import budget, machines
 from scnas_keras.select.checks import check, check_search
 from scnas_keras.select.config import SelectConfig
@@ -52,7 +53,8 @@ def run_selection(config: SelectConfig) -> Report | str:
 def _select(config: SelectConfig, run: RunFolder, role: str, began: float) -> Report:
     setting = Setting(config, run, survey(config), Record(run.path, began))
     setting.survey.fold.check(run.path)
-    searches = [check_search(folder, setting.survey) for folder in config.searches.split(",")] if config.searches else []
+    named = [own for folder in (config.searches or "").split(",") if folder for own in expand_seeds(folder)]
+    searches = [check_search(folder, setting.survey) for folder in named]
     if setting.record.decided.search is None:
         seconds = 0.0 if searches or not _searched(config) else budget.search_seconds(setting.total)
         _plan_before(setting, seconds, len(searches))

@@ -10,7 +10,7 @@ from typing import Any
 
 from scnas_keras.documents import parse
 from scnas_keras.errors import GenotypeError
-from scnas_keras.files import user_path, write_text
+from scnas_keras.files import file_in, write_text
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.decision import UNDECIDED
 from scnas_keras.spaces.description import CellEdge
@@ -132,8 +132,7 @@ class Genotype:
 
 def genotype_file(path: str | os.PathLike) -> pathlib.Path:
     """The file that a person names, or the genotype.json in the folder that is named."""
-    file = user_path(path)
-    return file / GENOTYPE_FILE if file.is_dir() else file
+    return file_in(path, GENOTYPE_FILE)
 
 
 def _edge_to_json(edge: Edge) -> dict[str, Any]:

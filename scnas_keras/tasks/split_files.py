@@ -14,7 +14,8 @@ from msgspec import Meta
 from scnas_keras.documents import load
 from scnas_keras.documents.ranges import Name
 from scnas_keras.errors import DataError, some_of
-from scnas_keras.files import write_text
+from scnas_keras.files import file_in, write_text
+from scnas_keras.tasks.names import SPLITS
 from scnas_keras.tasks.patients import group_by_patient, shared_patients
 
 _REMEDY = 'The format is [{"train": ["case_1", "case_2", ...], "val": ["case_3", ...]}, ...], an entry a fold.'
@@ -57,6 +58,7 @@ def read_splits(path: str | os.PathLike, names: Sequence[str], groups: Groups | 
     Raises:
         DataError: it can't be read, is no such file, names a case that the task lacks, names one twice in a fold, or leaves too few.
     """
+    path = file_in(path, SPLITS)
     folds = load_folds(path)
     listed = {name for fold in folds for name in fold.training + fold.validation}
     unknown = sorted(listed - set(names))
@@ -90,7 +92,7 @@ def load_folds(path: str | os.PathLike, remedy: str = _REMEDY) -> list[FoldNames
 
 def count_folds(path: str | os.PathLike) -> int:
     """Number of folds in such a file; DataError if it is none."""
-    return len(_load(path))
+    return len(_load(file_in(path, SPLITS)))
 
 
 def warn_of_divided_patients(folds: Sequence[FoldNames], groups: Groups, source: str) -> None:
