@@ -1,5 +1,7 @@
 """The figure of a race."""
 
+import dataclasses
+
 from scnas_keras.reporting.race_figure import RacedTrial, pareto, race_figure
 
 
@@ -25,6 +27,13 @@ def test_every_training_is_a_point_and_every_network_a_line():
     assert [label.get_text() for label in left.get_legend().get_texts()] == ["nnunet", "found", "u"]
     (front,) = right.lines
     assert front.get_xydata().tolist() == [[500, 0.87], [1100, 0.88]]
+
+
+def test_what_is_kept_has_a_ring():
+    kept = [dataclasses.replace(one, kept=one.stage == "final" and one.name == "nnunet") for one in TRIALS]
+    left, right = race_figure(kept).axes
+    rings = [[points.get_offsets().tolist() for points in axes.collections if points.get_sizes()[0] > 100] for axes in (left, right)]
+    assert rings == [[[[20, 0.88]]], [[[1100, 0.88]]]] and "kept" in [text.get_text() for text in right.texts]
 
 
 def test_the_front_has_those_than_which_none_is_faster_and_better():

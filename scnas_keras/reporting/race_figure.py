@@ -24,6 +24,7 @@ class RacedTrial:
         minutes: trained.
         dice: of the judged scans, 0 to 1.
         milliseconds: of a step.
+        kept: whether its network is what the selection keeps.
     """
 
     name: str
@@ -32,6 +33,7 @@ class RacedTrial:
     minutes: float
     dice: float
     milliseconds: float
+    kept: bool = False
 
 
 def draw_race(trials: Sequence[RacedTrial], path: str | os.PathLike) -> None:
@@ -72,6 +74,12 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
             label = None if final and left.get_legend_handles_labels()[1].count(family) else family
             left.scatter([trial.minutes for trial in own], [trial.dice for trial in own], label=label, **style)
             right.scatter([trial.milliseconds for trial in own], [trial.dice for trial in own], **style)
+    for trial in trials:
+        if trial.kept:
+            ring = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.8, "s": 170}
+            left.scatter([trial.minutes], [trial.dice], **ring)
+            right.scatter([trial.milliseconds], [trial.dice], **ring)
+            right.annotate("kept", (trial.milliseconds, trial.dice), xytext=(8, -3), textcoords="offset points", fontsize=6)
     best = pareto([trial for trial in trials if trial.stage == _FINAL] or list(trials))
     right.plot([trial.milliseconds for trial in best], [trial.dice for trial in best], color="black", linewidth=0.8, linestyle="--")
     minutes = sorted({float(f"{trial.minutes:.2g}") for trial in trials})
@@ -86,7 +94,7 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
     left.set_ylabel("Dice", fontsize=8)
     left.legend(fontsize=7, frameon=False, loc="lower right")
-    figure.suptitle("points: race, on held-out scans; stars: finals, on validation scans", fontsize=8)
+    figure.suptitle("points: race, on held-out scans; stars: finals, on validation scans; ring: what is kept", fontsize=8)
     return figure
 
 

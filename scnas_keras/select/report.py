@@ -21,7 +21,7 @@ from scnas_keras.select.setting import Setting
 from scnas_keras.select.tuned_report import flags_of, repeat_line, tuned_data, tuned_lines
 
 _MEASURED = ("parameters", "multiply_adds", "seconds_per_step", "seconds_per_scan", "updates")
-_COLUMNS = ("stage", "network", "family", "seed", "seconds", "dice", *_MEASURED, "failed", "flags")
+_COLUMNS = ("stage", "network", "family", "seed", "seconds", "dice", *_MEASURED, "failed", "kept", "flags")
 _SEARCH_SAW = (
     "The search trained its alphas on the held-out scans on which the race judges, so that the race favours what it found; the validation "
     "scans were seen by neither."
@@ -85,7 +85,7 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
             {"stage": f"rung {trial.rung + 1}", "network": trial.name, "family": families[trial.name], "seed": setting.config.seed}
             | {"seconds": decided.rungs[trial.rung], "dice": result and result.score(setting.config.objective)}
             | {name: result and getattr(result, name) for name in _MEASURED}
-            | {"failed": decided.failed.get(setting.key(trial)), "flags": flags[trial.name]}
+            | {"failed": decided.failed.get(setting.key(trial)), "kept": False, "flags": flags[trial.name]}
         )
     for label, result in finals.trained.items():
         name = DEFAULT if label.startswith(f"{DEFAULT}_seed_") else label
@@ -94,7 +94,7 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
             {"stage": "final", "network": name, "family": families[name], "seed": seed, "seconds": decided.final}
             | {"dice": result.score(setting.config.objective)}
             | {column: getattr(result, column) for column in _MEASURED}
-            | {"failed": None, "flags": flags[name]}
+            | {"failed": None, "kept": label == finals.kept, "flags": flags[name]}
         )
     return rows
 
@@ -185,7 +185,8 @@ def _search_rank(setting: Setting, ended: Ended) -> dict[str, Any] | None:
 
 
 def _raced(row: dict[str, Any]) -> RacedTrial:
-    return RacedTrial(row["network"], row["family"], row["stage"], row["seconds"] / 60, row["dice"], 1000 * row["seconds_per_step"])
+    place = row["seconds"] / 60, row["dice"], 1000 * row["seconds_per_step"]
+    return RacedTrial(row["network"], row["family"], row["stage"], *place, kept=row["kept"])
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:
