@@ -17,6 +17,7 @@ COSTS = {
     "seconds_per_step": ("s/step", 1, "{:.2f}"),
     "seconds_per_epoch": ("s/epoch", 1, "{:.1f}"),
     "epochs": ("epochs", 1, "{:.0f}"),
+    "updates": ("updates", 1, "{:.0f}"),
     "training_peak_bytes": ("peak GiB", 2**30, "{:.2f}"),
 }
 """Of a training run: column, unit, format. Multiply-adds are those of a forward pass of one patch."""

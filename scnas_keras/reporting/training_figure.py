@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PANEL_SIZE = (3.0, 2.4)
 EDGES, ANNEALED = ("entropy", "margin"), "temperature"
 SHARE = "share_"
+FEW = 12
+"""Epochs up to which each is shown as a point."""
 
 Row = Mapping[str, Any]
 Points = list[tuple[float, float]]
@@ -89,7 +91,9 @@ def _draw_panel(axes: "Axes", title: str, curves: Mapping[str, Points]) -> None:
     right = axes.twinx() if ANNEALED in curves else None
     for (name, points), colour in zip(curves.items(), itertools.cycle(COLOURS)):
         _draw_curve(right if name == ANNEALED else axes, name, points, colour)
-    if title != "Loss":
+    if title == "Dice":
+        axes.set_ylim(0, min(1, 1.15 * max(value for points in curves.values() for _, value in points) or 1))
+    elif title != "Loss":
         axes.set_ylim(0, 1)
     axes.spines[["top", "right"]].set_visible(False)
     if right:
@@ -102,7 +106,7 @@ def _draw_panel(axes: "Axes", title: str, curves: Mapping[str, Points]) -> None:
 
 
 def _draw_curve(axes: "Axes", name: str, points: Points, colour: str) -> None:
-    marker = "o" if len(points) == 1 else ""
+    marker = "o" if len(points) <= FEW else ""
     axes.plot(*zip(*points), color=colour, linewidth=1.4, marker=marker, markersize=3, label=name.replace("_", " "))
 
 
