@@ -54,9 +54,9 @@ def test_a_search_takes_a_tenth_where_that_is_three_minutes():
 
 
 def test_too_little_is_refused_with_what_is_enough():
-    with pytest.raises(ConfigError, match=r"--budget_minutes=2 is too little.*take 2.3 minutes") as caught:
-        plan(120.0, 3, OVERHEAD)
-    assert plan(60 * 2.4, 3, OVERHEAD).final >= LEAST_TRAINING
+    with pytest.raises(ConfigError, match=r"--budget_minutes=1 is too little.*takes 1.3 minutes") as caught:
+        plan(60.0, 3, OVERHEAD)
+    assert plan(60 * 1.4, 3, OVERHEAD).final >= LEAST_TRAINING
     assert str(caught.value).endswith("for a race, some 7.")
     assert plan(60 * 7.0, 3, OVERHEAD).race and not plan(60 * 6.0, 3, OVERHEAD).race
 

@@ -93,10 +93,14 @@ def test_only_finals_see_validation_cases_and_all_train_on_the_same(planted, tmp
         assert (str(fold), splits, folds) == ("0", None, 5), (command, place)
 
 
-def test_a_default_that_wins_is_trained_twice_and_kept(planted, tmp_path):
+def test_a_default_that_wins_is_trained_once_in_all_the_time_that_is_left(planted, tmp_path):
+    compared = selection(tmp_path / "compared").data
+    planted.ran.clear()
     planted.worth["nnunet"] = 0.9
-    found = selection(tmp_path)
-    assert planted.ran[-2:] == ["finals/nnunet_seed_0", "finals/nnunet_seed_1"]
+    found = selection(tmp_path / "alone")
+    assert [key for key in planted.ran if key.startswith("finals")] == ["finals/nnunet_seed_0"]
+    (three, *_), (one,) = ([row["seconds"] for row in data["trials"] if row["stage"] == "final"] for data in (compared, found.data))
+    assert one > 2.9 * three
     assert found.data["contest"] is None and found.data["kept"] == "nnunet_seed_0"
     assert "Nothing beat nnunet" in found.text
 
@@ -176,9 +180,9 @@ def test_a_selection_that_took_longer_than_asked_says_so(planted, tmp_path):
     assert "instead of 5:00, since training runs start" in selection(tmp_path / "late", budget_minutes=5.0).text
 
 
-def test_without_time_for_a_race_the_default_is_trained_twice(planted, tmp_path):
+def test_without_time_for_a_race_the_default_is_trained(planted, tmp_path):
     found = selection(tmp_path, budget_minutes=5.0)
-    assert planted.ran == ["finals/nnunet_seed_0", "finals/nnunet_seed_1"]
+    assert planted.ran == ["finals/nnunet_seed_0"]
     assert found.text.startswith("No race") and "Nothing raced against nnunet, which is no comparison" in found.text
     assert "beat" not in found.text
 

@@ -40,7 +40,7 @@ class Budget:
         before: of what comes before the race: preparing, and a search with its start-up.
         race: seconds that each trial of a rung trains, a number a rung; empty if nothing races.
         trials: the most trials of each rung.
-        finals: the most training runs of the finals.
+        finals: the most training runs of the finals; one if the default network wins the race, which is then longer.
         final: seconds that each of them trains.
         overhead: of one trial, of one final.
     """
@@ -91,7 +91,7 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, m
         machines: that train at the same time.
 
     Raises:
-        ConfigError: not even the default network can be trained so often.
+        ConfigError: not even the default network can be trained.
     """
     left = total - before - FINISHING
     for count in range(entrants, 1, -1):
@@ -101,16 +101,16 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, m
                 race = tuple(seconds * min(1.0, final / race[-1]) for seconds in race)
             if final >= max(LEAST_TRAINING, race[-1]) and race[0] >= _least_of(race):
                 return Budget(total, machines, before, race, tuple(most_trials(count)), SEEDS + 1, final, overhead)
-    final = left / waves(SEEDS, machines) - overhead.final
+    final = left - overhead.final
     if final < LEAST_TRAINING:
-        need = (waves(SEEDS, machines) * (LEAST_TRAINING + overhead.final) + FINISHING + before) / 60
+        need = (LEAST_TRAINING + overhead.final + FINISHING + before) / 60
         race = math.ceil(_least_race(overhead, before, machines) / 60)
         raise ConfigError(
-            f"--budget_minutes={total / 60:g} is too little: two training runs of {LEAST_TRAINING:.0f} s, which start and validate for "
-            f"about {overhead.final:.0f} s, take {need:.1f} minutes, with {before + FINISHING:.0f} s for the rest. Give at least that; "
+            f"--budget_minutes={total / 60:g} is too little: a training run of {LEAST_TRAINING:.0f} s, which starts and validates for "
+            f"about {overhead.final:.0f} s, takes {need:.1f} minutes, with {before + FINISHING:.0f} s for the rest. Give at least that; "
             f"for a race, some {race}."
         )
-    return Budget(total, machines, before, (), (), SEEDS, final, overhead)
+    return Budget(total, machines, before, (), (), 1, final, overhead)
 
 
 def final_seconds(left: float, finals: int, overhead: float, machines: int = 1) -> float:

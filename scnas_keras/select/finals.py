@@ -1,4 +1,7 @@
-"""The last training runs: the winner, and the default network with two seeds, all equally long and on all of the fold's training cases."""
+"""The last training runs, on all of the fold's training cases: the winner, and the default network with two seeds, all equally long.
+
+If the default network won the race there is nothing to compare: it is trained once, in all the time that is left.
+"""
 
 import dataclasses
 import pathlib
@@ -54,8 +57,9 @@ class Finals:
 
 def final_trainings(winner: str) -> list[Final]:
     """The last training runs, given the race's winner."""
-    defaults = [Final(DEFAULT, seed) for seed in range(budget.SEEDS)]
-    return defaults if winner == DEFAULT else [Final(winner, 0), *defaults]
+    if winner == DEFAULT:
+        return [Final(DEFAULT, 0)]
+    return [Final(winner, 0), *(Final(DEFAULT, seed) for seed in range(budget.SEEDS))]
 
 
 def read_finals(setting: Setting, winner: str) -> Finals:
@@ -65,9 +69,9 @@ def read_finals(setting: Setting, winner: str) -> Finals:
         result = result_of(folder_of(setting.run.path, FINALS, final.key))
         assert result is not None, f"{final.key} hasn't ended"
         trained[final.label] = result
-    defaults = [trained[f"{DEFAULT}_seed_{number}"] for number in range(budget.SEEDS)]
     found = None
     if winner != DEFAULT:
+        defaults = [own for label, own in trained.items() if label != winner]
         found = contest(
             winner,
             trained[winner].cases,

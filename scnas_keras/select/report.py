@@ -126,7 +126,7 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
 
 def _final_lines(setting: Setting, finals: Finals) -> list[str]:
     classes, seconds = setting.survey.classes, setting.record.decided.final
-    rows = [(f"finals, {clock(seconds)} each, validation scans", *classes, "average", "updates", "s/scan")]
+    rows = [(f"final{'s' * (len(finals.trained) > 1)}, {clock(seconds)} each, validation scans", *classes, "average", "updates", "s/scan")]
     for label, result in finals.trained.items():
         scan = "-" if result.seconds_per_scan is None else f"{result.seconds_per_scan:.2f}"
         rows.append((label, *(_dice(result.dice.get(name)) for name in classes), _dice(result.mean_dice), str(result.updates), scan))
@@ -157,7 +157,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     if finals.contest is None:
         raced = {trial.name for trial, result in ended.results.items() if result} - {DEFAULT}
         reason = f"Nothing beat {DEFAULT} on the held-out scans" if raced else f"Nothing raced against {DEFAULT}, which is no comparison"
-        lines.append(f"{reason}: {DEFAULT} is kept, of its two seeds the first. The better would be chosen by the scans that judge it.")
+        lines.append(f"{reason}: {DEFAULT} is kept, trained once in all the time that was left.")
     else:
         lines.append(finals.contest.text)
     default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
