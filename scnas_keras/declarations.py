@@ -33,7 +33,7 @@ def unknown_flag(config_class: type, name: str) -> str:
     own = [field.name for field in dataclasses.fields(config_class)] + ["flagfile", "quiet"]
     told = f"--{name} is no flag of this command.{nearest(name, own).replace('mean ', 'mean --')}"
     owners = [command for command, _ in declarations().get(name, ())]
-    return f"{told} It is one of scnas {' and scnas '.join(owners)}." if owners else f"{told} See --help."
+    return f"{told} It is a flag of scnas {', '.join(owners)}." if owners else f"{told} See --help."
 
 
 def check_of_others(place: str, flag: str, section: str | None = None) -> None:
@@ -46,7 +46,7 @@ def check_of_others(place: str, flag: str, section: str | None = None) -> None:
     if not found:
         raise ConfigError(f"{place}: {name or 'nothing'} is a flag of no command; see --help of those that it is for.")
     refused = []
-    of_section = [field for command, field in found if getattr(config_of(command), "section", None) == section]
+    of_section = [field for command, field in found if section and getattr(config_of(command), "section", None) == section]
     for field in of_section or [field for _, field in found]:
         values = flags.FlagValues()
         define(values, field)

@@ -21,9 +21,7 @@ def define(values: flags.FlagValues, field: dataclasses.Field) -> None:
     if field.metadata["choices"]:
         flags.DEFINE_enum(field.name, default, list(field.metadata["choices"]), help, **shared)
     elif kind is bool:
-        flag = flags.BooleanFlag(field.name, default, help)
-        flag.parser = _YesNoParser()
-        flags.DEFINE_flag(flag, **shared)
+        define_switch(values, field.name, default, help)
     elif kind is str:
         flags.DEFINE_string(field.name, default, help, **shared)
     else:
@@ -34,6 +32,13 @@ def define(values: flags.FlagValues, field: dataclasses.Field) -> None:
 
 def _parser(kind: Any) -> flags.ArgumentParser:
     return {int: _WholeParser, float: _FiniteParser}.get(kind, lambda: _NumbersParser(typing.get_args(kind)[0]))()
+
+
+def define_switch(values: flags.FlagValues, name: str, default: bool, help: str) -> None:
+    """Adds a flag that is true or false."""
+    flag = flags.BooleanFlag(name, default, help)
+    flag.parser = _YesNoParser()
+    flags.DEFINE_flag(flag, flag_values=values)
 
 
 def flag_text(value: Any) -> str:
@@ -77,7 +82,7 @@ class _FiniteParser(flags.FloatParser):
         try:
             number = super().parse(argument)
         except ValueError as error:
-            raise ValueError(f"expected a number with a decimal point, like 0.002, found {argument!r}") from error
+            raise ValueError(f"expected a number like 100 or 0.002, decimals with a point, found {argument!r}") from error
         if number is not None and not math.isfinite(number):
             raise ValueError(f"expected a finite number, found {argument}")
         return number
@@ -149,4 +154,7 @@ class _OneOrSeveralParser(_NumbersParser):
     def parse(self, argument):
         if isinstance(argument, str) and "," not in argument:
             return _WholeParser().parse(argument)
-        return super().parse(argument)
+        try:
+            return super().parse(argument)
+        except ValueError as error:
+            raise ValueError(f"expected a whole number, or several with commas between, like 0,1,2, found {argument!r}") from error

@@ -22,9 +22,9 @@ from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.declarations import check_of_others, declarations, unknown_flag
 from scnas_keras.errors import ConfigError, Finished, OutputError, UserError
 from scnas_keras.files import full_path
-from scnas_keras.flag_values import define, flag_text, plain_type
+from scnas_keras.flag_values import define, define_switch, flag_text, plain_type
 from scnas_keras.flagfiles import BEGIN, END, SECTIONS, fault_of, flag_lines
-from scnas_keras.interruption import Stopped, end_with_parent, stopping
+from scnas_keras.interruption import PARENT, Stopped, end_with_parent, stopping
 from scnas_keras.log_file import collect_lines, note
 
 CRASHED, CANT_WRITE = 70, 74
@@ -82,6 +82,7 @@ def run(config_class: type, main: Callable[[Any], str | None], doc: str) -> None
             stream.reconfigure(errors="backslashreplace")  # names that the terminal can't show
     try:
         with stopping(), while_read():
+            alone = PARENT not in os.environ
             end_with_parent()
             if {"-h", "--help", "-help", "--h", "-?"} & set(sys.argv[1:]):
                 print(help_text(config_class, doc))
@@ -90,7 +91,7 @@ def run(config_class: type, main: Callable[[Any], str | None], doc: str) -> None
             set_up_logging(quiet)
             collect_lines()
             following = main(config)
-            if following and not quiet:
+            if following and alone and not quiet:
                 print(f"Next: {following}", file=sys.stderr)
     except Finished as done:
         print(done)
@@ -126,8 +127,8 @@ def parse_command(config_class: type, argv: Sequence[str]) -> tuple[Any, bool]:
 
     Raises:
         ConfigError: an unknown task, a flag for other commands that none has or takes with its value, an argument that is no flag, a
-            flag without a value that needs one.
-        flags.Error: an unknown flag or a value of the wrong type.
+            flag without a value that needs one, an unknown flag.
+        flags.Error: a value of the wrong type.
     """
     values = _define_all(config_class)
     arguments = _expand(config_class, list(argv[1:]))
@@ -239,7 +240,7 @@ def _define_all(config_class: type) -> flags.FlagValues:
     for field in dataclasses.fields(config_class):
         define(values, field)
     flags.DEFINE_flag(flags.Flag(flags.ArgumentParser(), flags.ArgumentSerializer(), "flagfile", "", ""), values)
-    flags.DEFINE_boolean("quiet", False, "", flag_values=values)
+    define_switch(values, "quiet", False, "")
     return values
 
 

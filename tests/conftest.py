@@ -95,13 +95,16 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def command(monkeypatch, tmp_path_factory):
-    """Runs a command's module in this process, in an empty folder, with flags as keyword arguments."""
+    """Runs a command in this process, in an empty folder: a module or a file under tools/, with flags as keyword arguments."""
     monkeypatch.chdir(tmp_path_factory.mktemp("current"))
 
     def call(name, *arguments, **flags):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), *(f"--{key}={value}" for key, value in flags.items())])
         try:
-            runpy.run_module(f"{name}.__main__", run_name="__main__")
+            if name.startswith("tools/"):
+                runpy.run_path(str(ROOT / name), run_name="__main__")
+            else:
+                runpy.run_module(f"{name}.__main__", run_name="__main__")
         finally:
             logging.set_verbosity(logging.INFO)  # the export has its process say less
 

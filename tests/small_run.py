@@ -9,6 +9,7 @@ is `scnas search` on a space of two cells, which takes seconds to trace, with pl
 trains the small learner for three epochs.
 """
 
+import pathlib
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from scnas_keras.runs.assembly import Run, assemble
 from scnas_keras.runs.callbacks import FOREVER
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.loop import Batches
+from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.search import checks, times
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
@@ -98,7 +100,7 @@ class SmallRun:
                 digest=digest,
                 checkpoint_minutes=minutes,
             ),
-            folder,
+            RunFolder(pathlib.Path(folder), None, 0.0),
             cluster,
         )
         self.loop, self.checkpoint, self.position = assembly.loop, assembly.checkpoint, assembly.position

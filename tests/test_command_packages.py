@@ -43,7 +43,7 @@ def test_importing_a_command_loads_no_framework(tmp_path):
 import importlib, sys
 for name in {COMMANDS}:
     package = importlib.import_module(f"scnas_keras.{{name}}")
-    assert package.main and package.__doc__.startswith(f"scnas {{name}} --"), name
+    assert package.main and package.__doc__.startswith(f"scnas {{name}}"), name
     heavy = {{"keras", "tensorflow", "tensorflow_probability", "matplotlib", "scipy"}} & set(sys.modules)
     assert not heavy, (name, heavy)
 """

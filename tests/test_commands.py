@@ -140,11 +140,11 @@ def test_a_config_without_task_survives_its_flagfile(tmp_path):
     "argument, error, named",
     [
         ("--task=spine", ConfigError, ("spine", "phantom", "hippocampus", "custom")),
-        ("--epoch=3", ConfigError, ("--epoch is no flag of this command", "It is one of scnas derive")),
+        ("--epoch=3", ConfigError, ("--epoch is no flag of this command", "It is a flag of scnas derive")),
         ("--epohcs=3", ConfigError, ("--epohcs is no flag of this command. Did you mean --epochs?",)),
-        ("--overlay", ConfigError, ("--overlay is no flag of this command", "It is one of scnas predict")),
+        ("--overlay", ConfigError, ("--overlay is no flag of this command", "It is a flag of scnas predict")),
         ("--epochs=many", flags.Error, ("epochs", "many")),
-        ("--alpha_lr=0,002", flags.Error, ("alpha_lr", "decimal point, like 0.002")),
+        ("--alpha_lr=0,002", flags.Error, ("alpha_lr", "expected a number like 100 or 0.002, decimals with a point")),
         ("--spacing=1x1x1", flags.Error, ("spacing", "1x1x1", "0.7,0.7,1.5")),
         ("--spacing=1,5 1,5 1,5", flags.Error, ("like 0.7,0.7,1.5, found '1,5 1,5 1,5'; decimals are written with a point",)),
         ("--spacing=0,7,0,7,0,7", flags.Error, ("1e-06 at least, found 0; decimals are written with a point",)),
@@ -241,7 +241,7 @@ BAD_DATA = {
     "no folder": (no_folder, ("{task}", "no such folder", "--data_dir")),
     "no dataset.json": (no_dataset, ("{task}", "dataset.json")),
     "all background": (all_background, ("{task}", "no case has a labelled voxel", "scnas verify")),
-    "undeclared label": (undeclared_label, ("{task}/labelsTr/case_2.nii.gz", "7 (1 voxels)", '"labels"')),
+    "undeclared label": (undeclared_label, ("{task}/labelsTr/case_2.nii.gz", "7 (1 voxel)", '"labels"')),
     "NaN": (not_a_number, ("{task}/imagesTr/case_0.nii.gz", "1 voxels that are NaN", "Replace them")),
     "cut off": (cut_off, ("{task}/imagesTr/case_0.nii.gz", "again")),
 }

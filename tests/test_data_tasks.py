@@ -395,7 +395,7 @@ def test_without_a_folder_the_error_says_where_to_get_one(monkeypatch, decathlon
         find_task("brain")
     with pytest.raises(DataError, match="no such folder"):
         find_task("brain", decathlon / "elsewhere")
-    with pytest.raises(DataError, match="no match.*Task02_Heart"):
+    with pytest.raises(DataError, match="found none.*Task02_Heart"):
         find_task("lung", decathlon)
 
 

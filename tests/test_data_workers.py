@@ -102,7 +102,7 @@ def test_a_case_whose_worker_was_killed_is_tried_again_alone(tmp_path, victims):
 
 @POSIX
 @pytest.mark.serial
-def test_a_case_that_always_kills_its_worker_is_named_and_the_others_are_done(tmp_path, capsys):
+def test_a_case_that_always_kills_its_worker_is_named_and_the_others_are_done(tmp_path):
     work = functools.partial(die_at, folder=tmp_path, victims=("case_1", "case_3"), times=99)
     with pytest.raises(
         DataError,
@@ -113,7 +113,6 @@ def test_a_case_that_always_kills_its_worker_is_named_and_the_others_are_done(tm
     assert not any(name in str(error.value) for name in ("case_0", "case_2", "case_4"))
     met = visits(tmp_path)
     assert [len(met[case.name]) for case in CASES] == [1, 2, 1, 2, 1]
-    assert "5/5" in capsys.readouterr().err
 
 
 def test_a_case_that_lacks_memory_is_tried_again_alone(tmp_path):

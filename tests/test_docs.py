@@ -69,6 +69,10 @@ def test_links_lead_somewhere(page):
             assert anchor in titles, f"{page.name}: {target}"
 
 
+def test_nothing_is_left_to_be_filled_in():
+    assert not [page.name for page in PAGES if re.search(r"@[A-Z]+@|TODO", page.read_text())]
+
+
 def test_the_readme_is_one_screen():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 90
 

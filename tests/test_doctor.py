@@ -16,7 +16,7 @@ GPU = "NVIDIA A100, compute capability (8, 0)"
 
 
 def planted(**changes):
-    return {"built_with_cuda": True, "gpus": [], "precisions": {"float32": 10.0, "bfloat16": 8.0}} | changes
+    return {"gpus": [], "precisions": {"float32": 10.0, "bfloat16": 8.0}} | changes
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_what_computes_is_told_with_what_to_do(found, has_driver, expected):
 
 def test_what_is_missing_comes_with_what_to_install(monkeypatch):
     def version(name):
-        if name == "nibabel":
+        if name in ("nibabel", "msgspec"):
             raise importlib.metadata.PackageNotFoundError(name)
         return "1.0"
 
@@ -70,6 +70,7 @@ def test_what_is_missing_comes_with_what_to_install(monkeypatch):
     monkeypatch.setattr(runner.importlib.util, "find_spec", lambda name: None if name == "pydicom" else object())
     found = {finding.name: finding for finding in versions()}
     assert (found["nibabel"].state, found["nibabel"].text) == (FAILS, "isn't installed: pip install nibabel")
+    assert found["msgspec"].state == FAILS and "h5py" not in found
     assert found["pydicom"].state == NOTE and found["pydicom"].text.endswith("pip install 'scnas_keras[dicom]'")
     assert found["SimpleITK"].state == found["keras"].state == OK
 

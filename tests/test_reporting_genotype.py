@@ -10,7 +10,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from matplotlib.patches import FancyBboxPatch, PathPatch
-from processes import PYTHON, ROOT, run, with_package
+from processes import PYTHON, run, with_package
 from some_spaces import SCNAS, U, genotype_of, kinds, pairs
 
 from scnas_keras.errors import ConfigError
@@ -201,7 +201,7 @@ Note: An edge was restored.
 
 @pytest.fixture
 def draw_tool():
-    return functools.partial(run, PYTHON, ROOT / "tools" / "draw", env=with_package(), timeout=60)
+    return functools.partial(run, PYTHON, "-m", "scnas_keras.draw", env=with_package(), timeout=60)
 
 
 def test_tool_draws_a_genotype_file(draw_tool, tmp_path):

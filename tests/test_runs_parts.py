@@ -11,7 +11,7 @@ from scnas_keras.search import SearchConfig
 from scnas_keras.search import epochs as of_search
 
 OPTIMIZER = types.SimpleNamespace(learning_rate=None)
-CLUSTER = types.SimpleNamespace(batch_size=lambda size: size)
+CLUSTER = types.SimpleNamespace(batch_size=lambda size: size, from_chief=list)
 FOLD = types.SimpleNamespace(
     split=types.SimpleNamespace(train=("a", "b", "c")),
     configuration=types.SimpleNamespace(batch_size=2),
@@ -48,7 +48,7 @@ def put_together(monkeypatch):
 def test_a_search_learns_weights_and_alpha_on_parts_of_their_own_and_sees_validation_cases_only_to_validate(judge, put_together):
     supernet = types.SimpleNamespace(optimizer=OPTIMIZER, alpha_optimizer=OPTIMIZER)
     monitor = types.SimpleNamespace(columns=())
-    config, horizon, run = SearchConfig(seed=5, judge_on=judge), Horizon(4, None), types.SimpleNamespace(path=None)
+    config, horizon, run = SearchConfig(seed=5, judge_on=judge), Horizon(4, None), types.SimpleNamespace(path=None, extended=False)
     found = put_together(of_search.train, config, FOLD, supernet, monitor, horizon, run, CLUSTER)
     assert found.batches == [[("train", 15, True), ("held_out", 16, True)], [(judge, 17, False)]]
     assert [plateau.factor for plateau in found.callbacks] == [0.1]
@@ -64,7 +64,7 @@ def test_a_search_learns_weights_and_alpha_on_parts_of_their_own_and_sees_valida
     ids=str,
 )
 def test_a_training_learns_on_all_cases_but_those_that_judge(put_together, flags, learned, judged):
-    config, horizon, run = RetrainConfig(seed=5, **flags), Horizon(4, None), types.SimpleNamespace(path=None)
+    config, horizon, run = RetrainConfig(seed=5, **flags), Horizon(4, None), types.SimpleNamespace(path=None, extended=False)
     recipe = types.SimpleNamespace(steps_per_epoch=3, epochs=4, schedule="plateau", learning_rate=0.1)
     learner = types.SimpleNamespace(optimizer=OPTIMIZER)
     found = put_together(of_retrain.train, config, recipe, FOLD, None, learner, horizon, run, CLUSTER)
@@ -79,7 +79,7 @@ def test_a_second_start_has_other_start_values(put_together, monkeypatch):
     monkeypatch.setattr(of_retrain, "start_again", lambda *arguments: None)
     recipe = types.SimpleNamespace(steps_per_epoch=3, epochs=4, schedule="poly", learning_rate=0.1)
     learner = types.SimpleNamespace(optimizer=OPTIMIZER, network=types.SimpleNamespace(get_weights=list))
-    config, run = RetrainConfig(seed=5, on_collapse="restart"), types.SimpleNamespace(path=None)
+    config, run = RetrainConfig(seed=5, on_collapse="restart"), types.SimpleNamespace(path=None, extended=False)
     architecture = types.SimpleNamespace(weights=None)
     found = put_together(of_retrain.train, config, recipe, FOLD, architecture, learner, Horizon(4, None), run, CLUSTER)
     schedule, collapse = found.callbacks

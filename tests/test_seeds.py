@@ -6,10 +6,11 @@ import types
 
 import pytest
 
-from scnas_keras.errors import ConfigError
-from scnas_keras.options import parse
+from scnas_keras.errors import ConfigError, Finished
+from scnas_keras.options import parse, to_run_flagfile
 from scnas_keras.runs.seeds import expand_seeds
 from scnas_keras.search import seeds as module
+from scnas_keras.search.checks import check
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.seeds import run_seeds
 
@@ -29,7 +30,12 @@ def children(monkeypatch):
         return 0
 
     monkeypatch.setattr(module, "run_child", run_child)
-    monkeypatch.setattr(module, "check_before", lambda config, network: None)
+
+    def check_before(config, network):
+        if (pathlib.Path(config.workdir) / "summary.json").is_file():
+            raise Finished("holds this very run, finished")
+
+    monkeypatch.setattr(module, "check_before", check_before)
     return types.SimpleNamespace(ran=ran, codes=codes)
 
 
@@ -64,6 +70,29 @@ def test_what_cant_be_is_refused_before_any_search(seeds, message, children, tmp
     with pytest.raises(ConfigError, match=message):
         run_seeds(config(tmp_path, seeds))
     assert not children.ran
+
+
+def test_seeds_that_were_searched_with_other_flags_are_refused_before_any_search(children, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "run_child", None)
+    run_folder = tmp_path / "run" / "seed_1"
+    run_folder.mkdir(parents=True)
+    other = parse(SearchConfig, ["search", "--task=phantom", f"--workdir={run_folder}", "--seed=1", "--epochs=7"])
+    (run_folder / "flags.cfg").write_text(to_run_flagfile(other))
+    (run_folder / "summary.json").write_text('{"result": {"epochs": 7}}')
+    with pytest.raises(ConfigError, match="holds another run, which is finished"):
+        run_seeds(config(tmp_path / "run", "0,1"))
+
+
+def test_a_search_itself_has_one_seed(tmp_path):
+    with pytest.raises(ConfigError, match="--seed=0,1: a single search has one seed"):
+        check(config(tmp_path, "0,1"))
+
+
+def test_hidden_files_beside_the_seeds_dont_matter(children, tmp_path):
+    (tmp_path / ".DS_Store").touch()
+    run_seeds(config(tmp_path, "1,2"))
+    assert len(children.ran) == 2
 
 
 def test_a_runs_own_folder_stands_for_itself(tmp_path):

@@ -221,7 +221,7 @@ def test_a_worker_whose_chief_goes_while_it_is_asked_asks_again_until_the_select
         asked.append(trainings)
         raise grpc.RpcError() if len(asked) < 3 else tuner.SelectionEnded()
 
-    monkeypatch.setattr(tuner, "Training runs", lambda oracle, setting, role: role)
+    monkeypatch.setattr(tuner, "Trainings", lambda oracle, setting, role: role)
     monkeypatch.setattr(tuner, "_search", search)
     tuner.work(setting)
     assert asked == [machines.WORKER] * 3

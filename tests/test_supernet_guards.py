@@ -12,6 +12,7 @@ from some_spaces import OPERATIONS, SCNAS, TINY, U, alpha_shape, kinds, tables
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.search import SearchConfig, guards
+from scnas_keras.search.checks import check_guards
 from scnas_keras.search.monitor import Monitor
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.cost import cost_tables
@@ -29,7 +30,7 @@ TABLES = cost_tables(TINY, 8, (8, 8, 8), 1, 2)
 
 def test_defaults_are_off():
     config = SearchConfig()
-    guards.check_guards(config)
+    check_guards(config)
     assert guards.cost_penalty(config, TABLES) is None
     assert guards.search_fraction(0.3, config.warm_up) == 0.3
     diagnostics = types.SimpleNamespace(unchanged=10**6)
@@ -61,7 +62,7 @@ def steered(config, fraction):
 )
 def test_settings_that_cannot_work_are_refused(flags, message):
     with pytest.raises(ConfigError, match=message):
-        guards.check_guards(SearchConfig(**flags))
+        check_guards(SearchConfig(**flags))
 
 
 def test_a_target_below_the_smallest_network_is_refused():

@@ -8,7 +8,7 @@ import scipy.stats
 import tensorflow as tf
 
 from scnas_keras.supernet import relaxation
-from scnas_keras.supernet.names import RELAXATIONS
+from scnas_keras.supernet.names import RELAXATIONS, operations_drawn
 
 
 def test_pairs_follow_the_enumerated_distribution_of_algorithm_1():
@@ -112,7 +112,7 @@ def test_inclusion_of_a_pair_is_how_often_it_is_drawn():
 @pytest.mark.parametrize("name", RELAXATIONS)
 def test_draws_by_name_run_as_many_operations_as_announced(name):
     draw = relaxation.draw(name, tf.zeros((4, 14, 8)), tf.constant(1.0), tf.constant([1, 2]))
-    assert draw.operations.shape == draw.weights.shape == (4, 14, relaxation.operations_drawn(name) or 8)
+    assert draw.operations.shape == draw.weights.shape == (4, 14, operations_drawn(name) or 8)
     assert draw.inclusion.shape == (4, 14, 8)
     np.testing.assert_allclose(tf.reduce_sum(draw.weights, -1), 1, rtol=1e-5)
 

@@ -402,7 +402,7 @@ def test_a_new_run_leaves_its_flags(exists, tmp_path):
     assert run.path == folder and run["x.csv"] == folder / "x.csv"
     assert not tree(folder) if exists else not folder.exists()
     run.begin(config(folder, epochs=7))
-    assert {str(path) for path in tree(folder)} == {"flags.cfg", "run.lock"}
+    assert {str(path) for path in tree(folder)} == {"flags.cfg", "log.txt", "run.lock"}
     assert "--epochs=7\n" in (folder / "flags.cfg").read_text()
 
 

@@ -28,7 +28,10 @@ def test_a_sound_dataset_ends_with_one_line_and_code_0(tmp_path, command, capsys
     command(COMMAND, data_dir=tmp_path, processes=1)
     captured = capsys.readouterr()
     assert captured.out == "5 cases: no errors, no warnings.\n"
-    assert "5/5" in captured.err
+    assert (
+        captured.err
+        == f"Next: scnas select --task=custom --data_dir={tmp_path} --num_folds=5 --workdir=runs/selected --budget_minutes=100\n"
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json", "imagesTr", "labelsTr"]
 
 
@@ -36,7 +39,7 @@ def test_warnings_alone_are_code_0(tmp_path, command, capsys):
     write_task(tmp_path, num_cases=5)
     change(tmp_path / "imagesTr/case_1.nii.gz", lambda array: array[..., 0].fill(3))
     command(COMMAND, data_dir=tmp_path, processes=1)
-    assert capsys.readouterr().out.endswith("5 cases: no errors, 1 kind of warnings.\n")
+    assert capsys.readouterr().out.endswith("5 cases: no errors, 1 kind of warning.\n")
 
 
 def test_errors_are_code_1_and_told_in_full_in_json(tmp_path, command, capsys):
@@ -48,7 +51,7 @@ def test_errors_are_code_1_and_told_in_full_in_json(tmp_path, command, capsys):
     assert end.value.code == 1
     captured = capsys.readouterr().out
     assert captured.startswith(f"All findings are in {tmp_path / 'report' / 'verification.json'}\n")
-    assert captured.endswith("7 cases: 1 kind of errors, no warnings.\n")
+    assert captured.endswith("7 cases: 1 kind of error, no warnings.\n")
     content = json.loads((tmp_path / "report" / "verification.json").read_text())
     assert len(content["errors"][0]["cases"]) == 7
 

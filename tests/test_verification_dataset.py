@@ -430,7 +430,7 @@ def test_the_report_has_all_in_json_and_five_of_a_kind_in_text(tmp_path):
     ]
     assert lines[7] == "    and 2 more" and lines[8].startswith("    -> Declare")
     assert lines[9:11] == [f"Warnings in {tmp_path}:", "  channel is constant (1):"]
-    assert lines[-1] == "8 cases: 1 kind of errors, 1 kind of warnings."
+    assert lines[-1] == "8 cases: 1 kind of error, 1 kind of warning."
     content = json.loads(report.json())
     assert content["cases"] == 8 and content["checked"]["files"] == 16
     assert content["checked"]["voxels"] == 8 * 2 * math.prod(SHAPE)

@@ -20,7 +20,7 @@ from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype
 
 _RETRAIN = (
-    "The weights that its networks share can't be read here, so that it can't be assessed; its genotype can still be trained: python -m "
+    "The weights that its networks share can't be read here, so that it can't be assessed; its genotype can still be trained: "
     "scnas retrain --genotype={path}. To assess it, use the version that searched."
 )
 _REMEDY = "Restore it from a copy, or search again."

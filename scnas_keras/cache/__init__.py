@@ -2,8 +2,8 @@
 scnas cache --clear=Hippocampus-737ef60f8aa89576
 scnas cache --clear=all
 
-Lists what is kept between runs (prepared scans, what was measured of them) with sizes, and clears it. Nothing there is lost for good: a run
-that needs it makes it again. A run that is going on needs its prepared scans; stop it first.
+Lists what is kept between runs, with sizes, and clears it. That is prepared scans, and what was measured of scans and of this machine.
+Nothing there is lost for good: a run that needs it makes it again. A run that is going on needs its prepared scans; stop it first.
 """
 
 from scnas_keras.cache.config import CacheConfig

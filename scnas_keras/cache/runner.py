@@ -1,5 +1,6 @@
 """What the cache holds, and clearing it. Only what this package made is listed or removed, whatever else lies in the folder."""
 
+import contextlib
 import datetime
 import os
 import pathlib
@@ -75,7 +76,12 @@ def _cases(path: pathlib.Path) -> int:
 
 
 def _size(path: pathlib.Path) -> int:
-    return sum(os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(path) for name in names)
+    size = 0
+    for place, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a run that goes on replaces some
+                size += os.lstat(os.path.join(place, name)).st_size
+    return size
 
 
 def _megabytes(size: int) -> str:

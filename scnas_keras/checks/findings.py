@@ -123,7 +123,7 @@ KINDS = {kind.key: kind for kind in (
          "Scans are cropped to the box around their nonzero voxels, and labels beyond it are lost. Check that image "
          "and label belong together and that the image wasn't masked too tightly."),
     Kind("shared_patient", WARNING, "one patient in several cases",
-         "Give search and retrain this --group_pattern, so that a patient's cases stay in one fold; otherwise "
+         "Give select, search and retrain this --group_pattern, so that a patient's cases stay in one fold; otherwise "
          "validation scores come out too good."),
     Kind("test_intensities", WARNING, "test image with intensities far from those of the training images",
          "Check its units (Hounsfield units or raw values?) and its modality; what the network does there is unknown."),
@@ -131,7 +131,7 @@ KINDS = {kind.key: kind for kind in (
          f"test image with a spacing beyond the training images' by a factor of {SPACING_FACTOR:g}",
          "Check its header; what the network does there is unknown."),
     Kind("few_cases", WARNING, "fewer cases (or patients) than folds, of which there are 5 by default",
-         "Give search, retrain and crossval this --num_folds."),
+         "Give select, search, retrain and crossval this --num_folds."),
     Kind("fold_without_class", WARNING, "folds that train on cases without any class",
          "These folds can't be trained: take another --fold or --split_seed, or label more cases."),
     Kind("regions", WARNING, "labels that are regions",

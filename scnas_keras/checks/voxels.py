@@ -12,6 +12,7 @@ import scipy
 from scnas_keras.checks.findings import Finding
 from scnas_keras.checks.intensities import declared_padding, padding
 from scnas_keras.checks.ranges import intensity_ranges
+from scnas_keras.errors import counted
 from scnas_keras.formats.geometry import Volume
 from scnas_keras.tasks.cases import Case, Task
 
@@ -228,7 +229,7 @@ def _is_piecewise(label: np.ndarray) -> bool:
 
 
 def _listed(values: np.ndarray, counts: np.ndarray) -> str:
-    text = ", ".join(f"{value:.9g} ({count} voxels)" for value, count in zip(values[:MAX_LISTED], counts))
+    text = ", ".join(f"{value:.9g} ({counted(int(count), 'voxel')})" for value, count in zip(values[:MAX_LISTED], counts))
     return text + (f" and {len(values) - MAX_LISTED} more" if len(values) > MAX_LISTED else "")
 
 

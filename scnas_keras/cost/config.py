@@ -45,5 +45,7 @@ class CostConfig:
             raise ConfigError(f"--patch_size={','.join(map(str, sizes))}: expected two or three sizes.")
         if steps is not None and len(steps) != len(sizes):
             raise ConfigError(f"--spacing={','.join(map(str, steps))}: expected {len(sizes)} numbers, as --patch_size has.")
+        if not self.space and not self.network:
+            raise ConfigError("Name the network with --network, or a search space with --space; see --help.")
         if self.space and self.network:
             raise ConfigError(f"--space={self.space} and --network={self.network}: give one of them.")

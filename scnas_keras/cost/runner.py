@@ -57,9 +57,9 @@ def _space(config: CostConfig) -> tuple[str, dict]:
 
 def _network(config: CostConfig) -> tuple[str, dict]:
     """Costs of one network."""
-    name, path = config.network or "", pathlib.Path(config.network or "")
-    if path.is_dir():
-        path = genotype_file(path)
+    name, path = str(config.network), genotype_file(str(config.network))
+    if name in HANDMADE:  # whatever lies here under that name
+        path = pathlib.Path(name)
     if path.suffix not in (".json", ".keras") and name not in HANDMADE:
         raise ConfigError(
             f"--network={config.network}: name a genotype.json or the folder of a search, a .keras file, or one of {', '.join(HANDMADE)}."

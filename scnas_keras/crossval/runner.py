@@ -47,9 +47,9 @@ def run_crossval(config: CrossvalConfig) -> CrossvalResult:
     wanted = [training for training in trainings if config.folds is None or training.fold in config.folds]
     for number, training in enumerate(wanted, start=1):
         if training.finished:
-            logging.info("training %d of %d: %s on fold %d was finished before", number, len(wanted), training.name, training.fold)
+            logging.info("training run %d of %d: %s on fold %d was finished before", number, len(wanted), training.name, training.fold)
             continue
-        logging.info("training %d of %d: %s on fold %d, in %s", number, len(wanted), training.name, training.fold, training.folder)
+        logging.info("training run %d of %d: %s on fold %d, in %s", number, len(wanted), training.name, training.fold, training.folder)
         run_training(training)
         _write(config, trainings)
     return _write(config, trainings)

@@ -1,13 +1,13 @@
 """scnas doctor
 
-Checks this machine: versions, cores, memory, disk, and by trying them GPUs, NCCL and half precision. What is missing comes with what to
-install. Exit code: 0 if scnas_keras can work here, 1 if something that it needs is missing or fails.
+Checks whether this machine has what runs need, and says what to install. Looks at versions, cores, memory and disk, and tries GPUs, NCCL
+and half precision. Exit code: 0 if scnas_keras can work here, 1 if something that it needs is missing or fails.
 """
 
 import sys
 
 from scnas_keras.doctor.config import DoctorConfig
-from scnas_keras.doctor.findings import Finding
+from scnas_keras.doctor.findings import FAILS, Finding
 
 
 def doctor(config: DoctorConfig) -> list[Finding]:
@@ -18,8 +18,6 @@ def doctor(config: DoctorConfig) -> list[Finding]:
 
 
 def main(config: DoctorConfig) -> str:
-    from scnas_keras.doctor.findings import FAILS
-
     found = doctor(config)
     print("\n".join(map(str, found)))
     if any(finding.state == FAILS for finding in found):

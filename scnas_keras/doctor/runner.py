@@ -5,6 +5,7 @@ import importlib.util
 import json
 import pathlib
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 from absl import logging
 
+from scnas_keras import __version__
 from scnas_keras.doctor.config import DoctorConfig
 from scnas_keras.doctor.findings import FAILS, NOTE, OK, Finding
 from scnas_keras.errors import ConfigError
@@ -23,7 +25,8 @@ from scnas_keras.machine.processor import processor, vector_units
 from scnas_keras.preprocessing.names import FLOAT32
 from scnas_keras.runs.data_config import cache_folder
 
-NEEDED = ("keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
+SHOWN = ("keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
+"""Packages whose versions are shown; of others that are needed, only those that are missing."""
 EXTRAS = {"SimpleITK": "reads .nrrd, .mha and .mhd", "pydicom": "reads DICOM"}
 LEAST_MEMORY, LEAST_DISK = 4 * 2**30, 10 * 2**30
 """Bytes that a search of small patches takes, and those that scans, checkpoints and models of a usual task take."""
@@ -37,16 +40,20 @@ def run_doctor(config: DoctorConfig) -> list[Finding]:
 
 def versions() -> Iterator[Finding]:
     """Of Python and packages, those that some files need among them."""
-    for name in ("scnas_keras", *NEEDED):
+    try:
+        needed = [re.split(r"[^\w.-]", line)[0] for line in importlib.metadata.requires("scnas_keras") or () if "extra ==" not in line]
+        yield Finding(OK, "scnas_keras", importlib.metadata.version("scnas_keras"))
+    except importlib.metadata.PackageNotFoundError:
+        needed = []
+        yield Finding(OK, "scnas_keras", f"{__version__}, a checkout that isn't installed")
+    for name in dict.fromkeys((*SHOWN, *needed)):
         try:
-            yield Finding(OK, name, importlib.metadata.version(name))
+            version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            if name == "scnas_keras":
-                from scnas_keras import __version__
-
-                yield Finding(OK, name, f"{__version__}, a checkout that isn't installed")
-            else:
-                yield Finding(FAILS, name, f"isn't installed: pip install {name}")
+            yield Finding(FAILS, name, f"isn't installed: pip install {name}")
+            continue
+        if name in SHOWN:
+            yield Finding(OK, name, version)
     yield Finding(OK, "Python", platform.python_version())
     for name, use in EXTRAS.items():
         if importlib.util.find_spec(name):

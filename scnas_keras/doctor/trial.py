@@ -17,7 +17,7 @@ def main() -> None:
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
-    found: dict[str, Any] = {"built_with_cuda": tf.test.is_built_with_cuda(), "gpus": [], "precisions": {}}
+    found: dict[str, Any] = {"gpus": [], "precisions": {}}
     for gpu in gpus:
         details = tf.config.experimental.get_device_details(gpu)
         found["gpus"].append(f"{details.get('device_name', gpu.name)}, compute capability {details.get('compute_capability', 'unknown')}")

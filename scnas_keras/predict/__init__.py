@@ -1,7 +1,7 @@
 """scnas predict --model=RUN --image=SCAN.nii.gz --output=SEGMENTATION.nii.gz
 
-Segments scans with a trained network, on the voxel grid of each scan. RUN is a folder left by scnas retrain (it
-holds model.keras and model.json). --image is a scan: a file (.nii.gz, .nii, .nrrd, .mha, .mhd, .png, .tif, ...), a
+Segments scans with a trained network, on the voxel grid of each scan. RUN is a folder left by
+`scnas select` or `scnas retrain` (it holds model.keras and model.json). --image is a scan: a file (.nii.gz, .nii, .nrrd, .mha, .mhd, .png, .tif, ...), a
 folder of DICOM slices, or one file per channel with commas between them. It may also be a folder of scans: all are
 segmented, and --output is a folder. Where the model has several channels, CASE_0000 and CASE_0001 in it are one scan.
 
@@ -24,4 +24,5 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
 def main(config: PredictConfig) -> str:
     for path in predict(config):
         print(path)
-    return shlex.join(["scnas", "export", f"--model={config.model}", f"--output={str(config.model).removesuffix('.keras')}_served"])
+    model = pathlib.Path(config.model)
+    return shlex.join(["scnas", "export", f"--model={model}", f"--output={model.with_name(model.stem + '_served')}"])

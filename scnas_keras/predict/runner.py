@@ -87,7 +87,7 @@ def _tell_of_model(model: Any, config: PredictConfig) -> None:
 def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     from scnas_keras.checks.intensities import declared_padding, padding
     from scnas_keras.formats.volumes import write_label
-    from scnas_keras.reporting.overlay import draw_overlay
+    from scnas_keras.reporting.overlay import draw_overlay, shown
 
     volume = read_scan(scan, _channels(model.plan))
     for channel, normalization in enumerate(model.plan.channels):
@@ -108,7 +108,7 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
         names = tuple(model.plan.labels.values())
         with writing(scan.overlay):
             scan.overlay.parent.mkdir(parents=True, exist_ok=True)
-        draw_overlay(volume.array, None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
+        draw_overlay(shown(volume, scan.files), None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
     write_label(scan.output, segmentation, volume.geometry)
 
 

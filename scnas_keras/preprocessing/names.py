@@ -1,6 +1,6 @@
 """Names for flags; importing them loads no framework."""
 
 FINGERPRINT = "fingerprint.json"
-"""The file that a run, or `plan`, leaves."""
+"""The file that `plan` leaves."""
 FLOAT16, FLOAT32 = STORAGES = ("float16", "float32")
 """Number types of prepared images; `preprocessing.prepared_case` writes them."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scnas_keras.errors import DataError
-from scnas_keras.formats.geometry import PIXELS
+from scnas_keras.formats.geometry import PIXELS, Volume
 from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.reporting.figure_files import COLOURS, DPI, check_suffix, save_figure
 
@@ -43,7 +43,8 @@ def draw_overlay(
     is shown as it is stored, in its own colours if it has any. The title gives the Dice of every foreground class if there is a reference.
 
     Args:
-        image: [x, y, z, channels] in RAS+ orientation, of which the first is shown, but of a picture's three all; or [x, y, z].
+        image: [x, y, z, channels] in RAS+ orientation, of which the first is shown, but of a picture's three all, as red, green and blue
+            from 0 to 255; or [x, y, z].
         label: reference classes [x, y, z], integers, or None for a case without one.
         prediction: predicted classes [x, y, z], integers.
         path: the .png file to write.
@@ -57,6 +58,11 @@ def draw_overlay(
     """
     check_suffix(path, (".png",))
     save_figure(overlay_figure(image, label, prediction, class_names, spacing, title), path)
+
+
+def shown(volume: Volume, files: Sequence[object]) -> np.ndarray:
+    """What `draw_overlay` shows of a scan read from files, [x, y, z, channels]: three files of a picture are no colours."""
+    return volume.array if len(files) == 1 else volume.array[..., :1]
 
 
 def overlay_figure(
@@ -79,9 +85,9 @@ def overlay_figure(
     centre = _centre(prediction if label is None or not np.any(label) else label)
     planes = planes_of(image.shape, spacing)
     in_colour = planes == PICTURE and image.shape[3] == 3
-    shown = _slices(np.clip(image / 255, 0, 1) if in_colour else image[..., 0], centre, planes)
+    pictures = _slices(np.clip(image / 255, 0, 1) if in_colour else image[..., 0], centre, planes)
     colours = _class_colours(len(class_names), first=2 if in_colour else 0)  # blue is hard to see on stained tissue
-    window = np.percentile(np.concatenate([plane.ravel() for plane in shown]), (0.5, 99.5))  # of greys
+    window = np.percentile(np.concatenate([plane.ravel() for plane in pictures]), (0.5, 99.5))  # of greys
     layers = [(None,) * len(planes)] + [[colours[classes] for classes in _slices(mask, centre, planes)] for mask in masks.values()]
     sizes = _picture_sizes(image.shape[:3], spacing, planes)
     column = min(max(COLUMN, image.shape[0] / DPI), WIDEST_COLUMN) if planes == PICTURE else COLUMN  # a pixel at least for each
@@ -92,7 +98,7 @@ def overlay_figure(
     figure.suptitle(title, fontsize=FONT, y=1 - LINE / 2 / figure.get_figheight(), va="top", linespacing=1.4)
     for i, (plane, _, edges) in enumerate(planes):
         for axes, layer in zip(panels[i], layers):
-            _draw_slice(axes, shown[i], layer[i], window, sizes[i], edges)
+            _draw_slice(axes, pictures[i], layer[i], window, sizes[i], edges)
         panels[i][0].set_ylabel(plane, fontsize=FONT)
     for axes, name in zip(panels[0], ("image", *masks)):
         axes.set_title(name, fontsize=FONT)

@@ -26,7 +26,7 @@ def main(config: RetrainConfig) -> str | None:
 
     check(config)
     recipe(config)
-    network = choose(config).network
+    network = choose(config, early=True).network
     from scnas_keras.runs.before import check_before  # which takes longer to import than all of this
 
     check_before(config, network)

@@ -36,19 +36,24 @@ class Architecture:
     weights: pathlib.Path | None = None
 
 
-def choose(config: RetrainConfig) -> Architecture:
+def choose(config: RetrainConfig, early: bool = False) -> Architecture:
     """The network of --network, --genotype, --transfer_from, --init and --width.
+
+    Args:
+        config: the flags.
+        early: before a framework is loaded, in silence: of a width that is to match another network's cost, which takes models to count,
+            only the words are checked.
 
     Raises:
         ConfigError: flags that don't go together, --deep_supervision among them.
         GenotypeError: a damaged genotype.
     """
-    found = _choose(config)
+    found = _choose(config, early)
     check_outputs(found.network, config.deep_supervision)
     return found
 
 
-def _choose(config: RetrainConfig) -> Architecture:
+def _choose(config: RetrainConfig, early: bool) -> Architecture:
     weights = trained_model(config)
     if config.network != GENOTYPE:
         if config.genotype or (config.transfer_from and not weights):
@@ -57,7 +62,7 @@ def _choose(config: RetrainConfig) -> Architecture:
                 f"--{flag}={getattr(config, flag)} names an architecture, and --network={config.network} is one. Leave one of "
                 f"them out{'' if config.genotype else ', or take its weights with --init=weights'}."
             )
-        if config.preset == SCNAS and config.width == PAPER_WIDTH:
+        if config.preset == SCNAS and config.width == PAPER_WIDTH and not early:
             text = "--preset=scnas is %s channels wide, as the paper's searched network; its %s has %d: --width=%d"
             logging.warning(text, PAPER_WIDTH, config.network, *[DEFAULT_WIDTHS[config.network]] * 2)
         return Architecture(footprint(config.network, _number(config.width, config.network)), weights=weights)
@@ -68,11 +73,17 @@ def _choose(config: RetrainConfig) -> Architecture:
         )
     source = _named(config.genotype or config.transfer_from)
     genotype = Genotype.load(source)
-    width = _matched(config.width, genotype) if (config.width or "").startswith(MATCH) else _number(config.width, GENOTYPE)
+    if not (config.width or "").startswith(MATCH):
+        width = _number(config.width, GENOTYPE)
+    elif early:
+        _other(config.width, genotype)
+        width = DEFAULT_WIDTHS[GENOTYPE]
+    else:
+        width = _matched(config.width, genotype)
     genotype.space.check_width(width)
     nodes = len(genotype.space.placed[-1].output)
     node = genotype.space.node_channels(width, genotype.space.placed[-1])
-    if node > 16 and node % 16:
+    if node > 16 and node % 16 and not early:
         text = "width %d gives nodes of %d channels, which are computed slowly; multiples of 16 (a width of %d) are fastest"
         logging.info(text, width, node, 16 * nodes * round(node / 16))
     return Architecture(footprint(GENOTYPE, width, genotype), genotype, source, weights)
@@ -94,19 +105,25 @@ def _number(width: str | None, network: str) -> int:
     return channels_of(width, f" {MATCH} is for --network={GENOTYPE}." if width.startswith(MATCH) else "")
 
 
-def _matched(width: str, genotype: Genotype) -> int:
-    """The width at which a genotype costs about the same multiply-adds as a hand-made network."""
+def _other(width: str, genotype: Genotype) -> Network:
+    """The hand-made network whose cost a --width is to match; ConfigError if it names none, or one of other axes than the genotype."""
     name, _, other_width = width.removeprefix(MATCH).partition(":")
     if name not in MATCHABLE or not (other_width or "1").isdecimal():
         raise ConfigError(
             f"--width={width}: expected {MATCH} and one of {', '.join(MATCHABLE)}, for example {MATCH}{MATCHABLE[0]}, or "
             f"{MATCH}{MATCHABLE[0]}:16 for that of another width."
         )
-    from scnas_keras.networks.cost import network_cost
-
-    rank, nodes, other = genotype.space.rank, genotype.space.width_step, footprint(name, int(other_width) if other_width else None)
+    rank, other = genotype.space.rank, footprint(name, int(other_width) if other_width else None)
     if rank not in other.ranks:
         raise ConfigError(f"--width={width}: the genotype has {rank} axes, and {name} is for {' or '.join(map(str, other.ranks))}.")
+    return other
+
+
+def _matched(width: str, genotype: Genotype) -> int:
+    """The width at which a genotype costs about the same multiply-adds as a hand-made network."""
+    from scnas_keras.networks.cost import network_cost  # which loads a framework
+
+    other, rank, nodes = _other(width, genotype), genotype.space.rank, genotype.space.width_step
     patch = (_MATCHED_PATCH,) * rank
     topology = other.topology((1.0,) * rank, patch)
     model = other.build(topology, other.features(topology), _MATCHED_CHANNELS, _MATCHED_CLASSES)

@@ -31,14 +31,18 @@ class RecipeConfig(RunConfig):
     section: ClassVar[str] = "retrain"
 
     preset: str | None = preset_option(None)
-    loss: str | None = option(None, "Loss. Default: jaccard, or nnU-Net's dice_ce.", "Training", choices=LOSS_NAMES)
+    loss: str | None = option(None, "Loss. Default: the preset's.", "Training", choices=LOSS_NAMES)
     class_weights: tuple[float, ...] | None = option(
         None, "A weight for each class in the loss, background first.", "Training", least=0, most=10**9
     )
     optimizer: str | None = option(None, "Optimizer; sgd has Nesterov momentum. Default: the preset's.", "Training", choices=OPTIMIZERS)
     momentum: float | None = option(None, "Nesterov momentum of sgd, from 0 to below 1. Default: 0.99.", "Training", least=0, most=1)
     learning_rate: float | None = option(
-        None, "Learning rate at the start. Default: 3e-4 for adam, 0.01 for sgd.", "Training", above=0, most=FASTEST
+        None,
+        "Learning rate at the start. Default: the preset's, or its optimizer's.",
+        "Training",
+        above=0,
+        most=FASTEST,
     )
     schedule: str | None = option(
         None,
@@ -54,12 +58,8 @@ class RecipeConfig(RunConfig):
         above=0,
         most=1,
     )
-    weight_decay: float | None = option(
-        None, "L2 penalty's share of the gradient. Default: 0, or nnU-Net's 3e-5.", "Training", least=0, most=1
-    )
-    clip_norm: float | None = option(
-        None, "Largest norm of all gradients, 0 for no limit. Default: no limit, or nnU-Net's 12.", "Training", least=0
-    )
+    weight_decay: float | None = option(None, "L2 penalty's share of the gradient. Default: the preset's.", "Training", least=0, most=1)
+    clip_norm: float | None = option(None, "Largest norm of all gradients, 0 for no limit. Default: the preset's.", "Training", least=0)
     deep_supervision: str = option(
         "auto",
         "Whether coarser decoder levels are trained as well. auto: as the preset says, where the network can.",
@@ -105,7 +105,7 @@ class TrainingConfig(RecipeConfig):
         "--baseline_width.",
         "Network",
     )
-    epochs: int | None = option(None, "Epochs. Default: the preset's, 500 or 1000.", "Run", most=MANY, least=1)
+    epochs: int | None = option(None, "Epochs. Default: the preset's.", "Run", most=MANY, least=1)
 
 
 @dataclasses.dataclass(frozen=True)

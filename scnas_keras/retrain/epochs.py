@@ -56,7 +56,6 @@ def train(
         return f"loss {logs['loss']:.4f}  Dice {logs['val_dice']:.3f} on {config.judged} patches  rate {logs['learning_rate']:.1e}"
 
     collapse = Collapse(horizon, again if config.on_collapse == "restart" else None)
-    extended = bool(cluster.from_chief([int(run.extended)])[0])
     assembly = assemble(
         Run(
             model=learner,
@@ -71,9 +70,8 @@ def train(
             digest=fold.digest,
             checkpoint_minutes=config.checkpoint_minutes,
         ),
-        run.path,
+        run,
         cluster,
-        extended,
     )
     assembly.loop.run()
     return assembly.history.rows

@@ -64,7 +64,7 @@ def finish(
         **measured(run),
         "updates": updates,
         "seconds_per_scan": validation.seconds_per_scan,
-        "validation_images": [str(case.images[0]) for case in fold.task.cases if case.name in dice],
+        "validation_images": [",".join(map(str, case.images)) for case in fold.task.cases if case.name in dice],
     }
     run.write_summary(config, result)
     images = [case.images for case in fold.task.cases if case.name in dice] or [case.images for case in fold.task.cases]

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from scnas_keras.formats.volumes import read_image, read_label, write_label
+from scnas_keras.formats.volumes import read_image, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.metrics.case_table import write_case_table
 from scnas_keras.metrics.dice import dice_scores
-from scnas_keras.reporting.overlay import draw_overlay
+from scnas_keras.reporting.overlay import draw_overlay, shown
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.run_folder import CASES, RunFolder
@@ -54,7 +54,7 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
         found = " ".join(f"{value:.3f}" for value in dice[name])
         logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, found)
     write_case_table(run[CASES], dice, names[1:])
-    _draw(fold, dice, run)
+    _draw(config, fold, model, dice, run)
     return Validation(dice, statistics.median(seconds[1:] or seconds) if seconds else None)
 
 
@@ -72,17 +72,17 @@ def representative(dice: Mapping[str, Sequence[float]]) -> dict[str, str]:
     return {rank: name for rank, name in found.items() if rank == "median" or name != found["median"]}
 
 
-def _draw(fold: Fold, dice: Mapping[str, Sequence[float]], run: RunFolder) -> None:
-    """Pictures of the representative cases, from the segmentations that were written."""
+def _draw(config: RetrainConfig, fold: Fold, model: SegmentationModel, dice: Mapping[str, Sequence[float]], run: RunFolder) -> None:
+    """Pictures of the representative cases, segmented once more: a written segmentation may lie on another grid (tilted DICOM)."""
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
     for rank, name in representative(dice).items():
         volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
-        segmentation, _ = read_label(run["validation"] / f"{name}.nii.gz")
+        segmentation = model.segment(volume, config.mirror)
         if ignored is not None:
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
         title = f"{name}: the {rank} of {len(dice)} by Dice" if len(dice) > 1 else name
-        draw_overlay(volume.array, label, segmentation, run[f"overlay_{rank}.png"], names, volume.spacing, title)
+        draw_overlay(shown(volume, cases[name].images), label, segmentation, run[f"overlay_{rank}.png"], names, volume.spacing, title)
 
 
 def class_means(dice: dict[str, list[float]]) -> list[float | None]:

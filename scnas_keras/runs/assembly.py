@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from scnas_keras.runs.checkpoint import Checkpoint, Position, Stateful
 from scnas_keras.runs.checkpoint_files import CHECKPOINT
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.loop import Batches, Loop
+from scnas_keras.runs.run_folder import EXTENDING, RunFolder
 
 _CACHED, _NUMBER = 0.1, 4
 """The part of the free memory that patches of the validation may stay in from epoch to epoch, and bytes of a voxel's number."""
@@ -40,6 +40,7 @@ class Run:
         parts: what else goes on after an interruption, by its name in the checkpoint.
         digest: of the data.
         checkpoint_minutes: time between savings.
+        extend: sets what depends on how far the run has come, when it is extended.
     """
 
     model: keras.Model
@@ -53,6 +54,7 @@ class Run:
     parts: Mapping[str, Stateful]
     digest: str
     checkpoint_minutes: float
+    extend: Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +105,7 @@ def patch_batches(
     return Batches(lambda first: cluster.distribute(lambda: streams(first)), cluster.distribute(judged), steps)
 
 
-def assemble(run: Run, folder: pathlib.Path, cluster: Cluster, extended: bool = False) -> Assembly:
+def assemble(run: Run, folder: RunFolder, cluster: Cluster) -> Assembly:
     """Puts a run together and takes it up where its checkpoint stands; one that is extended goes on beyond its former end.
 
     On the first of several hosts it leaves history.csv, timings.csv, TensorBoard's files and checkpoints in the folder.
@@ -111,16 +113,22 @@ def assemble(run: Run, folder: pathlib.Path, cluster: Cluster, extended: bool = 
     Raises:
         DataError: the checkpoint isn't this run's.
     """
-    position, history = Position(), History(folder / HISTORY if cluster.chief else None, run.columns)
+    extended = bool(cluster.from_chief([int(folder.extended)])[0])
+    position, history = Position(), History(folder[HISTORY] if cluster.chief else None, run.columns)
     parts = {"position": position, "horizon": run.horizon, "history": history, **run.parts}
     checkpoint = Checkpoint(
-        folder / CHECKPOINT, run.model, run.optimizers, parts, run.digest, run.batch_size, run.checkpoint_minutes, cluster
+        folder[CHECKPOINT], run.model, run.optimizers, parts, run.digest, run.batch_size, run.checkpoint_minutes, cluster
     )
     resumed = checkpoint.restore()
-    if extended and not run.horizon.over:
-        position.finished = False
+    if extended:
+        position.finished = run.horizon.over
     callbacks = [Pace(run.horizon, run.batches.steps, run.describe, shown=cluster.chief), *run.callbacks, history]
     if cluster.chief:
-        callbacks += [Scalars(folder / TENSORBOARD, run.columns), Timings(folder / TIMINGS, run.horizon)]
+        callbacks += [Scalars(folder[TENSORBOARD], run.columns), Timings(folder[TIMINGS], run.horizon)]
     loop = Loop(run.model, run.batches, run.horizon, position, checkpoint, callbacks, cluster)
+    if extended:
+        run.extend()
+        loop.save()
+        if cluster.chief:
+            folder[EXTENDING].unlink(missing_ok=True)
     return Assembly(loop, checkpoint, position, history, resumed)

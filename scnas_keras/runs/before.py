@@ -19,13 +19,19 @@ from scnas_keras.runs.run_folder import check_folder
 from scnas_keras.tasks.sides import mirror_axes
 
 
-def check_before(config: RunConfig, network: Footprint) -> None:
-    """Refuses what a run would refuse later by flags, by the run's folder and by the data's.
+def check_before(config: RunConfig, network: Footprint, begins: bool = True) -> None:
+    """Refuses some of what a run would refuse later: by flags, by the run's folder, and by the data's.
+
+    Args:
+        config: of the run.
+        network: that it trains.
+        begins: whether this process begins the run, or goes on with it, and doesn't join another.
 
     Raises:
+        Finished: the run is.
         ConfigError, DataError: with the remedy.
     """
-    if len(hosts_of_run()[0]) < 2:  # of several the first looks
+    if begins and len(hosts_of_run()[0]) < 2:  # of several the first looks
         check_folder(config.workdir, config)
     check_flags(config, network)
     task_folder(config)
@@ -53,7 +59,7 @@ def task_folder(config: TaskConfig) -> pathlib.Path:
         ConfigError, DataError: with the remedy.
     """
     if config.task is None:
-        raise ConfigError("Name a task with --task, for example --task=phantom to try the program without any data; see --help.")
+        raise ConfigError("Name a task: --task=custom for your own scans, --task=phantom to try the program without any; see --help.")
     from scnas_keras.tasks.loading import find_task  # with the readers of all formats, when flags are known to be right
     from scnas_keras.tasks.phantoms import write_phantoms
 

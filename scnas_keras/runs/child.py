@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any
 
+from scnas_keras.console import is_quiet
 from scnas_keras.interruption import PARENT, SIGNALS, Interruption, Stopped, exit_code
 from scnas_keras.options import to_flagfile
 
@@ -25,7 +26,7 @@ def run_child(command: str, config: Any, output: IO | None = None, watch: Callab
     Raises:
         SystemExit: a signal came to this process or to the other, which has saved its run and ended.
     """
-    arguments = [sys.executable, "-m", f"scnas_keras.{command}", *to_flagfile(config).splitlines()]
+    arguments = [sys.executable, "-m", f"scnas_keras.{command}", *to_flagfile(config).splitlines(), *(["--quiet"] if is_quiet() else [])]
     with Interruption() as interruption:
         child = subprocess.Popen(arguments, env=os.environ | {PARENT: str(os.getpid())}, stdout=output, stderr=output)
         try:

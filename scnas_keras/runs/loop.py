@@ -90,7 +90,7 @@ class Loop:
             stream = iter(self._batches.training(first))
             while not self._position.finished:
                 self._run_epoch(stream)
-            self._save()
+            self.save()
             self._callbacks.on_train_end()
 
     def _run_epoch(self, stream) -> None:
@@ -112,7 +112,7 @@ class Loop:
         position.finished = bool(self._model.stop_training)  # in every saving from here on, or a resumed run adds an epoch
         if logs.get("val_dice", position.best) > position.best:
             position.best = logs["val_dice"]
-            self._save(BEST)
+            self.save(BEST)
         self._stop_or_save(*self._agree())
 
     def _run_step(self, batch) -> None:
@@ -157,12 +157,13 @@ class Loop:
 
     def _stop_or_save(self, asked: signal.Signals | None, due: bool) -> None:
         if asked or due:
-            self._save()
+            self.save()
         if asked:
             logging.warning("stopped by %s and saved after %s; the same command goes on from there", asked.name, self._position)
             raise SystemExit(exit_code(asked))
 
-    def _save(self, *kind: str) -> None:
+    def save(self, *kind: str) -> None:
+        """Saves the run as it stands."""
         position = self._position
         self._checkpoint.save(position.epoch * self._batches.steps + position.step, str(position), *kind)
 

@@ -12,6 +12,7 @@ import shlex
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from absl import logging
@@ -22,14 +23,13 @@ from scnas_keras.log_file import keep_log
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_run_flagfile
 from scnas_keras.planning.names import PLANS
-from scnas_keras.runs.checkpoint_files import CHECKPOINT
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, CheckpointFolder
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import Recorded, read_recorded, read_result
 
 FLAGS, SUMMARY, LOCK, LOG = "flags.cfg", "summary.json", "run.lock", "log.txt"
-BEFORE = "summary_before.json"
-"""The summary of a run that had finished and was extended."""
-_LENGTHS = ("epochs", "budget_minutes")
+BEFORE, EXTENDING = "summary_before.json", "extending"
+"""The summary of a run that had finished and was extended; there until its checkpoint is one of a run that goes on."""
 CASES = "validation.csv"
 _PACKAGES = ("scnas_keras", "keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
 
@@ -82,8 +82,8 @@ class RunFolder:
 
     @property
     def extended(self) -> bool:
-        """Whether it goes on beyond an end that it had come to."""
-        return self[BEFORE].is_file()
+        """Whether its checkpoint is one of its former end, beyond which it goes on."""
+        return self[EXTENDING].is_file()
 
     def begin(self, config: Any) -> None:
         """Claims the folder: writes flags.cfg, a flagfile that repeats the run. Called once everything is checked.
@@ -93,10 +93,12 @@ class RunFolder:
                 the folder was opened.
         """
         self.lock()
-        if self[FLAGS].is_file() and _check_same(self.path, config) and self[SUMMARY].is_file():
-            logging.info("%s had finished and is extended: the schedules are those of the new end, so that rates rise again", self.path)
-            with writing(self[BEFORE]):
-                self[SUMMARY].replace(self[BEFORE])  # first: a run that is killed from here on is one that hasn't finished
+        if self[FLAGS].is_file() and _check_same(self.path, config):
+            logging.info("%s had finished and is extended, by the schedules of the new end", self.path)
+            write_text(self[EXTENDING], "")  # first, then the summary, then the flags: killed between, the same command goes on here
+            if self[SUMMARY].is_file():
+                with writing(self[BEFORE]):
+                    self[SUMMARY].replace(self[BEFORE])
         write_text(self[FLAGS], to_run_flagfile(config))
         keep_log(self[LOG])
 
@@ -202,7 +204,8 @@ def join_run(workdir: str | None, config: Any) -> RunFolder:
     """The folder of a run that another process has begun, or is going to begin, with these flags, and that this one works for.
 
     Raises:
-        ConfigError: no folder named, the run has other flags, or it has finished.
+        Finished: it has.
+        ConfigError: no folder named, or the run has other flags.
     """
     run = follow_run(workdir)
     if run[FLAGS].is_file():
@@ -233,9 +236,10 @@ def _check_same(path: pathlib.Path, config: Any) -> bool:
     finished = (path / SUMMARY).is_file()
     if finished:
         read_result(path / SUMMARY)  # a damaged one tells nothing
-    longer = dataclasses.replace(run.config, **{name: getattr(config, name) for name in _LENGTHS if _is_longer(run.config, config, name)})
-    if changes and not Recorded(longer, run.unknown).differences(config, agree):
-        if (path / BEFORE).is_file() or finished and (path / CHECKPOINT).is_dir():
+    if changes and (finished or (path / EXTENDING).is_file()):
+        longer = _extension(run.config, config, read_result(path / (SUMMARY if finished else BEFORE)))
+        extended = dataclasses.replace(run.config, **longer)
+        if longer and not Recorded(extended, run.unknown).differences(config, agree) and CheckpointFolder(path / CHECKPOINT).files():
             return True
     if changes and finished:
         raise ConfigError(
@@ -249,7 +253,7 @@ def _check_same(path: pathlib.Path, config: Any) -> bool:
             f"--workdir={path} holds another run ({', '.join(changes)}). Name another folder, or {remedy}. Nothing was changed."
         )
     if finished:
-        longer = ", or give more epochs or minutes to extend it" if (path / CHECKPOINT).is_dir() else ""
+        longer = ", or give more epochs or minutes to extend it" if CheckpointFolder(path / CHECKPOINT).files() else ""
         raise Finished(
             f"--workdir={path} holds this very run, finished: see {path / SUMMARY}. "
             f"Name another folder to run it again{longer}. Nothing was changed."
@@ -257,10 +261,15 @@ def _check_same(path: pathlib.Path, config: Any) -> bool:
     return False
 
 
-def _is_longer(there: Any, here: Any, name: str) -> bool:
-    """Whether a flag asks for more than it did."""
-    before, now = getattr(there, name, None), getattr(here, name, None)
-    return before is not None and now is not None and now > before
+def _extension(there: Any, here: Any, result: Mapping[str, Any]) -> dict[str, Any]:
+    """By which flag another config is longer than that of a run with this result; nothing if it isn't, or the run ended before its time."""
+    minutes = getattr(there, "budget_minutes", None), getattr(here, "budget_minutes", None)
+    if any(minutes):
+        return {"budget_minutes": minutes[1]} if all(minutes) and minutes[1] > minutes[0] else {}
+    done, planned, wanted = result.get("epochs"), getattr(there, "epochs", None), getattr(here, "epochs", None)
+    if done is None or wanted is None or done < (planned or done):
+        return {}
+    return {"epochs": wanted} if wanted > done else {}
 
 
 def _version(package: str) -> str | None:

@@ -15,6 +15,11 @@ def seed_folder(folder: str | os.PathLike, seed: int) -> pathlib.Path:
     return user_path(folder) / f"seed_{seed}"
 
 
+def is_seed(name: str) -> bool:
+    """Whether a folder of this name is that of a seed."""
+    return _SEED.fullmatch(name) is not None
+
+
 def expand_seeds(folder: str) -> list[str]:
     """The folder, or those of the seeds in it where it is that of several runs."""
     path = user_path(folder)

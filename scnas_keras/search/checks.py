@@ -17,6 +17,8 @@ TARGETS = ("target_gmacs", "target_mparams", "target_ms")
 
 def check(config: SearchConfig) -> None:
     """Refuses settings that can't work, before anything is read or written."""
+    if isinstance(config.seed, tuple):
+        raise ConfigError(f"--seed={','.join(map(str, config.seed))}: a single search has one seed.")
     check_positive(
         config,
         "epochs",

@@ -48,7 +48,6 @@ def train(
     training = [fold.sampler(part, seed=config.seed * 3 + i, augmented=True) for i, part in enumerate(("train", "held_out"))]
     validation = fold.sampler(config.judge_on, seed=config.seed * 3 + 2, augmented=False)
     plateau = Plateau(horizon, config.plateau, factor=0.1)
-    extended = bool(cluster.from_chief([int(run.extended)])[0])
     assembly = assemble(
         Run(
             model=supernet,
@@ -62,16 +61,20 @@ def train(
             parts={"plateau": plateau, "monitor": monitor},
             digest=fold.digest,
             checkpoint_minutes=config.checkpoint_minutes,
+            extend=lambda: _stand(config, supernet, horizon),
         ),
-        run.path,
+        run,
         cluster,
-        extended,
     )
-    if extended:  # whose checkpoint has the temperature of another end
-        supernet.temperature.assign(guards.temperature(config, horizon.fraction))
     logging.info("tracing the supernet: the first step takes a while (a minute or two on two cores) ...")
     assembly.loop.run()
     return assembly.history.rows
+
+
+def _stand(config: SearchConfig, supernet: Supernet, horizon: Horizon) -> None:
+    """Sets what the next epoch is like by how far the search has come."""
+    supernet.temperature.assign(guards.temperature(config, horizon.fraction))
+    guards.steer(config, supernet, horizon.fraction)
 
 
 def _between_epochs(config: SearchConfig, supernet: Supernet, monitor: Monitor, horizon: Horizon, logs: dict[str, Any]) -> str:

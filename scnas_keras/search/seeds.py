@@ -6,12 +6,11 @@ import sys
 
 from absl import logging
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, Finished
 from scnas_keras.files import user_path
 from scnas_keras.runs.before import check_before
 from scnas_keras.runs.child import cause, run_child
-from scnas_keras.runs.run_folder import SUMMARY
-from scnas_keras.runs.seeds import seed_folder
+from scnas_keras.runs.seeds import is_seed, seed_folder
 from scnas_keras.search.checks import check, footprint
 from scnas_keras.search.config import SearchConfig
 
@@ -24,8 +23,8 @@ def run_seeds(config: SearchConfig) -> pathlib.Path:
         SystemExit: a search failed, or a signal came and the search at work is saved.
     """
     searches = _searches(config)
-    for number, one in enumerate(searches, start=1):
-        if (pathlib.Path(one.workdir) / SUMMARY).is_file():
+    for number, (one, finished) in enumerate(searches, start=1):
+        if finished:
             logging.info("search %d of %d: seed %d was finished before", number, len(searches), one.seed)
             continue
         logging.info("search %d of %d: seed %d, in %s", number, len(searches), one.seed, one.workdir)
@@ -35,18 +34,22 @@ def run_seeds(config: SearchConfig) -> pathlib.Path:
     return user_path(config.workdir)
 
 
-def _searches(config: SearchConfig) -> list[SearchConfig]:
-    """The search of each seed; all are checked before the first begins."""
+def _searches(config: SearchConfig) -> list[tuple[SearchConfig, bool]]:
+    """The search of each seed, and whether it has finished; all are checked before the first begins."""
     if len(set(config.seed)) < len(config.seed):
         raise ConfigError(f"--seed={','.join(map(str, config.seed))}: a seed twice gives the same search twice. Leave one out.")
     if not config.workdir:
         raise ConfigError("Name the searches' folder with --workdir=DIR; it is made if absent.")
     path = user_path(config.workdir)
-    if path.is_dir() and (foreign := sorted(own.name for own in path.iterdir() if not own.name.startswith("seed_"))):
+    if path.is_dir() and (foreign := sorted(own.name for own in path.iterdir() if not is_seed(own.name) and own.name[0] != ".")):
         raise ConfigError(f"--workdir={path} holds other files than the searches of several seeds: {foreign[0]}. Name another folder.")
-    found = [dataclasses.replace(config, seed=seed, workdir=str(seed_folder(path, seed))) for seed in config.seed]
-    for one in found:
+    found = []
+    for seed in config.seed:
+        one = dataclasses.replace(config, seed=seed, workdir=str(seed_folder(path, seed)))
         check(one)
-        if not (pathlib.Path(one.workdir) / SUMMARY).is_file():
+        try:
             check_before(one, footprint(one))
+            found.append((one, False))
+        except Finished:
+            found.append((one, True))
     return found

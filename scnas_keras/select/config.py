@@ -22,7 +22,7 @@ class SelectConfig(RecipeConfig):
         most=MINUTES,
         above=0,
     )
-    hours: float | None = option(None, "The same in hours.", "Run", most=MINUTES // 60, above=0)
+    hours: float | None = option(None, "The budget in hours, instead of --budget_minutes.", "Run", most=MINUTES // 60, above=0)
     candidates: str = option(",".join(USUAL), f"Which networks race, commas between: {', '.join(FAMILIES)}. nnunet always does.", "Race")
     searches: str | None = option(
         None,

@@ -99,9 +99,9 @@ def _find(root: Path, folder_hint: str) -> Path:
     above = next((folder for folder in list(root.absolute().parents)[:2] if not tasks and _is_task(folder)), None)
     if above:
         raise DataError(f"{root}: is a folder inside of the task {above}. Give --data_dir={above}.")
-    wanted = "exactly one task folder" if folder_hint == "custom" else f'one task folder for "{folder_hint}"'
+    wanted = "a task here or one folder below" if folder_hint == "custom" else f'one task folder for "{folder_hint}"'
     raise DataError(
-        f"{root}: expected {wanted}, found {'several' if matching else 'no match'} "
+        f"{root}: expected {wanted}, found {'several' if matching else 'none'} "
         f"(task folders: {found}). Give --data_dir the task's folder itself. It must have one of these "
         f"layouts:\n{LAYOUTS}"
     )

@@ -1,6 +1,6 @@
 """Names for flags; importing them loads no framework."""
 
 SPLITS = "splits.json"
-"""The file that a run, or `plan`, leaves."""
+"""The file of folds that a run leaves."""
 BY_PATIENT, NNUNET = SPLIT_METHODS = ("by_patient", "nnunet")
 """How cases are dealt out to folds; `tasks.splits` does it."""

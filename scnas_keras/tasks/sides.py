@@ -68,8 +68,8 @@ def mirror_axes(names: Iterable[str], axes: Sequence[str], choice: str) -> tuple
             if not known:
                 where = f"along any of the axes {', '.join(axes)}, one of which goes {where}"
             message = (
-                f"Patches aren't mirrored {where}, which would swap the classes {', '.join(listed[:MAX_LISTED])}{more}. "
-                f"To mirror along all axes nevertheless: --mirror_axes={','.join(sorted(axes))}"
+                f"Training patches aren't flipped {where}: that would swap the classes {', '.join(listed[:MAX_LISTED])}{more}. "
+                f"To flip along all axes nevertheless: --mirror_axes={','.join(sorted(axes))}"
             )
     else:
         letters = [] if choice == "none" else choice.split(",")

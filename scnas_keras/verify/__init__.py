@@ -10,6 +10,7 @@ import dataclasses
 import sys
 from typing import Any
 
+from scnas_keras.console import is_quiet
 from scnas_keras.verify.config import VerifyConfig
 
 
@@ -21,6 +22,8 @@ def verify(config: VerifyConfig) -> Any:
 
 
 def main(config: VerifyConfig) -> str:
+    from scnas_keras.metrics.paired import FEWEST_UNITS
+    from scnas_keras.runs.data_config import DataConfig
     from scnas_keras.runs.following import following
     from scnas_keras.verify.runner import report_file
 
@@ -29,6 +32,10 @@ def main(config: VerifyConfig) -> str:
         print(f"All findings are in {report_file(config)}")
     print(report.text())
     if report.has_errors:
+        if not is_quiet():
+            print("Next: correct these, then give the same command again", file=sys.stderr)
         sys.exit(1)
     checked = dataclasses.replace(config, data_dir=config.fixed_dir or config.data_dir)
-    return following("select", checked, data_dir=checked.data_dir, workdir="runs/selected", budget_minutes=100)
+    folds = max(2, min(DataConfig.num_folds, report.cases // FEWEST_UNITS))  # that leave enough scans for a verdict
+    fewer = {} if folds == DataConfig.num_folds else {"num_folds": folds}
+    return following("select", checked, data_dir=checked.data_dir, **fewer, workdir="runs/selected", budget_minutes=100)

@@ -89,12 +89,12 @@ def check_fixable(root: Path, cases: Sequence[Case]) -> None:
     """Raises DataError unless the dataset has a dataset.json, and labels of formats that are written in its own folder."""
     if not (root / "dataset.json").is_file():
         raise DataError(
-            f"{root}: --fix fixes datasets that have a dataset.json (layouts of the Decathlon and of "
+            f"{root}: --fix is for datasets that have a dataset.json (layouts of the Decathlon and of "
             "nnU-Net); this one has none. Convert it first."
         )
     for case in cases:
         if ending_of(case.label.name) not in _FIXED:
-            raise DataError(f"{case.label}: --fix fixes labels in files that end in {', '.join(_FIXED)} only. Convert them first.")
+            raise DataError(f"{case.label}: --fix is for labels in files that end in {', '.join(_FIXED)} only. Convert them first.")
         if not case.label.is_relative_to(root) or ".." in case.label.relative_to(root).parts:
             raise DataError(f"{case.label}: lies outside of the dataset's folder {root}, which --fix copies. Move it in there.")
 

@@ -31,7 +31,7 @@ class Report:
     @property
     def summary(self) -> str:
         """One line: 208 cases: no errors, 2 kinds of warnings."""
-        parts = [_count(len(by_kind(self.findings, severity)), f"{severity}s") for severity in (ERROR, WARNING)]
+        parts = [_count(len(by_kind(self.findings, severity)), severity) for severity in (ERROR, WARNING)]
         return f"{self.cases} {'case' if self.cases == 1 else 'cases'}: {', '.join(parts)}."
 
     def text(self) -> str:
@@ -59,4 +59,4 @@ def _entry(finding: Finding) -> dict[str, str | None]:
 
 
 def _count(number: int, what: str) -> str:
-    return f"no {what}" if number == 0 else f"{number} {'kind' if number == 1 else 'kinds'} of {what}"
+    return f"no {what}s" if number == 0 else f"{number} {'kind' if number == 1 else 'kinds'} of {what}{'s' * (number != 1)}"
