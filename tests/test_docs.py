@@ -21,7 +21,7 @@ META = {"help", "COMMAND"}
 def lines_of(text: str) -> list[str]:
     """Command lines in indented blocks, fences and between backquotes, without comments, continued lines put together."""
     text = re.sub(r"\\\n\s*", " ", text)
-    found = re.findall(r"^(?: {4}|#   )((?:[A-Z_]+=\S+ +)*scnas .*)$", text, re.M)
+    found = re.findall(r"^(?: {4}|#   )((?:[A-Z_]+=\S+ +)*scnas \w.*)$", text, re.M)
     found += [" ".join(own.split()) for own in re.findall(r"`(scnas \w+ [^`]*--[^`]*)`", text)]
     return [re.sub(r"\s+#.*", "", line) for line in found]
 

@@ -1,9 +1,9 @@
 """scnas predict --model=RUN --image=SCAN.nii.gz --output=SEGMENTATION.nii.gz
 
-Segments scans with a trained network, on the voxel grid of each scan. RUN is a folder left by
-`scnas select` or `scnas retrain` (it holds model.keras and model.json). --image is a scan: a file (.nii.gz, .nii, .nrrd, .mha, .mhd, .png, .tif, ...), a
-folder of DICOM slices, or one file per channel with commas between them. It may also be a folder of scans: all are
-segmented, and --output is a folder. Where the model has several channels, CASE_0000 and CASE_0001 in it are one scan.
+Segments scans with a trained network, on the voxel grid of each scan. RUN is a folder left by `scnas select` or `scnas retrain` (it holds
+model.keras and model.json). --image is a scan: a file (.nii.gz, .nii, .nrrd, .mha, .mhd, .png, .tif, ...), a folder of DICOM slices, or one
+file per channel with commas between them. It may also be a folder of scans: all are segmented, and --output is a folder. Where the model
+has several channels, CASE_0000 and CASE_0001 in it are one scan.
 
 --output's ending decides the format; in a folder it is that of the scan (pictures: .png, DICOM: .nii.gz).
 """
