@@ -299,7 +299,7 @@ def test_a_command_whose_parent_is_gone_ends(tmp_path):
 def test_tools_find_the_environment_of_their_checkout(tmp_path):
     """`-S` is a python that the package isn't installed for; what goes on for it is the checkout's own."""
     if (ROOT / ".venv").is_dir():
-        assert "--patch_size" in run(PYTHON, "-S", "tools/benchmark", "train", "--help", cwd=ROOT).stdout
+        assert "--cases" in run(PYTHON, "-S", "tools/benchmark", "train", "--help", cwd=ROOT).stdout
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
     message = run(PYTHON, "-S", tmp_path / "tools/benchmark", "--help", cwd=tmp_path, code=1).stderr
     assert message.startswith("error: scnas_keras isn't installed for") and "tools/demo" in message

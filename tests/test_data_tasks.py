@@ -382,7 +382,7 @@ def test_a_task_is_found_by_number_or_name(decathlon, hint, folder, monkeypatch)
 
 
 def test_custom_takes_the_only_task(tmp_path, decathlon):
-    with pytest.raises(DataError, match="exactly one.*MyProstates, Task008_Liver"):
+    with pytest.raises(DataError, match="a task here or one folder below, found several.*MyProstates, Task008_Liver"):
         find_task("custom", decathlon)
     (tmp_path / "alone" / "Anything").mkdir(parents=True)
     write_json(tmp_path / "alone" / "Anything", [])

@@ -9,6 +9,7 @@ from some_spaces import uniform_genotype
 from scnas_keras import select
 from scnas_keras.errors import ConfigError
 from scnas_keras.retrain import RetrainConfig
+from scnas_keras.runs import run_folder
 from scnas_keras.runs.run_folder import open_run
 from scnas_keras.select import SelectConfig, candidates, finals, survey, trials, tuning
 from scnas_keras.spaces import genotype_history
@@ -73,3 +74,22 @@ def test_what_a_faster_machine_had_begun_begins_anew(minutes, left, tmp_path, mo
     seen = []
     trials.run("retrain", dataclasses.replace(config, budget_minutes=minutes), "unet", 1.0)
     assert seen == [left]
+
+
+@pytest.mark.parametrize("name, joins", [("gpu_1", True), ("chief", False)])
+def test_a_worker_joins_the_folder_that_its_chief_has_locked(name, joins, monkeypatch, tmp_path):
+    class Loaded(Exception):
+        pass
+
+    def load():
+        raise Loaded
+
+    for variable, value in {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": "8000"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(select, "load_tensorflow", load)
+    config = SelectConfig(task="phantom", num_phantoms=3, cache_dir=str(tmp_path / "cache"), workdir=str(tmp_path / "run"), hours=1.0)
+    run = run_folder.RunFolder(tmp_path / "run", None, 0.0)
+    run.begin(config)  # in another process it is busy; flock is a file's, so another opening of it is another's
+    with pytest.raises(Loaded if joins else ConfigError):
+        select.main(config)
+    run.release()

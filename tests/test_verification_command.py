@@ -30,7 +30,7 @@ def test_a_sound_dataset_ends_with_one_line_and_code_0(tmp_path, command, capsys
     assert captured.out == "5 cases: no errors, no warnings.\n"
     assert (
         captured.err
-        == f"Next: scnas select --task=custom --data_dir={tmp_path} --num_folds=5 --workdir=runs/selected --budget_minutes=100\n"
+        == f"Next: scnas select --task=custom --data_dir={tmp_path} --num_folds=2 --workdir=runs/selected --budget_minutes=100\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json", "imagesTr", "labelsTr"]
 
