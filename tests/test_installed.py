@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from processes import PYTHON, ROOT, run
 
+from scnas_keras.commands import commands
+
 ASK = "import scnas_keras.options as o, scnas_keras; print(scnas_keras.__file__); print(' '.join(o.tasks()))"
 
 
@@ -28,3 +30,9 @@ def test_an_installed_wheel_lists_the_tasks(tmp_path):
     asked = run(python, "-P", "-c", ASK, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"})
     where, tasks = asked.stdout.splitlines()
     assert where.startswith(str(tmp_path)) and {"brain", "custom", "hippocampus", "phantom"} <= set(tasks.split())
+    scnas = tmp_path / "venv" / "bin" / "scnas"
+    listed = run(scnas, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}).stdout
+    assert {line.split()[0] for line in listed.splitlines() if line.startswith("  ")} == set(commands())
+    for name in commands():
+        assert run(scnas, name, "--help", cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}).stdout.startswith(f"scnas {name}")
+    run(scnas, "plan", "--data_dir=gone", "--output=x", cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, code=2)
