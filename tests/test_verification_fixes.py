@@ -232,7 +232,7 @@ def test_labels_that_cannot_be_renumbered_are_refused(tmp_path, labels):
 
 def test_other_formats_are_refused(tmp_path):
     source = write_task(tmp_path)
-    with pytest.raises(DataError, match=r"a\.mhd: --fix fixes labels in files that end in \.nii\.gz, .*\.png.* only"):
+    with pytest.raises(DataError, match=r"a\.mhd: --fix is for labels in files that end in \.nii\.gz, .*\.png.* only"):
         check_fixable(source, [Case("a", (), source / "a.mhd")])
 
 

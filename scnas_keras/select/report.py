@@ -160,10 +160,12 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
         lines.append(f"{reason}: {DEFAULT} is kept, trained once in all the time that was left.")
     else:
         lines.append(finals.contest.text)
-    default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
     late = setting.record.spent > _LATE * setting.total
-    alone = max(LEAST_TRAINING, setting.record.spent - setting.overhead_of({DEFAULT}).final) / 60  # its budget begins after its start
     instead = f" instead of {clock(setting.total)}, since training runs start and validate more slowly than was assumed" if late else ""
+    if not ended.results:  # the default network had all the time
+        return [*lines, f"All of it took {clock(setting.record.spent)}{instead}."]
+    default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
+    alone = max(LEAST_TRAINING, setting.record.spent - setting.overhead_of({DEFAULT}).final) / 60  # its budget begins after its start
     lines.append(
         f"All of it took {clock(setting.record.spent)}{instead}. What {DEFAULT} alone gets in that time isn't known here; this shows it: "
         f"scnas retrain --flagfile={default} --budget_minutes={alone:.1f} --workdir=ALONE"
