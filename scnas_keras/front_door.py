@@ -3,10 +3,13 @@
 import runpy
 import sys
 import textwrap
+from collections.abc import Sequence
 
 from scnas_keras import __version__
 from scnas_keras.commands import STEPS, WHOLE_WAY, commands, nearest
 from scnas_keras.console import while_read
+from scnas_keras.errors import OutputError
+from scnas_keras.options import CANT_WRITE
 
 _HELP = ("-h", "--help", "-help", "help")
 
@@ -21,7 +24,18 @@ def main() -> None:
         # As `python -m` does it, so that worker processes and what a summary calls its command are the same.
         runpy.run_module(f"scnas_keras.{name}", run_name="__main__", alter_sys=True)
         return
+    try:
+        _answer(name, words)
+    except OutputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(CANT_WRITE)
+
+
+def _answer(name: str, words: Sequence[str]) -> None:
+    """What is said without a command."""
     with while_read():
+        if name in _HELP and words:
+            name = words[0]
         if name in _HELP:
             print(overview())
         elif name == "--version":

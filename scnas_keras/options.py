@@ -185,6 +185,8 @@ def to_flagfile(config: Any) -> str:
         value = getattr(config, field.name)
         if names_path(field, value):
             value = full_path(value)
+        if isinstance(value, str) and not value.isascii() and value.encode("utf-8", "replace").decode() != value:
+            raise ConfigError(f"--{field.name}={value!a}: isn't text in UTF-8, so that a flagfile can't hold it. Choose another name.")
         if isinstance(value, str) and (value != value.strip() or len(value.splitlines()) > 1):
             raise ConfigError(
                 f"--{field.name}={value!r}: a blank at an end or a line break, which a flagfile can't hold. Choose another name."

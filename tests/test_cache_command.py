@@ -65,6 +65,10 @@ def test_one_entry_is_cleared_by_its_name_and_no_other(kept):
     assert names(kept) == before - {PREPARED, "contents"} and text.startswith(f"cleared {PREPARED}, contents: 2.5 MB")
 
 
+def test_an_entry_named_twice_is_cleared_once(kept):
+    assert cache(CacheConfig(str(kept), "contents,contents,fingerprints")).startswith("cleared contents, fingerprints: 1.0 MB")
+
+
 def test_all_is_what_this_package_made(kept):
     text = cache(CacheConfig(str(kept), "all"))
     assert names(kept) == MINE and text.endswith("nothing is kept.")

@@ -100,6 +100,23 @@ def test_a_command_ends_with_what_comes_next(words, shown, tmp_path):
     assert done.stderr.endswith("Next: scnas predict --model='my run'\n") == shown and ("Next" in done.stderr) == shown
 
 
+def test_of_commands_that_another_runs_only_that_one_says_what_comes_next(tmp_path):
+    done = run(PYTHON, "-c", COMMAND, env=with_package(SCNAS_KERAS_PARENT=str(os.getpid())), cwd=tmp_path)
+    assert "working" in done.stderr and "Next" not in done.stderr
+
+
+FAILING = COMMAND.replace('print("result")', "keep_log(pathlib.Path('log.txt')); raise {error}")
+
+
+@pytest.mark.parametrize(
+    "error, code, last", [("ConfigError('no such thing')", 2, "ERROR error: no such thing"), ("KeyError('x')", 70, "KeyError: 'x'")]
+)
+def test_how_a_command_ended_is_in_its_log(error, code, last, tmp_path):
+    program = "import pathlib\nfrom scnas_keras.errors import ConfigError\nfrom scnas_keras.log_file import keep_log\n"
+    run(PYTHON, "-c", program + FAILING.format(error=error), env=with_package(), cwd=tmp_path, code=code)
+    assert (tmp_path / "log.txt").read_text().rstrip().endswith(last)
+
+
 def test_the_next_command_has_the_data_and_the_folds_and_not_what_is_usual():
     words = ["", "--task=hippocampus", "--data_dir=/my data", "--num_folds=3", "--fold=2", "--group_pattern=p\\d+", "--epochs=7"]
     line = following("retrain", parse(SearchConfig, words), genotype="runs/a", workdir="runs/b", preset=None)

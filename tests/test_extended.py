@@ -43,7 +43,7 @@ def test_more_epochs_extend_a_finished_run_and_its_rate_rises_again(folder, capl
     assert rates[2] == pytest.approx(0.01 * 0.5**0.9) and rates[1] == pytest.approx(0.01 * 0.5**0.9) and rates[3] < rates[2]
     summaries = [json.loads((folder / "run" / name).read_text())["result"]["epochs"] for name in (BEFORE, SUMMARY)]
     assert summaries == [2, 4] and "--epochs=4" in (folder / "run" / "flags.cfg").read_text()
-    with pytest.raises(Finished, match="holds this very run, finished.*more epochs or minutes to extend it"):
+    with pytest.raises(Finished, match="holds this very run, finished.*extend it with more --epochs"):
         retrain(folder, *NETWORK, "--epochs=4")
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -73,6 +74,17 @@ def test_what_is_no_command_is_told_with_the_nearest(word, told, monkeypatch, ca
         front_door.main()
     said = capsys.readouterr()
     assert caught.value.code == 2 and told in said.err and not said.out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_without_a_traceback(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*DOOR, "help"], stdout=full, stderr=subprocess.PIPE, text=True, env=with_package(), cwd=tmp_path)
+    assert done.returncode == 74 and "Traceback" not in done.stderr and "standard output can't be written" in done.stderr
+
+
+def test_help_of_what_is_no_command_is_none(tmp_path):
+    assert "scnas serch: no such command. Did you mean search?" in door("help", "serch", cwd=tmp_path, code=2).stderr
 
 
 @pytest.mark.parametrize("name", commands())

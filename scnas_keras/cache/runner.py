@@ -37,7 +37,7 @@ def run_cache(config: CacheConfig) -> str:
     entries = {path.name: kind for path, kind in _entries(folder)}
     lines = []
     if config.clear:
-        wanted = list(entries) if config.clear == ALL else [name for name in config.clear.split(",") if name]
+        wanted = list(entries) if config.clear == ALL else [*dict.fromkeys(name for name in config.clear.split(",") if name)]
         if unknown := [name for name in wanted if name not in entries]:
             there = f"It has {', '.join(entries)}." if entries else "It is empty."
             raise ConfigError(f"--clear={','.join(unknown)}: {folder} has no such entry. {there} Nothing was cleared.")

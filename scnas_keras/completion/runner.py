@@ -20,7 +20,7 @@ _scnas() {{
     word="${{word#*=}}"
     case "$command$name" in
 {values}
-      *) compopt -o filenames; COMPREPLY=($(compgen -f -- "$word")); return ;;
+      *) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
     esac
     COMPREPLY=($(compgen -W "$values" -- "$word"))
   else

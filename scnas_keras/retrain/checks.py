@@ -1,5 +1,6 @@
 """What a training run refuses or warns of before it begins."""
 
+import pathlib
 from typing import TYPE_CHECKING
 
 from absl import logging
@@ -11,6 +12,7 @@ from scnas_keras.runs.checks import check_data, check_positive
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.recorded import read_result
 from scnas_keras.runs.run_folder import SUMMARY
+from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.tasks.splits import ALL, parse_fold
 
 if TYPE_CHECKING:
@@ -61,6 +63,18 @@ def check_classes(config: RetrainConfig, fold: "Fold") -> None:
         raise ConfigError(
             f"--class_weights={','.join(map(str, weights))}: expected {len(classes)} numbers from 0 up, decimals with a "
             f"point, for {', '.join(classes)}; some but the first above 0."
+        )
+
+
+def check_genotype(architecture: Architecture, kept: pathlib.Path) -> None:
+    """Refuses to go on with a run that was begun with another genotype, of which it keeps a copy."""
+    if architecture.genotype is None or not kept.is_file():
+        return
+    there, here = Genotype.load(kept), architecture.genotype
+    if (there.space, there.cells, there.paths) != (here.space, here.cells, here.paths):
+        raise ConfigError(
+            f"{architecture.source} is another architecture than this run was begun with. Restore it from the run's copy, {kept}, or name "
+            "another --workdir. Nothing was changed."
         )
 
 

@@ -10,7 +10,7 @@ from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.heads import at_full_resolution
 from scnas_keras.retrain.architecture import Architecture, choose
 from scnas_keras.retrain.build import build, portable
-from scnas_keras.retrain.checks import OLDEST_CHECKPOINT, check, check_classes, warn_of_leak
+from scnas_keras.retrain.checks import OLDEST_CHECKPOINT, check, check_classes, check_genotype, warn_of_leak
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.epochs import train
 from scnas_keras.retrain.finish import TrainingResult, finish
@@ -52,6 +52,7 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
     if cluster.chief:
         fold.check(run.path)
     check_classes(config, fold)
+    check_genotype(architecture, run[GENOTYPE_FILE])
     warn_of_leak(config, architecture, fold)
     if architecture.genotype and architecture.genotype.undecided:
         logging.warning("%s: %s", architecture.source, architecture.genotype.undecided)

@@ -19,6 +19,8 @@ from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.run_folder import CASES, RunFolder
 from scnas_keras.tasks.loading import load_label
 
+RANKS = ("best", "median", "worst")
+
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
@@ -68,7 +70,7 @@ def representative(dice: Mapping[str, Sequence[float]]) -> dict[str, str]:
     ranked = [name for _, name in ranked]
     if not ranked:
         return {}
-    found = {"best": ranked[-1], "median": ranked[len(ranked) // 2 - (len(ranked) == 2)], "worst": ranked[0]}
+    found = dict(zip(RANKS, (ranked[-1], ranked[len(ranked) // 2 - (len(ranked) == 2)], ranked[0])))
     return {rank: name for rank, name in found.items() if rank == "median" or name != found["median"]}
 
 
@@ -76,6 +78,8 @@ def _draw(config: RetrainConfig, fold: Fold, model: SegmentationModel, dice: Map
     """Pictures of the representative cases, segmented once more: a written segmentation may lie on another grid (tilted DICOM)."""
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
+    for rank in RANKS:
+        run[f"overlay_{rank}.png"].unlink(missing_ok=True)  # of a former end of an extended run
     for rank, name in representative(dice).items():
         volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
         segmentation = model.segment(volume, config.mirror)

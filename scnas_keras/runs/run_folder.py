@@ -253,7 +253,8 @@ def _check_same(path: pathlib.Path, config: Any) -> bool:
             f"--workdir={path} holds another run ({', '.join(changes)}). Name another folder, or {remedy}. Nothing was changed."
         )
     if finished:
-        longer = ", or give more epochs or minutes to extend it" if CheckpointFolder(path / CHECKPOINT).files() else ""
+        flag = "--budget_minutes" if getattr(config, "budget_minutes", None) else "--epochs"
+        longer = f", or extend it with more {flag}" if CheckpointFolder(path / CHECKPOINT).files() else ""
         raise Finished(
             f"--workdir={path} holds this very run, finished: see {path / SUMMARY}. "
             f"Name another folder to run it again{longer}. Nothing was changed."
