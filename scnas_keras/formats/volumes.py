@@ -187,7 +187,7 @@ def _geometry(file: Stored) -> Geometry:
     if not is_invertible(file.affine):
         raise DataError(
             f"{file.path}: the affine in the header gives no volume (a zero spacing or "
-            f"NaN):\n{file.affine}\nMend the header, for example by converting the scan from DICOM again."
+            f"NaN):\n{file.affine}\nFix the header, for example by converting the scan from DICOM again."
         )
     return Geometry(file.path, file.affine, file.shape, nib.io_orientation(file.affine), file.header, file.doubts)
 
