@@ -8,8 +8,10 @@ from typing import Any
 from scnas_keras.crossval.trainings import Training
 from scnas_keras.errors import ConfigError
 from scnas_keras.metrics.case_table import read_case_table
+from scnas_keras.planning.names import PLANS
 from scnas_keras.runs.run_folder import CASES
 from scnas_keras.spaces.genotype import GENOTYPE_FILE
+from scnas_keras.tasks.names import SPLITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +108,8 @@ def _check_documents(trainings: Sequence[Training]) -> None:
         own = [other for other in trainings if other.name == training.name]
         one_genotype = len({other.config.genotype or other.config.transfer_from for other in own}) == 1
         for key in (
-            ("splits.json",),
-            ("plans.json", training.name),
+            (SPLITS,),
+            (PLANS, training.name),
             *([(GENOTYPE_FILE, training.name)] if flag and one_genotype else []),
         ):
             first = firsts.setdefault(key, training)

@@ -7,7 +7,7 @@ from absl import logging
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError
 from scnas_keras.export.config import ExportConfig
-from scnas_keras.files import user_path, write_text
+from scnas_keras.files import file_in, user_path, write_text
 from scnas_keras.inference.names import COMPANION, MODEL
 
 
@@ -20,8 +20,7 @@ def run_export(config: ExportConfig) -> pathlib.Path:
     """
     if not config.model or not config.output:
         raise ConfigError("Name the model with --model=FILE and the folder with --output=DIR.")
-    output, model = user_path(config.output), user_path(config.model)
-    model = model / MODEL if model.is_dir() else model
+    output, model = user_path(config.output), file_in(config.model, MODEL)
     if not model.is_file():
         raise ConfigError(f"--model={config.model}: {model} isn't there. Name the --workdir of scnas retrain, or a .keras file.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):

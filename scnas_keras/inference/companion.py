@@ -10,7 +10,7 @@ from msgspec import Meta
 from scnas_keras.documents import Misfit, check_version, decode, parse
 from scnas_keras.documents.ranges import Axis, Name, PatchSize, Share, check_axes, check_different
 from scnas_keras.errors import DataError
-from scnas_keras.files import user_path
+from scnas_keras.files import file_in
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen
 from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
@@ -56,8 +56,7 @@ def find_model(path: str | os.PathLike) -> tuple[pathlib.Path, Companion]:
     Raises:
         DataError: one of the files is missing, or the companion is damaged.
     """
-    file = user_path(path)
-    file = file / MODEL if file.is_dir() else file
+    file = file_in(path, MODEL)
     for own in (file, file.with_name(COMPANION)):
         if not own.is_file():
             raise DataError(f"{own}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
