@@ -10,7 +10,8 @@ from small_task import REAL_DATA, save, write_json, write_task
 from scnas_keras.errors import DataError
 from scnas_keras.tasks.dataset_json import channel_names, read_dataset
 from scnas_keras.tasks.labels import parse_labels
-from scnas_keras.tasks.loading import DATA_DIR_VARIABLE, find_task, load_task
+from scnas_keras.tasks.loading import find_task, load_task
+from scnas_keras.tasks.names import DATA_DIR_VARIABLE
 from scnas_keras.tasks.nearest import nearest
 
 

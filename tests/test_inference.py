@@ -343,7 +343,7 @@ def test_predict_never_overwrites_a_scan(image, output, command, phantoms, model
 @pytest.mark.parametrize(
     "flags, words",
     [
-        ({"output": None}, "--output is missing"),
+        ({"output": None}, "Missing: --output; see --help."),
         ({"image": "absent.nii.gz"}, "neither a file nor a folder"),
         ({"output": "segmentation.png"}, "end in .nii.gz"),
         ({"model": "absent"}, "no such file"),

@@ -1,16 +1,20 @@
 """TensorFlow's faster forms of operations against the portable ones in float64, and edges that share a layer against edges alone."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.kernels.fast_forms import use_fast_forms
 from scnas_keras.kernels.separable import separable_conv
-from scnas_keras.operations.base import InstanceNorm
+from scnas_keras.operations.base import InstanceNorm, subsample
 from scnas_keras.operations.build import build_operation
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
 from scnas_keras.operations.facts import HALVING, ORDINARY
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 
 ROLES = {1: ORDINARY, 2: HALVING}
 
@@ -130,8 +134,8 @@ def test_branches_compute_what_operations_alone_do(name, stride):
 SHAPE = (1, 8, 8, 8, 4)
 
 
-def small_model():
-    image = keras.Input((8, 8, 8, 4))
+def small_model(*space):
+    image = keras.Input((*(space or SHAPE[1:-1]), 4))
     return keras.Model(image, build_operation("dilated_conv_3_rate_2")(InstanceNorm()(image)))
 
 
@@ -158,8 +162,46 @@ def test_a_saved_model_comes_back_with_the_portable_forms(tmp_path):
     np.testing.assert_allclose(model(x), before, rtol=1e-3, atol=1e-4)
 
 
+def test_a_model_that_segments_scans_is_fast(tmp_path):
+    plan = PreprocessingPlan((1.0, 1.0, 1.0), (Normalization("T1", "zscore"),) * 4, {label: str(label) for label in range(4)})
+    SegmentationModel(small_model(None, None, None), plan, SHAPE[1:-1]).save(tmp_path)
+    model, x = SegmentationModel.load(tmp_path), np.float32(images(*SHAPE))
+    assert None not in forms(model.network) and is_fast(model.network, SHAPE)
+    portable = keras.saving.load_model(tmp_path / "model.keras")(x)
+    np.testing.assert_allclose(model.network.predict_on_batch(x), portable, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
 def test_half_precision_keeps_the_dense_form(dtype):
     """Whose sums are wider."""
     x, depthwise, pointwise = tf.zeros((1, 4, 4, 4, 2), dtype), tf.zeros((3, 3, 3, 2, 1), dtype), tf.zeros((2, 2), dtype)
     assert separable_conv(x, depthwise, pointwise, 2, 1) is None
+
+
+@pytest.mark.parametrize("space", [(4, 6, 8), (4, 5, 8), (6, 4), (7, 4)], ids=str)
+@pytest.mark.parametrize("batch", [2, None])
+def test_subsampling_takes_every_second_voxel_and_gives_it_its_gradient(space, batch):
+    x = images(2, *space, 3)
+    expected = x[(slice(None), *[slice(1, None, 2)] * len(space))]
+    dy = images(*expected.shape)
+
+    @tf.function(input_signature=[tf.TensorSpec((batch, *space, 3), tf.float64)])
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = subsample(x)
+        return y, tape.gradient(y, x, dy)
+
+    y, dx = run(x)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(dx[(slice(None), *[slice(1, None, 2)] * len(space))], dy)
+    assert np.sum(dx) == pytest.approx(np.sum(dy))
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 5, 8, 4), (2, 9, 1, 4)], ids=["three axes", "two axes, one of them thin"])
+def test_averages(shape):
+    x, dy = images(*shape), images(*shape) - 3
+    pool = functools.partial(build_operation, "average_pool_3")
+    expected = results(built(pool(dtype="float64"), x), x, dy)
+    for value, wanted in zip(results(fast(pool(), x), x.astype("float32"), dy.astype("float32")), expected, strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-5)

@@ -21,6 +21,9 @@ def crossval(config: CrossvalConfig) -> Any:
 
 
 def main(config: CrossvalConfig) -> str:
+    from scnas_keras.runs.checks import check_needed
+
+    check_needed(config)
     result = crossval(config)
     print(result.text)
     print(f"Table, cases and figure are in {result.folder}")

@@ -18,6 +18,7 @@ from scnas_keras.inference.keras_file import load_network, save_network
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen, check_grid, differences
 from scnas_keras.inference.sliding_window import predict_volume
+from scnas_keras.kernels.fast_forms import use_fast_forms
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
@@ -97,7 +98,7 @@ class SegmentationModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SegmentationModel":
-        """Reads a model file, or the one in a run's folder, with its companion.
+        """Reads a model file, or the one in a run's folder, with its companion. Its network takes faster kernels (`kernels.fast_forms`).
 
         Raises:
             DataError: one of the files is missing or damaged, or they don't belong together.
@@ -105,6 +106,7 @@ class SegmentationModel:
         path, found = find_model(path)
         network = load_network(path)
         _check_together(path, network, path.with_name(COMPANION), found)
+        use_fast_forms(network)
         return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen, found.dice)
 
 

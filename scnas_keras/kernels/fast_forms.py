@@ -1,6 +1,7 @@
-"""Operations of fixed networks in forms that TensorFlow computes faster, for training: equal functions."""
+"""Operations of fixed networks in forms that TensorFlow computes faster: equal functions."""
 
 import functools
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -8,12 +9,13 @@ import tensorflow as tf
 from scnas_keras.kernels.separable import separable_conv
 from scnas_keras.operations.base import InstanceNorm
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
+from scnas_keras.operations.pool.layer import Pool
 
 _FUSED = (tf.float32, tf.bfloat16, tf.float16)
 
 
 def use_fast_forms(model: keras.Model) -> None:
-    """Lets the layers of a functional model normalise and dilate by these kernels from now on, where they can.
+    """Lets the layers of a functional model normalise, dilate and average by these kernels from now on, where they can.
 
     What was traced before, and other models with other layers, are left alone.
     """
@@ -28,6 +30,8 @@ def use_fast_form(layer: keras.Layer) -> None:
             part.fast_form = normalize
         elif isinstance(part, DilatedSeparableConv):
             part.fast_form = separable_conv
+        elif isinstance(part, Pool) and part.mode == "average" and part.stride == 1:
+            part.fast_form = average
 
 
 def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor | None:
@@ -53,6 +57,24 @@ def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float)
         for item in items
     ]
     return tf.reshape(tf.concat(outputs, axis=0) if len(outputs) > 1 else outputs[0], tf.shape(x))
+
+
+def average(x: tf.Tensor, pool: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """A 3-wide average with stride 1, whose gradient is again an average: several times faster than TensorFlow's own.
+
+    With c voxels in the window, y = S x / c for the symmetric sum S of neighbours; so the gradient is S (dy / c) = c times the average of
+    dy / c.
+    """
+
+    @tf.custom_gradient
+    def averaged(x):
+        def gradient(dy):
+            count = _window_voxels(tf.shape(x)[1:-1], x.dtype)
+            return pool(dy / count) * count
+
+        return pool(x), gradient
+
+    return averaged(x)
 
 
 def dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor:
@@ -87,3 +109,13 @@ def direct_dilation(dtype: tf.DType = tf.float32) -> bool:
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.NotFoundError):
             return False
     return True
+
+
+def _window_voxels(space: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """How many voxels a 3-wide window holds at each place, [*space, 1]: fewer at the border."""
+    count = tf.ones([1], dtype)
+    for size in reversed(tf.unstack(space)):
+        place = tf.range(size)
+        along = tf.minimum(place + 1, size - 1) - tf.maximum(place - 1, 0) + 1
+        count = tf.reshape(tf.cast(along, dtype), [-1, *[1] * count.shape.rank]) * count
+    return count

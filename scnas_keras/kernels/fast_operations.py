@@ -3,12 +3,11 @@
 import tensorflow as tf
 from keras import ops
 
-from scnas_keras.kernels.fast_forms import dilated_conv, direct_dilation
+from scnas_keras.kernels.fast_forms import dilated_conv, direct_dilation, use_fast_form
 from scnas_keras.kernels.separable import separable_conv
 from scnas_keras.operations.base import Operation, subsample
 from scnas_keras.operations.build import build_operation
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
-from scnas_keras.operations.facts import ORDINARY
 from scnas_keras.operations.pool.layer import Pool
 
 
@@ -24,8 +23,8 @@ def build_fast_operation(name: str, role: str, dtype: str, low_memory: bool = Fa
         fast = DirectDilatedConv.from_config(layer.get_config())
         fast.strides_at_once = not low_memory
         return fast
-    if isinstance(layer, Pool) and layer.mode == "average" and role == ORDINARY:
-        return SelfAdjointAverage.from_config(layer.get_config())
+    if isinstance(layer, Pool):
+        use_fast_form(layer)
     return layer
 
 
@@ -55,27 +54,6 @@ class DirectDilatedConv(DilatedSeparableConv):
         return subsample(dilated_conv(x, kernel, rate)) if stride == 2 else dilated_conv(x, kernel, rate)
 
 
-class SelfAdjointAverage(Pool):
-    """Average pooling with stride 1 whose gradient is again an average, several times faster than TensorFlow's own.
-
-    With c voxels in the window, y = S x / c for the symmetric sum S of neighbours; so the gradient is S (dy / c) = c times the
-    average of dy / c.
-    """
-
-    def call(self, x):
-        average = super().call
-
-        @tf.custom_gradient
-        def pooled(x):
-            def gradient(dy):
-                count = _window_voxels(tf.shape(x)[1:-1], x.dtype)
-                return average(dy / count) * count
-
-            return average(x), gradient
-
-        return pooled(x)
-
-
 def _strided_dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor:
     """`dilated_conv` at every second voxel, beginning with the second, of a 3D image whose axes are even."""
     settings = {"strides": [1, 2, 2, 2, 1], "dilations": [1, rate, rate, rate, 1], "padding": "SAME"}
@@ -89,13 +67,3 @@ def _strided_dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tens
         return tf.raw_ops.Conv3D(input=x, filter=kernel, **settings), gradient
 
     return convolved(x, kernel)
-
-
-def _window_voxels(space: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """How many voxels a 3-wide window holds at each place, [*space, 1]: fewer at the border."""
-    count = tf.ones([1], dtype)
-    for size in reversed(tf.unstack(space)):
-        place = tf.range(size)
-        along = tf.minimum(place + 1, size - 1) - tf.maximum(place - 1, 0) + 1
-        count = tf.reshape(tf.cast(along, dtype), [-1, *[1] * count.shape.rank]) * count
-    return count

@@ -5,6 +5,7 @@ i-th output is centred on input voxel 2 i + 1 of every axis, for all operations 
 That is where a 3-wide kernel lands under "same" padding when the axis is even, as a U-Net's always is.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +20,18 @@ serializable = keras.saving.register_keras_serializable("scnas_keras")
 
 
 def subsample(x):
-    """Every second voxel of each spatial axis, beginning with the second."""
-    return x[(slice(None), *[slice(1, None, 2)] * (len(x.shape) - 2))]
+    """Every second voxel of each spatial axis, beginning with the second.
+
+    Where all axes are even it is a block of each pair of voxels: with its gradient, a quarter of the time of slices with steps on CPUs.
+    """
+    outer, *inner, channels = x.shape[1:]
+    if any(size is None or size % 2 for size in (outer, *inner)):
+        return x[(slice(None), *[slice(1, None, 2)] * (len(x.shape) - 2))]
+    halves = [size // 2 for size in inner]
+    pairs = ops.reshape(x, (-1, *itertools.chain(*((2, half) for half in halves)), 2 * channels))
+    second = (0, *itertools.chain(*((1, 0) for _ in halves)), channels)
+    size = (ops.shape(pairs)[0], *itertools.chain(*((1, half) for half in halves)), channels)
+    return ops.reshape(ops.slice(pairs, second, size), (-1, outer // 2, *halves, channels))
 
 
 def takes_only(layer: layers.Layer, input_shape) -> None:
@@ -40,7 +51,7 @@ class InstanceNorm(layers.Layer):
 
     Attributes:
         fast_form: a faster form of the affine function (x, scale, offset, epsilon) that gives None where it can't; set on the layers of a
-            model that is trained (`kernels.fast_forms`).
+            model (`kernels.fast_forms`).
     """
 
     fast_form: Callable[..., Any] | None = None

@@ -24,9 +24,8 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         ConfigError: a flag is missing, the images can't be found, or an output can't be written under its name.
         DataError: the model can't be read, or, after all others are done, some scans couldn't be segmented or written.
     """
-    for name in ("model", "image", "output"):
-        if not getattr(config, name):
-            raise ConfigError(f"--{name} is missing; see --help.")
+    if missing := [f"--{name}" for name in ("model", "image", "output") if not getattr(config, name)]:
+        raise ConfigError(f"Missing: {', '.join(missing)}; see --help.")
     _, companion = find_model(config.model)
     scans = collect_scans(config.image, config.output, _channels(companion.plan))
     check_targets(scans, config.overlay)

@@ -16,9 +16,9 @@ from scnas_keras.tasks.dataset_json import channel_names, is_text, read_dataset
 from scnas_keras.tasks.layout_decathlon import load_decathlon
 from scnas_keras.tasks.layout_nnunet import load_nnunet
 from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures
+from scnas_keras.tasks.names import DATA_DIR_VARIABLE
 from scnas_keras.tasks.nearest import nearest
 
-DATA_DIR_VARIABLE = "SCNAS_DATA_DIR"
 MSD_NUMBERS = {
     "brain": 1,
     "heart": 2,

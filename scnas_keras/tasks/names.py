@@ -1,5 +1,7 @@
 """Names for flags; importing them loads no framework."""
 
+DATA_DIR_VARIABLE = "SCNAS_DATA_DIR"
+"""The environment variable that --data_dir goes before."""
 SPLITS = "splits.json"
 """The file of folds that a run leaves."""
 BY_PATIENT, NNUNET = SPLIT_METHODS = ("by_patient", "nnunet")

@@ -21,7 +21,7 @@ class DilatedSeparableConv(NormalizedConv):
 
     Attributes:
         fast_form: a faster form of the layer's convolution, (x, depthwise, pointwise, rate, stride) to a result a branch, that gives None
-            where it can't; set on the layers of a model that is trained (`kernels.fast_forms`).
+            where it can't; set on the layers of a model (`kernels.fast_forms`).
     """
 
     kernels = staticmethod(kernels)

@@ -1,5 +1,6 @@
 """Pooling as a Keras layer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,13 +11,23 @@ from scnas_keras.operations.base import Operation, serializable
 
 @serializable
 class Pool(Operation):
-    """3-wide max or average pooling; an average leaves out what lies beyond the border."""
+    """3-wide max or average pooling; an average leaves out what lies beyond the border.
+
+    Attributes:
+        fast_form: a form whose gradient is faster, of (x, this layer's `pool`); set on the layers of a model (`kernels.fast_forms`).
+    """
+
+    fast_form: Callable[..., Any] | None = None
 
     def __init__(self, mode: str, **kwargs):
         super().__init__(**kwargs)
         self.mode = mode
 
     def call(self, x):
+        return self.pool(x) if self.fast_form is None else self.fast_form(x, self.pool)
+
+    def pool(self, x):
+        """What the layer computes, [batch, *space, channels] -> [batch, *space / stride, channels]."""
         rank = len(x.shape) - 2
         if keras.backend.standardize_dtype(x.dtype) == "float64":  # for which TensorFlow has no pooling kernels
             for axis in range(1, rank + 1):
