@@ -34,7 +34,7 @@ def set_up_logging(quiet: bool = False) -> None:
 
 
 def load_tensorflow() -> None:
-    """Imports TensorFlow and looks for devices; what it prints meanwhile is shown only if that fails.
+    """Imports TensorFlow, looks for devices and sets both Keras and TensorFlow up; what it prints is shown only if that fails.
 
     Without a GPU it reports a search for CUDA as an error, which has frightened many.
     """
@@ -56,11 +56,12 @@ def load_tensorflow() -> None:
     keras.config.set_image_data_format("channels_last")
     for device in devices:
         tf.config.experimental.set_memory_growth(device, True)
-    if not devices:  # on CPUs Grappler takes up to half of the time to the first step, and makes no step faster
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if devices:
         logging.info("computing on %d GPU", len(devices))
-    elif os.path.exists("/dev/nvidia0"):
+        return
+    # On CPUs Grappler takes up to half of the time to the first step, and makes no step faster.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    if os.path.exists("/dev/nvidia0"):
         logging.warning("computing on the CPU: there is a GPU, but TensorFlow has no CUDA for it; pip install '.[and-cuda]'")
     else:
         logging.info("computing on the CPU (%d cores); no GPU found", os.cpu_count())

@@ -2,9 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 
+CRASHED, CANT_WRITE = 70, 74
+"""Exit codes as sysexits.h has them, of a crash and of a file that can't be written; `verify` ends with 1 where it finds errors."""
+
 
 class UserError(Exception):
-    """Something the user can fix. The message names what was found, where, and what to do."""
+    """Something the user can fix. The message names what was found, where, and what to do.
+
+    Attributes:
+        code: that the command ends with.
+    """
+
+    code = 2
 
 
 class DataError(UserError):
@@ -22,9 +31,24 @@ class Finished(ConfigError):
 class OutputError(UserError):
     """A file that can't be written: the disk is full, the folder is closed, the name too long."""
 
+    code = CANT_WRITE
+
+
+class ChildError(UserError):
+    """A process that this one began failed; it ends with the same code, or as a shell has it for a signal that killed it."""
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code if code > 0 else 128 - code
+
 
 class GenotypeError(UserError):
     """A genotype document that is damaged or doesn't fit its search space."""
+
+
+def missing(flags: Iterable[str]) -> ConfigError:
+    """What says that flags, written as on a command line, are needed and not there."""
+    return ConfigError(f"Missing: {', '.join(flags)}; see --help.")
 
 
 def some_of(names: Sequence[str], limit: int = 5) -> str:

@@ -9,7 +9,6 @@ from scnas_keras import __version__
 from scnas_keras.commands import STEPS, WHOLE_WAY, commands, nearest
 from scnas_keras.console import while_read
 from scnas_keras.errors import OutputError
-from scnas_keras.options import CANT_WRITE
 
 _HELP = ("-h", "--help", "-help", "help")
 
@@ -28,7 +27,7 @@ def main() -> None:
         _answer(name, words)
     except OutputError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(CANT_WRITE)
+        sys.exit(error.code)
 
 
 def _answer(name: str, words: Sequence[str]) -> None:

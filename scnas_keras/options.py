@@ -20,15 +20,13 @@ from absl import flags
 
 from scnas_keras.console import set_up_logging, while_read
 from scnas_keras.declarations import check_of_others, declarations, unknown_flag
-from scnas_keras.errors import ConfigError, Finished, OutputError, UserError
+from scnas_keras.errors import CRASHED, ConfigError, Finished, UserError
 from scnas_keras.files import full_path
 from scnas_keras.flag_values import define, define_switch, flag_text, plain_type
 from scnas_keras.flagfiles import BEGIN, END, SECTIONS, fault_of, flag_lines
 from scnas_keras.interruption import PARENT, Stopped, end_with_parent, stopping
 from scnas_keras.log_file import collect_lines, note
 
-CRASHED, CANT_WRITE = 70, 74
-"""Exit codes as sysexits.h has them, of a crash and of a file that can't be written; `verify` ends with 1 where it finds errors."""
 MANY, MINUTES = 10**9, 10**8
 """The most epochs, steps or patches, whose products are numbers of 64 bits; and the most minutes, 190 years in nanoseconds of 64 bits."""
 LAST_SEED, FASTEST = 2**31 - 1, 100
@@ -75,7 +73,7 @@ def tasks() -> dict[str, pathlib.Path]:
 def run(config_class: type, main: Callable[[Any], str | None], doc: str) -> None:
     """The whole of a command: flags to a config, `main(config)`, whose answer is the command to run next, and is shown.
 
-    Errors become a message and code 2 or 74, crashes code 70.
+    Errors become a message and their code, crashes code 70.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -98,7 +96,7 @@ def run(config_class: type, main: Callable[[Any], str | None], doc: str) -> None
     except (UserError, flags.Error) as error:
         note(f"error: {error}")
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(CANT_WRITE if isinstance(error, OutputError) else 2)
+        sys.exit(error.code if isinstance(error, UserError) else UserError.code)
     except Stopped as error:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C needn't wait for libraries that tidy up
         note(str(error))

@@ -61,10 +61,11 @@ def compute_on_two_devices(*words):
 
 
 def pytest_runtest_setup(item):
-    if "tensorflow" in sys.modules and not item.config.getoption("nightly"):
-        tensorflow = sys.modules["tensorflow"]
-        if not tensorflow.config.optimizer.get_experimental_options().get("disable_meta_optimizer"):
-            tensorflow.config.optimizer.set_experimental_options(QUICK)
+    if tensorflow := sys.modules.get("tensorflow"):
+        wanted = {name: not item.config.getoption("nightly") for name in QUICK}
+        now = tensorflow.config.optimizer.get_experimental_options()
+        if any(now.get(name, False) != value for name, value in wanted.items()):
+            tensorflow.config.optimizer.set_experimental_options(wanted)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -1,9 +1,11 @@
 """Twenty steps of a small found network whose nodes have up to four inputs, as a process of its own, whose kernels have two threads.
 
-    python tests/equal_steps.py OUTPUT
+    python tests/equal_steps.py OUTPUT [optimised]
+
+Graphs are as commands have them on CPUs, or optimised as on GPUs.
 
 OUTPUT is an .npz of its weights then, of the logits for an image (as `predict` has them), and of the most terms of a sum in each of the
-graphs that TensorFlow ran, once it had optimised them.
+graphs that TensorFlow ran.
 """
 
 import sys
@@ -11,6 +13,7 @@ import sys
 import keras
 import numpy as np
 import tensorflow as tf
+from quick_graphs import QUICK
 from some_spaces import dense_genotype
 from tensorflow.python.eager.context import context  # nothing public shows what runs
 
@@ -29,7 +32,8 @@ def most_terms() -> int:
     return max(sum(not name.startswith("^") for name in node.input) for node in nodes if "AddN" in node.op)
 
 
-def main(output: str) -> None:
+def main(output: str, optimised: bool) -> None:
+    tf.config.optimizer.set_experimental_options({} if optimised else QUICK)
     tf.config.threading.set_intra_op_parallelism_threads(2)
     tf.config.threading.set_inter_op_parallelism_threads(2)
     make_deterministic()
@@ -49,4 +53,4 @@ def main(output: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:] == ["optimised"])

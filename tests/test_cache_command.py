@@ -3,9 +3,9 @@
 import pytest
 from small_task import write_task
 
-from scnas_keras.cache import cache
+from scnas_keras.cache import cache, runner
 from scnas_keras.cache.config import CacheConfig
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.preprocessing.cache import prepare
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
@@ -98,3 +98,26 @@ def test_what_runs_leave_is_known(tmp_path):
     assert len(rows) == 4 and {"contents", "fingerprints"} < set(rows)
     cache(CacheConfig(str(tmp_path / "cache"), "all"))
     assert not names(tmp_path / "cache")
+
+
+def test_what_cant_be_removed_is_named(kept, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path / "0123.json"))
+
+    monkeypatch.setattr(runner.shutil, "rmtree", closed)
+    with pytest.raises(OutputError, match=r"contents/0123.json: can't be removed \(Permission denied\)"):
+        cache(CacheConfig(str(kept), "contents"))
+
+
+def test_sizes_are_of_the_files_themselves_and_of_those_that_stay(kept, monkeypatch):
+    (kept / "contents" / "link").symlink_to(kept / PREPARED / "plan.json")
+    (kept / "contents" / "replaced.json").write_bytes(b"x" * 900_000)
+    size_of = runner.os.lstat
+
+    def lstat(path):
+        if str(path).endswith("replaced.json"):
+            raise FileNotFoundError(path)
+        return size_of(path)
+
+    monkeypatch.setattr(runner.os, "lstat", lstat)
+    assert listed(cache(CacheConfig(str(kept))))["contents"][0] == "0.5"

@@ -13,7 +13,8 @@ from scnas_keras.options import option
 
 SETTINGS = (
     "from scnas_keras.console import load_tensorflow; load_tensorflow(); import keras, tensorflow as tf; from keras import config;"
-    "print(keras.backend.backend(), config.floatx(), config.epsilon(), config.image_data_format(), tf.keras.__version__ >= '3')"
+    "print(keras.backend.backend(), config.floatx(), config.epsilon(), config.image_data_format(), tf.keras.__version__ >= '3',"
+    "tf.config.optimizer.get_experimental_options().get('disable_meta_optimizer', False))"
 )
 
 
@@ -23,7 +24,13 @@ def test_the_users_settings_of_keras_do_not_count(tmp_path):
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
     environment = with_package(HOME=str(tmp_path), KERAS_BACKEND="jax", TF_USE_LEGACY_KERAS="1")
     done = run(PYTHON, "-c", SETTINGS, env=environment)
-    assert done.stdout.split() == ["tensorflow", "float32", "1e-07", "channels_last", "True"]
+    assert done.stdout.split() == ["tensorflow", "float32", "1e-07", "channels_last", "True", "True"]
+
+
+def test_graphs_are_optimised_where_there_is_a_gpu():
+    gpu = "import tensorflow as tf; tf.config.list_physical_devices = lambda kind: ['gpu']; "
+    nothing = "tf.config.experimental.set_memory_growth = lambda *words: None; "
+    assert run(PYTHON, "-c", gpu + nothing + SETTINGS, env=with_package()).stdout.split()[-1] == "False"
 
 
 @dataclasses.dataclass(frozen=True)

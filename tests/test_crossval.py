@@ -18,11 +18,12 @@ from scnas_keras.crossval.published import PUBLISHED
 from scnas_keras.crossval.report import CrossvalReport
 from scnas_keras.crossval.results import FoldResult, NetworkResult, collect
 from scnas_keras.crossval.trainings import all_trainings
-from scnas_keras.errors import ConfigError, DataError, GenotypeError
+from scnas_keras.errors import ChildError, ConfigError, DataError, GenotypeError
 from scnas_keras.metrics.paired import holm, paired_tests
 from scnas_keras.options import parse, to_flagfile
 from scnas_keras.reporting.comparison_figure import comparison_figure
 from scnas_keras.retrain import RetrainConfig
+from scnas_keras.runs import in_turn
 
 COST = {
     "parameters": 2e6,
@@ -329,15 +330,18 @@ def test_the_figure_has_a_panel_a_class_and_a_point_a_case():
 def test_finished_folds_are_not_trained_again_and_a_failure_keeps_them(config, monkeypatch):
     trained = []
 
-    def train(training):
+    def train(command, settings):
+        training = next(own for own in all_trainings(config) if own.config.workdir == settings.workdir)
+        assert command == "retrain" and settings == training.config
         if (training.name, training.fold) == ("nnunet", 1) and not trained.count("failed"):
             trained.append("failed")
-            raise ConfigError("no memory")
+            return -9
         trained.append((training.name, training.fold))
         finish(training, {f"case_{training.fold}": (0.5, 0.6)})
+        return 0
 
-    monkeypatch.setattr(runner, "run_training", train)
-    with pytest.raises(ConfigError, match="no memory"):
+    monkeypatch.setattr(in_turn, "run_child", train)
+    with pytest.raises(ChildError, match=r"training run of nnunet on fold 1 ended with code -9 \(it was killed"):
         runner.run_crossval(config)
     assert trained == [("genotype", 0), ("nnunet", 0), ("genotype", 1), "failed"]
     result = runner.run_crossval(dataclasses.replace(config, folds=(1,)))

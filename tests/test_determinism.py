@@ -6,10 +6,11 @@ from processes import PYTHON, ROOT, start, with_package
 
 
 @pytest.mark.nightly
-def test_a_found_network_learns_and_predicts_bit_for_bit_alike(tmp_path):
+@pytest.mark.parametrize("graphs", [(), ("optimised",)], ids=["on CPUs", "optimised"])
+def test_a_found_network_learns_and_predicts_bit_for_bit_alike(graphs, tmp_path):
     """In two processes of two threads. Which of them is first may change nothing, so no sum that runs has three terms."""
     script, environment = ROOT / "tests" / "equal_steps.py", with_package(TF_CPP_MIN_LOG_LEVEL="2")
-    started = [start(PYTHON, script, tmp_path / f"{name}.npz", env=environment) for name in ("one", "other")]
+    started = [start(PYTHON, script, tmp_path / f"{name}.npz", *graphs, env=environment) for name in ("one", "other")]
     for process in started:
         _, errors = process.communicate()
         assert process.returncode == 0, errors[-3000:]

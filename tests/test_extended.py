@@ -57,6 +57,13 @@ def test_an_extension_that_was_killed_as_it_began_goes_on(folder, moved):
     assert len(rows(folder)) == 3 and not (folder / "run" / EXTENDING).exists()
 
 
+def test_other_flags_are_refused_while_an_extension_isnt_finished(folder):
+    (folder / "run" / EXTENDING).touch()
+    (folder / "run" / SUMMARY).rename(folder / "run" / BEFORE)
+    with pytest.raises(ConfigError, match=r"holds another run, whose extension isn't finished \(--seed: 0 there, 1 here"):
+        retrain(folder, *NETWORK, "--epochs=2", "--seed=1")
+
+
 def test_minutes_extend_minutes(tmp_path):
     flags = ("--network=unet", "--width=2", "--workdir=run", "--preset=short")
     retrain(tmp_path, *flags, "--budget_minutes=0.01")

@@ -46,12 +46,12 @@ BY_DAY = (("found", "predict"), ("found", "fit"), ("nnunet", "predict"))
 
 
 @pytest.fixture
-def graphs_of_users():
-    """By day tests don't optimise graphs (`quick_graphs`); users do, and then a check may be optimised away."""
+def optimised_graphs():
+    """As on GPUs and in Python (`quick_graphs`), where a check may be optimised away."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
-@pytest.mark.usefixtures("graphs_of_users")
+@pytest.mark.usefixtures("optimised_graphs")
 @pytest.mark.parametrize(
     "network, how",
     [

@@ -6,8 +6,9 @@ import types
 
 import pytest
 
-from scnas_keras.errors import ConfigError, Finished
+from scnas_keras.errors import ChildError, ConfigError, Finished
 from scnas_keras.options import parse, to_run_flagfile
+from scnas_keras.runs import in_turn
 from scnas_keras.runs.seeds import expand_seeds
 from scnas_keras.search import seeds as module
 from scnas_keras.search.checks import check
@@ -29,7 +30,7 @@ def children(monkeypatch):
             (pathlib.Path(config.workdir) / name).write_text("{}")
         return 0
 
-    monkeypatch.setattr(module, "run_child", run_child)
+    monkeypatch.setattr(in_turn, "run_child", run_child)
 
     def check_before(config, network):
         if (pathlib.Path(config.workdir) / "summary.json").is_file():
@@ -51,16 +52,18 @@ def test_one_seed_is_a_number_and_several_are_several():
 def test_each_seed_has_its_folder_and_what_is_finished_isnt_repeated(children, tmp_path):
     assert run_seeds(config(tmp_path / "run")) == tmp_path / "run"
     assert children.ran == [("search", seed, f"seed_{seed}") for seed in (2, 0, 11)]
+    (tmp_path / "run" / "seed_7").touch()  # no folder
     run_seeds(config(tmp_path / "run", "0,5"))
     assert children.ran[3:] == [("search", 5, "seed_5")]
     assert [pathlib.Path(name).name for name in expand_seeds(str(tmp_path / "run"))] == ["seed_0", "seed_2", "seed_5", "seed_11"]
 
 
-def test_a_search_that_fails_ends_all_and_is_named(children, tmp_path, capsys):
-    children.codes[0] = 2
-    with pytest.raises(SystemExit) as caught:
+@pytest.mark.parametrize("code, own", [(2, 2), (70, 70), (74, 74), (-9, 137)])
+def test_a_search_that_fails_ends_all_and_is_named(code, own, children, tmp_path):
+    children.codes[0] = code
+    with pytest.raises(ChildError, match=f"the search of seed 0 ended with code {code}.*; see above. Finished ones are kept") as caught:
         run_seeds(config(tmp_path / "run"))
-    assert caught.value.code == 2 and "--seed=0 ended with code 2" in capsys.readouterr().err
+    assert caught.value.code == own
     assert [seed for _, seed, _ in children.ran] == [2, 0]
 
 
@@ -74,7 +77,7 @@ def test_what_cant_be_is_refused_before_any_search(seeds, message, children, tmp
 
 def test_seeds_that_were_searched_with_other_flags_are_refused_before_any_search(children, tmp_path, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(module, "run_child", None)
+    monkeypatch.setattr(in_turn, "run_child", None)
     run_folder = tmp_path / "run" / "seed_1"
     run_folder.mkdir(parents=True)
     other = parse(SearchConfig, ["search", "--task=phantom", f"--workdir={run_folder}", "--seed=1", "--epochs=7"])

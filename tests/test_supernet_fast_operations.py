@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from scnas_keras.kernels import fast_operations
+from scnas_keras.kernels.fast_forms import average
 from scnas_keras.kernels.fast_operations import build_fast_operation
 from scnas_keras.kernels.fused_norm import FusedInstanceNorm, gradient_from_output, normalize, normalize_gradient
 from scnas_keras.operations.build import build_operation
 from scnas_keras.operations.facts import HALVING, ORDINARY
 
 EPSILON = 1e-5
+POOLS = ("average_pool_3", "max_pool_3")
 
 
 def built(layer, rank, channels, seed):
@@ -36,7 +39,10 @@ def value_and_gradients(layer, x, dy):
 @pytest.mark.parametrize("role, low_memory", [(ORDINARY, False), (HALVING, False), (HALVING, True)])
 @pytest.mark.parametrize("rank", [2, 3])
 @pytest.mark.parametrize("name", ["dilated_conv_3_rate_2", "dilated_conv_3_rate_3", "dilated_conv_3_rate_4", "average_pool_3"])
-def test_fast_forms_equal_the_portable_ones(name, rank, role, low_memory):
+@pytest.mark.parametrize("large", [False, True], ids=["as small", "as large"])
+def test_fast_forms_equal_the_portable_ones(name, rank, role, low_memory, large, monkeypatch):
+    if large:
+        monkeypatch.setattr(fast_operations, "FEW_CHANNELS", 0)
     rng, stride = np.random.default_rng(0), 2 if role == HALVING else 1
     space = (8, 6, 10)[:rank]
     x, dy = rng.normal(size=(2, *space, 4)), rng.normal(size=(2, *(n // stride for n in space), 4))
@@ -45,6 +51,32 @@ def test_fast_forms_equal_the_portable_ones(name, rank, role, low_memory):
     ours, theirs = (value_and_gradients(layer, tf.constant(x, layer.compute_dtype), dy) for layer in (fast, portable))
     for a, b in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4 * np.abs(b).max())
+
+
+@pytest.mark.parametrize(
+    "shape, rate, stride, dense",
+    [
+        ((1, 32, 32, 32, 4), 2, 1, True),
+        ((1, 40, 56, 40, 16), 2, 1, False),
+        ((1, 8, 8, 8, 32), 4, 1, True),
+        ((2, 8, 8, 8, 32), 4, 1, False),
+        ((1, 4, 4, 4, 64), 4, 1, False),
+        ((1, 40, 56, 40, 64), 3, 2, True),
+        ((1, 40, 56, 40, 64), 2, 2, False),
+    ],
+)
+def test_small_images_are_convolved_densely(shape, rate, stride, dense, monkeypatch):
+    layer = build_fast_operation(f"dilated_conv_3_rate_{rate}", HALVING if stride == 2 else ORDINARY, "float32")
+    layer.build(shape)
+    calls = []
+    monkeypatch.setattr(fast_operations, "separable_conv", lambda *words: calls.append(words))
+    tf.function(layer.convolve).get_concrete_function(tf.TensorSpec(shape))
+    assert bool(calls) != dense
+
+
+def test_the_supernets_averages_have_the_faster_gradient():
+    forms = {(name, role): build_fast_operation(name, role, "float32").fast_form for name in POOLS for role in (ORDINARY, HALVING)}
+    assert {key for key, form in forms.items() if form is average} == {("average_pool_3", ORDINARY)}
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])

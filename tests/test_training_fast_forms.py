@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from scnas_keras.inference.model_folder import SegmentationModel
-from scnas_keras.kernels.fast_forms import use_fast_forms
+from scnas_keras.kernels.fast_forms import use_fast_form, use_fast_forms
 from scnas_keras.kernels.separable import separable_conv
 from scnas_keras.operations.base import InstanceNorm, subsample
 from scnas_keras.operations.build import build_operation
@@ -136,7 +136,8 @@ SHAPE = (1, 8, 8, 8, 4)
 
 def small_model(*space):
     image = keras.Input((*(space or SHAPE[1:-1]), 4))
-    return keras.Model(image, build_operation("dilated_conv_3_rate_2")(InstanceNorm()(image)))
+    x = build_operation("average_pool_3")(InstanceNorm()(image))
+    return keras.Model(image, build_operation("dilated_conv_3_rate_2")(x))
 
 
 def forms(model):
@@ -146,8 +147,8 @@ def forms(model):
 def test_the_forms_are_those_of_one_model():
     trained, other = small_model(), small_model()
     use_fast_forms(trained)
-    assert len(forms(trained)) == 3 and None not in forms(trained) and is_fast(trained, SHAPE)
-    assert forms(other) == forms(small_model()) == [None] * 3 and not is_fast(other, SHAPE)
+    assert len(forms(trained)) == 4 and None not in forms(trained) and is_fast(trained, SHAPE)
+    assert forms(other) == forms(small_model()) == [None] * 4 and not is_fast(other, SHAPE)
     assert InstanceNorm.fast_form is DilatedSeparableConv.fast_form is None
 
 
@@ -157,7 +158,7 @@ def test_a_saved_model_comes_back_with_the_portable_forms(tmp_path):
     use_fast_forms(model)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert forms(again) == [None] * 3 and not is_fast(again, SHAPE)
+    assert forms(again) == [None] * 4 and not is_fast(again, SHAPE)
     np.testing.assert_array_equal(again(x), before)
     np.testing.assert_allclose(model(x), before, rtol=1e-3, atol=1e-4)
 
@@ -194,12 +195,26 @@ def test_subsampling_takes_every_second_voxel_and_gives_it_its_gradient(space, b
 
     y, dx = run(x)
     np.testing.assert_array_equal(y, expected)
-    np.testing.assert_array_equal(dx[(slice(None), *[slice(1, None, 2)] * len(space))], dy)
-    assert np.sum(dx) == pytest.approx(np.sum(dy))
+    expected = np.zeros_like(x)
+    expected[(slice(None), *[slice(1, None, 2)] * len(space))] = dy
+    np.testing.assert_array_equal(dx, expected)
+    kinds = {operation.type for operation in run.get_concrete_function().graph.get_operations()}
+    assert ("StridedSliceGrad" in kinds) == any(size % 2 for size in space)
+
+
+def test_subsampling_takes_images_of_unknown_size_and_half_precision():
+    x = images(2, 6, 5, 4, 3).astype("float16")
+    traced = tf.function(subsample, input_signature=[tf.TensorSpec((None, None, None, None, 3), tf.float16)])
+    np.testing.assert_array_equal(traced(x), x[:, 1::2, 1::2, 1::2])
+    np.testing.assert_array_equal(subsample(x[:, :, :4]), x[:, 1::2, 1:4:2, 1::2])
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 5, 8, 4), (2, 9, 1, 4)], ids=["three axes", "two axes, one of them thin"])
 def test_averages(shape):
+    """Only those with stride 1 are their own adjoint."""
+    for other in (build_operation("max_pool_3"), build_operation("average_pool_3", HALVING)):
+        use_fast_form(other)
+        assert other.fast_form is None
     x, dy = images(*shape), images(*shape) - 3
     pool = functools.partial(build_operation, "average_pool_3")
     expected = results(built(pool(dtype="float64"), x), x, dy)

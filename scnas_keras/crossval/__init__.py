@@ -21,9 +21,13 @@ def crossval(config: CrossvalConfig) -> Any:
 
 
 def main(config: CrossvalConfig) -> str:
-    from scnas_keras.runs.checks import check_needed
+    from scnas_keras.architectures.registry import GENOTYPE
+    from scnas_keras.crossval.config import TRANSFER
+    from scnas_keras.runs.checks import refuse_if_several_missing
 
-    check_needed(config)
+    genotype = None if config.genotype or GENOTYPE not in config.network_names else "--genotype=FILE"
+    transfer = None if config.transfer_from or TRANSFER not in config.network_names else "--transfer_from=RUN"
+    refuse_if_several_missing(config, genotype, transfer)
     result = crossval(config)
     print(result.text)
     print(f"Table, cases and figure are in {result.folder}")

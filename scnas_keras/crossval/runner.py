@@ -3,17 +3,16 @@
 import dataclasses
 import pathlib
 
-from absl import logging
-
 from scnas_keras.crossval.config import CrossvalConfig
 from scnas_keras.crossval.report import CrossvalReport
 from scnas_keras.crossval.results import collect
-from scnas_keras.crossval.trainings import all_trainings, run_training
+from scnas_keras.crossval.trainings import all_trainings
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, user_path, write_text
 from scnas_keras.metrics.paired import paired_tests
 from scnas_keras.reporting.comparison_figure import draw_comparison
 from scnas_keras.runs.following import predict_one
+from scnas_keras.runs.in_turn import ChildRun, run_in_turn
 from scnas_keras.tasks.patients import group_by_patient
 
 
@@ -39,19 +38,14 @@ def run_crossval(config: CrossvalConfig) -> CrossvalResult:
 
     Raises:
         ConfigError, GenotypeError: before any training.
-        UserError: a training run failed.
+        ChildError: a training run failed.
         SystemExit: SIGTERM came and the training run at work is saved.
     """
     trainings = all_trainings(config)
     collect(trainings)  # results that don't belong together are refused before more are added
     wanted = [training for training in trainings if config.folds is None or training.fold in config.folds]
-    for number, training in enumerate(wanted, start=1):
-        if training.finished:
-            logging.info("training run %d of %d: %s on fold %d was finished before", number, len(wanted), training.name, training.fold)
-            continue
-        logging.info("training run %d of %d: %s on fold %d, in %s", number, len(wanted), training.name, training.fold, training.folder)
-        run_training(training)
-        _write(config, trainings)
+    runs = [ChildRun(f"{own.name} on fold {own.fold}", "retrain", own.config, lambda own=own: own.finished) for own in wanted]
+    run_in_turn("training run", runs, lambda: _write(config, trainings))
     return _write(config, trainings)
 
 

@@ -1,4 +1,4 @@
-"""The training runs that a cross-validation is made of: which there are, with which settings, and running one."""
+"""The training runs that a cross-validation is made of: which there are, and with which settings."""
 
 import dataclasses
 import pathlib
@@ -8,14 +8,13 @@ from typing import Any
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.documents import decode, parse
-from scnas_keras.errors import ConfigError, UserError, some_of
+from scnas_keras.errors import ConfigError, some_of
 from scnas_keras.files import user_path
 from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.planning.names import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.trained import trained_model
 from scnas_keras.runs.checks import channels_of, check_outputs
-from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
@@ -144,21 +143,6 @@ def _check_folder(config: CrossvalConfig) -> None:
         raise ConfigError(
             f"--workdir={folder} holds files that are not a cross-validation's ({some_of(others)}); name a new or empty folder. "
             "Nothing was changed."
-        )
-
-
-def run_training(training: Training) -> None:
-    """Runs one in a process of its own, whose peak memory is its own; it goes on if it was interrupted.
-
-    Raises:
-        UserError: it failed; its own messages say why.
-        SystemExit: a signal came and the training run is saved.
-    """
-    code = run_child("retrain", training.config)
-    if code:
-        raise UserError(
-            f"the training run of {training.name} on fold {training.fold} {cause(code)}; see above. Finished folds are "
-            "kept: fix it and give the same command again."
         )
 
 

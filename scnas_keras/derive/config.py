@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, missing
 from scnas_keras.options import LAST_SEED, WIDEST, option
 
 
@@ -21,8 +21,8 @@ class DeriveConfig:
     def check(self) -> None:
         """Raises ConfigError where something is missing."""
         needed = ("genotype", "output") if str(self.output).endswith(".json") else ("genotype", "channels", "classes", "output")
-        missing = [f"--{name}" for name in needed if getattr(self, name) in (None, "")]
-        if missing:
-            raise ConfigError(f"Missing: {', '.join(missing)}; see --help.")
+        absent = [f"--{name}" for name in needed if getattr(self, name) in (None, "")]
+        if absent:
+            raise missing(absent)
         if not self.output.endswith((".keras", ".json")):
             raise ConfigError(f"--output={self.output}: let the name end in .keras or .json.")

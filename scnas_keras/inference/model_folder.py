@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import DataError, counted
@@ -98,7 +99,7 @@ class SegmentationModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SegmentationModel":
-        """Reads a model file, or the one in a run's folder, with its companion. Its network takes faster kernels (`kernels.fast_forms`).
+        """Reads a model file, or the one in a run's folder, with its companion. On CPUs its network takes `kernels.fast_forms`.
 
         Raises:
             DataError: one of the files is missing or damaged, or they don't belong together.
@@ -106,7 +107,8 @@ class SegmentationModel:
         path, found = find_model(path)
         network = load_network(path)
         _check_together(path, network, path.with_name(COMPANION), found)
-        use_fast_forms(network)
+        if not tf.config.list_physical_devices("GPU"):  # there Keras compiles predictions, which fuses by itself
+            use_fast_forms(network)
         return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen, found.dice)
 
 

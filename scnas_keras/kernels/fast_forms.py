@@ -30,7 +30,7 @@ def use_fast_form(layer: keras.Layer) -> None:
             part.fast_form = normalize
         elif isinstance(part, DilatedSeparableConv):
             part.fast_form = separable_conv
-        elif isinstance(part, Pool) and part.mode == "average" and part.stride == 1:
+        elif type(part) is Pool and part.mode == "average" and part.stride == 1:
             part.fast_form = average
 
 
@@ -59,12 +59,14 @@ def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float)
     return tf.reshape(tf.concat(outputs, axis=0) if len(outputs) > 1 else outputs[0], tf.shape(x))
 
 
-def average(x: tf.Tensor, pool: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """A 3-wide average with stride 1, whose gradient is again an average: several times faster than TensorFlow's own.
+def average(x: tf.Tensor, pool: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor | None:
+    """A 3-wide average with stride 1, whose gradient is again an average: half the time of TensorFlow's own. None for unknown sizes.
 
     With c voxels in the window, y = S x / c for the symmetric sum S of neighbours; so the gradient is S (dy / c) = c times the average of
     dy / c.
     """
+    if not x.shape.is_fully_defined():
+        return None
 
     @tf.custom_gradient
     def averaged(x):

@@ -22,7 +22,7 @@ serializable = keras.saving.register_keras_serializable("scnas_keras")
 def subsample(x):
     """Every second voxel of each spatial axis, beginning with the second.
 
-    Where all axes are even it is a block of each pair of voxels: with its gradient, a quarter of the time of slices with steps on CPUs.
+    Where all axes are even it is a block of each pair of voxels: on CPUs a quarter of the time of slices with steps, there and back.
     """
     outer, *inner, channels = x.shape[1:]
     if any(size is None or size % 2 for size in (outer, *inner)):

@@ -7,7 +7,7 @@ from typing import Any
 from absl import logging
 
 from scnas_keras.console import load_tensorflow
-from scnas_keras.errors import ConfigError, DataError, UserError
+from scnas_keras.errors import DataError, UserError, missing
 from scnas_keras.files import check_writable, writing
 from scnas_keras.inference.companion import find_model
 from scnas_keras.predict.config import PredictConfig
@@ -24,8 +24,8 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         ConfigError: a flag is missing, the images can't be found, or an output can't be written under its name.
         DataError: the model can't be read, or, after all others are done, some scans couldn't be segmented or written.
     """
-    if missing := [f"--{name}" for name in ("model", "image", "output") if not getattr(config, name)]:
-        raise ConfigError(f"Missing: {', '.join(missing)}; see --help.")
+    if absent := [f"--{name}" for name in ("model", "image", "output") if not getattr(config, name)]:
+        raise missing(absent)
     _, companion = find_model(config.model)
     scans = collect_scans(config.image, config.output, _channels(companion.plan))
     check_targets(scans, config.overlay)

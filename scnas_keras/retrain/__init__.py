@@ -24,9 +24,9 @@ def main(config: RetrainConfig) -> str | None:
     from scnas_keras.retrain.architecture import choose
     from scnas_keras.retrain.checks import check
     from scnas_keras.retrain.recipes import recipe
-    from scnas_keras.runs.checks import check_needed
+    from scnas_keras.runs.checks import refuse_if_several_missing
 
-    check_needed(config, None if config.genotype or config.network != GENOTYPE else "--genotype=FILE (or --network=NAME)")
+    refuse_if_several_missing(config, None if config.genotype or config.network != GENOTYPE else "--genotype=FILE (or --network=NAME)")
     check(config)
     recipe(config)
     network = choose(config, early=True).network

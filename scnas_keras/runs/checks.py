@@ -4,27 +4,27 @@ import os
 from typing import Any
 
 from scnas_keras.architectures.registry import Network
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, missing
 from scnas_keras.options import WIDEST
 from scnas_keras.runs.config import RunConfig
 from scnas_keras.tasks.names import DATA_DIR_VARIABLE
 
 
-def check_needed(config: RunConfig, *others: str | None) -> None:
-    """Refuses a command line without two or more of the flags that it needs, and names them all; of one alone, what reads it says more.
+def refuse_if_several_missing(config: RunConfig, *others: str | None) -> None:
+    """Names all needed flags at once where two or more are missing; where it is one, the check of that flag says more about it.
 
     Args:
         config: of the run.
         others: what the command needs besides task, data and folder and hasn't got; None for what it has.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: two or more are missing.
     """
     data = config.task == "phantom" or config.data_dir or os.environ.get(DATA_DIR_VARIABLE)
     common = [None if config.task else "--task=NAME", None if data else "--data_dir=DIR", None if config.workdir else "--workdir=DIR"]
-    missing = [flag for flag in (*common, *others) if flag]
-    if len(missing) > 1:
-        raise ConfigError(f"Missing: {', '.join(missing)}; see --help.")
+    absent = [flag for flag in (*common, *others) if flag]
+    if len(absent) > 1:
+        raise missing(absent)
 
 
 def check_positive(config: Any, *names: str) -> None:

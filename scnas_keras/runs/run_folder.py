@@ -246,11 +246,12 @@ def _check_same(path: pathlib.Path, config: Any) -> bool:
             f"--workdir={path} holds another run, which is finished ({', '.join(changes)}). Name another folder. Nothing was changed."
         )
     if changes:
+        extending = ", whose extension isn't finished" if (path / EXTENDING).is_file() else ""
         remedy = f"repeat that run with --flagfile={path / FLAGS}"
         if run.unknown:
             remedy = "go on with that command, in the version of scnas_keras that began it"
         raise ConfigError(
-            f"--workdir={path} holds another run ({', '.join(changes)}). Name another folder, or {remedy}. Nothing was changed."
+            f"--workdir={path} holds another run{extending} ({', '.join(changes)}). Name another folder, or {remedy}. Nothing was changed."
         )
     if finished:
         flag = "--budget_minutes" if getattr(config, "budget_minutes", None) else "--epochs"

@@ -20,10 +20,10 @@ def search(config: SearchConfig) -> Any:
 
 
 def main(config: SearchConfig) -> str:
-    from scnas_keras.runs.checks import check_needed
+    from scnas_keras.runs.checks import refuse_if_several_missing
     from scnas_keras.search.checks import check, footprint
 
-    check_needed(config)
+    refuse_if_several_missing(config)
     if isinstance(config.seed, tuple):
         return _main_of_seeds(config)
     check(config)

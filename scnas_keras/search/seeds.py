@@ -2,14 +2,11 @@
 
 import dataclasses
 import pathlib
-import sys
-
-from absl import logging
 
 from scnas_keras.errors import ConfigError, Finished
 from scnas_keras.files import user_path
 from scnas_keras.runs.before import check_before
-from scnas_keras.runs.child import cause, run_child
+from scnas_keras.runs.in_turn import ChildRun, run_in_turn
 from scnas_keras.runs.seeds import is_seed, seed_folder
 from scnas_keras.search.checks import check, footprint
 from scnas_keras.search.config import SearchConfig
@@ -20,22 +17,15 @@ def run_seeds(config: SearchConfig) -> pathlib.Path:
 
     Raises:
         ConfigError, DataError: before any search.
-        SystemExit: a search failed, or a signal came and the search at work is saved.
+        ChildError: a search failed.
+        SystemExit: a signal came and the search at work is saved.
     """
-    searches = _searches(config)
-    for number, (one, finished) in enumerate(searches, start=1):
-        if finished:
-            logging.info("search %d of %d: seed %d was finished before", number, len(searches), one.seed)
-            continue
-        logging.info("search %d of %d: seed %d, in %s", number, len(searches), one.seed, one.workdir)
-        if code := run_child("search", one):
-            print(f"error: the search with --seed={one.seed} {cause(code)}; see above. Finished ones are kept.", file=sys.stderr)
-            sys.exit(code if code > 0 else 128 - code)
+    run_in_turn("search", _searches(config))
     return user_path(config.workdir)
 
 
-def _searches(config: SearchConfig) -> list[tuple[SearchConfig, bool]]:
-    """The search of each seed, and whether it has finished; all are checked before the first begins."""
+def _searches(config: SearchConfig) -> list[ChildRun]:
+    """The search of each seed; all are checked before the first begins."""
     if len(set(config.seed)) < len(config.seed):
         raise ConfigError(f"--seed={','.join(map(str, config.seed))}: a seed twice gives the same search twice. Leave one out.")
     if not config.workdir:
@@ -49,7 +39,8 @@ def _searches(config: SearchConfig) -> list[tuple[SearchConfig, bool]]:
         check(one)
         try:
             check_before(one, footprint(one))
-            found.append((one, False))
+            finished = False
         except Finished:
-            found.append((one, True))
+            finished = True
+        found.append(ChildRun(f"seed {seed}", "search", one, lambda finished=finished: finished))
     return found

@@ -23,12 +23,12 @@ def select(config: SelectConfig) -> Any:
 def main(config: SelectConfig) -> str | None:
     from scnas_keras.architectures.registry import footprint
     from scnas_keras.runs.before import check_before
-    from scnas_keras.runs.checks import check_needed
+    from scnas_keras.runs.checks import refuse_if_several_missing
     from scnas_keras.select import machines
     from scnas_keras.select.checks import check
     from scnas_keras.select.names import DEFAULT
 
-    check_needed(config, None if config.seconds else "--budget_minutes=M (or --hours=H)")
+    refuse_if_several_missing(config, None if config.seconds else "--budget_minutes=M (or --hours=H)")
     check(config)
     check_before(config, footprint(DEFAULT), begins=machines.role() != machines.WORKER)
     load_tensorflow()

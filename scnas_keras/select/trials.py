@@ -12,10 +12,9 @@ from typing import Any
 from absl import logging
 
 from scnas_keras.documents import decode, parse
-from scnas_keras.errors import ConfigError, OutputError
+from scnas_keras.errors import CANT_WRITE, ConfigError, OutputError
 from scnas_keras.files import writing
 from scnas_keras.metrics.case_table import read_case_table
-from scnas_keras.options import CANT_WRITE
 from scnas_keras.progress import bar, clock
 from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.recorded import read_recorded

@@ -21,6 +21,8 @@ from scnas_keras.spaces.milliseconds import KINDS, Part
 
 FORMAT, VERSION = "scnas_keras.milliseconds", 1
 FOLDER = "milliseconds"
+KERNELS = 2
+"""Counts changes of what layers compute with, after which times in the cache are measured anew."""
 Size = Annotated[int, Meta(ge=0, le=10**9)]
 
 
@@ -108,7 +110,7 @@ class Record:
 
 def cache_file(cache_dir: str | os.PathLike, machine: Machine) -> pathlib.Path:
     """Where the times of a machine are kept."""
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(machine)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(machine) | {"kernels": KERNELS}).encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9]+", "-", machine.gpu or machine.processor).strip("-")[:60]
     return pathlib.Path(cache_dir) / FOLDER / f"{name}-{digest}.json"
 

@@ -14,7 +14,8 @@ class Pool(Operation):
     """3-wide max or average pooling; an average leaves out what lies beyond the border.
 
     Attributes:
-        fast_form: a form whose gradient is faster, of (x, this layer's `pool`); set on the layers of a model (`kernels.fast_forms`).
+        fast_form: a form whose gradient is faster, of (x, this layer's `pool`), that gives None where it can't; set on the layers of a
+            model (`kernels.fast_forms`).
     """
 
     fast_form: Callable[..., Any] | None = None
@@ -24,7 +25,8 @@ class Pool(Operation):
         self.mode = mode
 
     def call(self, x):
-        return self.pool(x) if self.fast_form is None else self.fast_form(x, self.pool)
+        fast = None if self.fast_form is None else self.fast_form(x, self.pool)
+        return self.pool(x) if fast is None else fast
 
     def pool(self, x):
         """What the layer computes, [batch, *space, channels] -> [batch, *space / stride, channels]."""
