@@ -29,7 +29,7 @@ def lines_of(text: str) -> list[str]:
 def documented() -> list[tuple[str, str]]:
     found = [(page.name, line) for page in (*PAGES, *FLAGFILES) for line in lines_of(page.read_text(encoding="utf-8"))]
     for name in commands():
-        usage = ast.get_docstring(ast.parse((ROOT / "scnas_keras" / name / "__init__.py").read_text())) or ""
+        usage = ast.get_docstring(ast.parse((ROOT / "scnas_keras" / name / "__init__.py").read_text(encoding="utf-8"))) or ""
         found += [(f"{name} --help", line) for line in usage.splitlines() if line.startswith("scnas ")]
     return found
 
@@ -64,27 +64,27 @@ def test_links_lead_somewhere(page):
         if anchor:
             titles = [
                 re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
-                for title in re.findall(r"^#+ (.*)$", there.read_text(), re.M)
+                for title in re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.M)
             ]
             assert anchor in titles, f"{page.name}: {target}"
 
 
 def test_nothing_is_left_to_be_filled_in():
-    assert not [page.name for page in PAGES if re.search(r"@[A-Z]+@|TODO", page.read_text())]
+    assert not [page.name for page in PAGES if re.search(r"@[A-Z]+@|TODO", page.read_text(encoding="utf-8"))]
 
 
 def test_the_readme_is_one_screen():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 90
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 90
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "architecture.md"], ids=lambda page: page.name)
 def test_modules_are_named_as_commands_are_typed(page):
     """`scnas search`, not the module's name, but where the two are said to be the same."""
-    named = re.findall(r"python -m scnas_keras\.(\w+)", page.read_text())
+    named = re.findall(r"python -m scnas_keras\.(\w+)", page.read_text(encoding="utf-8"))
     assert set(named) <= {"COMMAND"}, named
 
 
 def test_tools_that_are_named_are_there():
     for page in PAGES:
-        for tool in re.findall(r"\btools/(\w+)", Path(page).read_text()):
+        for tool in re.findall(r"\btools/(\w+)", Path(page).read_text(encoding="utf-8")):
             assert (ROOT / "tools" / tool).exists(), f"{page.name}: tools/{tool}"

@@ -356,7 +356,7 @@ def test_scans_are_never_overwritten(image, output, flags, threshold, tmp_path):
 
 @pytest.mark.parametrize("flag", ["model", "image", "output"])
 def test_missing_flags_are_named(flag):
-    with pytest.raises(ConfigError, match=f"--{flag} is missing"):
+    with pytest.raises(ConfigError, match=f"Missing: --{flag}; see"):
         predict(PredictConfig(**{"model": "m", "image": "i", "output": "o"} | {flag: None}))
 
 

@@ -28,7 +28,7 @@ def traced_cost(model, patch):
             assert kind in _MULTIPLY_ADDS or "Conv" not in kind and "MatMul" not in kind, kind
             if kind in _MULTIPLY_ADDS:
                 cost.multiply_adds += _MULTIPLY_ADDS[kind](operation)
-            if kind in _MULTIPLY_ADDS or kind == "StridedSlice" and len(operation.outputs[0].shape) >= 4:
+            if kind in _MULTIPLY_ADDS or kind in ("StridedSlice", "Slice") and len(operation.outputs[0].shape) >= 4:
                 cost.elements += math.prod(operation.outputs[0].shape)
             if "Call" in kind:
                 count(functions[operation.get_attr("f").name])
