@@ -22,8 +22,8 @@ DERIVED_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8, is_limit=True)
 """Measured on CPU in float32: 14 to 16 bytes an element in training, above 1.8 GiB (32^3, 64^3 and 96^3, stem 32, Adam)."""
 SUPERNET_BYTES = {False: 2.9, True: 2.5}
 """Bytes an element in training, without and with low_memory, at the peak of several steps. Measured on CPU in float32 at stems of 16, 32
-and 48 and patches of 32^3 to 128^3 (tools/benchmark supernet); under 4 because half of the drawn operations are no convolutions. Then raised
-by 7 %, as much as graphs take that aren't optimised."""
+and 48 and patches of 32^3 to 128^3 (tools/benchmark supernet); under 4 because half of the drawn operations are no convolutions. Then
+raised by 7 %, as much as graphs take that aren't optimised."""
 SUPERNET_FIXED = 1.3
 """GiB of the process with the graph of a search step."""
 SUPERNET_WEIGHTS = 0.32
