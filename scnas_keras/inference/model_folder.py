@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import DataError, counted
@@ -20,6 +19,7 @@ from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen, check_grid, differences
 from scnas_keras.inference.sliding_window import predict_volume
 from scnas_keras.kernels.fast_forms import use_fast_forms
+from scnas_keras.kernels.separable import on_cpu
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
@@ -107,7 +107,7 @@ class SegmentationModel:
         path, found = find_model(path)
         network = load_network(path)
         _check_together(path, network, path.with_name(COMPANION), found)
-        if not tf.config.list_physical_devices("GPU"):  # there Keras compiles predictions, which fuses by itself
+        if on_cpu():  # elsewhere Keras compiles predictions, which fuses by itself
             use_fast_forms(network)
         return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen, found.dice)
 

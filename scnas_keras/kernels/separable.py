@@ -33,7 +33,7 @@ def separable_conv(x: tf.Tensor, depthwise: tf.Tensor, pointwise: tf.Tensor, rat
     Returns:
         For each branch [batch, *space / stride, channels]; None where there is no faster form: on GPUs, for other types and unknown sizes.
     """
-    if x.dtype not in _WIDE or not x.shape.is_fully_defined() or not _on_cpu():
+    if x.dtype not in _WIDE or not x.shape.is_fully_defined() or not on_cpu():
         return None
     depthwise, pointwise = tf.convert_to_tensor(depthwise), tf.convert_to_tensor(pointwise)  # not variables, whose gradients are others'
     if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
@@ -142,5 +142,6 @@ def _sum(terms) -> tf.Tensor:
 
 
 @functools.cache
-def _on_cpu() -> bool:
+def on_cpu() -> bool:
+    """Whether there is no GPU."""
     return not tf.config.list_physical_devices("GPU")
