@@ -1,9 +1,13 @@
 """The program `scnas`: commands by name, help, and completion in shells."""
 
 import importlib
+import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -124,7 +128,40 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     assert set(run("bash", "-c", program, cwd=tmp_path).stdout.split()) == found
 
 
+ZSH_TRIES = {
+    "scnas sel": "ect ",
+    "scnas search --target_mp": "arams=",
+    "scnas search --task=br": "ain ",
+    "scnas draw --genotype=here/geno": "type.json ",
+}
+
+
 @pytest.mark.skipif(not shutil.which("zsh"), reason="there is no zsh")
-def test_zsh_reads_its_script(tmp_path):
+def test_zsh_completes(tmp_path):
+    """As a person has it, who presses the tabulator key."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "genotype.json").touch()
     (tmp_path / "_scnas").write_text(door("completion", "--shell=zsh").stdout)
-    run("zsh", "-n", Path(tmp_path / "_scnas"))
+    shown, own = pty.openpty()
+    environment = with_package(TERM="dumb", ZDOTDIR=str(tmp_path))
+    shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=own, stdout=own, stderr=own, cwd=tmp_path, env=environment, start_new_session=True)
+    os.close(own)
+    try:
+        os.write(shown, b"fpath=($PWD $fpath); autoload -Uz compinit; compinit -u -D; PS1=; echo rea''dy\n")
+        _read_until(shown, "ready\r\n")
+        for line, rest in ZSH_TRIES.items():
+            os.write(shown, f"{line}\t".encode())
+            _read_until(shown, line + rest)
+            os.write(shown, b"\x15")  # takes the line back
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(shown)
+
+
+def _read_until(terminal, wanted):
+    said, end = "", time.monotonic() + 60
+    while wanted not in said:
+        ready, _, _ = select.select([terminal], [], [], max(0, end - time.monotonic()))
+        assert ready, f"{wanted!r} didn't come; this did: {said!r}"
+        said += os.read(terminal, 65536).decode()
