@@ -168,8 +168,9 @@ def test_a_script_without_the_main_guard_is_told_so(tmp_path):
     assert ConfigError.__name__ in done.stderr and 'if __name__ == "__main__"' in done.stderr
 
 
-def _heed_interrupts():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job, in which the tests may run, ignores them
+def _heed_signals():
+    for sent in (signal.SIGINT, signal.SIGHUP):  # a shell's background job, in which the tests may run, ignores the one, nohup the other
+        signal.signal(sent, signal.SIG_DFL)
 
 
 @POSIX
@@ -187,7 +188,7 @@ def test_a_command_that_is_stopped_says_so_and_its_workers_tidy_up(sent, send, t
         "    options.run(verify.VerifyConfig, lambda config: test.map_cases(work, test.CASES, 'Sleeping', 1, 2, False), '')\n"
     )
     path = f"{Path(__file__).parent}{os.pathsep}{Path(__file__).parents[1]}"
-    process = start(PYTHON, script, env={**os.environ, "PYTHONPATH": path}, start_new_session=True, preexec_fn=_heed_interrupts)
+    process = start(PYTHON, script, env={**os.environ, "PYTHONPATH": path}, start_new_session=True, preexec_fn=_heed_signals)
     for _ in range(600):
         if len(list(tmp_path.glob("started-*"))) == 2:
             break
