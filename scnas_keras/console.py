@@ -1,6 +1,7 @@
 """What a command shows: its own log lines and errors, without the start-up chatter of its libraries."""
 
 import contextlib
+import gc
 import logging as standard_logging
 import os
 import signal
@@ -49,6 +50,8 @@ def load_tensorflow() -> None:
         import tensorflow as tf
 
         devices = tf.config.list_physical_devices("GPU")
+    gc.freeze()  # what was imported stays
+    gc.set_threshold(50_000, 20, 20)  # tracing makes many objects, and few of them are garbage
     if keras.backend.backend() != "tensorflow":  # it was imported before
         raise ConfigError(f"KERAS_BACKEND={keras.backend.backend()}: this command needs KERAS_BACKEND=tensorflow.")
     keras.config.set_floatx("float32")  # whatever the user's keras.json says

@@ -21,6 +21,7 @@ from scnas_keras.machine.determinism import make_deterministic
 from scnas_keras.networks.derived import from_genotype
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import make_loss
+from scnas_keras.training.optimizers import Adam
 
 SHAPE, STEPS = (1, 16, 16, 16), 20
 
@@ -39,7 +40,7 @@ def main(output: str, optimised: bool) -> None:
     make_deterministic()
     keras.utils.set_random_seed(1)
     learner = Learner(from_genotype(dense_genotype(), 1, 3, 15), 3)
-    learner.compile(keras.optimizers.Adam(0.01), make_loss("dice_ce"), weight_decay=1e-5, clip_norm=12.0)
+    learner.compile(Adam(0.01), make_loss("dice_ce"), weight_decay=1e-5, clip_norm=12.0)
     images = tf.random.stateless_normal((*SHAPE, 1), (1, 2))
     labels = tf.random.stateless_uniform(SHAPE, (3, 4), 0, 3, tf.int32)
     step = tf.function(lambda: learner.train_step((images, labels)), autograph=False)

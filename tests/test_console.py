@@ -14,7 +14,7 @@ from scnas_keras.options import option
 SETTINGS = (
     "from scnas_keras.console import load_tensorflow; load_tensorflow(); import keras, tensorflow as tf; from keras import config;"
     "print(keras.backend.backend(), config.floatx(), config.epsilon(), config.image_data_format(), tf.keras.__version__ >= '3',"
-    "tf.config.optimizer.get_experimental_options().get('disable_meta_optimizer', False))"
+    "__import__('gc').get_threshold()[0] == 50_000, tf.config.optimizer.get_experimental_options().get('disable_meta_optimizer', False))"
 )
 
 
@@ -24,7 +24,7 @@ def test_the_users_settings_of_keras_do_not_count(tmp_path):
     (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
     environment = with_package(HOME=str(tmp_path), KERAS_BACKEND="jax", TF_USE_LEGACY_KERAS="1")
     done = run(PYTHON, "-c", SETTINGS, env=environment)
-    assert done.stdout.split() == ["tensorflow", "float32", "1e-07", "channels_last", "True", "True"]
+    assert done.stdout.split() == ["tensorflow", "float32", "1e-07", "channels_last", "True", "True", "True"]
 
 
 def test_graphs_are_optimised_where_there_is_a_gpu():

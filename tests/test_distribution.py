@@ -61,6 +61,15 @@ def test_a_search_on_two_devices_is_the_search_on_one(two_devices_at_night):
     assert_close_searches(two_devices_at_night / "search_two", two_devices_at_night / "search_one")
 
 
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_optimizers_and_their_averages_are_alike_on_two_devices(name, two_devices):
+    with np.load(two_devices / f"{name}_two.npz") as two, np.load(two_devices / f"{name}_one.npz") as one:
+        assert two.files == one.files
+        for part in one.files:
+            np.testing.assert_array_equal(*two[part])
+            np.testing.assert_allclose(two[part][0], one[part][0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["two", "slices"])
 def test_both_levels_of_a_search_add_up_their_gradients_over_devices_and_slices(name, two_devices):
     with np.load(two_devices / f"step_{name}.npz") as two, np.load(two_devices / "step_one.npz") as one:

@@ -108,7 +108,7 @@ def test_a_network_of_slices_mirrors_the_axes_of_its_patch():
     """Axis 0 of the patch is axis 1 of the scan; the slices keep their order."""
     ramp, image = noise(8, 6, 2, seed=1), noise(3, 8, 6, 2)
     plan = PreprocessingPlan((None, 1.0, 1.0), (Normalization("T1", "zscore"),) * 2, {0: "background", 1: "a"})
-    network = types.SimpleNamespace(predict_on_batch=lambda patch: patch * ramp)
+    network = types.SimpleNamespace(layers=[], predict_on_batch=lambda patch: patch * ramp)
     found = SegmentationModel(network, plan, (8, 6), (0,)).probabilities(image, mirror=True)
     expected = (softmax(image * ramp) + np.flip(softmax(np.flip(image, 1) * ramp), 1)) / 2
     np.testing.assert_allclose(found, expected, atol=1e-6)

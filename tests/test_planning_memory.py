@@ -13,10 +13,11 @@ import keras, tensorflow as tf
 from scnas_keras.spaces.known import find_space
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.optimizers import Adam
 from scnas_keras.machine.peak_memory import peak_bytes
 rank, stem, size, low_memory = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "True"
 supernet = Supernet(find_space("scnas", rank), 1, 3, stem, low_memory=low_memory)
-supernet.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3), JaccardLoss())
+supernet.compile(Adam(1e-3), Adam(1e-3), JaccardLoss())
 voxels = (1, *(size,) * rank)
 batch = tf.random.stateless_normal((*voxels, 1), (1, 2)), tf.zeros(voxels, tf.int32)
 step = tf.function(supernet.train_step, autograph=False)

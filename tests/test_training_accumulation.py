@@ -34,7 +34,7 @@ def test_a_slice_is_computed_after_the_other_and_traced_once():
 
     @tf.function
     def sums(x, y):
-        return over_slices(lambda x, y: traced.append(x.shape) or [tf.reduce_sum(x) * y[0]], (x, y), 3, [tf.zeros(())])
+        return over_slices(lambda x, y: traced.append(x.shape) or [tf.reduce_sum(x) * y[0]], (x, y), 3, [()])
 
     (found,) = sums(tf.range(6.0), tf.constant([1.0, 0, 10, 0, 100, 0]))
     assert float(found) == 1 + 10 * 5 + 100 * 9 and traced == [(2,)]

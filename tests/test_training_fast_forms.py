@@ -165,9 +165,11 @@ def test_a_saved_model_comes_back_with_the_portable_forms(tmp_path):
 
 def test_a_model_that_segments_scans_is_fast(tmp_path):
     plan = PreprocessingPlan((1.0, 1.0, 1.0), (Normalization("T1", "zscore"),) * 4, {label: str(label) for label in range(4)})
-    SegmentationModel(small_model(None, None, None), plan, SHAPE[1:-1]).save(tmp_path)
-    model, x = SegmentationModel.load(tmp_path), np.float32(images(*SHAPE))
-    assert None not in forms(model.network) and is_fast(model.network, SHAPE)
+    trained, x = SegmentationModel(small_model(None, None, None), plan, SHAPE[1:-1]), np.float32(images(*SHAPE))
+    trained.save(tmp_path)
+    model = SegmentationModel.load(tmp_path)
+    for segmenting in (trained, model):
+        assert None not in forms(segmenting.network) and is_fast(segmenting.network, SHAPE)
     portable = keras.saving.load_model(tmp_path / "model.keras")(x)
     np.testing.assert_allclose(model.network.predict_on_batch(x), portable, rtol=1e-3, atol=1e-4)
 

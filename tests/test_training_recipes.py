@@ -13,6 +13,7 @@ from scnas_keras.machine.precision import regularize, scaled
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.retrain.optimizers import make_optimizer
 from scnas_keras.retrain.recipes import MOMENTUM, PRESETS, Recipe, recipe, steps_per_epoch
+from scnas_keras.training.optimizers import SGD, Adam
 
 
 def test_presets():
@@ -78,10 +79,8 @@ def test_steps_of_an_epoch(preset, cases, batch, minutes, given, steps):
 
 def test_optimizers_are_those_of_their_papers():
     adam, sgd = (make_optimizer(PRESETS[name], 0.0, "none") for name in ("scnas", "nnunet"))
-    assert (type(adam), adam.beta_1, adam.beta_2) == (keras.optimizers.Adam, 0.9, 0.999) and float(adam.learning_rate) == pytest.approx(
-        3e-4
-    )
-    assert (type(sgd), sgd.momentum, sgd.nesterov) == (keras.optimizers.SGD, 0.99, True) and float(sgd.learning_rate) == pytest.approx(0.01)
+    assert (type(adam), adam.beta_1, adam.beta_2) == (Adam, 0.9, 0.999) and float(adam.learning_rate) == pytest.approx(3e-4)
+    assert (type(sgd), sgd.momentum, sgd.nesterov) == (SGD, 0.99, True) and float(sgd.learning_rate) == pytest.approx(0.01)
     slower = make_optimizer(recipe(RetrainConfig(preset="nnunet", momentum=0.9)), 0.0, "none")
     assert (slower.momentum, slower.nesterov) == (0.9, True)
     assert not adam.use_ema and isinstance(make_optimizer(PRESETS["nnunet"], 0.0, "float16"), keras.optimizers.LossScaleOptimizer)

@@ -4,6 +4,7 @@ python tests/two_devices.py FOLDER           steps of a search, and runs of the 
 python tests/two_devices.py FOLDER night     searches, steps with every loss, and runs of the small learner in half precisions
 """
 
+import functools
 import pathlib
 import sys
 
@@ -27,6 +28,7 @@ from scnas_keras.runs import startup
 from scnas_keras.search import SearchConfig, checks, runner
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.optimizers import SGD, Adam
 
 TWO = "cpu:0,cpu:1"
 SEARCH = (*FLAGS, "--epochs=2", "--steps_per_epoch=3", "--batch_size=2")
@@ -79,6 +81,24 @@ def overflowing_steps(two):
     return {"after_bad": after_bad, "scale": scale, "after_good": keras.ops.convert_to_numpy(variable)}
 
 
+def updated(cluster, make):
+    """Variables and the optimizer's own, on every device, after updates by gradients of which each device has its share."""
+    with cluster.strategy.scope():
+        variables = [keras.Variable(np.linspace(-1, 1, 6), dtype="float32"), keras.Variable([[2.0]])]
+        optimizer = make(0.01, use_ema=True, ema_momentum=0.9)
+        optimizer.build(variables)
+
+    @tf.function(autograph=False)
+    def update(*gradients):
+        cluster.strategy.run(lambda *own: optimizer.apply([gradient / cluster.replicas for gradient in own], variables), gradients)
+
+    random = np.random.default_rng(0)
+    for _ in range(6):
+        update(*(tf.constant(random.standard_normal(variable.shape), tf.float32) for variable in variables))
+    own = [variable.value for variable in (*variables, *optimizer.variables)]
+    return [np.stack(cluster.strategy.experimental_local_results(value)) for value in own]
+
+
 def streamed(two):
     """Three batches of four patches, as the two replicas get them."""
     sampler = PatchSampler([random_case()], (8, 8, 8), augmentation=preset("v2", (8, 8, 8), (0,)))
@@ -98,6 +118,9 @@ def search_run(folder, cluster, devices):
 def by_day(folder, two, one):
     np.savez(folder / "batches.npz", *streamed(two))
     np.savez(folder / "overflow.npz", **overflowing_steps(two))
+    for name, make in (("adam", Adam), ("sgd", functools.partial(SGD, momentum=0.9, nesterov=True))):
+        for devices, cluster in (("two", two), ("one", one)):
+            np.savez(folder / f"{name}_{devices}.npz", *updated(cluster, make))
     for name, cluster, accumulate in (("two", two, 1), ("one", one, 1), ("slices", two, 2)):
         np.savez(folder / f"step_{name}.npz", **stepped(cluster, accumulate))
     for name, cluster in (("single", one), ("mirrored", two)):

@@ -31,7 +31,7 @@ POOR = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class SegmentationModel:
-    """A network and the way from a scan to its input and back.
+    """A network and the way from a scan to its input and back. On CPUs its layers take `kernels.fast_forms`.
 
     Attributes:
         network: [batch, *patch, channels] to logits [batch, *patch, classes].
@@ -49,6 +49,10 @@ class SegmentationModel:
     mirror_axes: tuple[int, ...] = ()
     seen: Seen | None = None
     dice: dict[str, float | None] | None = None
+
+    def __post_init__(self):
+        if on_cpu():  # elsewhere Keras compiles predictions, which fuses by itself
+            use_fast_forms(self.network)
 
     def segment(self, volume: Volume, mirror: bool = False) -> np.ndarray:
         """The segmentation of a scan on its own canonical voxel grid, uint8 [x, y, z], ready for `write_label`.
@@ -99,7 +103,7 @@ class SegmentationModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "SegmentationModel":
-        """Reads a model file, or the one in a run's folder, with its companion. On CPUs its network takes `kernels.fast_forms`.
+        """Reads a model file, or the one in a run's folder, with its companion.
 
         Raises:
             DataError: one of the files is missing or damaged, or they don't belong together.
@@ -107,8 +111,6 @@ class SegmentationModel:
         path, found = find_model(path)
         network = load_network(path)
         _check_together(path, network, path.with_name(COMPANION), found)
-        if on_cpu():  # elsewhere Keras compiles predictions, which fuses by itself
-            use_fast_forms(network)
         return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen, found.dice)
 
 

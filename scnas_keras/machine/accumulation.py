@@ -29,7 +29,7 @@ def count_slices(share: int | None, accumulate: int) -> int:
 
 
 def over_slices(
-    compute: Callable[..., Sequence[tf.Tensor]], batch: Sequence[tf.Tensor], slices: int, zeros: Sequence[tf.Tensor]
+    compute: Callable[..., Sequence[tf.Tensor]], batch: Sequence[tf.Tensor], slices: int, shapes: Sequence[Sequence[int]]
 ) -> list[tf.Tensor]:
     """The sums over a batch's slices of what `compute` returns for one; it is traced once.
 
@@ -37,7 +37,7 @@ def over_slices(
         compute: of a slice's tensors.
         batch: tensors [batch, ...] of known size.
         slices: that divide the batch.
-        zeros: of the types and shapes that `compute` returns.
+        shapes: of the tensors that `compute` returns, all of float32.
     """
     if slices == 1:
         return list(compute(*batch))
@@ -46,4 +46,4 @@ def over_slices(
     def add(number, *sums):
         return number + 1, *(total + own for total, own in zip(sums, compute(*(part[number] for part in parts)), strict=True))
 
-    return list(tf.while_loop(lambda number, *_: number < slices, add, (0, *zeros), parallel_iterations=1)[1:])
+    return list(tf.while_loop(lambda number, *_: number < slices, add, (0, *map(tf.zeros, shapes)), parallel_iterations=1)[1:])

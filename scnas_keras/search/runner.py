@@ -1,7 +1,5 @@
 """A whole search, from its flags to what is left in the run's folder."""
 
-import keras
-
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.names import BFLOAT16
@@ -26,6 +24,7 @@ from scnas_keras.supernet.names import GUMBEL_PAIR
 from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.optimizers import Adam
 
 
 def run_search(config: SearchConfig) -> SearchResult:
@@ -102,7 +101,7 @@ def build(
         ignore_label=fold.task.ignore_label,
     )
     (b1, b2), (a1, a2) = config.weights_betas, config.alpha_betas
-    optimizers = keras.optimizers.Adam(config.weights_lr, b1, b2), keras.optimizers.Adam(config.alpha_lr, a1, a2)
+    optimizers = Adam(config.weights_lr, b1, b2), Adam(config.alpha_lr, a1, a2)
     supernet.compile(
         *(scaled(optimizer, config.mixed_precision) for optimizer in optimizers),
         JaccardLoss(ignore_label=fold.task.ignore_label),

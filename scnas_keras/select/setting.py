@@ -16,7 +16,7 @@ from scnas_keras.select.survey import Survey
 from scnas_keras.select.trials import Trained
 
 NO_SCORE = -1.0
-STARTING = 25.0
+STARTING = 20.0
 """Seconds that a training run is assumed to take for its start and validation, until one has been measured."""
 
 

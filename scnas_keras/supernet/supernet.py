@@ -282,8 +282,8 @@ class Supernet(keras.Model):
                 objective = scaled_loss(optimizer, loss)
             return loss, *tape.gradient(objective, wanted)
 
-        zeros = [tf.zeros(()), *(tf.zeros(wanted.shape) for wanted in variables or [own.weights for own in drawn])]
-        loss, *gradients = over_slices(compute, (images, labels), slices, zeros)
+        shapes = [(), *(wanted.shape for wanted in variables or [own.weights for own in drawn])]
+        loss, *gradients = over_slices(compute, (images, labels), slices, shapes)
         return loss, gradients
 
     def _penalty_share(self) -> tf.Tensor:
@@ -310,7 +310,7 @@ class Supernet(keras.Model):
             self.dice.update_state(labels, logits)
             return [self.loss_function(labels, logits) / slices]
 
-        (loss,) = over_slices(compute, (images, labels), slices, [tf.zeros(())])
+        (loss,) = over_slices(compute, (images, labels), slices, [()])
         self.loss_tracker.update_state(self._of_all_replicas(loss))
         return {"loss": self.loss_tracker.result(), "dice": self.dice.result()}
 

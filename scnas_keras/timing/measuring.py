@@ -19,6 +19,7 @@ from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, NETWORK, OPERATION, STEM, UPDATE, Part, reference
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.optimizers import Adam
 
 _COPIES, _LARGE = (3, 2), 2e6
 """Equal layers that run side by side, as a cell's do: a kernel that keeps one core busy leaves the others to its neighbours. Two of those
@@ -104,7 +105,7 @@ def _head_step(part: Part) -> tuple[Step, list[tf.Tensor], int]:
 def _update_step(part: Part) -> tuple[Step, list[tf.Tensor], int]:
     """The same for the update of a variable."""
     weights = [keras.Variable(tf.zeros((part.inputs,))) for _ in range(_VARIABLES)]
-    optimizer = keras.optimizers.Adam()
+    optimizer = Adam()
     optimizer.build(weights)
 
     def step(*gradients):
@@ -118,7 +119,7 @@ def _network_step(part: Part) -> tuple[Step, list[tf.Tensor], int]:
     """The step of a learner."""
     space, classes = find_space(part.name, len(part.voxels)), part.outputs
     learner = Learner(from_genotype(reference(space, part.count), part.shift, classes, part.inputs), classes)
-    learner.compile(keras.optimizers.Adam(), JaccardLoss())
+    learner.compile(Adam(), JaccardLoss())
     shape = (part.batch, *part.voxels)
     labels = tf.random.stateless_uniform(shape, (2, 3), 0, classes, tf.int32)
 

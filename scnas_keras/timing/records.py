@@ -21,7 +21,7 @@ from scnas_keras.spaces.milliseconds import KINDS, Part
 
 FORMAT, VERSION = "scnas_keras.milliseconds", 1
 FOLDER = "milliseconds"
-KERNELS = 2
+KERNELS = 3
 """Counts changes of what layers compute with, after which times in the cache are measured anew."""
 Size = Annotated[int, Meta(ge=0, le=10**9)]
 

@@ -82,8 +82,8 @@ class Learner(keras.Model):
             self._measure_dice(labels, outputs)
             return loss, *gradients
 
-        zeros = [tf.zeros(()), *(tf.zeros(v.shape) for v in trainable)]
-        loss, *gradients = over_slices(compute, (images, labels), slices, zeros)
+        shapes = [(), *(variable.shape for variable in trainable)]
+        loss, *gradients = over_slices(compute, (images, labels), slices, shapes)
         gradients = regularize(self.optimizer, gradients, trainable, self.weight_decay, self.clip_norm)
         apply_gradients(self.optimizer, gradients, trainable)
         return self._measured(loss)
@@ -98,7 +98,7 @@ class Learner(keras.Model):
             self._measure_dice(labels, outputs)
             return [self.loss_function(labels, outputs) / slices]
 
-        return self._measured(*over_slices(compute, (images, labels), slices, [tf.zeros(())]))
+        return self._measured(*over_slices(compute, (images, labels), slices, [()]))
 
     def _measure_dice(self, labels, outputs):
         self.dice.update_state(labels, outputs[0] if isinstance(outputs, (list, tuple)) else outputs)

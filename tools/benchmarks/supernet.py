@@ -61,7 +61,6 @@ class Config:
 
 def supernet_step(row: str, stem: int, size: int, config: Config):
     """Builds a row's supernet and returns a function that runs one step and waits for it."""
-    import keras
     import numpy as np
     import tensorflow as tf
 
@@ -73,6 +72,7 @@ def supernet_step(row: str, stem: int, size: int, config: Config):
     from scnas_keras.supernet.relaxation import Draw
     from scnas_keras.supernet.supernet import Supernet
     from scnas_keras.training.losses import JaccardLoss
+    from scnas_keras.training.optimizers import Adam
 
     class PortableMixture(Mixture):
         build_layer = staticmethod(lambda name, role, dtype, low_memory: build_operation(name, role, affine=False, dtype=dtype))
@@ -90,7 +90,7 @@ def supernet_step(row: str, stem: int, size: int, config: Config):
     network = ReferenceSupernet if row in ("all_operations", "all_operations_fast_kernels") else Supernet
     negligible = 0.01 if row == "late_pair" else 0.0
     supernet = network(find_space("scnas", 3), config.channels, config.classes, stem, relaxation, row.endswith("low_memory"), negligible)
-    supernet.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(3e-3), JaccardLoss())
+    supernet.compile(Adam(1e-3), Adam(3e-3), JaccardLoss())
     supernet.temperature.assign(0.2 if row == "late_pair" else 1.0)
     shape = (config.batch_size, *(size,) * 3)
     images = tf.random.stateless_normal((*shape, config.channels), (1, 2))
