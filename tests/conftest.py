@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from absl import logging
 from processes import PYTHON, ROOT, run, with_package
 from quick_graphs import QUICK
 from turns import once, turn
@@ -101,12 +100,9 @@ def command(monkeypatch, tmp_path_factory):
 
     def call(name, *arguments, **flags):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments), *(f"--{key}={value}" for key, value in flags.items())])
-        try:
-            if name.startswith("tools/"):
-                runpy.run_path(str(ROOT / name), run_name="__main__")
-            else:
-                runpy.run_module(f"{name}.__main__", run_name="__main__")
-        finally:
-            logging.set_verbosity(logging.INFO)  # the export has its process say less
+        if name.startswith("tools/"):
+            runpy.run_path(str(ROOT / name), run_name="__main__")
+        else:
+            runpy.run_module(f"{name}.__main__", run_name="__main__")
 
     return call

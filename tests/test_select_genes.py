@@ -246,7 +246,7 @@ def test_what_doesnt_fit_isnt_taken(data, cache, tmp_path, monkeypatch):
     place = candidates.Candidate("tuned_1", "tuned", "", "")
     sizes = []
     monkeypatch.setattr(tuning, "memory_of", lambda network, fold, batch, topology: sizes.append(batch) or float(batch))
-    monkeypatch.setattr(tuning, "available_memory", lambda: 1.5 * 2**30)
+    monkeypatch.setattr(tuning, "free_gibibytes", lambda config: 1.5)
     for number in range(1, 30):
         sample = found.draw(candidates.Candidate(f"tuned_{number}", "tuned", "", ""), [], None)
         assert BATCH not in sample.genes

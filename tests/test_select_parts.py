@@ -1,6 +1,7 @@
 """Small parts of a selection by themselves: paces, patients, axes."""
 
 import dataclasses
+import signal
 import types
 
 import pytest
@@ -9,7 +10,7 @@ from some_spaces import uniform_genotype
 from scnas_keras import select
 from scnas_keras.errors import ConfigError
 from scnas_keras.retrain import RetrainConfig
-from scnas_keras.runs import run_folder
+from scnas_keras.runs import child, run_folder
 from scnas_keras.runs.run_folder import open_run
 from scnas_keras.select import SelectConfig, candidates, finals, survey, trials, tuning
 from scnas_keras.spaces import genotype_history
@@ -61,6 +62,22 @@ def test_a_patch_of_a_sample_is_along_x_y_z():
     plans = types.SimpleNamespace(transpose_forward=(1, 2, 0))  # y, z, x
     own = types.SimpleNamespace(survey=types.SimpleNamespace(fold=types.SimpleNamespace(plans=plans)))
     assert tuning.Tuning._along_xyz(own, (24, 32, 16)) == (16, 24, 32)
+
+
+@pytest.mark.parametrize("code, ends", [(0, 143), (143, 143), (-15, 143), (-9, 143), (70, 143), (74, None)])
+def test_a_child_that_could_not_write_when_it_was_stopped_says_so(code, ends, monkeypatch):
+    def wait(process, interruption, watch):
+        interruption.asked = signal.SIGTERM
+        return code
+
+    monkeypatch.setattr(child, "_wait", wait)
+    monkeypatch.setattr(child.subprocess, "Popen", lambda *words, **options: None)
+    if ends is None:
+        assert child.run_child("retrain", RetrainConfig()) == code
+        return
+    with pytest.raises(SystemExit) as caught:
+        child.run_child("retrain", RetrainConfig())
+    assert caught.value.code == ends
 
 
 @pytest.mark.parametrize("minutes, left", [(1.0, True), (1.64, False)])

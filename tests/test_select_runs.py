@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+import re
 import types
 
 import pytest
@@ -166,6 +167,41 @@ def test_trainings_of_few_updates_are_refused_with_figures(planted, tmp_path):
     for _ in range(2):  # the same command doesn't go on as if nothing had been said
         with pytest.raises(ConfigError, match=r"made 5 updates, of .* s each.*--budget_minutes="):
             selection(tmp_path)
+
+
+def test_the_advised_budget_is_enough(planted, tmp_path):
+    """More time lets more race, for shorter times each."""
+    planted.step = 12.0
+    with pytest.raises(ConfigError, match="no two networks can be told apart") as caught:
+        selection(tmp_path, budget_minutes=40.0)
+    advised = float(re.search(r"--budget_minutes=(\d+)", str(caught.value))[1])
+    assert selection(tmp_path / "longer", budget_minutes=advised).data["kept"]
+
+
+def test_a_default_network_that_doesnt_fit_is_refused_before_anything_runs(planted, tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates, "available_memory", lambda: 2**28)
+    with pytest.raises(ConfigError, match="nnunet, which the others are compared with, takes about .* GiB to train.*0.2 GiB are free"):
+        selection(tmp_path)
+    assert not planted.ran
+
+
+def test_the_default_network_races_though_memory_has_gone_meanwhile(planted, tmp_path, monkeypatch):
+    planted.stop_at = "run/search"
+    with pytest.raises(SystemExit):
+        selection(tmp_path)
+    monkeypatch.setattr(candidates, "available_memory", lambda: 2**28)
+    assert selection(tmp_path).data["kept"] == "nnunet_seed_0"
+
+
+def test_memory_counts_a_slice_of_the_batch_and_is_asked_of_the_machine_that_trains(data, monkeypatch):
+    assert [candidates.in_memory(8, SelectConfig(accumulate=slices)) for slices in (1, 3, 4)] == [8, 3, 2]
+    monkeypatch.setattr(candidates, "available_memory", lambda: 2**20)
+    assert not candidates.fits(handmade("nnunet"), data, SelectConfig())
+    assert candidates.fits(handmade("nnunet"), data, SelectConfig(machines=2))
+
+
+def test_a_class_is_compared_in_the_finals_too(planted, tmp_path):
+    assert "points of Dice of core above nnunet" in selection(tmp_path, objective="core").text
 
 
 def test_a_dear_start_lets_fewer_race(planted, tmp_path):

@@ -159,7 +159,7 @@ def test_a_sample_whose_training_fails_drops_out(planted, cache, tmp_path):
 
 
 def test_a_place_without_a_sample_that_fits_drops_out(planted, cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "available_memory", lambda: 0)
+    monkeypatch.setattr(tuning, "free_gibibytes", lambda config: 0.0)
     found = selection(tmp_path, cache)
     assert in_rung(planted, 1) == ["nnunet", "resenc_m", "u_resnet"] and found.data["race_winner"] == "resenc_m"
     assert found.text.count("nothing else was found that fits") == 8

@@ -32,6 +32,21 @@ def test_a_clear_win_is_told_with_interval_p_and_time():
     assert "at 0.5 times its time a scan: found is kept." in found.text
 
 
+def test_of_a_class_its_dice_alone_counts():
+    """The winner is better in its mean, and worse in the class that is asked for."""
+    worse = {case: {"core": own["core"] - 0.05, "shell": own["shell"] + 0.2} for case, own in dice(0.87).items()}
+    found = contest("found", worse, "nnunet", [dice(0.87), dice(0.872)], alone(), objective="core")
+    assert found.kept == "nnunet" and found.difference == pytest.approx(-0.051)
+    assert found.text.startswith("found is 5.1 points of Dice of core below nnunet")
+    assert contest("found", worse, "nnunet", [dice(0.87), dice(0.872)], alone()).kept == "found"
+
+
+def test_where_no_scan_has_a_class_nothing_is_told():
+    empty = {case: {} for case in CASES}
+    found = contest("found", empty, "nnunet", [empty, empty], alone())
+    assert not found.differs and found.kept == "nnunet" and found.units == 0
+
+
 def test_a_clear_loss_keeps_the_default_even_if_the_winner_is_cheaper():
     found = contest("found", dice(0.85), "nnunet", [dice(0.87), dice(0.871)], alone(), time=0.1)
     assert found.differs and found.kept == "nnunet"

@@ -31,8 +31,12 @@ def run_export(config: ExportConfig) -> pathlib.Path:
     from scnas_keras.inference.export import export_saved_model
     from scnas_keras.inference.keras_file import load_network
 
+    before = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)  # TensorFlow reports each of its steps through absl
-    export_saved_model(load_network(model), output)
+    try:
+        export_saved_model(load_network(model), output)
+    finally:
+        logging.set_verbosity(before)
     companion = model.with_name(COMPANION)
     if companion.is_file():  # which tells how scans are prepared
         write_text(output / COMPANION, companion.read_text(encoding="utf-8"))

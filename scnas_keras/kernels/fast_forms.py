@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from scnas_keras.kernels.fused_norm import wide
 from scnas_keras.kernels.separable import separable_conv
 from scnas_keras.operations.base import InstanceNorm
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
@@ -43,7 +44,8 @@ def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float)
     if x.dtype not in _FUSED or x.shape[0] is None:
         return None
     scale, offset = (tf.cast(value, tf.float32) for value in (scale, offset))
-    none, items = tf.zeros((0,)), tf.split(x, x.shape[0]) if x.shape[0] > 1 else [x]
+    none, values = tf.zeros((0,)), wide(x)
+    items = tf.split(values, x.shape[0]) if x.shape[0] > 1 else [values]
     outputs = [
         tf.raw_ops.FusedBatchNormV3(
             x=tf.reshape(item, (1, 1, -1, x.shape[-1])),
@@ -56,7 +58,7 @@ def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float)
         ).y
         for item in items
     ]
-    return tf.reshape(tf.concat(outputs, axis=0) if len(outputs) > 1 else outputs[0], tf.shape(x))
+    return tf.cast(tf.reshape(tf.concat(outputs, axis=0) if len(outputs) > 1 else outputs[0], tf.shape(x)), x.dtype)
 
 
 def average(x: tf.Tensor, pool: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor | None:

@@ -51,7 +51,7 @@ def normalize(x: tf.Tensor, scale: tf.Tensor | float, epsilon: float) -> tuple[t
     scales = tf.fill([x.shape[-1]], tf.cast(scale, tf.float32))
     offset, none = tf.zeros((x.shape[-1],)), tf.zeros((0,))
     outputs, statistics = [], []
-    for item in _items(_wide(x)):
+    for item in _items(wide(x)):
         y, _, variance, *spaces = tf.raw_ops.FusedBatchNormV3(
             x=item, scale=scales, offset=offset, mean=none, variance=none, epsilon=epsilon, is_training=True
         )
@@ -70,7 +70,7 @@ def normalize_gradient(dy: tf.Tensor, x: tf.Tensor, statistics: tf.Tensor, scale
         return scale * factor * _centre(dy, unit), tf.reduce_sum(dy * unit)
     scales = tf.fill([x.shape[-1]], tf.cast(scale, tf.float32))
     outputs, dscales = [], []
-    for item, upstream, (first, second, _) in zip(_items(_wide(x)), _items(_wide(dy)), _each(statistics)):
+    for item, upstream, (first, second, _) in zip(_items(wide(x)), _items(wide(dy)), _each(statistics)):
         dx, dscale = _fused_gradient(upstream, item, scales, first, second, epsilon)
         outputs.append(dx)
         dscales.append(tf.reduce_sum(dscale))
@@ -82,7 +82,7 @@ def gradient_from_output(dy: tf.Tensor, y: tf.Tensor, statistics: tf.Tensor, eps
     if y.dtype not in _FUSED:
         return _along(statistics, y)[2] * _centre(dy, y)
     mean, spread = tf.zeros((y.shape[-1],)), tf.fill([y.shape[-1]], 1 - epsilon)  # y's own, whose spread is 1
-    items = zip(_items(_wide(y)), _items(_wide(dy)), _each(statistics))
+    items = zip(_items(wide(y)), _items(wide(dy)), _each(statistics))
     return _whole([_fused_gradient(upstream, item, factor, mean, spread, epsilon)[0] for item, upstream, (_, _, factor) in items], y)
 
 
@@ -128,7 +128,7 @@ def _whole(items: list[tf.Tensor], like: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reshape(y, tf.shape(like)), like.dtype)
 
 
-def _wide(x: tf.Tensor) -> tf.Tensor:
+def wide(x: tf.Tensor) -> tf.Tensor:
     """In float32 where the CPU's kernel for short types would be many times slower: channels no multiple of 16."""
     return tf.cast(x, tf.float32) if x.dtype != tf.float32 and x.shape[-1] % 16 and not _on_gpu() else x
 

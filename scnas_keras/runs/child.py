@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from scnas_keras.console import is_quiet
+from scnas_keras.errors import CANT_WRITE
 from scnas_keras.interruption import PARENT, SIGNALS, Interruption, Stopped, exit_code
 from scnas_keras.options import to_flagfile
 
@@ -24,7 +25,8 @@ def run_child(command: str, config: Any, output: IO | None = None, watch: Callab
         watch: called while it runs, some twice a second.
 
     Raises:
-        SystemExit: a signal came to this process or to the other, which has saved its run and ended.
+        SystemExit: a signal came to this process or to the other, which has ended. If it couldn't write what it was to save, its code
+            is returned.
     """
     arguments = [sys.executable, "-m", f"scnas_keras.{command}", *to_flagfile(config).splitlines(), *(["--quiet"] if is_quiet() else [])]
     with Interruption() as interruption:
@@ -38,9 +40,9 @@ def run_child(command: str, config: Any, output: IO | None = None, watch: Callab
             child.terminate()
             child.wait()
             raise
-    asked = interruption.asked or next((sent for sent in SIGNALS if code in (exit_code(sent), -sent)), None)
-    if asked:
-        raise SystemExit(exit_code(asked))
+    by_signal = next((sent for sent in SIGNALS if code in (exit_code(sent), -sent)), None)
+    if by_signal or (interruption.asked and code != CANT_WRITE):
+        raise SystemExit(exit_code(interruption.asked or by_signal))
     return code
 
 

@@ -1,5 +1,6 @@
 """How the wall time of a selection is divided, before anything runs and again whenever more is known."""
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -111,6 +112,26 @@ def plan(total: float, entrants: int, overhead: Overhead, before: float = 0.0, m
             f"for a race, some {race}."
         )
     return Budget(total, machines, before, (), (), 1, final, overhead)
+
+
+def least_total(first: float, entrants: int, overhead: Overhead, searched: bool, machines: int = 1) -> float:
+    """The least budget of whole minutes, in seconds, whose first rung trains each entrant for so many seconds, however many race by then.
+
+    Args:
+        first: seconds.
+        entrants: that could race with any budget.
+        overhead: as measured.
+        searched: whether a search comes before the race.
+        machines: that train at the same time.
+    """
+    total = 60.0
+    while True:
+        before = search_seconds(total) if searched else 0.0
+        with contextlib.suppress(ConfigError):
+            race = plan(total, entrants, overhead, before, machines).race
+            if race and race[0] >= first:
+                return total
+        total += 60.0
 
 
 def final_seconds(left: float, finals: int, overhead: float, machines: int = 1) -> float:

@@ -1,14 +1,18 @@
 """What races: networks by family and width, each as flags of `retrain`."""
 
+import math
+import os
 import pathlib
 from collections.abc import Sequence
 
 from absl import logging
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, footprint
+from scnas_keras.errors import ConfigError, times
 from scnas_keras.machine.memory import available_memory
 from scnas_keras.runs.preflight import estimate
 from scnas_keras.select.candidate import Candidate
+from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import DEFAULT, FOUND, RANDOM
 from scnas_keras.select.survey import Survey
 from scnas_keras.spaces import genotype_history
@@ -56,15 +60,44 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
     return list({one.name: one for one in [*first[:1], *narrow, *first[1:], *random, *others, *wide, *early]}.values())
 
 
-def fits(candidate: Candidate, found: Survey) -> bool:
+def fits(candidate: Candidate, found: Survey, config: SelectConfig) -> bool:
     """Whether a candidate's training runs fit into the memory that is free now, as far as the default's patches tell; says so if not."""
-    genotype = Genotype.load(candidate.genotype) if candidate.genotype else None
-    network = footprint(candidate.network, int(candidate.width), genotype)
-    patch = network.topology(found.spacing, found.patch_size).patch_size
-    need, free = estimate(network, found.fold, found.fold.configuration.batch_size, patch), available_memory() / 2**30
+    need, free = gibibytes(candidate, found, config), free_gibibytes(config)
     if need > free:
         logging.warning("%s is left out: it takes about %.1f GiB to train, and %.1f GiB are free", candidate.name, need, free)
     return need <= free
+
+
+def check_default_fits(found: Survey, config: SelectConfig) -> None:
+    """Refuses a default network without whose training runs nothing can be compared.
+
+    Raises:
+        ConfigError: the memory isn't there.
+    """
+    need, free = gibibytes(handmade(DEFAULT), found, config), free_gibibytes(config)
+    if need > free:
+        raise ConfigError(
+            f"{DEFAULT}, which the others are compared with, takes about {need:.1f} GiB to train with patches of {times(found.patch_size)} "
+            f"voxels, and {free:.1f} GiB are free. Close other programs, or choose a smaller --patch_size or --batch_size."
+        )
+
+
+def gibibytes(candidate: Candidate, found: Survey, config: SelectConfig) -> float:
+    """GiB that a candidate takes to train on the default's patches, a slice of the batch at a time."""
+    genotype = Genotype.load(candidate.genotype) if candidate.genotype else None
+    network = footprint(candidate.network, int(candidate.width), genotype)
+    patch = network.topology(found.spacing, found.patch_size).patch_size
+    return estimate(network, found.fold, in_memory(found.fold.configuration.batch_size, config), patch)
+
+
+def in_memory(batch: int, config: SelectConfig) -> int:
+    """Patches of a batch that are computed at a time."""
+    return math.ceil(batch / config.accumulate)
+
+
+def free_gibibytes(config: SelectConfig) -> float:
+    """GiB that training runs may take here; no limit where others train, or a GPU, which refuse themselves what is too much."""
+    return math.inf if config.machines > 1 or os.path.exists("/dev/nvidia0") else available_memory() / 2**30
 
 
 def handmade(name: str) -> Candidate:

@@ -79,6 +79,7 @@ def read_finals(setting: Setting, winner: str) -> Finals:
             [own.cases for own in defaults],
             setting.survey.patients,
             _ratio(_pace(setting, Final(winner, 0), trained), _pace(setting, Final(DEFAULT, 0), trained)),
+            None if setting.config.objective == "dice" else setting.config.objective,
         )
     kept = winner if found and found.kept == winner else f"{DEFAULT}_seed_0"
     _copy_model(trained[kept].folder, setting.run.path)

@@ -5,17 +5,17 @@ rung train, which failed and why, and how much time is gone.
 """
 
 import dataclasses
-import importlib.metadata
 import pathlib
 import time
 
+from scnas_keras import __version__
 from scnas_keras.documents import load
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.select.candidate import Candidate
 
 FILE = "race.json"
-VERSION = importlib.metadata.version("scnas_keras")
+VERSION = __version__
 _EVERY = 5.0  # seconds between savings of the time that is gone
 _REMEDY = "Restore it from a copy, or name another --workdir."
 

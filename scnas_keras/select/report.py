@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import pathlib
+import shlex
 from typing import Any
 
 from scnas_keras.files import readable_json, write_text
@@ -83,7 +84,8 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
     for trial, result in ended.results.items():
         rows.append(
             {"stage": f"rung {trial.rung + 1}", "network": trial.name, "family": families[trial.name], "seed": setting.config.seed}
-            | {"seconds": decided.rungs[trial.rung], "dice": result and result.score(setting.config.objective)}
+            | {"seconds": result.seconds if result else decided.rungs[trial.rung]}
+            | {"dice": result and result.score(setting.config.objective)}
             | {name: result and getattr(result, name) for name in _MEASURED}
             | {"failed": decided.failed.get(setting.key(trial)), "kept": False, "flags": flags[trial.name]}
         )
@@ -91,7 +93,7 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
         name = DEFAULT if label.startswith(f"{DEFAULT}_seed_") else label
         seed = setting.config.seed + (int(label.rpartition("_")[2]) if name == DEFAULT else 0)
         rows.append(
-            {"stage": "final", "network": name, "family": families[name], "seed": seed, "seconds": decided.final}
+            {"stage": "final", "network": name, "family": families[name], "seed": seed, "seconds": result.seconds}
             | {"dice": result.score(setting.config.objective)}
             | {column: getattr(result, column) for column in _MEASURED}
             | {"failed": None, "kept": label == finals.kept, "flags": flags[name]}
@@ -168,20 +170,20 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
     alone = max(LEAST_TRAINING, setting.record.spent - setting.overhead_of({DEFAULT}).final) / 60  # its budget begins after its start
     lines.append(
         f"All of it took {clock(setting.record.spent)}{instead}. What {DEFAULT} alone gets in that time isn't known here; this shows it: "
-        f"scnas retrain --flagfile={default} --budget_minutes={alone:.1f} --workdir=ALONE"
+        + shlex.join(["scnas", "retrain", f"--flagfile={default}", f"--budget_minutes={alone:.1f}", "--workdir=ALONE"])
     )
     return lines
 
 
 def _search_rank(setting: Setting, ended: Ended) -> dict[str, Any] | None:
-    """The first found network among random ones in the first rung, where all were."""
-    families = {candidate.name: candidate.family for candidate in setting.record.decided.candidates}
+    """The first found network in the first rung beside the random one of its cost, where both were."""
     first = {trial.name: result for trial, result in ended.results.items() if trial.rung == 0 and result}
     scores = {name: score for name, result in first.items() if (score := result.score(setting.config.objective)) is not None}
-    found = next((name for name in scores if families[name] == FOUND), None)
-    random = tuple(score for name, score in scores.items() if families[name] == RANDOM)
-    if found is None or not random:
+    of_cost = {name: name.replace(FOUND, RANDOM, 1) for name in scores if name.startswith(FOUND)}
+    found = next((name for name, other in of_cost.items() if other in scores), None)
+    if found is None:
         return None
+    random = (scores[of_cost[found]],)
     comparison = Comparison(scores[found], random)
     return {"found": found, "rank": comparison.rank, "of": len(random) + 1, "p": comparison.p, "smallest_p": comparison.smallest_p}
 

@@ -8,10 +8,11 @@ from scnas_keras.progress import clock
 from scnas_keras.runs.run_folder import RunFolder, open_run
 from scnas_keras.runs.seeds import expand_seeds
 from scnas_keras.select import budget, machines
+from scnas_keras.select.candidates import check_default_fits
 from scnas_keras.select.checks import check, check_search
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.finals import read_finals
-from scnas_keras.select.names import FOUND, RANDOM, parse_families
+from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, parse_families
 from scnas_keras.select.plan_table import show_plan
 from scnas_keras.select.record import Record
 from scnas_keras.select.report import NO_SEARCH, Report, write_report
@@ -57,6 +58,7 @@ def _select(config: SelectConfig, run: RunFolder, role: str, began: float) -> Re
     searches = [check_search(folder, setting.survey) for folder in named]
     if setting.record.decided.search is None:
         seconds = 0.0 if searches or not _searched(config) else budget.search_seconds(setting.total)
+        check_default_fits(setting.survey, config)
         _plan_before(setting, seconds, len(searches))
         if doubt := few_units(setting.survey, config):
             logging.warning("%s", doubt)
@@ -84,8 +86,8 @@ def _plan_before(setting: Setting, seconds: float, searches: int) -> None:
         ConfigError: the budget is too small.
     """
     families = parse_families(setting.config.candidates)
-    handmade = len({*families} - {FOUND, RANDOM})
-    count = max(1, handmade) + _EACH_SEARCH * (searches or bool(seconds)) + len(places(setting.config))
+    handmade = len({DEFAULT, *families} - {FOUND, RANDOM})
+    count = handmade + _EACH_SEARCH * (searches or bool(seconds)) + len(places(setting.config))
     before = setting.record.spent + seconds
     plan = budget.plan(setting.total, count, setting.overhead, before=before, machines=setting.machines)
     if seconds:

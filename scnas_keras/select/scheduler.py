@@ -24,8 +24,12 @@ from scnas_keras.select.tuning import fill, places
 _FEWEST_UPDATES = 20
 """In the first rung; with fewer, every network is as bad as when it began."""
 
-_SEARCH_STARTING = 100.0
-"""Seconds that a search is assumed to take for start and tracing: a supernet takes 80 to 115 for it on two cores."""
+_MOST_ENTRANTS = 12
+"""At most so many networks race, of one search or two."""
+_SPARE = 1.1
+"""Steps vary from run to run."""
+_SEARCH_STARTING = 80.0
+"""Seconds that a search is assumed to take for start and tracing: a supernet takes 50 to 80 for it on two cores."""
 _FIRST = Trial(0, DEFAULT)
 """Its time shows what else can run."""
 
@@ -130,7 +134,8 @@ class Scheduler:
         searches = [*self._searches, *([own] if (own / SUMMARY).is_file() else [])]
         families = parse_families(setting.config.candidates)
         everyone = pool(families, searches, setting.run["genotypes"], setting.survey, setting.config.seed) + places(setting.config)
-        fitting = [candidate for candidate in everyone if not candidate.is_drawn or fits(candidate, setting.survey)]
+        config = setting.config
+        fitting = [own for own in everyone if own.name == DEFAULT or not own.is_drawn or fits(own, setting.survey, config)]
         gone = setting.record.spent
         plan = budget.plan(setting.total, len(fitting), setting.overhead, before=gone, machines=setting.machines)
         racing = tuple(fitting[: plan.trials[0] if plan.trials else 1])
@@ -161,9 +166,12 @@ class Scheduler:
     def _check_updates(self, result: Trained | None) -> None:
         if result is None or result.updates >= _FEWEST_UPDATES:
             return
-        seconds = self._setting.record.decided.rungs[0]
+        setting = self._setting
+        seconds = setting.record.decided.rungs[0]
         step = seconds / max(1, result.updates)
-        need = self._setting.total * _FEWEST_UPDATES * step / seconds / 60
+        most = _MOST_ENTRANTS + len(places(setting.config))
+        first, searched = _SPARE * _FEWEST_UPDATES * step, setting.record.decided.search is not None
+        need = budget.least_total(first, most, setting.overhead, searched, setting.machines) / 60
         raise ConfigError(
             f"In the {seconds:.0f} s of a first training run the default network made {result.updates} updates, of {step:.1f} s each; with "
             f"fewer than {_FEWEST_UPDATES} no two networks can be told apart. Give about --budget_minutes={need:.0f}, or a smaller "

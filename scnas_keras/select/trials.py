@@ -36,9 +36,15 @@ class _Result:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Flags:
+    budget_minutes: float
+
+
+@dataclasses.dataclass(frozen=True)
 class _Summary:
     """What is read of a training's summary.json."""
 
+    flags: _Flags
     result: _Result
 
 
@@ -54,6 +60,7 @@ class Trained:
         parameters, multiply_adds: of the network; the latter for a patch.
         seconds_per_step, seconds_per_scan: as measured; None where nothing could be.
         updates: of the weights.
+        seconds: that it trained; on a slower machine longer.
     """
 
     folder: pathlib.Path
@@ -65,6 +72,7 @@ class Trained:
     seconds_per_step: float | None
     seconds_per_scan: float | None
     updates: int
+    seconds: float
 
     def score(self, objective: str) -> float | None:
         """The number that a race compares."""
@@ -115,7 +123,7 @@ def run(command: str, config: Any, title: str, expected: float) -> Failure | Non
         try:
             code = run_child(command, config, output, watch)
         except SystemExit:
-            logging.warning("%s: stopped and saved; the same command goes on from there", title)
+            logging.warning("%s: stopped; the same command goes on from what was saved", title)
             raise
     if code == CANT_WRITE:
         raise OutputError(f"{last_line(log).removeprefix('error: ')} (from {log})")
@@ -154,8 +162,9 @@ def result_of(folder: pathlib.Path) -> Trained | None:
     if not (folder / SUMMARY).is_file():
         return None
     remedy = f"Restore it from a copy, or delete {folder} to train again."
-    found = decode(parse(folder / SUMMARY, remedy, ConfigError), _Summary, folder / SUMMARY, remedy, ConfigError, other_keys=True).result
-    return Trained(folder=folder, cases=read_case_table(folder / CASES, remedy), **dataclasses.asdict(found))
+    found = decode(parse(folder / SUMMARY, remedy, ConfigError), _Summary, folder / SUMMARY, remedy, ConfigError, other_keys=True)
+    seconds, cases = round(60 * found.flags.budget_minutes, 1), read_case_table(folder / CASES, remedy)
+    return Trained(folder=folder, cases=cases, seconds=seconds, **dataclasses.asdict(found.result))
 
 
 def last_line(log: pathlib.Path) -> str:

@@ -1,6 +1,7 @@
 """What a selection tells of entrants whose recipe was sampled."""
 
 import dataclasses
+import shlex
 from typing import Any
 
 from scnas_keras.flag_values import flag_text
@@ -38,7 +39,8 @@ def tuned_data(setting: Setting) -> list[dict[str, Any]]:
 def repeat_line(setting: Setting, winner: Candidate) -> str:
     """What a sample is that won, and how to train it again."""
     flags = setting.run[FINALS] / winner.name / "flags.cfg"
-    return f"{winner.name}: {winner.text}. This trains it again: scnas retrain --flagfile={flags} --workdir=NEW"
+    again = shlex.join(["scnas", "retrain", f"--flagfile={flags}", "--workdir=NEW"])
+    return f"{winner.name}: {winner.text}. This trains it again: {again}"
 
 
 def flags_of(candidate: Candidate) -> str:

@@ -9,7 +9,6 @@ from absl import logging
 
 from scnas_keras.architectures.registry import Network
 from scnas_keras.errors import ConfigError
-from scnas_keras.machine.memory import available_memory
 from scnas_keras.patches.names import PAPER, V2
 from scnas_keras.planning.names import RULES, SCNAS
 from scnas_keras.planning.plans import load_plans
@@ -21,7 +20,7 @@ from scnas_keras.runs.folds import configure, plan_by_rules
 from scnas_keras.runs.preflight import memory_of
 from scnas_keras.select import genes
 from scnas_keras.select.candidate import Candidate
-from scnas_keras.select.candidates import handmade, has_rank
+from scnas_keras.select.candidates import free_gibibytes, handmade, has_rank, in_memory
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import ALL, TUNED, UNTUNED
 from scnas_keras.select.race import Trial
@@ -137,7 +136,7 @@ class Tuning:
                 return None
             topology = plans.configuration(self.config.configuration).topology
             found = dataclasses.replace(found, flags=flags | {"plan": str(self.folder / f"{name}.json")})
-        if memory_of(network, self.survey.fold, batch, topology) > available_memory() / 2**30:
+        if memory_of(network, self.survey.fold, in_memory(batch, self.config), topology) > free_gibibytes(self.config):
             return None
         if plans:
             plans.save(self.folder / f"{name}.json")

@@ -27,6 +27,7 @@ class Contest:
         probability: two-sided, of so large differences or larger if none is to be expected (Wilcoxon signed-rank test over units).
         noise: how far the default's two seeds are apart, in mean Dice: that much training alone does.
         time: seconds that a scan takes with the winner as a share of those with the default; None if unknown.
+        objective: the class whose Dice is compared; None for the mean over classes.
     """
 
     winner: str
@@ -38,6 +39,7 @@ class Contest:
     probability: float
     noise: float
     time: float | None
+    objective: str | None = None
 
     @property
     def differs(self) -> bool:
@@ -55,7 +57,8 @@ class Contest:
     @property
     def text(self) -> str:
         """A sentence or two."""
-        points = f"{abs(100 * self.difference):.1f} points of Dice {'above' if self.difference > 0 else 'below'} {self.default}"
+        of_class = "" if self.objective is None else f" of {self.objective}"
+        points = f"{abs(100 * self.difference):.1f} points of Dice{of_class} {'above' if self.difference > 0 else 'below'} {self.default}"
         within = "" if self.interval is None else f" (95 % interval {100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
         measured = f"{self.winner} is {points} on {self.units} validation {self.unit}s{within}, p {self.probability:.2g}"
         pace = "" if self.time is None else f", at {self.time:.2g} times its time a scan"
@@ -78,6 +81,7 @@ def contest(
     default_cases: Sequence[Cases],
     patients: Mapping[str, str],
     time: float | None = None,
+    objective: str | None = None,
 ) -> Contest:
     """Compares the winner with the default's seeds.
 
@@ -86,8 +90,10 @@ def contest(
         winner_cases: case -> class -> Dice.
         default_cases: the same of each seed.
         patients: case -> patient; a patient's cases count as one.
-        time: see `Contest`.
+        time, objective: see `Contest`.
     """
+    if objective is not None:
+        winner_cases, *default_cases = (_of_class(cases, objective) for cases in (winner_cases, *default_cases))
     both = _mean_of(default_cases)
     (test,) = paired_tests({winner: winner_cases, default: both}, patients)
     own, others = dice_by_unit(winner_cases, patients), dice_by_unit(both, patients)
@@ -97,11 +103,16 @@ def contest(
     if len(differences) > 1:
         half = float(scipy.stats.sem(differences) * scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, len(differences) - 1))
         interval = (float(differences.mean()) - half, float(differences.mean()) + half)
-    means = [statistics.fmean(dice_by_unit(cases, patients).values()) for cases in default_cases if cases]
+    means = [statistics.fmean(units.values()) for cases in default_cases if (units := dice_by_unit(cases, patients))]
     noise = max(means) - min(means) if means else 0.0
     counted = {patients.get(case, case) for case in winner_cases}
     unit = "patient" if len(counted) < len(winner_cases) else "scan"
-    return Contest(winner, default, test.units, unit, test.difference, interval, test.probability, noise, time)
+    return Contest(winner, default, test.units, unit, test.difference, interval, test.probability, noise, time, objective)
+
+
+def _of_class(cases: Cases, name: str) -> dict[str, dict[str, float]]:
+    """Of each case the Dice of one class; cases without it are left out."""
+    return {case: {name: dice[name]} for case, dice in cases.items() if name in dice}
 
 
 def _mean_of(seeds: Sequence[Cases]) -> dict[str, dict[str, float]]:
