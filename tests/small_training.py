@@ -11,6 +11,8 @@ from processes import PYTHON, with_package
 from scnas_keras.options import parse
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.retrain.runner import TrainingResult, run_training
+from scnas_keras.tasks import phantoms
+from scnas_keras.tasks.phantoms import write_phantoms
 
 FLAGS = (
     "--task=phantom",
@@ -47,5 +49,6 @@ def retrain(folder: Path, *flags: str) -> TrainingResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("SCNAS_CACHE_DIR", str(folder / "cache"))
+        patch.setattr(phantoms, "write_phantoms", lambda folder, num_cases: write_phantoms(folder, num_cases, size=28))  # quick to segment
         logging.set_verbosity(logging.INFO)
         return run_training(parse(RetrainConfig, ["retrain", *FLAGS, *flags]))

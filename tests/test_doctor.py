@@ -23,7 +23,7 @@ def planted(**changes):
     "found, has_driver, expected",
     [
         (planted(), False, [(NOTE, "GPU", "none: the CPU computes"), (OK, "float32", "10.0 ms"), (OK, "bfloat16", "8.0 ms")]),
-        (planted(), True, [(NOTE, "GPU", "pip install 'scnas_keras[and-cuda]'"), (OK, "float32", ""), (OK, "bfloat16", "")]),
+        (planted(), True, [(NOTE, "GPU", "pip install '.[and-cuda]'"), (OK, "float32", ""), (OK, "bfloat16", "")]),
         (
             planted(precisions={"float32": 10.0, "bfloat16": 384.0}),
             False,
@@ -71,7 +71,7 @@ def test_what_is_missing_comes_with_what_to_install(monkeypatch):
     found = {finding.name: finding for finding in versions()}
     assert (found["nibabel"].state, found["nibabel"].text) == (FAILS, "isn't installed: pip install nibabel")
     assert found["msgspec"].state == FAILS and "h5py" not in found
-    assert found["pydicom"].state == NOTE and found["pydicom"].text.endswith("pip install 'scnas_keras[dicom]'")
+    assert found["pydicom"].state == NOTE and found["pydicom"].text.endswith("pip install '.[dicom]'")
     assert found["SimpleITK"].state == found["keras"].state == OK
 
 

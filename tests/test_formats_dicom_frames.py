@@ -390,7 +390,7 @@ def test_itk_reads_the_same_series(tmp_path):
 def test_without_pydicom_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     write_slices(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
-    with pytest.raises(ConfigError, match=r"s0\.dcm.*pip install 'scnas_keras\[dicom\]'"):
+    with pytest.raises(ConfigError, match=r"s0\.dcm.*pip install '\.\[dicom\]'"):
         read_image(tmp_path)
 
 

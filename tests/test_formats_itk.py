@@ -199,5 +199,5 @@ def test_without_simpleitk_the_error_says_how_to_get_it(tmp_path, monkeypatch):
         return original(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(ConfigError, match=r"a\.nrrd.*pip install 'scnas_keras\[dicom\]'"):
+    with pytest.raises(ConfigError, match=r"a\.nrrd.*pip install '\.\[dicom\]'"):
         read_image(tmp_path / "a.nrrd")

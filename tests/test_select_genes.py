@@ -251,5 +251,5 @@ def test_what_doesnt_fit_isnt_taken(data, cache, tmp_path, monkeypatch):
         sample = found.draw(candidates.Candidate(f"tuned_{number}", "tuned", "", ""), [], None)
         assert BATCH not in sample.genes
     assert 2 in sizes
-    monkeypatch.setattr(tuning, "available_memory", lambda: 0)
+    monkeypatch.setattr(tuning, "free_gibibytes", lambda config: 0.0)
     assert found.draw(place, [], None) is None

@@ -25,7 +25,8 @@ def run_cost(config: CostConfig) -> str:
     """The costs as a table, which are also written to `--json`.
 
     Raises:
-        ConfigError, DataError: before a framework is loaded, but for a .keras file that doesn't fit the patch.
+        ConfigError, DataError, GenotypeError: before a framework is loaded, but for a .keras file that doesn't fit the patch, and
+            times that can't be measured.
     """
     config.check()
     text, figures = _space(config) if config.space else _network(config)

@@ -11,7 +11,7 @@ def run_derivation(config: DeriveConfig) -> str:
     """Writes the file that `--output` names; returns a line about it.
 
     Raises:
-        ConfigError, DataError: before a framework is loaded.
+        ConfigError, GenotypeError: before a framework is loaded.
     """
     config.check()
     genotype = _load(config)

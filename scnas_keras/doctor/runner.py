@@ -59,7 +59,7 @@ def versions() -> Iterator[Finding]:
         if importlib.util.find_spec(name):
             yield Finding(OK, name, f"{importlib.metadata.version(name)}, {use}")
         else:
-            yield Finding(NOTE, name, f"isn't installed; it {use}: pip install 'scnas_keras[dicom]'")
+            yield Finding(NOTE, name, f"isn't installed; it {use}: pip install '.[dicom]'")
 
 
 def resources(config: DoctorConfig) -> Iterator[Finding]:
@@ -108,7 +108,7 @@ def computing(found: dict[str, Any] | str, has_driver: bool) -> Iterator[Finding
     for number, gpu in enumerate(gpus):
         yield Finding(OK, f"GPU {number}", gpu)
     if not gpus and has_driver:
-        yield Finding(NOTE, "GPU", "there is one, but TensorFlow has no CUDA for it: pip install 'scnas_keras[and-cuda]'")
+        yield Finding(NOTE, "GPU", "there is one, but TensorFlow has no CUDA for it: pip install '.[and-cuda]'")
     elif not gpus:
         yield Finding(NOTE, "GPU", "none: the CPU computes, which does for small patches; searches of the paper's size need one")
     whole = found["precisions"].get(FLOAT32)

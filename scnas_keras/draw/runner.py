@@ -11,8 +11,8 @@ def run_drawing(config: DrawConfig) -> pathlib.Path:
     """Draws the genotype; returns the file.
 
     Raises:
-        ConfigError: a flag is missing.
-        DataError: the genotype can't be read.
+        ConfigError: a flag is missing, or the output's ending isn't that of a picture.
+        GenotypeError: the genotype can't be read.
     """
     if not config.genotype or not config.output:
         raise ConfigError("Name the architecture with --genotype=FILE and the figure with --output=FILE.")

@@ -96,7 +96,7 @@ def _pydicom(path: Path) -> ModuleType:
         import pydicom.pixels
     except ImportError as error:
         raise ConfigError(
-            f"{path}: DICOM files need pydicom, which is not installed. Run pip install 'scnas_keras[dicom]', or convert the "
+            f"{path}: DICOM files need pydicom, which is not installed. Run pip install '.[dicom]' in the cloned folder, or convert the "
             "scan to .nii.gz."
         ) from error
     module.config.settings.reading_validation_mode = module.config.IGNORE

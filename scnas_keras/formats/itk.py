@@ -31,7 +31,7 @@ def simpleitk(path: Path) -> ModuleType:
     except ImportError as error:
         raise ConfigError(
             f"{path}: NRRD and MetaImage files need SimpleITK, which is not installed. Run "
-            "pip install 'scnas_keras[dicom]', or convert the file to .nii.gz."
+            "pip install '.[dicom]' in the cloned folder, or convert the file to .nii.gz."
         ) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # it would write past the log; what matters is an error here
     return SimpleITK

@@ -18,8 +18,8 @@ from scnas_keras.inference.keras_file import load_network, save_network
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen, check_grid, differences
 from scnas_keras.inference.sliding_window import predict_volume
+from scnas_keras.kernels.devices import on_cpu
 from scnas_keras.kernels.fast_forms import use_fast_forms
-from scnas_keras.kernels.separable import on_cpu
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities

@@ -6,13 +6,11 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from scnas_keras.kernels.fused_norm import wide
+from scnas_keras.kernels.fused_norm import normalize_affine
 from scnas_keras.kernels.separable import separable_conv
 from scnas_keras.operations.base import InstanceNorm
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
 from scnas_keras.operations.pool.layer import Pool
-
-_FUSED = (tf.float32, tf.bfloat16, tf.float16)
 
 
 def use_fast_forms(model: keras.Model) -> None:
@@ -28,37 +26,11 @@ def use_fast_form(layer: keras.Layer) -> None:
     """The same for a layer by itself."""
     for part in (layer, getattr(layer, "norm", None)):
         if isinstance(part, InstanceNorm):
-            part.fast_form = normalize
+            part.fast_form = normalize_affine
         elif isinstance(part, DilatedSeparableConv):
             part.fast_form = separable_conv
         elif type(part) is Pool and part.mode == "average" and part.stride == 1:
             part.fast_form = average
-
-
-def normalize(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor | None:
-    """`InstanceNorm`'s function with learned scale and offset [channels]; None where it can't be computed in this way.
-
-    Batch normalisation in training mode over one item is instance normalisation, and TensorFlow has a kernel for it and for its
-    gradient. Items of a batch are normalised one by one.
-    """
-    if x.dtype not in _FUSED or x.shape[0] is None:
-        return None
-    scale, offset = (tf.cast(value, tf.float32) for value in (scale, offset))
-    none, values = tf.zeros((0,)), wide(x)
-    items = tf.split(values, x.shape[0]) if x.shape[0] > 1 else [values]
-    outputs = [
-        tf.raw_ops.FusedBatchNormV3(
-            x=tf.reshape(item, (1, 1, -1, x.shape[-1])),
-            scale=scale,
-            offset=offset,
-            mean=none,
-            variance=none,
-            epsilon=epsilon,
-            is_training=True,
-        ).y
-        for item in items
-    ]
-    return tf.cast(tf.reshape(tf.concat(outputs, axis=0) if len(outputs) > 1 else outputs[0], tf.shape(x)), x.dtype)
 
 
 def average(x: tf.Tensor, pool: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor | None:

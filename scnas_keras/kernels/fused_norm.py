@@ -1,10 +1,9 @@
 """Instance normalisation by TensorFlow's fused kernels."""
 
-import functools
-
 import tensorflow as tf
 from keras import layers
 
+from scnas_keras.kernels.devices import on_cpu
 from scnas_keras.operations.base import InstanceNorm
 
 _FUSED = (tf.float32, tf.bfloat16, tf.float16)
@@ -48,18 +47,23 @@ def normalize(x: tf.Tensor, scale: tf.Tensor | float, epsilon: float) -> tuple[t
         mean, variance = tf.nn.moments(x, list(range(1, x.shape.rank - 1)), keepdims=True)
         factor = tf.math.rsqrt(variance + epsilon)
         return (x - mean) * factor * scale, tf.stack([tf.reshape(v, (-1, x.shape[-1])) for v in (mean, variance, factor)])
-    scales = tf.fill([x.shape[-1]], tf.cast(scale, tf.float32))
-    offset, none = tf.zeros((x.shape[-1],)), tf.zeros((0,))
+    scales, offset = tf.fill([x.shape[-1]], tf.cast(scale, tf.float32)), tf.zeros((x.shape[-1],))
     outputs, statistics = [], []
-    for item in _items(wide(x)):
-        y, _, variance, *spaces = tf.raw_ops.FusedBatchNormV3(
-            x=item, scale=scales, offset=offset, mean=none, variance=none, epsilon=epsilon, is_training=True
-        )
+    for item in _items(_wide(x)):
+        y, _, variance, *spaces = _fused(item, scales, offset, epsilon)
         outputs.append(y)
         voxels = tf.cast(tf.shape(item)[2], tf.float32)
         factor = tf.math.rsqrt(variance * (voxels - 1) / voxels + epsilon)  # the kernel's variance is the unbiased one
         statistics.append(tf.stack([*spaces[:2], factor]))
     return _whole(outputs, x), tf.stack(statistics, axis=1)
+
+
+def normalize_affine(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor | None:
+    """`InstanceNorm`'s function with learned scale and offset [channels]; None where it can't be computed in this way."""
+    if x.dtype not in _FUSED or x.shape[0] is None:
+        return None
+    scale, offset = (tf.cast(value, tf.float32) for value in (scale, offset))
+    return _whole([_fused(item, scale, offset, epsilon).y for item in _items(_wide(x))], x)
 
 
 def normalize_gradient(dy: tf.Tensor, x: tf.Tensor, statistics: tf.Tensor, scale: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor]:
@@ -70,7 +74,7 @@ def normalize_gradient(dy: tf.Tensor, x: tf.Tensor, statistics: tf.Tensor, scale
         return scale * factor * _centre(dy, unit), tf.reduce_sum(dy * unit)
     scales = tf.fill([x.shape[-1]], tf.cast(scale, tf.float32))
     outputs, dscales = [], []
-    for item, upstream, (first, second, _) in zip(_items(wide(x)), _items(wide(dy)), _each(statistics)):
+    for item, upstream, (first, second, _) in zip(_items(_wide(x)), _items(_wide(dy)), _each(statistics)):
         dx, dscale = _fused_gradient(upstream, item, scales, first, second, epsilon)
         outputs.append(dx)
         dscales.append(tf.reduce_sum(dscale))
@@ -82,8 +86,14 @@ def gradient_from_output(dy: tf.Tensor, y: tf.Tensor, statistics: tf.Tensor, eps
     if y.dtype not in _FUSED:
         return _along(statistics, y)[2] * _centre(dy, y)
     mean, spread = tf.zeros((y.shape[-1],)), tf.fill([y.shape[-1]], 1 - epsilon)  # y's own, whose spread is 1
-    items = zip(_items(wide(y)), _items(wide(dy)), _each(statistics))
+    items = zip(_items(_wide(y)), _items(_wide(dy)), _each(statistics))
     return _whole([_fused_gradient(upstream, item, factor, mean, spread, epsilon)[0] for item, upstream, (_, _, factor) in items], y)
+
+
+def _fused(x, scale, offset, epsilon):
+    """The kernel for one item; `scale` and `offset` [channels]."""
+    none = tf.zeros((0,))
+    return tf.raw_ops.FusedBatchNormV3(x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=epsilon, is_training=True)
 
 
 def _fused_gradient(dy, x, scale, first, second, epsilon) -> tuple[tf.Tensor, tf.Tensor]:
@@ -128,11 +138,6 @@ def _whole(items: list[tf.Tensor], like: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reshape(y, tf.shape(like)), like.dtype)
 
 
-def wide(x: tf.Tensor) -> tf.Tensor:
+def _wide(x: tf.Tensor) -> tf.Tensor:
     """In float32 where the CPU's kernel for short types would be many times slower: channels no multiple of 16."""
-    return tf.cast(x, tf.float32) if x.dtype != tf.float32 and x.shape[-1] % 16 and not _on_gpu() else x
-
-
-@functools.cache
-def _on_gpu() -> bool:
-    return bool(tf.config.list_physical_devices("GPU"))
+    return tf.cast(x, tf.float32) if x.dtype != tf.float32 and x.shape[-1] % 16 and on_cpu() else x

@@ -7,11 +7,11 @@ plane, in which the convolution isn't dilated, with the outermost axis first: th
 memory. One convolution a tap of that axis, of all phases and slices as a batch, gives the whole.
 """
 
-import functools
 import itertools
 
 import tensorflow as tf
 
+from scnas_keras.kernels.devices import on_cpu
 from scnas_keras.operations.base import subsample
 
 _STEPS = [1, 1, 1, 1]
@@ -139,9 +139,3 @@ def _sum(terms) -> tf.Tensor:
     for term in terms:
         total = term if total is None else total + term
     return total
-
-
-@functools.cache
-def on_cpu() -> bool:
-    """Whether there is no GPU."""
-    return not tf.config.list_physical_devices("GPU")

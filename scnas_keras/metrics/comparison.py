@@ -11,7 +11,7 @@ class Comparison:
 
     Attributes:
         found: Dice, 0 to 1.
-        random: Dice of the random networks, at least two.
+        random: Dice of the random networks, at least one.
     """
 
     found: float

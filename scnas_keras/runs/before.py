@@ -53,7 +53,7 @@ def check_flags(config: DataConfig, network: Footprint) -> Plans | None:
 
 
 def task_folder(config: TaskConfig) -> pathlib.Path:
-    """The folder of the task that flags name: found at once, so that a command can refuse a wrong one before it loads a framework.
+    """The folder of the task that flags name, in which phantoms are written if it is theirs: before a framework is loaded.
 
     Raises:
         ConfigError, DataError: with the remedy.

@@ -31,7 +31,8 @@ def run_selection(config: SelectConfig) -> Report | str:
     """Runs what is left of a selection and writes its report; of a worker, what it has to say in the end.
 
     Raises:
-        ConfigError, DataError: before hours of work: flags, data, a budget too small, a search of other data.
+        ConfigError, DataError: before anything runs: flags, data, a budget too small, a search of other data, too little memory. After
+            the first training run: it made too few updates for networks to be told apart.
         TrainingFailed: the default network, or the winner in its last training.
         OutputError: a file can't be written.
         SystemExit: a signal came, and the training run at work is saved.

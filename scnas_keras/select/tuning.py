@@ -89,7 +89,7 @@ class Tuning:
         return genes.Space(found, rates, {base.name: lacking(base) for base in self.bases})
 
     def draw(self, place: Candidate, drawn: Sequence[Candidate], best: Candidate | None) -> Candidate | None:
-        """The entrant of a place; None if nothing that could be drawn fits into the memory that is free now.
+        """The entrant of a place; None if nothing that could be drawn can be trained in the memory that is free now.
 
         Args:
             place: for it.
@@ -183,7 +183,7 @@ def fill(setting: Setting, name: str, ranked: Sequence[str]) -> bool:
     samples = [candidate for candidate in candidates if candidate.base]
     found = tuning.draw(named[name], samples, named[ranked[0]] if ranked else None)
     if found is None:
-        reason = f"{name}: nothing else was found that fits into the memory that is free"
+        reason = f"{name}: nothing else was found that can be trained in the memory that is free"
         logging.warning("%s; the race goes on without it", reason)
         setting.record.decide(failed={**setting.record.decided.failed, setting.key(Trial(0, name)): reason})
     else:
