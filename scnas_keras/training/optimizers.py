@@ -9,6 +9,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+for _hook in ("_backend_update_step", "_update_model_variables_moving_average"):
+    if not hasattr(keras.optimizers.Optimizer, _hook):  # or what stands below would silently not be called
+        raise ImportError(f"Keras {keras.__version__} has no Optimizer.{_hook}")
+
 
 class _Averaging:
     """Part of an optimizer whose moving average of the weights looks back over a ninth of the updates at most.
