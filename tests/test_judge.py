@@ -122,7 +122,7 @@ def test_by_default_validation_scans_alone_are_segmented_and_all_others_trained_
     monkeypatch.setattr(runner, "train", watched)
     monkeypatch.setattr(SegmentationModel, "segment", lambda self, volume, mirror: asked.append(mirror) or segment(self, volume, mirror))
     result = retrain(folder, *NETWORK, "--steps_per_epoch=12", "--workdir=validation", "--ema=0.9", "--mirror=true")
-    assert asked == [True] * (len(result.dice) + 1)  # once more for the picture
+    assert asked == [True] * len(result.dice)
     assert not all(np.array_equal(one, other) for one, other in zip(trained, result.model.network.get_weights(), strict=True))
     split = split_of_run(folder / "validation", 1)
     assert opened.prepared == {*split.train, *split.held_out, *split.validation}

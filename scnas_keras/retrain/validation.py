@@ -4,6 +4,7 @@ import dataclasses
 import math
 import statistics
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -43,20 +44,21 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
     """
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
-    judged, dice, seconds = getattr(fold.split, config.judge_on), {}, []
+    judged, dice, packed, seconds = getattr(fold.split, config.judge_on), {}, {}, []
     for number, name in enumerate(judged, start=1):
         volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
         begun = time.monotonic()
         segmentation = model.segment(volume, config.mirror)
         seconds.append(time.monotonic() - begun)
-        write_label(run["validation"] / f"{name}.nii.gz", segmentation, volume.geometry)
+        write_label(run["validation"] / f"{name}.nii.gz", segmentation, volume.geometry)  # which may be another grid (tilted DICOM)
+        packed[name] = zlib.compress(segmentation, 1)  # a hundredth of it
         if ignored is not None:
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
         dice[name] = dice_scores(label, segmentation, len(names))
         found = " ".join(f"{value:.3f}" for value in dice[name])
         logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, found)
     write_case_table(run[CASES], dice, names[1:])
-    _draw(config, fold, model, dice, run)
+    _draw(fold, packed, dice, run)
     return Validation(dice, statistics.median(seconds[1:] or seconds) if seconds else None)
 
 
@@ -74,15 +76,15 @@ def representative(dice: Mapping[str, Sequence[float]]) -> dict[str, str]:
     return {rank: name for rank, name in found.items() if rank == "median" or name != found["median"]}
 
 
-def _draw(config: RetrainConfig, fold: Fold, model: SegmentationModel, dice: Mapping[str, Sequence[float]], run: RunFolder) -> None:
-    """Pictures of the representative cases, segmented once more: a written segmentation may lie on another grid (tilted DICOM)."""
+def _draw(fold: Fold, packed: Mapping[str, bytes], dice: Mapping[str, Sequence[float]], run: RunFolder) -> None:
+    """Pictures of the representative cases with their compressed segmentations."""
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
     for rank in RANKS:
         run[f"overlay_{rank}.png"].unlink(missing_ok=True)  # of a former end of an extended run
     for rank, name in representative(dice).items():
         volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
-        segmentation = model.segment(volume, config.mirror)
+        segmentation = np.frombuffer(zlib.decompress(packed[name]), np.uint8).reshape(label.shape)
         if ignored is not None:
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
         title = f"{name}: the {rank} of {len(dice)} by Dice" if len(dice) > 1 else name
