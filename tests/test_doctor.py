@@ -100,6 +100,7 @@ def test_a_process_that_dies_is_a_finding(ends, told, tmp_path, monkeypatch):
     assert trial() == told
 
 
+@pytest.mark.nightly
 def test_this_machine_can_compute(tmp_path, capsys, caplog):
     caplog.set_level("INFO", logger="absl")
     logging.set_verbosity(logging.INFO)

@@ -47,7 +47,7 @@ def test_more_epochs_extend_a_finished_run_and_its_rate_rises_again(folder, capl
         retrain(folder, *NETWORK, "--epochs=4")
 
 
-@pytest.mark.parametrize("moved", [True, False])
+@pytest.mark.parametrize("moved", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_an_extension_that_was_killed_as_it_began_goes_on(folder, moved):
     """When the summary was moved and the flags not yet written; or before that."""
     (folder / "run" / EXTENDING).touch()
@@ -64,6 +64,7 @@ def test_other_flags_are_refused_while_an_extension_isnt_finished(folder):
         retrain(folder, *NETWORK, "--epochs=2", "--seed=1")
 
 
+@pytest.mark.nightly
 def test_minutes_extend_minutes(tmp_path):
     flags = ("--network=unet", "--width=2", "--workdir=run", "--preset=short")
     retrain(tmp_path, *flags, "--budget_minutes=0.01")

@@ -162,7 +162,7 @@ def test_a_place_without_a_sample_that_fits_drops_out(planted, cache, tmp_path, 
     monkeypatch.setattr(tuning, "free_gibibytes", lambda config: 0.0)
     found = selection(tmp_path, cache)
     assert in_rung(planted, 1) == ["nnunet", "resenc_m", "u_resnet"] and found.data["race_winner"] == "resenc_m"
-    assert found.text.count("nothing else was found that fits") == 8
+    assert found.text.count("nothing else was found that can be trained") == 8
 
 
 def test_a_small_budget_drops_samples_first(planted, cache, tmp_path):

@@ -103,6 +103,7 @@ def test_a_cache_that_cannot_be_written_serves_this_process(tmp_path, monkeypatc
     assert "The times aren't kept" in warned[-1]
 
 
+@pytest.mark.nightly
 def test_every_kind_of_part_is_measured_in_a_process_of_its_own():
     parts = [
         *(ADDED, CONVOLVED, Part(OPERATION, *SHAPE, 4, "average_pool_3"), Part(OPERATION, *SHAPE, 4, "identity")),
