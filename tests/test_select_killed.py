@@ -48,4 +48,4 @@ def test_a_selection_that_is_killed_goes_on(tmp_path):
     assert "kept" in done.stdout.lower() and (tmp_path / "run" / "model.json").is_file()
     assert not is_busy(trial) and not is_busy(final)
     again = run(*command(tmp_path), env=with_package(), cwd=tmp_path)
-    assert "finished" in again.stderr
+    assert "finished" in again.stdout
