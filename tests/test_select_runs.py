@@ -12,6 +12,7 @@ from planted_trainings import Clock, Planted
 from some_spaces import uniform_genotype
 
 from scnas_keras.errors import ConfigError, OutputError
+from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.run_folder import RunFolder, is_busy
 from scnas_keras.select import SelectConfig, candidates, record, report, runner, scheduler, setting, trials
 from scnas_keras.select.candidates import handmade
@@ -284,7 +285,9 @@ def test_a_damaged_record_is_named(planted, tmp_path):
 
 
 def test_a_setting_that_is_assumed_gives_way_to_what_was_measured(planted, data, tmp_path):
-    own = setting.Setting(SelectConfig(budget_minutes=10.0), None, data, record.Record(tmp_path, planted.clock.now))
+    own = setting.Setting(
+        SelectConfig(budget_minutes=10.0), RunFolder(tmp_path, None, 0.0), data, record.Record(tmp_path, planted.clock.now)
+    )
     assert own.overhead.trial == setting.STARTING
     own.record.decide(overhead={"rung_1/nnunet": 61.0})
     assert own.overhead.trial == 61.0 and own.overhead.final >= 61.0
@@ -333,7 +336,16 @@ def test_the_race_has_its_share_after_the_search_and_equals_are_told_by_cost(pla
 
 
 def test_finals_validate_longer_the_more_scans_there_are(planted, data, tmp_path):
-    own = setting.Setting(SelectConfig(budget_minutes=10.0), None, data, record.Record(tmp_path, planted.clock.now))
+    """By what a scan takes, as soon as that is known: the start takes what it took."""
+    own = setting.Setting(
+        SelectConfig(budget_minutes=10.0), RunFolder(tmp_path, None, 0.0), data, record.Record(tmp_path, planted.clock.now)
+    )
     own.record.decide(overhead={"rung_1/nnunet": 60.0})
-    assert len(data.split.validation) > len(data.split.held_out)
-    assert own.overhead.final == pytest.approx(60.0 * len(data.split.validation) / len(data.split.held_out))
+    more = len(data.split.validation) - len(data.split.held_out)
+    assert more > 0 and own.overhead.final == pytest.approx(60.0 * len(data.split.validation) / len(data.split.held_out))
+    planted(
+        "retrain", RetrainConfig(workdir=str(tmp_path / "race" / "rung_1" / "nnunet"), budget_minutes=1.0, judge_on="held_out"), "", 0.0
+    )
+    assert own.overhead.final == pytest.approx(60.0 + 2.0 * more)
+    own.record.decide(overhead={"rung_1/nnunet": 60.0, "finals/unet": 90.0})
+    assert own.overhead_of({"unet"}).final == 90.0

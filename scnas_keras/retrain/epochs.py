@@ -51,9 +51,11 @@ def train(
         for own in patience.values():
             own.restart()
 
+    shown = "training" if config.fold == ALL else config.judged
+
     def describe(logs: dict[str, Any]) -> str:
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(learner.optimizer.learning_rate))
-        return f"loss {logs['loss']:.4f}  Dice {logs['val_dice']:.3f} on {config.judged} patches  rate {logs['learning_rate']:.1e}"
+        return f"loss {logs['loss']:.4f}  Dice {logs['val_dice']:.3f} on {shown} patches  rate {logs['learning_rate']:.1e}"
 
     collapse = Collapse(horizon, again if config.on_collapse == "restart" else None)
     assembly = assemble(

@@ -9,7 +9,7 @@ from scnas_keras.select import trials
 from scnas_keras.select.budget import Overhead
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
-from scnas_keras.select.jobs import RACE, SEARCH, Job, folder_of
+from scnas_keras.select.jobs import FINALS, RACE, SEARCH, Job, folder_of
 from scnas_keras.select.race import Scores, Trial
 from scnas_keras.select.record import Record
 from scnas_keras.select.survey import Survey
@@ -47,12 +47,17 @@ class Setting:
     def overhead_of(self, networks: Collection[str]) -> Overhead:
         """The longest of those that were measured with some networks, else with any; assumed until there is one.
 
-        Validating takes as much longer in the finals as there are more scans.
+        In the finals there may be more scans to validate.
         """
         measured, split = self.record.decided.overhead, self.survey.split
-        own = [seconds for key, seconds in measured.items() if key.rpartition("/")[2] in networks]
-        trial = max(own or measured.values(), default=STARTING)
-        return Overhead(trial, trial * max(1.0, len(split.validation) / len(split.held_out)))
+        own = {key: seconds for key, seconds in measured.items() if key.rpartition("/")[2] in networks} or measured
+        if not own:
+            return Overhead(STARTING, STARTING * max(1.0, len(split.validation) / len(split.held_out)))
+        longest = max(own, key=lambda key: own[key])
+        more = 0 if longest.startswith(FINALS) else max(0, len(split.validation) - len(split.held_out))
+        result = trials.result_of(folder_of(self.run.path, RACE, longest)) if more else None
+        scan = result.seconds_per_scan if result else None
+        return Overhead(own[longest], own[longest] + more * (own[longest] / len(split.held_out) if scan is None else scan))
 
     def folder(self, trial: Trial) -> pathlib.Path:
         """Of a trial of the race."""
