@@ -1,5 +1,7 @@
 """Families of networks that can race."""
 
+from collections.abc import Iterable
+
 from scnas_keras.architectures.registry import HANDMADE
 from scnas_keras.errors import ConfigError
 
@@ -10,6 +12,11 @@ TUNED = "tuned"
 UNTUNED, RECIPE, ALL = TUNINGS = ("none", "recipe", "all")
 FAMILIES = (FOUND, RANDOM, *HANDMADE)
 USUAL = (FOUND, RANDOM, DEFAULT, "resenc_m", "u_resnet", "unet")
+
+
+def need_search(families: Iterable[str]) -> bool:
+    """Whether there are networks among them that a search must find."""
+    return bool({FOUND, RANDOM} & {*families})
 
 
 def parse_families(text: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.following import predict_one
 from scnas_keras.select.budget import LEAST_SEARCH, LEAST_TRAINING, SEARCH_SHARE
 from scnas_keras.select.finals import Finals
-from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, parse_families
+from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, need_search, parse_families
 from scnas_keras.select.race import Trial
 from scnas_keras.select.scheduler import Ended
 from scnas_keras.select.setting import Setting
@@ -144,7 +144,7 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
             f"first rung: p {rank['p']:.2g}, and so few allow none below {rank['smallest_p']:.2g}."
         )
     families = {candidate.name: candidate.family for candidate in setting.record.decided.candidates}
-    if {FOUND, RANDOM} & {*parse_families(setting.config.candidates)} and not {FOUND, RANDOM} & {*families.values()}:
+    if need_search(parse_families(setting.config.candidates)) and not need_search(families.values()):
         lines.append("No found network raced." if setting.config.searches or setting.record.decided.search else NO_SEARCH)
     fewest = min(result.updates for result in finals.trained.values())
     if fewest < _FEW_UPDATES:

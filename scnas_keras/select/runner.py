@@ -12,7 +12,7 @@ from scnas_keras.select.candidates import check_default_fits
 from scnas_keras.select.checks import check, check_search
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.finals import read_finals
-from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, parse_families
+from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, need_search, parse_families
 from scnas_keras.select.plan_table import show_plan
 from scnas_keras.select.record import Record
 from scnas_keras.select.report import NO_SEARCH, Report, write_report
@@ -58,7 +58,7 @@ def _select(config: SelectConfig, run: RunFolder, role: str, began: float) -> Re
     named = [own for folder in (config.searches or "").split(",") if folder for own in expand_seeds(folder)]
     searches = [check_search(folder, setting.survey) for folder in named]
     if setting.record.decided.search is None:
-        seconds = 0.0 if searches or not _searched(config) else budget.search_seconds(setting.total)
+        seconds = 0.0 if searches or not need_search(parse_families(config.candidates)) else budget.search_seconds(setting.total)
         check_default_fits(setting.survey, config)
         _plan_before(setting, seconds, len(searches))
         if doubt := few_units(setting.survey, config):
@@ -69,15 +69,10 @@ def _select(config: SelectConfig, run: RunFolder, role: str, began: float) -> Re
     else:
         logging.info("going on: %s of %s are gone", clock(setting.record.spent), clock(setting.total))
         run.begin(config)
-    if not searches and _searched(config) and not setting.record.decided.search:
+    if not searches and need_search(parse_families(config.candidates)) and not setting.record.decided.search:
         logging.warning("%s", NO_SEARCH)
     over = run_jobs(setting, Scheduler(setting, searches), role)
     return write_report(setting, over.race, read_finals(setting, over.race.winner))
-
-
-def _searched(config: SelectConfig) -> bool:
-    """Whether networks race that a search must find."""
-    return bool({FOUND, RANDOM} & {*parse_families(config.candidates)})
 
 
 def _plan_before(setting: Setting, seconds: float, searches: int) -> None:

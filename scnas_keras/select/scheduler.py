@@ -14,7 +14,7 @@ from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.candidates import fits, pool
 from scnas_keras.select.finals import final_trainings
 from scnas_keras.select.jobs import FINALS, RACE, SEARCH, Job, TrainingFailed, folder_of
-from scnas_keras.select.names import DEFAULT, parse_families
+from scnas_keras.select.names import DEFAULT, need_search, parse_families
 from scnas_keras.select.plan_table import show_plan
 from scnas_keras.select.race import Entrant, Race, Trial
 from scnas_keras.select.setting import Setting
@@ -170,7 +170,8 @@ class Scheduler:
         seconds = setting.record.decided.rungs[0]
         step = seconds / max(1, result.updates)
         most = _MOST_ENTRANTS + len(places(setting.config))
-        first, searched = _SPARE * _FEWEST_UPDATES * step, setting.record.decided.search is not None
+        first = _SPARE * _FEWEST_UPDATES * step
+        searched = not self._searches and need_search(parse_families(setting.config.candidates))
         need = budget.least_total(first, most, setting.overhead, searched, setting.machines) / 60
         raise ConfigError(
             f"In the {seconds:.0f} s of a first training run the default network made {result.updates} updates, of {step:.1f} s each; with "
