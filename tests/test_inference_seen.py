@@ -39,10 +39,10 @@ def test_a_scan_like_those_is_not_remarked_upon():
 @pytest.mark.parametrize(
     "changes, text",
     [
-        ({"spacing": (1.0, 2.5, 2.0), "shape": (50, 20, 30)}, "spacing along y 2.5 mm, in training 1 to 1.2"),
-        ({"spacing": (0.5, 1.0, 2.0), "shape": (100, 50, 30)}, "spacing along x 0.5 mm, in training 1 to 1.2"),
-        ({"shape": (50, 50, 100)}, "extent along z 200 mm, in training 40 to 80"),
-        ({"scale": 3000.0}, "in training 0 to 400"),
+        ({"spacing": (1.0, 2.5, 2.0), "shape": (50, 20, 30)}, "spacing along y 2.5 mm, in training scans 1 to 1.2"),
+        ({"spacing": (0.5, 1.0, 2.0), "shape": (100, 50, 30)}, "spacing along x 0.5 mm, in training scans 1 to 1.2"),
+        ({"shape": (50, 50, 100)}, "extent along z 200 mm, in training scans 40 to 80"),
+        ({"scale": 3000.0}, "in training scans 0 to 400 (0.5 and 99.5 percentiles)"),
         ({"scale": -3000.0}, "T1 from -29"),
         ({"scale": 5.0}, "T1 from 0.0"),
     ],

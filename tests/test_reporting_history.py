@@ -70,6 +70,8 @@ def test_few_epochs_are_points_on_axes_that_fit():
     rows = [{"epoch": epoch, "loss": 1.0, "val_dice": dice} for epoch, dice in ((1, 0.05), (2, 0.1), (3, 0.08))]
     _, dice = history_figure(rows).axes
     assert dice.lines[0].get_marker() == "o" and dice.get_ylim() == (0, pytest.approx(0.115))
+    (dice,) = history_figure([{"epoch": 1, "val_dice": 0.5}]).axes
+    assert dice.get_xlim() == (0, 2)
     rows = [{"epoch": epoch, "val_dice": 0.95} for epoch in range(100)]
     (dice,) = history_figure(rows).axes
     assert dice.lines[0].get_marker() == "" and dice.get_ylim() == (0, 1)

@@ -321,6 +321,37 @@ def test_the_defaults_seeds_are_two_and_both_count(planted, tmp_path):
         assert "_w" not in key or config.width == key.rpartition("_w")[2]
 
 
+@pytest.mark.parametrize("better", [0, 1])
+def test_of_the_defaults_seeds_the_better_is_kept(planted, tmp_path, better):
+    """The winner of the race falls behind in the finals."""
+
+    def worth(name, config):
+        default = 0.75 + (0.01 if config.seed == better else 0.0)
+        return default if name == "nnunet" else 0.6 if config.judge_on == "validation" else 0.9
+
+    planted.worth_of = worth
+    found = selection(tmp_path)
+    assert found.data["race_winner"] != "nnunet" and found.data["kept"] == f"nnunet_seed_{better}"
+    assert f"Of its two seeds the better on these scans is kept, nnunet_seed_{better}" in found.text
+    assert (tmp_path / "run" / "model.keras").read_text() == f"weights of finals/nnunet_seed_{better}"
+
+
+def test_finals_that_train_for_less_than_the_race_are_told(planted, tmp_path, caplog):
+    assert "less than the last rung" not in selection(tmp_path / "quiet", budget_minutes=20.0).text + caplog.text
+    late, ran = planted.__call__, planted.ran
+
+    def run(command, config, title, expected):
+        if "rung" in config.workdir:  # each trial of the race starts two minutes late
+            planted.clock.now += 120.0
+        return late(command, config, title, expected)
+
+    trials.run = run  # the fixture puts it back
+    ran.clear()
+    text = selection(tmp_path / "busy", budget_minutes=14.0, candidates="nnunet,resenc_m").text
+    assert [key for key in ran if key.startswith("finals")] == ["finals/resenc_m", "finals/nnunet_seed_0", "finals/nnunet_seed_1"]
+    assert "less than the last rung of the race" in text and "the finals train for less than the last rung of the race" in caplog.text
+
+
 def test_all_trainings_are_of_the_fold_that_was_asked_for(planted, tmp_path):
     selection(tmp_path, fold=2)
     assert {config.fold for config in planted.configs.values()} == {"2"}

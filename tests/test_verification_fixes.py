@@ -368,4 +368,6 @@ def test_the_command_prints_what_a_copy_still_lacks(tmp_path, command, capsys):
     with pytest.raises(SystemExit) as end:
         command("scnas_keras.verify", data_dir=source, fix="header", fixed_dir=tmp_path / "fixed", processes=1)
     assert end.value.code == 1
-    assert "labelsTr/case_2.nii.gz: 9 (" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "labelsTr/case_2.nii.gz: 9 (" in said.out
+    assert said.err.splitlines()[-1].endswith(f"then: scnas verify --data_dir={tmp_path / 'fixed'}")

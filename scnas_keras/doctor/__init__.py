@@ -22,4 +22,4 @@ def main(config: DoctorConfig) -> str:
     print("\n".join(map(str, found)))
     if any(finding.state == FAILS for finding in found):
         sys.exit(1)
-    return "scnas search --task=phantom --workdir=runs/first --patch_size=32,32,32 --stem_channels=16 --budget_minutes=2"
+    return "scnas verify --data_dir=DIR"

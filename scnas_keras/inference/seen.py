@@ -77,10 +77,10 @@ def differences(seen: Seen, volume: Volume, ranges: Sequence[tuple[float, float]
     for what, values, known, factor in lengths:
         for axis, value, (low, high) in zip("xyz", values, known):
             if not low / factor <= value <= high * factor:
-                found.append(f"{what} along {axis} {value:.4g} mm, in training {_span(low, high)}")
+                found.append(f"{what} along {axis} {value:.4g} mm, in training scans {_span(low, high)}")
     for name, (low, high), (least, most), contrast in zip(channels, ranges, seen.intensity, seen.contrast):
         if is_foreign(low, high, least, most, contrast):
-            found.append(f"{name} from {low:.4g} to {high:.4g}, in training {_span(least, most)}")
+            found.append(f"{name} from {low:.4g} to {high:.4g}, in training scans {_span(least, most)} (0.5 and 99.5 percentiles)")
     return found
 
 

@@ -86,7 +86,7 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
     left.set_xscale("log")
     left.set_xticks(minutes, [f"{value:g}" for value in minutes])
     left.minorticks_off()
-    right.set_xlim(left=0)
+    right.set_xlim(0, 1.15 * max(trial.milliseconds for trial in trials))
     for axes, title in ((left, "minutes trained"), (right, "milliseconds a step")):
         axes.set_xlabel(title, fontsize=8)
         axes.tick_params(labelsize=7)
@@ -94,14 +94,18 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
     left.set_ylabel("Dice", fontsize=8)
     left.legend(fontsize=7, frameon=False, loc="lower right")
-    figure.suptitle("points: race, on held-out scans; stars: finals, on validation scans; ring: what is kept", fontsize=8)
+    figure.suptitle(
+        "points: race, on held-out scans; stars: finals, on validation scans; ring: what is kept; dashed: none is both faster and better",
+        fontsize=8,
+    )
     return figure
 
 
 def pareto(trials: Sequence[RacedTrial]) -> list[RacedTrial]:
-    """Those than which none is both faster and better, the fastest first."""
+    """Those than which none is both faster and better, the fastest first; of a network's training runs the best counts."""
+    best = {trial.name: trial for trial in sorted(trials, key=lambda trial: trial.dice)}
     front: list[RacedTrial] = []
-    for trial in sorted(trials, key=lambda trial: (trial.milliseconds, -trial.dice)):
+    for trial in sorted(best.values(), key=lambda trial: (trial.milliseconds, -trial.dice)):
         if not front or trial.dice > front[-1].dice:
             front.append(trial)
     return front

@@ -114,5 +114,7 @@ def _finish(axes: "Axes", title: str) -> None:
     axes.set_title(title, fontsize=9)
     axes.set_xlabel("epoch", fontsize=8)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    if len({epoch for line in axes.lines for epoch in line.get_xdata()}) == 1:
+        axes.set_xlim(0, 2)
     axes.tick_params(labelsize=7)
     axes.grid(linewidth=0.4, alpha=0.4)

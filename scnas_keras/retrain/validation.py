@@ -57,7 +57,8 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
         dice[name] = dice_scores(label, segmentation, len(names))
         found = " ".join(f"{value:.3f}" for value in dice[name])
         logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, found)
-    write_case_table(run[CASES], dice, names[1:])
+    if dice:
+        write_case_table(run[CASES], dice, names[1:])
     _draw(fold, packed, dice, run)
     return Validation(dice, statistics.median(seconds[1:] or seconds) if seconds else None)
 

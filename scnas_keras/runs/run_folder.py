@@ -107,7 +107,7 @@ class RunFolder:
         summary = {
             "command": self.command,
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - self.started, 1),
+            "seconds_of_last_process": round(time.time() - self.started, 1),
             "peak_bytes": peak_bytes(),
             "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
             "versions": {name: _version(name) for name in _PACKAGES},

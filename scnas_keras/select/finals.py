@@ -4,7 +4,10 @@ If the default network won the race there is nothing to compare: it is trained o
 """
 
 import dataclasses
+import math
 import pathlib
+import statistics
+from collections.abc import Mapping
 
 from scnas_keras.files import write_bytes
 from scnas_keras.inference.names import COMPANION, MODEL
@@ -55,6 +58,11 @@ class Finals:
     kept: str
 
 
+def is_default(label: str) -> bool:
+    """Whether a final is one of the default network."""
+    return label.startswith(f"{DEFAULT}_seed_")
+
+
 def final_trainings(winner: str) -> list[Final]:
     """The last training runs, given the race's winner."""
     if winner == DEFAULT:
@@ -78,10 +86,10 @@ def read_finals(setting: Setting, winner: str) -> Finals:
             DEFAULT,
             [own.cases for own in defaults],
             setting.survey.patients,
-            _ratio(_pace(setting, Final(winner, 0), trained), _pace(setting, Final(DEFAULT, 0), trained)),
+            _time(setting, winner, trained),
             None if setting.config.objective == "dice" else setting.config.objective,
         )
-    kept = winner if found and found.kept == winner else f"{DEFAULT}_seed_0"
+    kept = winner if found and found.kept == winner else _better_default(trained, setting.config.objective)
     _copy_model(trained[kept].folder, setting.run.path)
     return Finals(trained, found, kept)
 
@@ -91,11 +99,26 @@ def _copy_model(source: pathlib.Path, folder: pathlib.Path) -> None:
         write_bytes(folder / name, (source / name).read_bytes())
 
 
-def _pace(setting: Setting, final: Final, trained: dict[str, Trained]) -> float | None:
+def _better_default(trained: Mapping[str, Trained], objective: str) -> str:
+    """The label of the default network's seed with the higher score, the first of equals."""
+
+    def score(label: str) -> float:
+        own = trained[label].score(objective)
+        return -math.inf if own is None else own
+
+    return max((label for label in trained if is_default(label)), key=score)
+
+
+def _time(setting: Setting, winner: str, trained: Mapping[str, Trained]) -> float | None:
+    """Seconds that a scan takes with the winner as a share of those with the default network, the mean over its seeds."""
+    paces: dict[bool, list[float]] = {True: [], False: []}
+    for final in final_trainings(winner):
+        if pace := _pace(setting, final, trained):
+            paces[final.network == winner].append(pace)
+    return statistics.fmean(paces[True]) / statistics.fmean(paces[False]) if all(paces.values()) else None
+
+
+def _pace(setting: Setting, final: Final, trained: Mapping[str, Trained]) -> float | None:
     """Seconds that a scan takes, on the first of the machines."""
     decided, seconds = setting.record.decided, trained[final.label].seconds_per_scan
     return seconds and seconds / slowness(decided.ran_on.get(final.key, ""), decided.machines)
-
-
-def _ratio(one: float | None, other: float | None) -> float | None:
-    return one / other if one and other else None

@@ -44,3 +44,24 @@ def show_plan(plan: Budget, search: float, racing: Sequence[Candidate] = (), lef
     """Logs the table."""
     for line in plan_table(plan, search, [one.name for one in racing], [one.name for one in left_out]):
         logging.info("%s", line)
+
+
+def show_finals(gone: float, total: float, finals: int, each: float, overhead: float, rungs: Sequence[float]) -> None:
+    """Logs how the rest of the time is divided, once the race is over.
+
+    Args:
+        gone, total: seconds.
+        finals: how many there are.
+        each: seconds that each of them trains.
+        overhead: seconds that each takes besides.
+        rungs: seconds that each trial of the race trained, by rung.
+    """
+    runs = "one training run" if finals == 1 else f"{finals} training runs"
+    line = "%s of %s are gone; finals: %s of %s, and %s to start and validate"
+    logging.info(line, clock(gone), clock(total), runs, clock(each), clock(overhead))
+    if rungs and each < rungs[-1]:
+        logging.warning(
+            "the finals train for less than the last rung of the race (%s): training runs start or validate more slowly than was assumed. "
+            "For a verdict of longer ones give more time in another --workdir, or don't use the machine beside it",
+            clock(rungs[-1]),
+        )

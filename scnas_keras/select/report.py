@@ -14,7 +14,7 @@ from scnas_keras.reporting.race_figure import RacedTrial, draw_race
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.following import predict_one
 from scnas_keras.select.budget import LEAST_SEARCH, LEAST_TRAINING, SEARCH_SHARE
-from scnas_keras.select.finals import Finals
+from scnas_keras.select.finals import Finals, is_default
 from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, need_search, parse_families
 from scnas_keras.select.race import Trial
 from scnas_keras.select.scheduler import Ended
@@ -90,7 +90,7 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
             | {"failed": decided.failed.get(setting.key(trial)), "kept": False, "flags": flags[trial.name]}
         )
     for label, result in finals.trained.items():
-        name = DEFAULT if label.startswith(f"{DEFAULT}_seed_") else label
+        name = DEFAULT if is_default(label) else label
         seed = setting.config.seed + (int(label.rpartition("_")[2]) if name == DEFAULT else 0)
         rows.append(
             {"stage": "final", "network": name, "family": families[name], "seed": seed, "seconds": result.seconds}
@@ -162,6 +162,13 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
         lines.append(f"{reason}: {DEFAULT} is kept, trained once in all the time that was left.")
     else:
         lines.append(finals.contest.text)
+        if is_default(finals.kept):
+            lines.append(f"Of its two seeds the better on these scans is kept, {finals.kept}, so that its Dice may be a little too high.")
+    if _short_finals(setting, ended):
+        lines.append(
+            f"The finals trained for {clock(setting.record.decided.final or 0)}, less than the last rung of the race: start and validation "
+            "took most of their time. Give more time, or don't use the machine beside it."
+        )
     late = setting.record.spent > _LATE * setting.total
     instead = f" instead of {clock(setting.total)}, since training runs start and validate more slowly than was assumed" if late else ""
     if not ended.results:  # the default network had all the time
@@ -173,6 +180,12 @@ def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
         + shlex.join(["scnas", "retrain", f"--flagfile={default}", f"--budget_minutes={alone:.1f}", "--workdir=ALONE"])
     )
     return lines
+
+
+def _short_finals(setting: Setting, ended: Ended) -> bool:
+    """Whether the race, which only decides who is in the finals, trained longer than they."""
+    decided = setting.record.decided
+    return bool(ended.results) and decided.final is not None and decided.final < decided.rungs[-1]
 
 
 def _search_rank(setting: Setting, ended: Ended) -> dict[str, Any] | None:

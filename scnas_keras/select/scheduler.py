@@ -15,7 +15,7 @@ from scnas_keras.select.candidates import fits, pool
 from scnas_keras.select.finals import final_trainings
 from scnas_keras.select.jobs import FINALS, RACE, SEARCH, Job, TrainingFailed, folder_of
 from scnas_keras.select.names import DEFAULT, need_search, parse_families
-from scnas_keras.select.plan_table import show_plan
+from scnas_keras.select.plan_table import show_finals, show_plan
 from scnas_keras.select.race import Entrant, Race, Trial
 from scnas_keras.select.setting import Setting
 from scnas_keras.select.trials import Trained, result_of
@@ -204,6 +204,7 @@ class Scheduler:
             overhead = statistics.fmean(overheads) if setting.machines == 1 else max(overheads)
             seconds = budget.final_seconds(left, len(wanted), overhead, setting.machines)
             setting.record.decide(final=round(seconds, 1))
+            show_finals(setting.record.spent, setting.total, len(wanted), seconds, overhead, setting.record.decided.rungs)
         left = [final for final in wanted if result_of(folder_of(setting.run.path, FINALS, final.key)) is None]
         if not left:
             return Over(ended)

@@ -7,6 +7,7 @@ The commands that train check headers by themselves, and voxels as they prepare 
 """
 
 import dataclasses
+import shlex
 import sys
 from typing import Any
 
@@ -33,9 +34,17 @@ def main(config: VerifyConfig) -> str:
     print(report.text())
     if report.has_errors:
         if not is_quiet():
-            print("Next: correct these, then give the same command again", file=sys.stderr)
+            print(f"Next: {_correct(config)}", file=sys.stderr)
         sys.exit(1)
     checked = dataclasses.replace(config, data_dir=config.fixed_dir or config.data_dir)
     folds = max(2, min(DataConfig.num_folds, report.cases // FEWEST_UNITS))  # that leave enough scans for a verdict
     fewer = {} if folds == DataConfig.num_folds else {"num_folds": folds}
     return following("select", checked, data_dir=checked.data_dir, **fewer, workdir="runs/selected", budget_minutes=100)
+
+
+def _correct(config: VerifyConfig) -> str:
+    """What to do about errors. A copy is verified from now on, whose unchanged files are the dataset's own."""
+    if config.fixed_dir is None:
+        return "correct these, then give the same command again"
+    again = shlex.join(["scnas", "verify", f"--data_dir={config.fixed_dir}"])
+    return f"replace these files in {config.fixed_dir} by correct ones (not in place: they are links to the dataset's), then: {again}"
