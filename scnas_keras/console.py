@@ -67,7 +67,7 @@ def load_tensorflow() -> None:
     if os.path.exists("/dev/nvidia0"):
         logging.warning("computing on the CPU: there is a GPU, but TensorFlow has no CUDA for it; pip install '.[and-cuda]'")
     else:
-        logging.info("computing on the CPU (%d cores); no GPU found", os.cpu_count())
+        logging.info("computing on the CPU; no GPU found")
 
 
 @contextlib.contextmanager

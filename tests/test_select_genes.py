@@ -15,11 +15,11 @@ from scnas_keras.retrain.checks import check
 from scnas_keras.retrain.recipes import recipe
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import open_fold
-from scnas_keras.select import SelectConfig, candidates, genes, runner, tuning
-from scnas_keras.select.candidates import handmade
+from scnas_keras.select import SelectConfig, genes, pool, runner, samples
 from scnas_keras.select.genes import BATCH, BLOCKS, INCUMBENT, PRIOR, RATE, STAGES, UNIFORM, WIDTH, Choice, Factor, Sample, Space
-from scnas_keras.select.settings import training_config
-from scnas_keras.select.tuning import Tuning
+from scnas_keras.select.job_flags import training_config
+from scnas_keras.select.pool import handmade
+from scnas_keras.select.samples import Sampler
 
 VALUES = {
     **{"optimizer": "adam", "momentum": 0.99, "weight_decay": 0.0, "loss": "dice_ce", "ema": 0.99, "foreground_share": 0.5},
@@ -46,9 +46,9 @@ def many(number, incumbent=None, count=400):
 
 
 def test_shares_are_kept_exactly_among_all_places():
-    assert collections.Counter(first(number, BEST).origin for number in range(tuning.PLACES)) == {PRIOR: 3, INCUMBENT: 3, UNIFORM: 2}
+    assert collections.Counter(first(number, BEST).origin for number in range(samples.PLACES)) == {PRIOR: 3, INCUMBENT: 3, UNIFORM: 2}
     for nobody in (None, Sample(PRIOR, "nnunet", {})):  # the default network with the default recipe is the prior
-        found = [first(number, nobody) for number in range(tuning.PLACES)]
+        found = [first(number, nobody) for number in range(samples.PLACES)]
         assert collections.Counter(one.origin for one in found) == {PRIOR: 6, UNIFORM: 2}
         assert {one.network for one in found if one.origin == PRIOR} == {"nnunet"}
     assert first(1, Sample(PRIOR, "found_w64", {})).network == "found_w64"  # another network by the default recipe isn't
@@ -144,9 +144,9 @@ def data(cache):
 def made(data, cache, folder, **flags):
     config = SelectConfig(**{"task": "phantom", "num_phantoms": 12, "cache_dir": cache, "spacing": (2.0, 2.0, 2.0)} | FLAGS | flags)
     uniform_genotype("conv_3").save(folder / "found.json")
-    found = candidates.Candidate("found_w64", "found", "genotype", "64", str(folder / "found.json"))
-    own = tuning.bases(config, [handmade("nnunet"), found, *tuning.places(config)], 3)
-    return config, Tuning(config, data, own, folder / "plans")
+    found = pool.Candidate("found_w64", "found", "genotype", "64", str(folder / "found.json"))
+    own = samples.bases(config, [handmade("nnunet"), found, *samples.places(config)], 3)
+    return config, Sampler(config, data, own, folder / "plans")
 
 
 def test_the_first_trial_of_each_network_is_the_default_recipe(data, cache, tmp_path):
@@ -170,7 +170,7 @@ def test_every_sample_can_be_trained_by_its_flags(data, cache, tmp_path):
     usual = {name: open_fold(RetrainConfig(**fold_flags(cache), network=name), handmade_network(name)) for name in ("nnunet", "resenc_m")}
     seen, drawn = collections.Counter(), []
     for number in range(24):
-        place = candidates.Candidate(f"tuned_{number + 1}", "tuned", "", "")
+        place = pool.Candidate(f"tuned_{number + 1}", "tuned", "", "")
         sample = found.draw(place, drawn, drawn[-1] if drawn else None)
         drawn.append(sample)
         own = training_config(config, sample, tmp_path / "run", 60.0, HELD_OUT, 0)
@@ -204,7 +204,7 @@ def test_a_momentum_that_was_given_goes_with_sgd_only(data, cache, tmp_path):
     assert next(gene for gene in found.space.genes if gene.name == "momentum").values == (0.8, 0.9, 0.95, 0.99)
     optimizers = set()
     for number in range(20):
-        sample = found.draw(candidates.Candidate(f"tuned_{number + 1}", "tuned", "", ""), [], None)
+        sample = found.draw(pool.Candidate(f"tuned_{number + 1}", "tuned", "", ""), [], None)
         own = recipe(training_config(config, sample, tmp_path, 60.0, HELD_OUT, 0))
         optimizers.add(own.optimizer)
         assert own.momentum == (sample.genes.get("momentum", 0.8) if own.optimizer == "sgd" else 0.99)
@@ -243,13 +243,13 @@ def handmade_network(name):
 
 def test_what_doesnt_fit_isnt_taken(data, cache, tmp_path, monkeypatch):
     _, found = made(data, cache, tmp_path, tune="recipe")
-    place = candidates.Candidate("tuned_1", "tuned", "", "")
+    place = pool.Candidate("tuned_1", "tuned", "", "")
     sizes = []
-    monkeypatch.setattr(tuning, "memory_of", lambda network, fold, batch, topology: sizes.append(batch) or float(batch))
-    monkeypatch.setattr(tuning, "free_gibibytes", lambda config: 1.5)
+    monkeypatch.setattr(samples, "memory_of", lambda network, fold, batch, topology: sizes.append(batch) or float(batch))
+    monkeypatch.setattr(samples, "free_gibibytes", lambda config: 1.5)
     for number in range(1, 30):
-        sample = found.draw(candidates.Candidate(f"tuned_{number}", "tuned", "", ""), [], None)
+        sample = found.draw(pool.Candidate(f"tuned_{number}", "tuned", "", ""), [], None)
         assert BATCH not in sample.genes
     assert 2 in sizes
-    monkeypatch.setattr(tuning, "free_gibibytes", lambda config: 0.0)
+    monkeypatch.setattr(samples, "free_gibibytes", lambda config: 0.0)
     assert found.draw(place, [], None) is None

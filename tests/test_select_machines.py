@@ -15,13 +15,13 @@ from processes import PYTHON, start, with_package
 
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.runs.run_folder import is_busy
-from scnas_keras.select import machines, tuner
+from scnas_keras.select import kerastuner, machines
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.jobs import RACE, Job, TrainingFailed
+from scnas_keras.select.kerastuner import RaceOracle, run_jobs
 from scnas_keras.select.record import Record
 from scnas_keras.select.scheduler import Over, Wait
 from scnas_keras.select.trials import result_of
-from scnas_keras.select.tuner import RaceOracle, run_jobs
 
 HERE = pathlib.Path(__file__).parent
 DATA = ("--task=phantom", "--num_phantoms=8", "--num_folds=4", "--patch_size=16,16,16", "--processes=1", "--validation_steps=1")
@@ -84,7 +84,7 @@ def test_workers_get_different_jobs_and_idle_while_others_run(setting):
 def test_a_worker_that_is_silent_loses_its_job_to_another(setting, monkeypatch):
     now = [100.0]
     oracle = made(Planned("a"), setting, lease=50.0)
-    monkeypatch.setattr("scnas_keras.select.tuner.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("scnas_keras.select.kerastuner.time.monotonic", lambda: now[0])
     mine = oracle.create_trial("w0@one")
     now[0] += 40
     oracle.update_trial(mine.trial_id, {})  # a heartbeat
@@ -138,13 +138,13 @@ def test_a_worker_waits_until_it_sees_the_recipe_of_its_job(setting, monkeypatch
         slept.append(seconds)
         setting.record.decide(candidates=(sample,))
 
-    monkeypatch.setattr("scnas_keras.select.tuner.time.sleep", sleep)
-    assert tuner._candidates(setting.run.path, job("unet")) == (place,) and not slept
-    assert tuner._candidates(setting.run.path, job("tuned_1")) == (sample,) and len(slept) == 1
+    monkeypatch.setattr("scnas_keras.select.kerastuner.time.sleep", sleep)
+    assert kerastuner._candidates(setting.run.path, job("unet")) == (place,) and not slept
+    assert kerastuner._candidates(setting.run.path, job("tuned_1")) == (sample,) and len(slept) == 1
     setting.record.decide(candidates=(place,))
-    monkeypatch.setattr("scnas_keras.select.tuner.time.sleep", slept.append)
+    monkeypatch.setattr("scnas_keras.select.kerastuner.time.sleep", slept.append)
     with pytest.raises(ConfigError, match=r"race.json doesn't say what tuned_1 is"):
-        tuner._candidates(setting.run.path, job("tuned_1"))
+        kerastuner._candidates(setting.run.path, job("tuned_1"))
 
 
 def test_an_error_of_the_scheduler_stops_all_and_leaves_the_lock_open(setting):
@@ -199,8 +199,8 @@ def test_a_slower_machine_trains_longer(setting, monkeypatch):
 
 def test_a_lone_process_runs_all_and_raises_what_went_wrong(setting, monkeypatch):
     ran = []
-    monkeypatch.setattr("scnas_keras.select.tuner.read_decided", lambda run: types.SimpleNamespace(candidates=()))
-    monkeypatch.setattr("scnas_keras.select.tuner.run_job", lambda one, *rest: ran.append(one.network))
+    monkeypatch.setattr("scnas_keras.select.kerastuner.read_decided", lambda run: types.SimpleNamespace(candidates=()))
+    monkeypatch.setattr("scnas_keras.select.kerastuner.run_job", lambda one, *rest: ran.append(one.network))
     setting.score = lambda one: 0.5
     assert run_jobs(setting, Planned("a", "b"), machines.ALONE) == Over(None)
     assert ran == ["a", "b"]
@@ -208,7 +208,7 @@ def test_a_lone_process_runs_all_and_raises_what_went_wrong(setting, monkeypatch
     def broken(one, *rest):
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr("scnas_keras.select.tuner.run_job", broken)
+    monkeypatch.setattr("scnas_keras.select.kerastuner.run_job", broken)
     with pytest.raises(ZeroDivisionError):
         run_jobs(setting, Planned("a"), machines.ALONE)
 
@@ -219,11 +219,11 @@ def test_a_worker_whose_chief_goes_while_it_is_asked_asks_again_until_the_select
 
     def search(trainings):
         asked.append(trainings)
-        raise grpc.RpcError() if len(asked) < 3 else tuner.SelectionEnded()
+        raise grpc.RpcError() if len(asked) < 3 else kerastuner.SelectionEnded()
 
-    monkeypatch.setattr(tuner, "Trainings", lambda oracle, setting, role: role)
-    monkeypatch.setattr(tuner, "_search", search)
-    tuner.work(setting)
+    monkeypatch.setattr(kerastuner, "Trainings", lambda oracle, setting, role: role)
+    monkeypatch.setattr(kerastuner, "_search", search)
+    kerastuner.work(setting)
     assert asked == [machines.WORKER] * 3
 
 

@@ -12,7 +12,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs import child, run_folder
 from scnas_keras.runs.run_folder import open_run
-from scnas_keras.select import SelectConfig, candidates, finals, survey, trials, tuning
+from scnas_keras.select import SelectConfig, finals, pool, samples, survey, trials
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.genotype import Genotype
 
@@ -52,7 +52,7 @@ def test_earlier_networks_of_a_search_race_last_and_each_once(tmp_path):
         uniform_genotype(found[-1]).save(tmp_path / name / "genotype.json")
     data = types.SimpleNamespace(patch_size=(32, 32, 32))
     searches = [tmp_path / name for name in kinds]
-    names = [one.name for one in candidates.pool(("found", "nnunet"), searches, tmp_path / "genotypes", data, 0)]
+    names = [one.name for one in pool.pool(("found", "nnunet"), searches, tmp_path / "genotypes", data, 0)]
     assert names == ["nnunet", "found_1_w64", "found_2_w64", "found_1_w128", "found_2_w128", "found_1_epoch_4_w64"]
     early = Genotype.load(tmp_path / "genotypes" / "found_1_epoch_4.json")
     assert early.cells == uniform_genotype("dilated_conv_3_rate_2").cells
@@ -61,7 +61,7 @@ def test_earlier_networks_of_a_search_race_last_and_each_once(tmp_path):
 def test_a_patch_of_a_sample_is_along_x_y_z():
     plans = types.SimpleNamespace(transpose_forward=(1, 2, 0))  # y, z, x
     own = types.SimpleNamespace(survey=types.SimpleNamespace(fold=types.SimpleNamespace(plans=plans)))
-    assert tuning.Tuning._along_xyz(own, (24, 32, 16)) == (16, 24, 32)
+    assert samples.Sampler._along_xyz(own, (24, 32, 16)) == (16, 24, 32)
 
 
 @pytest.mark.parametrize("code, ends", [(0, 143), (143, 143), (-15, 143), (-9, 143), (70, 143), (74, None)])

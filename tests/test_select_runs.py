@@ -14,11 +14,11 @@ from some_spaces import uniform_genotype
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.run_folder import RunFolder, is_busy
-from scnas_keras.select import SelectConfig, candidates, record, report, runner, scheduler, setting, trials
-from scnas_keras.select.candidates import handmade
+from scnas_keras.select import SelectConfig, pool, record, report, runner, scheduler, setting, trials
+from scnas_keras.select.job_flags import search_config
 from scnas_keras.select.jobs import TrainingFailed
+from scnas_keras.select.pool import handmade
 from scnas_keras.select.race import Trial
-from scnas_keras.select.settings import search_config
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def planted(monkeypatch, data, request):
     found = Planted(clock, data)
     if request.function is not test_from_search_to_kept_network:
         monkeypatch.setattr(report, "draw_race", lambda trials, path: None)
-        monkeypatch.setattr(candidates, "matched_genotypes", lambda *arguments: [uniform_genotype("max_pool_3")])
+        monkeypatch.setattr(pool, "matched_genotypes", lambda *arguments: [uniform_genotype("max_pool_3")])
     monkeypatch.setattr(record.time, "monotonic", clock)
     monkeypatch.setattr(runner, "survey", lambda config: data)
     monkeypatch.setattr(trials, "run", found)
@@ -180,7 +180,7 @@ def test_the_advised_budget_is_enough(planted, tmp_path):
 
 
 def test_a_default_network_that_doesnt_fit_is_refused_before_anything_runs(planted, tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "available_memory", lambda: 2**28)
+    monkeypatch.setattr(pool, "available_memory", lambda: 2**28)
     with pytest.raises(ConfigError, match="nnunet, which the others are compared with, takes about .* GiB to train.*0.2 GiB are free"):
         selection(tmp_path)
     assert not planted.ran
@@ -190,15 +190,15 @@ def test_the_default_network_races_though_memory_has_gone_meanwhile(planted, tmp
     planted.stop_at = "run/search"
     with pytest.raises(SystemExit):
         selection(tmp_path)
-    monkeypatch.setattr(candidates, "available_memory", lambda: 2**28)
+    monkeypatch.setattr(pool, "available_memory", lambda: 2**28)
     assert selection(tmp_path).data["kept"] == "nnunet_seed_0"
 
 
 def test_memory_counts_a_slice_of_the_batch_and_is_asked_of_the_machine_that_trains(data, monkeypatch):
-    assert [candidates.in_memory(8, SelectConfig(accumulate=slices)) for slices in (1, 3, 4)] == [8, 3, 2]
-    monkeypatch.setattr(candidates, "available_memory", lambda: 2**20)
-    assert not candidates.fits(handmade("nnunet"), data, SelectConfig())
-    assert candidates.fits(handmade("nnunet"), data, SelectConfig(machines=2))
+    assert [pool.in_memory(8, SelectConfig(accumulate=slices)) for slices in (1, 3, 4)] == [8, 3, 2]
+    monkeypatch.setattr(pool, "available_memory", lambda: 2**20)
+    assert not pool.fits(handmade("nnunet"), data, SelectConfig())
+    assert pool.fits(handmade("nnunet"), data, SelectConfig(machines=2))
 
 
 def test_a_class_is_compared_in_the_finals_too(planted, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from planted_trainings import Clock, Planted
 from test_select_genes import FLAGS
 
-from scnas_keras.select import SelectConfig, record, report, runner, trials, tuning
+from scnas_keras.select import SelectConfig, record, report, runner, samples, trials
 from scnas_keras.select.genes import INCUMBENT, PRIOR, RATE, UNIFORM
 from scnas_keras.select.jobs import Job, run_job
 from scnas_keras.select.scheduler import Over, Wait
@@ -159,7 +159,7 @@ def test_a_sample_whose_training_fails_drops_out(planted, cache, tmp_path):
 
 
 def test_a_place_without_a_sample_that_fits_drops_out(planted, cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "free_gibibytes", lambda config: 0.0)
+    monkeypatch.setattr(samples, "free_gibibytes", lambda config: 0.0)
     found = selection(tmp_path, cache)
     assert in_rung(planted, 1) == ["nnunet", "resenc_m", "u_resnet"] and found.data["race_winner"] == "resenc_m"
     assert found.text.count("nothing else was found that can be trained") == 8

@@ -13,8 +13,8 @@ from scnas_keras.runs.recorded import read_result
 from scnas_keras.runs.run_folder import SUMMARY
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
+from scnas_keras.select.job_flags import training_config
 from scnas_keras.select.names import DEFAULT
-from scnas_keras.select.settings import training_config
 from scnas_keras.select.survey import Survey
 from scnas_keras.spaces.genotype import Genotype
 

@@ -15,7 +15,7 @@ from scnas_keras.runs.config import HELD_OUT, VALIDATION
 from scnas_keras.select import trials
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
-from scnas_keras.select.settings import search_config, training_config
+from scnas_keras.select.job_flags import search_config, training_config
 
 SEARCH, RACE, FINALS = "search", "race", "finals"
 """Stages, and folders of them."""

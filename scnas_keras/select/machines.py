@@ -21,8 +21,8 @@ from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.select import trials
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
+from scnas_keras.select.job_flags import training_config
 from scnas_keras.select.names import DEFAULT
-from scnas_keras.select.settings import training_config
 
 ALONE, CHIEF, WORKER = "alone", "chief", "worker"
 LEASE, HEARTBEAT, PAUSE = 90.0, 10.0, 2.0

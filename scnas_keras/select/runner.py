@@ -8,19 +8,19 @@ from scnas_keras.progress import clock
 from scnas_keras.runs.run_folder import RunFolder, open_run
 from scnas_keras.runs.seeds import expand_seeds
 from scnas_keras.select import budget, machines
-from scnas_keras.select.candidates import check_default_fits
 from scnas_keras.select.checks import check, check_search
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.finals import read_finals
+from scnas_keras.select.kerastuner import run_jobs
 from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, need_search, parse_families
 from scnas_keras.select.plan_table import show_plan
+from scnas_keras.select.pool import check_default_fits
 from scnas_keras.select.record import Record
 from scnas_keras.select.report import NO_SEARCH, Report, write_report
+from scnas_keras.select.samples import places
 from scnas_keras.select.scheduler import Scheduler
 from scnas_keras.select.setting import Setting
 from scnas_keras.select.survey import few_units, survey
-from scnas_keras.select.tuner import run_jobs
-from scnas_keras.select.tuning import places
 from scnas_keras.select.worker import run_worker
 
 _EACH_SEARCH = 3

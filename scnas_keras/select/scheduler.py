@@ -11,15 +11,15 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.runs.run_folder import SUMMARY, is_busy
 from scnas_keras.select import budget
 from scnas_keras.select.candidate import Candidate
-from scnas_keras.select.candidates import fits, pool
 from scnas_keras.select.finals import final_trainings
 from scnas_keras.select.jobs import FINALS, RACE, SEARCH, Job, TrainingFailed, folder_of
 from scnas_keras.select.names import DEFAULT, need_search, parse_families
 from scnas_keras.select.plan_table import show_finals, show_plan
+from scnas_keras.select.pool import fits, pool
 from scnas_keras.select.race import Entrant, Race, Trial
+from scnas_keras.select.samples import fill, places
 from scnas_keras.select.setting import Setting
 from scnas_keras.select.trials import Trained, result_of
-from scnas_keras.select.tuning import fill, places
 
 _FEWEST_UPDATES = 20
 """In the first rung; with fewer, every network is as bad as when it began."""

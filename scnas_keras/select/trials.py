@@ -18,7 +18,7 @@ from scnas_keras.metrics.case_table import read_case_table
 from scnas_keras.progress import bar, clock
 from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.recorded import read_recorded
-from scnas_keras.runs.run_folder import CASES, FLAGS, SUMMARY, is_busy
+from scnas_keras.runs.run_folder import CASES, FLAGS, SUMMARY, RunFolder, is_busy
 
 _LOOK_EVERY = 1.0  # seconds
 _TAIL = 4000  # bytes of a log in which its last line is looked for
@@ -140,7 +140,10 @@ def _clear_of_other_time(folder: pathlib.Path, config: Any) -> None:
         there = read_recorded(type(config), folder / FLAGS).config.budget_minutes
         if there != config.budget_minutes:
             logging.info("%s: begins anew, since it had been begun for %s minutes and has %s here", folder, there, config.budget_minutes)
+            run = RunFolder(folder, None, time.time())
+            run.lock()
             shutil.rmtree(folder)
+            run.release()
 
 
 def wait_for(folder: pathlib.Path) -> None:

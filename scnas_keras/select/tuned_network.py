@@ -7,8 +7,8 @@ from scnas_keras.architectures.registry import Network, footprint
 from scnas_keras.planning.plans import Configuration
 from scnas_keras.planning.topology import Topology
 from scnas_keras.select.candidate import Candidate
-from scnas_keras.select.candidates import NODE
 from scnas_keras.select.genes import BLOCKS, FEWER, MORE, SAME, STAGES, Genes
+from scnas_keras.select.pool import NODE
 from scnas_keras.spaces.genotype import Genotype
 
 _FEWEST_STAGES, _LEAST_EDGE = 3, 4

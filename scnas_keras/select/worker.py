@@ -36,7 +36,7 @@ def run_worker(config: SelectConfig) -> str:
     found = survey(config)
     found.fold.check(run.path)
     machines.measure(config, run.path)
-    from scnas_keras.select.tuner import work
+    from scnas_keras.select.kerastuner import work
 
     work(Setting(config, run, found, Record(run.path, time.monotonic())))
     return f"The chief has no more training runs for {machines.own_name()}: its report is in {run.path}"

@@ -20,12 +20,12 @@ from scnas_keras.runs.folds import configure, plan_by_rules
 from scnas_keras.runs.preflight import memory_of
 from scnas_keras.select import genes
 from scnas_keras.select.candidate import Candidate
-from scnas_keras.select.candidates import free_gibibytes, handmade, has_rank, in_memory
 from scnas_keras.select.config import SelectConfig
+from scnas_keras.select.job_flags import training_config
 from scnas_keras.select.names import ALL, TUNED, UNTUNED
+from scnas_keras.select.pool import free_gibibytes, handmade, has_rank, in_memory
 from scnas_keras.select.race import Trial
 from scnas_keras.select.setting import Setting
-from scnas_keras.select.settings import training_config
 from scnas_keras.select.survey import Survey
 from scnas_keras.select.tuned_network import lacking, network_of, width_of, with_genes
 
@@ -49,7 +49,7 @@ def bases(config: SelectConfig, candidates: Sequence[Candidate], rank: int) -> t
 
 
 @dataclasses.dataclass(frozen=True)
-class Tuning:
+class Sampler:
     """What samples of a selection can be.
 
     Attributes:
@@ -179,9 +179,10 @@ def fill(setting: Setting, name: str, ranked: Sequence[str]) -> bool:
     """
     candidates = setting.record.decided.candidates
     named = {candidate.name: candidate for candidate in candidates}
-    tuning = Tuning(setting.config, setting.survey, bases(setting.config, candidates, len(setting.survey.patch_size)), setting.run["plans"])
+    networks = bases(setting.config, candidates, len(setting.survey.patch_size))
+    sampler = Sampler(setting.config, setting.survey, networks, setting.run["plans"])
     samples = [candidate for candidate in candidates if candidate.base]
-    found = tuning.draw(named[name], samples, named[ranked[0]] if ranked else None)
+    found = sampler.draw(named[name], samples, named[ranked[0]] if ranked else None)
     if found is None:
         reason = f"{name}: nothing else was found that can be trained in the memory that is free"
         logging.warning("%s; the race goes on without it", reason)
