@@ -13,7 +13,7 @@ from small_task import save
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_label
-from scnas_keras.predict import PredictConfig, predict
+from scnas_keras.predict import PredictConfig, main, predict
 from scnas_keras.predict import runner as command
 from scnas_keras.predict.inputs import collect_scans, read_scan
 
@@ -378,3 +378,13 @@ def test_a_prediction_is_deterministic_on_cpus_and_mirrors_on_request(threshold,
     for mirror in (True, False):
         run(tmp_path / "a.nii.gz", tmp_path / f"{mirror}.nii.gz", mirror=mirror)
     assert said == ["deterministic", True, "deterministic", False]
+
+
+@pytest.mark.parametrize("name, folder", [("lr=0.1", "lr=0.1_served"), ("own/model.keras", "own/model_served")])
+def test_the_next_command_exports_beside_the_model(name, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("scnas_keras.predict.predict", lambda config: [])
+    model = tmp_path / name
+    if model.suffix != ".keras":
+        model.mkdir(parents=True)
+    following = main(PredictConfig(model=str(model)))
+    assert following == f"scnas export --model={model} --output={tmp_path / folder}"

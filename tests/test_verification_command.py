@@ -1,4 +1,5 @@
 import json
+import pathlib
 
 import nibabel as nib
 import numpy as np
@@ -7,9 +8,12 @@ from PIL import Image
 from processes import PYTHON, run
 from small_task import change, save, write_json, write_task
 
+from scnas_keras import verify
 from scnas_keras.errors import DataError
 from scnas_keras.tasks.splits import find_folds
+from scnas_keras.verify.config import VerifyConfig
 from scnas_keras.verify.dataset import verify_dataset
+from scnas_keras.verify.report import Report
 
 COMMAND = "scnas_keras.verify"
 
@@ -28,11 +32,15 @@ def test_a_sound_dataset_ends_with_one_line_and_code_0(tmp_path, command, capsys
     command(COMMAND, data_dir=tmp_path, processes=1)
     captured = capsys.readouterr()
     assert captured.out == "5 cases: no errors, no warnings.\n"
-    assert (
-        captured.err
-        == f"Next: scnas select --task=custom --data_dir={tmp_path} --num_folds=2 --workdir=runs/selected --budget_minutes=100\n"
-    )
+    assert captured.err == f"Next: scnas select --task=custom --data_dir={tmp_path} --workdir=runs/selected --budget_minutes=100\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset.json", "imagesTr", "labelsTr"]
+
+
+@pytest.mark.parametrize("cases, folds", [(3, 3), (11, None), (12, 2), (20, 3), (40, None)])
+def test_the_next_command_has_folds_of_six_scans_where_there_are_enough(cases, folds, monkeypatch):
+    monkeypatch.setattr(verify, "verify", lambda config: Report(pathlib.Path("data"), cases, (), {}))
+    following = verify.main(VerifyConfig(data_dir="data"))
+    assert ("--num_folds" in following) == (folds is not None) and (folds is None or f"--num_folds={folds}" in following)
 
 
 def test_warnings_alone_are_code_0(tmp_path, command, capsys):

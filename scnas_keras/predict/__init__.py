@@ -25,4 +25,5 @@ def main(config: PredictConfig) -> str:
     for path in predict(config):
         print(path)
     model = pathlib.Path(config.model)
-    return shlex.join(["scnas", "export", f"--model={model}", f"--output={model.with_name(model.stem + '_served')}"])
+    name = model.name if model.is_dir() else model.stem
+    return shlex.join(["scnas", "export", f"--model={model}", f"--output={model.with_name(name + '_served')}"])

@@ -37,7 +37,8 @@ def main(config: VerifyConfig) -> str:
             print(f"Next: {_correct(config)}", file=sys.stderr)
         sys.exit(1)
     checked = dataclasses.replace(config, data_dir=config.fixed_dir or config.data_dir)
-    folds = max(2, min(DataConfig.num_folds, report.cases // FEWEST_UNITS))  # that leave enough scans for a verdict
+    enough = report.cases // FEWEST_UNITS  # folds that leave enough scans for a verdict
+    folds = min(DataConfig.num_folds, enough if enough > 1 else report.cases)
     fewer = {} if folds == DataConfig.num_folds else {"num_folds": folds}
     return following("select", checked, data_dir=checked.data_dir, **fewer, workdir="runs/selected", budget_minutes=100)
 
