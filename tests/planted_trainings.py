@@ -26,7 +26,7 @@ class Planted:
 
     def __init__(self, clock, survey):
         self.clock, self.split, self.ran, self.worth, self.stop_at, self.broken = clock, survey.split, [], dict(WORTH), None, {}
-        self.overhead, self.slower, self.updates, self.configs, self.step = OVERHEAD, {}, 500, {}, None
+        self.overhead, self.slower, self.updates, self.configs, self.step, self.paces = OVERHEAD, {}, 500, {}, None, {}
 
     def worth_of(self, name, config):
         """Dice of a network trained with these flags."""
@@ -58,7 +58,7 @@ class Planted:
         lines = [f"{case},{dice + 0.001 * i:.6f},{dice - 0.001 * i:.6f}" for i, case in enumerate(cases)]
         (folder / "validation.csv").write_text("\n".join(["case,core,shell", *lines]) + "\n")
         result = {"mean_dice": dice, "dice": {"core": dice, "shell": 1 - dice}, "judged_on": config.judge_on, "parameters": 1000}
-        result |= {"multiply_adds": 10**9, "seconds_per_step": 0.5, "seconds_per_scan": {"nnunet": 2.0}.get(name, 1.0)}
+        result |= {"multiply_adds": 10**9, "seconds_per_step": self.paces.get(key, 0.5), "seconds_per_scan": {"nnunet": 2.0}.get(name, 1.0)}
         result["updates"] = int(config.budget_minutes * 60 / self.step) if self.step else self.updates
         flags = {"budget_minutes": config.budget_minutes}
         (folder / "summary.json").write_text(json.dumps({"flags": flags, "result": result}))

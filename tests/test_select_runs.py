@@ -352,6 +352,15 @@ def test_finals_that_train_for_less_than_the_race_are_told(planted, tmp_path, ca
     assert "less than the last rung of the race" in text and "the finals train for less than the last rung of the race" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "paces, told", [({}, None), ({"rung_3/nnunet": 0.8}, "1.0 times of found_w64, 1.6 times of nnunet"), ({"rung_3/nnunet": 0.6}, None)]
+)
+def test_a_machine_that_was_slower_for_one_network_in_the_race_is_told(planted, tmp_path, paces, told):
+    planted.paces = paces
+    text = selection(tmp_path).text
+    assert ("Other programs used the machine" in text) == bool(told) and (told is None or told in text)
+
+
 def test_all_trainings_are_of_the_fold_that_was_asked_for(planted, tmp_path):
     selection(tmp_path, fold=2)
     assert {config.fold for config in planted.configs.values()} == {"2"}

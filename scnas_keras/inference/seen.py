@@ -22,6 +22,7 @@ OFF_SPACING, OFF_EXTENT = 1.5, 2.0
 """Factors by which a scan's spacing and extent may be beyond those seen in training."""
 FEWEST, SHRINKS = 4, 4.0
 """Voxels along an axis under which a scan that is resampled to fewer by more than this factor is of another unit, not of another size."""
+_PERCENTILES = "0.5 and 99.5 percentiles"
 _BYTES = 4
 _COPIES = 2
 """Arrays of a scan's prepared size that segmenting holds at its peak, beside one of all classes: of the channels, the scan and its padded
@@ -77,10 +78,10 @@ def differences(seen: Seen, volume: Volume, ranges: Sequence[tuple[float, float]
     for what, values, known, factor in lengths:
         for axis, value, (low, high) in zip("xyz", values, known):
             if not low / factor <= value <= high * factor:
-                found.append(f"{what} along {axis} {value:.4g} mm, in training scans {_span(low, high)}")
+                found.append(f"{what} along {axis} {_figure(value)} mm, in training scans {_span(low, high)}")
     for name, (low, high), (least, most), contrast in zip(channels, ranges, seen.intensity, seen.contrast):
         if is_foreign(low, high, least, most, contrast):
-            found.append(f"{name} from {low:.4g} to {high:.4g}, in training scans {_span(least, most)} (0.5 and 99.5 percentiles)")
+            found.append(f"{name} from {_figure(low)} to {_figure(high)}, in training scans {_span(least, most)} ({_PERCENTILES})")
     return found
 
 
@@ -112,4 +113,8 @@ def bytes_needed(shape: Sequence[int], plan: PreprocessingPlan) -> int:
 
 
 def _span(low: float, high: float) -> str:
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    return _figure(low) if low == high else f"{_figure(low)} to {_figure(high)}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"

@@ -101,7 +101,8 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
         if found := declared_padding(values, volume.padding[channel]):
             logging.warning("%s: %s: %s. It takes contrast: set it to the background's value.", scan.files[0], name, found)
     if found := model.unfamiliar(volume):
-        logging.warning("%s is unlike the scans that the model was trained on: %s.", scan.files[0], "; ".join(found))
+        unlike = "%s is unlike the scans that the model was trained on: %s. Look at its segmentation before you use it."
+        logging.warning(unlike, scan.files[0], "; ".join(found))
     segmentation = model.segment(volume, config.mirror)
     if config.overlay:  # first: where there is a segmentation, --skip_existing leaves out its scan
         names = tuple(model.plan.labels.values())

@@ -94,10 +94,8 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
     left.set_ylabel("Dice", fontsize=8)
     left.legend(fontsize=7, frameon=False, loc="lower right")
-    figure.suptitle(
-        "points: race, on held-out scans; stars: finals, on validation scans; ring: what is kept; dashed: none is both faster and better",
-        fontsize=8,
-    )
+    told = "points: race, on held-out scans; stars: finals, on validation scans; ring: what is kept"
+    figure.suptitle(f"{told}; dashed: none is both faster and better" if len(best) > 1 else told, fontsize=8)
     return figure
 
 

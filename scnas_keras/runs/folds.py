@@ -274,9 +274,8 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
 def _tell(opened: Fold, fold: int | str) -> None:
     """Logs what a fold holds and how it is cut into patches."""
     task, split, configuration = opened.task, opened.split, opened.configuration
-    parts = (
-        f"{len(split.train)} cases to train on, {len(split.held_out)} held out for the architecture, {len(split.validation)} for validation"
-    )
+    counts = {"to train on": split.train, "held out for the architecture": split.held_out, "for validation": split.validation}
+    parts = ", ".join(f"{len(cases)} {'cases ' * (not number)}{what}" for number, (what, cases) in enumerate(counts.items()) if cases)
     channels, classes = ", ".join(task.channel_names), ", ".join(task.labels.values())
     logging.info("%s: %d cases, channels %s, classes %s; fold %s: %s", task.name, len(task.cases), channels, classes, fold, parts)
     spacing, patch = times(f"{step:g}" for step in configuration.spacing), times(configuration.patch_size)

@@ -1,6 +1,7 @@
 """The command that comes next, to be pasted: on the same data, with the same folds."""
 
 import dataclasses
+import itertools
 import os
 import pathlib
 import shlex
@@ -19,11 +20,16 @@ _OF_DATA = (
 
 
 def following(command: str, config: Any, **more: Any) -> str:
-    """A command line: of a config's flags those that say which data, where they aren't as usual for its task, and more flags."""
+    """A command line: of a config's flags those that say which data, where they aren't as usual for its task, and more flags.
+
+    A `workdir` that is there already gets a number.
+    """
     task = getattr(config, "task", None)
     usual = parse(type(config), ["", *([f"--task={task}"] if task else [])])
     own = {field.name for field in dataclasses.fields(config)} & {field.name for field in dataclasses.fields(config_of(command))}
     given = {name: getattr(config, name) for name in _OF_DATA if name in own}
+    if "workdir" in more:
+        more["workdir"] = _unused(pathlib.Path(more["workdir"]))
     flags = {name: value for name, value in given.items() if name == "task" or value != getattr(usual, name)} | more
     return shlex.join(["scnas", command, *(f"--{name}={flag_text(value)}" for name, value in flags.items() if value is not None)])
 
@@ -33,3 +39,8 @@ def predict_one(folder: pathlib.Path, files: Sequence[str | os.PathLike]) -> str
     image = ",".join(map(str, files)) or "SCAN"
     ending = ".png" if is_picture(pathlib.Path(image)) else ".nii.gz"
     return shlex.join(["scnas", "predict", f"--model={folder}", f"--image={image}", f"--output={folder / 'example'}{ending}", "--overlay"])
+
+
+def _unused(folder: pathlib.Path) -> pathlib.Path:
+    """The folder, or the first of FOLDER_2, FOLDER_3, ... that isn't there."""
+    return next(own for number in itertools.count(1) if not (own := folder if number == 1 else pathlib.Path(f"{folder}_{number}")).exists())

@@ -4,34 +4,23 @@ import csv
 import dataclasses
 import io
 import pathlib
-import shlex
 from typing import Any
 
 from scnas_keras.files import readable_json, write_text
-from scnas_keras.metrics.comparison import Comparison
 from scnas_keras.progress import clock
 from scnas_keras.reporting.race_figure import RacedTrial, draw_race
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.following import predict_one
-from scnas_keras.select.budget import LEAST_SEARCH, LEAST_TRAINING, SEARCH_SHARE
+from scnas_keras.select.conclusions import search_rank, verdict_lines
 from scnas_keras.select.finals import Finals, is_default
-from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, need_search, parse_families
+from scnas_keras.select.names import DEFAULT
 from scnas_keras.select.race import Trial
 from scnas_keras.select.scheduler import Ended
 from scnas_keras.select.setting import Setting
-from scnas_keras.select.tuned_report import flags_of, repeat_line, tuned_data, tuned_lines
+from scnas_keras.select.tuned_report import flags_of, tuned_data, tuned_lines
 
 _MEASURED = ("parameters", "multiply_adds", "seconds_per_step", "seconds_per_scan", "updates")
 _COLUMNS = ("stage", "network", "family", "seed", "seconds", "dice", *_MEASURED, "failed", "kept", "flags")
-_SEARCH_SAW = (
-    "The search trained its alphas on the held-out scans on which the race judges, so that the race favours what it found; the validation "
-    "scans were seen by neither."
-)
-NO_SEARCH = (
-    "No search was made, so that no found network could race: for one in a tenth of the time, "
-    f"{LEAST_SEARCH / SEARCH_SHARE / 60:.0f} minutes are needed in all. Or name finished ones with --searches."
-)
-_FEW_UPDATES, _LATE = 500, 1.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +38,7 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
     run, config, found = setting.run, setting.config, setting.survey
     rows = _rows(setting, ended, finals)
     lines = (
-        _race_lines(setting, ended) + tuned_lines(setting, ended) + _final_lines(setting, finals) + _verdict_lines(setting, ended, finals)
+        _race_lines(setting, ended) + tuned_lines(setting, ended) + _final_lines(setting, finals) + verdict_lines(setting, ended, finals)
     )
     text = "\n".join(lines)
     data = {
@@ -60,7 +49,7 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
         "spent_seconds": round(setting.record.spent, 1),
         "trials": rows,
         "race_winner": ended.winner,
-        "search": _search_rank(setting, ended),
+        "search": search_rank(setting, ended),
         "tuned": tuned_data(setting),
         "contest": finals.contest and dataclasses.asdict(finals.contest) | {"differs": finals.contest.differs, "text": finals.contest.text},
         "kept": finals.kept,
@@ -133,72 +122,6 @@ def _final_lines(setting: Setting, finals: Finals) -> list[str]:
         scan = "-" if result.seconds_per_scan is None else f"{result.seconds_per_scan:.2f}"
         rows.append((label, *(_dice(result.dice.get(name)) for name in classes), _dice(result.mean_dice), str(result.updates), scan))
     return [*table(rows), ""]
-
-
-def _verdict_lines(setting: Setting, ended: Ended, finals: Finals) -> list[str]:
-    lines = []
-    rank = _search_rank(setting, ended)
-    if rank:
-        lines.append(
-            f"Does the search pay? {rank['found']} ranks {rank['rank']} of {rank['of']} beside {rank['of'] - 1} random of its cost in the "
-            f"first rung: p {rank['p']:.2g}, and so few allow none below {rank['smallest_p']:.2g}."
-        )
-    families = {candidate.name: candidate.family for candidate in setting.record.decided.candidates}
-    if need_search(parse_families(setting.config.candidates)) and not need_search(families.values()):
-        lines.append("No found network raced." if setting.config.searches or setting.record.decided.search else NO_SEARCH)
-    fewest = min(result.updates for result in finals.trained.values())
-    if fewest < _FEW_UPDATES:
-        lines.append(
-            f"The last training runs had some {fewest} updates, so that none is near its best: with more time the order may be another."
-        )
-    winner = next(candidate for candidate in setting.record.decided.candidates if candidate.name == ended.winner)
-    if families.get(winner.base or winner.name) == FOUND:
-        lines.append(_SEARCH_SAW)
-    if winner.base:
-        lines.append(repeat_line(setting, winner))
-    if finals.contest is None:
-        raced = {trial.name for trial, result in ended.results.items() if result} - {DEFAULT}
-        reason = f"Nothing beat {DEFAULT} on the held-out scans" if raced else f"Nothing raced against {DEFAULT}, which is no comparison"
-        lines.append(f"{reason}: {DEFAULT} is kept, trained once in all the time that was left.")
-    else:
-        lines.append(finals.contest.text)
-        if is_default(finals.kept):
-            lines.append(f"Of its two seeds the better on these scans is kept, {finals.kept}, so that its Dice may be a little too high.")
-    if _short_finals(setting, ended):
-        lines.append(
-            f"The finals trained for {clock(setting.record.decided.final or 0)}, less than the last rung of the race: start and validation "
-            "took most of their time. Give more time, or don't use the machine beside it."
-        )
-    late = setting.record.spent > _LATE * setting.total
-    instead = f" instead of {clock(setting.total)}, since training runs start and validate more slowly than was assumed" if late else ""
-    if not ended.results:  # the default network had all the time
-        return [*lines, f"All of it took {clock(setting.record.spent)}{instead}."]
-    default = setting.run["finals"] / f"{DEFAULT}_seed_0" / "flags.cfg"
-    alone = max(LEAST_TRAINING, setting.record.spent - setting.overhead_of({DEFAULT}).final) / 60  # its budget begins after its start
-    lines.append(
-        f"All of it took {clock(setting.record.spent)}{instead}. What {DEFAULT} alone gets in that time isn't known here; this shows it: "
-        + shlex.join(["scnas", "retrain", f"--flagfile={default}", f"--budget_minutes={alone:.1f}", "--workdir=ALONE"])
-    )
-    return lines
-
-
-def _short_finals(setting: Setting, ended: Ended) -> bool:
-    """Whether the race, which only decides who is in the finals, trained longer than they."""
-    decided = setting.record.decided
-    return bool(ended.results) and decided.final is not None and decided.final < decided.rungs[-1]
-
-
-def _search_rank(setting: Setting, ended: Ended) -> dict[str, Any] | None:
-    """The first found network in the first rung beside the random one of its cost, where both were."""
-    first = {trial.name: result for trial, result in ended.results.items() if trial.rung == 0 and result}
-    scores = {name: score for name, result in first.items() if (score := result.score(setting.config.objective)) is not None}
-    of_cost = {name: name.replace(FOUND, RANDOM, 1) for name in scores if name.startswith(FOUND)}
-    found = next((name for name, other in of_cost.items() if other in scores), None)
-    if found is None:
-        return None
-    random = (scores[of_cost[found]],)
-    comparison = Comparison(scores[found], random)
-    return {"found": found, "rank": comparison.rank, "of": len(random) + 1, "p": comparison.p, "smallest_p": comparison.smallest_p}
 
 
 def _raced(row: dict[str, Any]) -> RacedTrial:

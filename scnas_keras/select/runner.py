@@ -9,6 +9,7 @@ from scnas_keras.runs.run_folder import RunFolder, open_run
 from scnas_keras.runs.seeds import expand_seeds
 from scnas_keras.select import budget, machines
 from scnas_keras.select.checks import check, check_search
+from scnas_keras.select.conclusions import NO_SEARCH
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.finals import read_finals
 from scnas_keras.select.kerastuner import run_jobs
@@ -16,7 +17,7 @@ from scnas_keras.select.names import DEFAULT, FOUND, RANDOM, need_search, parse_
 from scnas_keras.select.plan_table import show_plan
 from scnas_keras.select.pool import check_default_fits
 from scnas_keras.select.record import Record
-from scnas_keras.select.report import NO_SEARCH, Report, write_report
+from scnas_keras.select.report import Report, write_report
 from scnas_keras.select.samples import places
 from scnas_keras.select.scheduler import Scheduler
 from scnas_keras.select.setting import Setting

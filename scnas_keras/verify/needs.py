@@ -68,7 +68,7 @@ def _plan(task: Task, scans: Sequence[Scan], spacing: Sequence[float] | None) ->
             1.0,
             (intensities,) * len(task.channel_names),
         )
-        make_plans(fingerprint, footprint("nnunet"), wishes=Wishes(spacing=spacing))
+        make_plans(fingerprint, footprint("nnunet"), wishes=Wishes(spacing=spacing, mirror_axes="none"))
     except UserError as error:
         return [Finding("no_plan", None, None, str(error))]
     return []
