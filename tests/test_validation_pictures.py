@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from scnas_keras.retrain.validation import representative
+from scnas_keras.retrain.validation import _told, representative
 
 NAN = math.nan
 
@@ -23,3 +23,8 @@ NAN = math.nan
 )
 def test_the_best_the_median_and_the_worst_case_stand_for_all(dice, expected):
     assert representative(dice) == expected
+
+
+def test_a_line_of_the_log_holds_a_few_classes_and_of_many_the_mean():
+    assert _told([0.5, float("nan")]) == "0.500 nan"
+    assert _told([0.25, float("nan"), *[0.75] * 9, 0.25]) == "0.659, the mean of 12 classes"

@@ -21,6 +21,7 @@ from scnas_keras.runs.run_folder import CASES, RunFolder
 from scnas_keras.tasks.loading import load_label
 
 RANKS = ("best", "median", "worst")
+_LISTED = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +56,7 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
         if ignored is not None:
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
         dice[name] = dice_scores(label, segmentation, len(names))
-        found = " ".join(f"{value:.3f}" for value in dice[name])
-        logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, found)
+        logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, _told(dice[name]))
     if dice:
         write_case_table(run[CASES], dice, names[1:])
     _draw(fold, packed, dice, run)
@@ -90,6 +90,14 @@ def _draw(fold: Fold, packed: Mapping[str, bytes], dice: Mapping[str, Sequence[f
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
         title = f"{name}: the {rank} of {len(dice)} by Dice" if len(dice) > 1 else name
         draw_overlay(shown(volume, cases[name].images), label, segmentation, run[f"overlay_{rank}.png"], names, volume.spacing, title)
+
+
+def _told(scores: Sequence[float]) -> str:
+    """The Dice of each class, or of so many that no line holds them their mean."""
+    mean = mean_of_known(scores)
+    if len(scores) > _LISTED:
+        return f"{math.nan if mean is None else mean:.3f}, the mean of {len(scores)} classes"
+    return " ".join(f"{value:.3f}" for value in scores)
 
 
 def class_means(dice: dict[str, list[float]]) -> list[float | None]:
