@@ -31,6 +31,12 @@ def test_the_parts_fill_the_budget_and_no_more(minutes, before):
     assert budget.final >= max([LEAST_TRAINING, *budget.race])
 
 
+def test_no_race_is_longer_than_the_finals_where_validation_is_dear():
+    for minutes in range(10, 200, 3):
+        budget = plan(60.0 * minutes, 8, Overhead(trial=20.0, final=400.0))
+        assert not budget.race or budget.final >= budget.race[-1]
+
+
 def test_more_time_lets_more_race():
     counts = [(plan(60.0 * minutes, 8, OVERHEAD).trials or (1,))[0] for minutes in (5, 7, 30, 100, 300)]
     assert counts == sorted(counts) and counts[0] == 1 and counts[1] == 2 and counts[-1] == 8

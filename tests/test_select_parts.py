@@ -2,17 +2,20 @@
 
 import dataclasses
 import signal
+import time
 import types
 
 import pytest
 from some_spaces import uniform_genotype
 
 from scnas_keras import select
-from scnas_keras.errors import ConfigError
+from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs import child, run_folder
 from scnas_keras.runs.run_folder import open_run
-from scnas_keras.select import SelectConfig, finals, pool, samples, survey, trials
+from scnas_keras.select import SelectConfig, conclusions, finals, pool, samples, scheduler, survey, trials
+from scnas_keras.select.race import Trial
+from scnas_keras.select.record import Record
 from scnas_keras.spaces import genotype_history
 from scnas_keras.spaces.genotype import Genotype
 
@@ -23,6 +26,44 @@ def test_a_pace_is_that_of_the_first_machine():
     setting = types.SimpleNamespace(record=types.SimpleNamespace(decided=decided))
     trained = {"found": types.SimpleNamespace(seconds_per_scan=3.0)}
     assert finals._pace(setting, finals.Final("found", 0), trained) == pytest.approx(1.0)
+
+
+def test_a_scan_takes_as_long_as_on_the_mean_of_the_defaults_seeds():
+    setting = types.SimpleNamespace(record=types.SimpleNamespace(decided=types.SimpleNamespace(ran_on={}, machines={})))
+    paces = {"found": 3.0, "nnunet_seed_0": 1.0, "nnunet_seed_1": 2.0}
+    trained = {label: types.SimpleNamespace(seconds_per_scan=pace) for label, pace in paces.items()}
+    assert finals._time(setting, "found", trained) == pytest.approx(2.0)
+    trained["found"].seconds_per_scan = None
+    assert finals._time(setting, "found", trained) is None
+
+
+@pytest.mark.parametrize("random, rank", [((0.4, 0.9), 1), ((0.6, 0.1), 2)])
+def test_the_rank_of_the_found_network_is_that_of_the_first_rung(random, rank):
+    """In later rungs trials are longer, and not all are there."""
+
+    def trained(dice):
+        return types.SimpleNamespace(score=lambda objective: dice)
+
+    results = {Trial(0, "found_w64"): trained(0.5), Trial(0, "random_w64"): trained(random[0]), Trial(1, "random_w64"): trained(random[1])}
+    setting = types.SimpleNamespace(config=types.SimpleNamespace(objective="dice"))
+    found = conclusions.search_rank(setting, types.SimpleNamespace(results=results))
+    assert (found["rank"], found["of"]) == (rank, 2)
+
+
+def test_a_record_counts_from_the_start_of_the_process(tmp_path):
+    record = Record(tmp_path, time.monotonic() - 50.0)
+    assert 50.0 <= record.spent < 60.0
+    record.decide()
+    assert 80.0 <= Record(tmp_path, time.monotonic() - 30.0).spent < 90.0
+
+
+def test_a_machine_takes_a_training_run_whose_folder_is_idle(monkeypatch, tmp_path):
+    """As one whose chief began anew does, while another still trains the first."""
+    own = scheduler.Scheduler(types.SimpleNamespace(run=types.SimpleNamespace(path=tmp_path)), ())
+    choices = [("first", "rung_1/first"), ("second", "rung_1/second")]
+    monkeypatch.setattr(scheduler, "is_busy", lambda folder: folder.name == "first")
+    assert own._free("race", choices, ()) == "second" and own._free("race", choices, {"rung_1/second"}) == "first"
+    assert own._free("race", choices, {key for _, key in choices}) is None
 
 
 def test_patients_are_those_of_the_pattern(monkeypatch):
@@ -80,7 +121,19 @@ def test_a_child_that_could_not_write_when_it_was_stopped_says_so(code, ends, mo
     assert caught.value.code == ends
 
 
-@pytest.mark.parametrize("minutes, left", [(1.0, True), (1.64, False)])
+def test_a_file_that_a_child_cant_write_is_no_candidates_failure(tmp_path, monkeypatch):
+    config = RetrainConfig(workdir=str(tmp_path / "unet"), budget_minutes=1.0)
+
+    def full(command, config, output, watch):
+        output.write(b"error: no room left\n")
+        return 74
+
+    monkeypatch.setattr(trials, "run_child", full)
+    with pytest.raises(OutputError, match=r"^no room left \(from .*unet.log\)"):
+        trials.run("retrain", config, "unet", 1.0)
+
+
+@pytest.mark.parametrize("minutes, left", [(1.0, True), (1.64, False), (0.6, False)])
 def test_what_a_faster_machine_had_begun_begins_anew(minutes, left, tmp_path, monkeypatch):
     """It was to last otherwise; on an equal machine it goes on."""
     config = RetrainConfig(workdir=str(tmp_path / "unet"), budget_minutes=1.0)

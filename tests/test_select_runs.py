@@ -59,6 +59,10 @@ def test_from_search_to_kept_network(planted, tmp_path):
     rows = list(csv.DictReader((tmp_path / "run" / "trials.csv").open()))
     assert len(rows) == len(planted.ran) - 1
     assert {row["stage"] for row in rows} == {"rung 1", "rung 2", "rung 3", "final"}
+    finals = [("found_w64", "0", "True"), ("nnunet", "0", "False"), ("nnunet", "1", "False")]
+    assert [(row["network"], row["seed"], row["kept"]) for row in rows[-3:]] == finals
+    minutes = [planted.configs[f"rung_1/{row['network']}"].budget_minutes for row in rows[:6]]
+    assert [float(row["seconds"]) for row in rows[:6]] == pytest.approx([60 * own for own in minutes], abs=0.06)
     for name in ("select.txt", "select.json", "cases.csv", "race.png", "summary.json", "race.json"):
         assert (tmp_path / "run" / name).stat().st_size
 
@@ -168,6 +172,11 @@ def test_trainings_of_few_updates_are_refused_with_figures(planted, tmp_path):
     for _ in range(2):  # the same command doesn't go on as if nothing had been said
         with pytest.raises(ConfigError, match=r"made 5 updates, of .* s each.*--budget_minutes="):
             selection(tmp_path)
+
+
+def test_twenty_updates_are_enough(planted, tmp_path):
+    planted.updates = 20
+    assert selection(tmp_path).data["kept"] == "found_w64"
 
 
 def test_the_advised_budget_is_enough(planted, tmp_path):
@@ -334,6 +343,8 @@ def test_of_the_defaults_seeds_the_better_is_kept(planted, tmp_path, better):
     assert found.data["race_winner"] != "nnunet" and found.data["kept"] == f"nnunet_seed_{better}"
     assert f"Of its two seeds the better on these scans is kept, nnunet_seed_{better}" in found.text
     assert (tmp_path / "run" / "model.keras").read_text() == f"weights of finals/nnunet_seed_{better}"
+    kept = [row for row in found.data["trials"] if row["kept"]]
+    assert [(row["stage"], row["network"], row["seed"]) for row in kept] == [("final", "nnunet", better)]
 
 
 def test_finals_that_train_for_less_than_the_race_are_told(planted, tmp_path, caplog):
@@ -353,7 +364,13 @@ def test_finals_that_train_for_less_than_the_race_are_told(planted, tmp_path, ca
 
 
 @pytest.mark.parametrize(
-    "paces, told", [({}, None), ({"rung_3/nnunet": 0.8}, "1.0 times of found_w64, 1.6 times of nnunet"), ({"rung_3/nnunet": 0.6}, None)]
+    "paces, told",
+    [
+        ({}, None),
+        ({"rung_3/nnunet": 0.8}, "1.0 times of found_w64, 1.6 times of nnunet"),
+        ({"rung_3/nnunet": 0.6}, None),
+        ({"rung_3/nnunet": 0.3}, "0.6 times of nnunet"),
+    ],
 )
 def test_a_machine_that_was_slower_for_one_network_in_the_race_is_told(planted, tmp_path, paces, told):
     planted.paces = paces

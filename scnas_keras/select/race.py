@@ -100,5 +100,5 @@ def most_trials(entrants: int) -> list[int]:
     """Of every rung the most trials that it can have."""
     counts = [entrants]
     for _ in shares_for(entrants)[1:]:
-        counts.append(min(entrants, math.ceil(counts[-1] / KEPT) + 1))  # and the default
+        counts.append(math.ceil(counts[-1] / KEPT) + 1)  # and the default
     return counts
