@@ -14,6 +14,7 @@ from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs import child, run_folder
 from scnas_keras.runs.run_folder import open_run
 from scnas_keras.select import SelectConfig, conclusions, finals, pool, samples, scheduler, survey, trials
+from scnas_keras.select.budget import Overhead
 from scnas_keras.select.race import Trial
 from scnas_keras.select.record import Record
 from scnas_keras.spaces import genotype_history
@@ -64,6 +65,39 @@ def test_a_machine_takes_a_training_run_whose_folder_is_idle(monkeypatch, tmp_pa
     monkeypatch.setattr(scheduler, "is_busy", lambda folder: folder.name == "first")
     assert own._free("race", choices, ()) == "second" and own._free("race", choices, {"rung_1/second"}) == "first"
     assert own._free("race", choices, {key for _, key in choices}) is None
+
+
+@pytest.mark.parametrize("busy, kept", [((), 2), ({"rung_1/unet"}, 3)])
+def test_what_runs_already_isnt_left_out_for_lack_of_time(busy, kept, tmp_path):
+    candidates = tuple(pool.handmade(name) for name in ("nnunet", "resenc_m", "unet"))
+    decided = types.SimpleNamespace(race_until=300.0, rungs=(10.0,))
+    record = types.SimpleNamespace(decided=decided, spent=50.0, decide=lambda **changes: vars(decided).update(changes))
+    setting = types.SimpleNamespace(record=record, overhead=Overhead(90.0, 90.0), machines=1, key=lambda trial: f"rung_1/{trial.name}")
+    setting.folder = lambda trial: tmp_path / trial.name
+    scheduler.Scheduler(setting, ())._look_at_first(None, candidates, busy)
+    assert len(decided.candidates) == kept and decided.first_seen
+
+
+@pytest.mark.parametrize("machines, seconds", [(1, 880 / 3 - 50), (2, 880 / 2 - 90)])
+def test_finals_side_by_side_take_as_long_as_the_slowest(machines, seconds, tmp_path):
+    decided = types.SimpleNamespace(final=None, rungs=())
+    record = types.SimpleNamespace(decided=decided, spent=100.0, decide=lambda **changes: vars(decided).update(changes))
+    run, config = types.SimpleNamespace(path=tmp_path), types.SimpleNamespace(seed=0)
+    setting = types.SimpleNamespace(record=record, total=1000.0, machines=machines, run=run, config=config)
+    setting.overhead_of = lambda networks: Overhead(0.0, 90.0 if "found" in networks else 30.0)
+    job = scheduler.Scheduler(setting, ())._final(scheduler.Ended(None, {}, "found"), ())
+    assert job.network == "found" and job.seconds == decided.final == pytest.approx(seconds, abs=0.06)
+
+
+def test_random_networks_of_two_searches_are_two(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        uniform_genotype("conv_3").save(tmp_path / name / "genotype.json")
+    seeds = []
+    monkeypatch.setattr(pool, "matched_genotypes", lambda tables, genotype, count, seed: seeds.append(seed) or [genotype])
+    data = types.SimpleNamespace(patch_size=(32, 32, 32), spacing=(1.0, 1.0, 1.0), channels=1, classes=["core"])
+    names = [one.name for one in pool.pool(("random",), [tmp_path / "one", tmp_path / "two"], tmp_path / "genotypes", data, 7)]
+    assert names == ["nnunet", "random_1_w64", "random_2_w64"] and len(set(seeds)) == 2
 
 
 def test_patients_are_those_of_the_pattern(monkeypatch):
