@@ -13,7 +13,7 @@ from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs import child, run_folder
 from scnas_keras.runs.run_folder import open_run
-from scnas_keras.select import SelectConfig, conclusions, finals, pool, samples, scheduler, survey, trials
+from scnas_keras.select import SelectConfig, checks, conclusions, finals, pool, samples, scheduler, survey, trials
 from scnas_keras.select.budget import Overhead
 from scnas_keras.select.race import Trial
 from scnas_keras.select.record import Record
@@ -165,6 +165,58 @@ def test_a_file_that_a_child_cant_write_is_no_candidates_failure(tmp_path, monke
     monkeypatch.setattr(trials, "run_child", full)
     with pytest.raises(OutputError, match=r"^no room left \(from .*unet.log\)"):
         trials.run("retrain", config, "unet", 1.0)
+
+
+@pytest.mark.parametrize(
+    "codes, last, told",
+    [
+        ([-9, 0], "epoch 3", None),
+        ([-9, -9], "error: no memory", "ended with code -9 (it was killed: often for lack of memory): no memory"),
+        ([2], "epoch 3", "ended with code 2"),
+        ([2], "error: too wide", "ended with code 2: too wide"),
+    ],
+)
+def test_a_killed_process_goes_on_once_and_a_reason_is_an_error(codes, last, told, tmp_path, monkeypatch):
+    folder, left = tmp_path / "unet", list(codes)
+
+    def end(command, config, output, watch):
+        output.write(f"{last}\n".encode())
+        output.flush()
+        folder.mkdir(exist_ok=True)
+        if not left[0]:
+            (folder / "summary.json").write_text("{}")
+        return left.pop(0)
+
+    monkeypatch.setattr(trials, "run_child", end)
+    failure = trials.run("retrain", RetrainConfig(workdir=str(folder), budget_minutes=1.0), "unet", 1.0)
+    assert not left and (failure and failure.reason) == told
+
+
+@pytest.mark.parametrize("content, left", [(None, True), (b"cut off", False)])
+def test_a_training_run_whose_checkpoints_are_damaged_begins_anew(content, left, tmp_path, monkeypatch):
+    config = RetrainConfig(workdir=str(tmp_path / "unet"), budget_minutes=1.0)
+    begun = open_run(config.workdir, config)
+    begun.begin(config)
+    begun.release()
+    if content:
+        begun["checkpoint"].mkdir()
+        begun["checkpoint/last-000000010.ckpt"].write_bytes(content)
+    seen = []
+    monkeypatch.setattr(trials, "run_child", lambda *arguments: seen.append(begun["flags.cfg"].is_file()))
+    trials.run("retrain", config, "unet", 1.0)
+    assert seen == [left]
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ({"machines": 2}, "--machines=2: this process is told of no others. Set KERASTUNER_TUNER_ID"),
+        ({"searches": ","}, "--searches=,: a name"),
+    ],
+)
+def test_machines_and_searches_that_are_none_are_refused(flags, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        checks.check(SelectConfig(task="phantom", workdir=str(tmp_path / "run"), hours=1.0, **flags))
 
 
 @pytest.mark.parametrize("minutes, left", [(1.0, True), (1.64, False), (0.6, False)])

@@ -159,6 +159,39 @@ def test_a_default_that_fails_ends_it(planted, tmp_path):
     assert selection(tmp_path).data["race_winner"] == "found_w64"  # nothing counts it as failed once that is fixed
 
 
+def test_training_runs_without_what_was_decided_are_refused(planted, tmp_path):
+    planted.stop_at = "rung_2/nnunet"
+    with pytest.raises(SystemExit):
+        selection(tmp_path)
+    (tmp_path / "run" / "race.json").unlink()
+    with pytest.raises(ConfigError, match="race.json is gone, .*search holds some already. Restore it"):
+        selection(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["race/rung_1/nnunet", "race/rung_2/resenc_m", "finals/nnunet_seed_1"])
+def test_a_table_that_lacks_scans_is_refused(planted, tmp_path, place):
+    selection(tmp_path)
+    (tmp_path / "run" / "summary.json").unlink()
+    table = tmp_path / "run" / place / "validation.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(ConfigError, match=rf"{place}/validation.csv: isn't of the . scans that judge it \(phantom_.*delete .*{place} to"):
+        selection(tmp_path)
+
+
+def test_a_network_that_is_gone_is_told(planted, tmp_path):
+    selection(tmp_path)
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "run" / "finals" / "found_w64" / "model.keras").unlink()
+    with pytest.raises(ConfigError, match="finals/found_w64/model.keras is gone. Restore it from a copy, or delete"):
+        selection(tmp_path)
+
+
+def test_a_failure_is_told_without_a_traceback(planted, tmp_path, capfd):
+    planted.broken["rung_1/found_w64"] = "ended with code 2: too little memory"
+    selection(tmp_path)
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 def test_a_full_disk_is_no_candidates_failure(planted, tmp_path):
     planted.broken["rung_1/resenc_m"] = OutputError("disk full")
     with pytest.raises(OutputError):

@@ -41,6 +41,19 @@ def test_of_a_class_its_dice_alone_counts():
     assert contest("found", worse, "nnunet", [dice(0.87), dice(0.872)], alone()).kept == "found"
 
 
+@pytest.mark.parametrize("objective", [None, "core"])
+def test_a_false_structure_counts_against_who_invents_it(objective):
+    """Ten scans have the core, ten are healthy; in these the winner invents one, and the default doesn't."""
+    ill, healthy = CASES[:10], CASES[10:]
+    winner = {case: {"core": 0.80 + 0.001 * i} for i, case in enumerate(ill)} | {case: {"core": 0.0} for case in healthy}
+    default = {case: {"core": 0.75} for case in ill} | {case: {} for case in healthy}
+    found = contest("found", winner, "nnunet", [default, default], alone(), objective=objective)
+    assert found.units == 20 and found.difference == pytest.approx((10 * 0.0545 - 10) / 20) and found.kept == "nnunet"
+    assert found.noise == 0.0
+    other = default | {case: {"core": 0.0} for case in healthy[:5]}  # a seed that invents it in five
+    assert contest("found", winner, "nnunet", [default, other], alone(), objective=objective).noise == pytest.approx(5 / 20)
+
+
 def test_where_no_scan_has_a_class_nothing_is_told():
     empty = {case: {} for case in CASES}
     found = contest("found", empty, "nnunet", [empty, empty], alone())

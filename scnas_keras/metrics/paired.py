@@ -44,6 +44,19 @@ class PairedTest:
         return self.corrected < LEVEL
 
 
+def aligned(networks: Sequence[Cases]) -> list[dict[str, dict[str, float]]]:
+    """The networks' Dice with a number where another one has it, in cases that both segmented.
+
+    Where one network has a Dice of a class and another none, the label lacks the class and the first invented it (Dice 0): the other was
+    right, and counts as 1. Else a false structure would count against nobody.
+    """
+    classes: dict[str, set[str]] = {}
+    for cases in networks:
+        for case, dice in cases.items():
+            classes.setdefault(case, set()).update(dice)
+    return [{case: dict.fromkeys(classes[case], 1.0) | dice for case, dice in cases.items()} for cases in networks]
+
+
 def paired_tests(networks: Mapping[str, Cases], patients: Mapping[str, str]) -> list[PairedTest]:
     """Every pair of networks on the units that both have results of.
 
@@ -51,8 +64,7 @@ def paired_tests(networks: Mapping[str, Cases], patients: Mapping[str, str]) -> 
         networks: name -> what is known of each network.
         patients: case -> patient, whose cases count as one unit: they aren't independent.
     """
-    units = {name: dice_by_unit(cases, patients) for name, cases in networks.items()}
-    tests = [_test(first, second, units) for first, second in itertools.combinations(units, 2)]
+    tests = [_test(first, second, networks, patients) for first, second in itertools.combinations(networks, 2)]
     corrected = holm([test.probability for test in tests])
     return [dataclasses.replace(test, corrected=value) for test, value in zip(tests, corrected)]
 
@@ -76,7 +88,9 @@ def dice_by_unit(cases: Cases, patients: Mapping[str, str]) -> dict[str, float]:
     return {unit: statistics.fmean(values) for unit, values in units.items()}
 
 
-def _test(first: str, second: str, units: Mapping[str, Mapping[str, float]]) -> PairedTest:
+def _test(first: str, second: str, networks: Mapping[str, Cases], patients: Mapping[str, str]) -> PairedTest:
+    both = aligned([networks[first], networks[second]])
+    units = {name: dice_by_unit(cases, patients) for name, cases in zip((first, second), both)}
     common = sorted(units[first].keys() & units[second].keys())
     differences = np.array([units[first][unit] - units[second][unit] for unit in common])
     different = np.count_nonzero(differences)

@@ -11,10 +11,13 @@ from scnas_keras.runs.checks import check_positive
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.recorded import read_result
 from scnas_keras.runs.run_folder import SUMMARY
+from scnas_keras.select import machines
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.job_flags import training_config
+from scnas_keras.select.jobs import FINALS, RACE, SEARCH
 from scnas_keras.select.names import DEFAULT
+from scnas_keras.select.record import FILE
 from scnas_keras.select.survey import Survey
 from scnas_keras.spaces.genotype import Genotype
 
@@ -27,11 +30,31 @@ def check(config: SelectConfig) -> None:
     """
     config.check()
     check_positive(config, "budget_minutes", "hours", "machines", "processes")
+    if config.machines > 1 and machines.role() == machines.ALONE:
+        raise ConfigError(
+            f"--machines={config.machines}: this process is told of no others. Set KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and "
+            "KERASTUNER_ORACLE_PORT on each machine (docs/select.md), or leave --machines out."
+        )
+    if config.searches is not None and not all(map(str.strip, config.searches.split(","))):
+        raise ConfigError(f"--searches={config.searches}: a name between the commas is empty.")
     if len(hosts_of_run()[0]) > 1:
         raise ConfigError("TF_CONFIG names several hosts, and a selection runs on one: unset it.")
     one = training_config(config, Candidate(DEFAULT, DEFAULT, DEFAULT, "32"), pathlib.Path("unused"), 60.0, HELD_OUT, config.seed)
     check_training(one)
     recipe(one)
+
+
+def check_begun(folder: pathlib.Path) -> None:
+    """Refuses training runs without what was decided about them.
+
+    Raises:
+        ConfigError: see there.
+    """
+    if found := [name for name in (SEARCH, RACE, FINALS) if (folder / name).is_dir()]:
+        raise ConfigError(
+            f"{folder / FILE} is gone, which says how long each training run lasts and how much time is gone; {folder / found[0]} holds "
+            "some already. Restore it from a copy, or name another --workdir."
+        )
 
 
 def check_search(folder: str, found: Survey) -> pathlib.Path:

@@ -9,6 +9,7 @@ import pathlib
 import statistics
 from collections.abc import Mapping
 
+from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_bytes
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.select import budget
@@ -16,7 +17,7 @@ from scnas_keras.select.jobs import FINALS, folder_of
 from scnas_keras.select.machines import slowness
 from scnas_keras.select.names import DEFAULT
 from scnas_keras.select.setting import Setting
-from scnas_keras.select.trials import Trained, result_of
+from scnas_keras.select.trials import Trained, complete, result_of
 from scnas_keras.select.verdict import Contest, contest
 
 
@@ -74,7 +75,7 @@ def read_finals(setting: Setting, winner: str) -> Finals:
     """Compares what the finals left, and copies the network that is kept into the selection's folder."""
     trained = {}
     for final in final_trainings(winner):
-        result = result_of(folder_of(setting.run.path, FINALS, final.key))
+        result = complete(result_of(folder_of(setting.run.path, FINALS, final.key)), setting.survey.split.validation)
         assert result is not None, f"{final.key} hasn't ended"
         trained[final.label] = result
     found = None
@@ -96,6 +97,8 @@ def read_finals(setting: Setting, winner: str) -> Finals:
 
 def _copy_model(source: pathlib.Path, folder: pathlib.Path) -> None:
     for name in (MODEL, COMPANION):
+        if not (source / name).is_file():
+            raise ConfigError(f"{source / name} is gone. Restore it from a copy, or delete {source} to train again.")
         write_bytes(folder / name, (source / name).read_bytes())
 
 

@@ -25,7 +25,7 @@ from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.jobs import Job, TrainingFailed, run_job
 from scnas_keras.select.record import FILE, read_decided
 from scnas_keras.select.scheduler import Over, Scheduler, Wait
-from scnas_keras.select.setting import Setting
+from scnas_keras.select.setting import NO_SCORE, Setting
 
 _KEEP_EVERY = 2.0  # seconds
 _PROJECT = "kerastuner"
@@ -191,7 +191,7 @@ class Trainings(BaseTuner):
         except TrainingFailed as error:
             values[_FAILED] = str(error)
             self._await_chief()
-            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+            return {_OBJECTIVE: NO_SCORE}  # of a FailedTrialError it would print the traceback
         except Exception as error:
             raise keras_tuner.errors.FatalError(str(error)) from error
         if overhead is not None:

@@ -8,7 +8,7 @@ from scnas_keras.progress import clock
 from scnas_keras.runs.run_folder import RunFolder, open_run
 from scnas_keras.runs.seeds import expand_seeds
 from scnas_keras.select import budget, machines
-from scnas_keras.select.checks import check, check_search
+from scnas_keras.select.checks import check, check_begun, check_search
 from scnas_keras.select.conclusions import NO_SEARCH
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.finals import read_finals
@@ -59,6 +59,7 @@ def _select(config: SelectConfig, run: RunFolder, role: str, began: float) -> Re
     named = [own for folder in (config.searches or "").split(",") if folder for own in expand_seeds(folder)]
     searches = [check_search(folder, setting.survey) for folder in named]
     if setting.record.decided.search is None:
+        check_begun(run.path)
         seconds = 0.0 if searches or not need_search(parse_families(config.candidates)) else budget.search_seconds(setting.total)
         check_default_fits(setting.survey, config)
         _plan_before(setting, seconds, len(searches))

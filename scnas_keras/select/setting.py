@@ -69,7 +69,7 @@ class Setting:
         for rung in range(rungs):
             for candidate in candidates:
                 trial = Trial(rung, candidate.name)
-                result = trials.result_of(self.folder(trial))
+                result = trials.complete(trials.result_of(self.folder(trial)), self.survey.split.held_out)
                 if result or self.key(trial) in self.record.decided.failed:
                     found[trial] = result
         return found

@@ -5,17 +5,19 @@ import dataclasses
 import os
 import pathlib
 import shutil
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import logging
 
 from scnas_keras.documents import decode, parse
-from scnas_keras.errors import CANT_WRITE, ConfigError, OutputError
+from scnas_keras.errors import CANT_WRITE, ConfigError, DataError, OutputError, some_of
 from scnas_keras.files import writing
 from scnas_keras.metrics.case_table import read_case_table
 from scnas_keras.progress import bar, clock
+from scnas_keras.runs.checkpoint_files import CHECKPOINT, CheckpointFolder
 from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.recorded import read_recorded
 from scnas_keras.runs.run_folder import CASES, FLAGS, SUMMARY, RunFolder, is_busy
@@ -109,7 +111,7 @@ def run(command: str, config: Any, title: str, expected: float) -> Failure | Non
     wait_for(folder)
     if (folder / SUMMARY).is_file():  # by the process that was there
         return None
-    _clear_of_other_time(folder, config)
+    _clear(folder, config)
     logging.info("%s, about %s; what it prints is in %s", title, clock(expected), log)
     shown = bar(title, round(expected), bar_format="{desc} {bar:20} {postfix}")
     began = time.monotonic()
@@ -122,28 +124,45 @@ def run(command: str, config: Any, title: str, expected: float) -> Failure | Non
     with shown, open(log, "ab") as output:
         try:
             code = run_child(command, config, output, watch)
+            if code == -signal.SIGKILL:  # perhaps for what another program took of the memory
+                logging.warning("%s: its process was killed; it goes on, once", title)
+                code = run_child(command, config, output, watch)
         except SystemExit:
             logging.warning("%s: stopped; the same command goes on from what was saved", title)
             raise
     if code == CANT_WRITE:
         raise OutputError(f"{last_line(log).removeprefix('error: ')} (from {log})")
     if code:
-        return Failure(f"{cause(code)}: {last_line(log).removeprefix('error: ')}")
+        said = last_line(log)
+        return Failure(cause(code) + (f": {said.removeprefix('error: ')}" if said.startswith("error: ") else ""))
     return None if (folder / SUMMARY).is_file() else Failure(f"it left no {SUMMARY}; see {log}")
 
 
-def _clear_of_other_time(folder: pathlib.Path, config: Any) -> None:
-    """Removes what a machine of another speed, which is gone, had begun there: its training run was to last otherwise."""
+def _clear(folder: pathlib.Path, config: Any) -> None:
+    """Removes what can't be gone on with: of a machine of another speed, whose training run was to last otherwise; damaged checkpoints."""
     if not (folder / FLAGS).is_file():
         return
     with contextlib.suppress(ConfigError):  # which the command tells
         there = read_recorded(type(config), folder / FLAGS).config.budget_minutes
+        reason = None
         if there != config.budget_minutes:
-            logging.info("%s: begins anew, since it had been begun for %s minutes and has %s here", folder, there, config.budget_minutes)
+            reason = f"it had been begun for {there} minutes and has {config.budget_minutes} here"
+        elif _damaged(folder):
+            reason = "none of its checkpoints can be read"
+        if reason:
+            logging.warning("%s: begins anew, since %s", folder, reason)
             run = RunFolder(folder, None, time.time())
             run.lock()
             shutil.rmtree(folder)
             run.release()
+
+
+def _damaged(folder: pathlib.Path) -> bool:
+    try:
+        CheckpointFolder(folder / CHECKPOINT).read()
+    except DataError:
+        return True
+    return False
 
 
 def wait_for(folder: pathlib.Path) -> None:
@@ -168,6 +187,20 @@ def result_of(folder: pathlib.Path) -> Trained | None:
     found = decode(parse(folder / SUMMARY, remedy, ConfigError), _Summary, folder / SUMMARY, remedy, ConfigError, other_keys=True)
     seconds, cases = round(60 * found.flags.budget_minutes, 1), read_case_table(folder / CASES, remedy)
     return Trained(folder=folder, cases=cases, seconds=seconds, **dataclasses.asdict(found.result))
+
+
+def complete(result: Trained | None, judged: Sequence[str]) -> Trained | None:
+    """The result, whose table has to be of all scans that judge it.
+
+    Raises:
+        ConfigError: it is of others, or of some of them.
+    """
+    if result and (others := sorted({*result.cases} ^ {*judged})):
+        raise ConfigError(
+            f"{result.folder / CASES}: isn't of the {len(judged)} scans that judge it ({some_of(others)}). Restore it from a copy, or "
+            f"delete {result.folder} to train again."
+        )
+    return result
 
 
 def last_line(log: pathlib.Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy
 
-from scnas_keras.metrics.paired import FEWEST_UNITS, LEVEL, Cases, dice_by_unit, paired_tests
+from scnas_keras.metrics.paired import FEWEST_UNITS, LEVEL, Cases, aligned, dice_by_unit, paired_tests
 
 _CONFIDENCE = 0.95
 _CHEAPER = 0.9
@@ -92,6 +92,7 @@ def contest(
         patients: case -> patient; a patient's cases count as one.
         time, objective: see `Contest`.
     """
+    winner_cases, *default_cases = aligned([winner_cases, *default_cases])
     if objective is not None:
         winner_cases, *default_cases = (_of_class(cases, objective) for cases in (winner_cases, *default_cases))
     both = _mean_of(default_cases)
