@@ -1,0 +1,122 @@
+"""How well one structure of one scan was segmented: overlap, distances between surfaces, volumes, single lesions.
+
+Surfaces are those of DeepMind's surface-distance (Nikolov et al., arXiv 1809.04430): elements between eight voxels, each with its area.
+Where a number isn't defined it is None: all but the volumes and the lesions of a structure that neither reference nor prediction has;
+distances where one of both hasn't. Overlap and surface Dice are 0 there.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import scipy
+import surface_distance
+
+_PERCENT = 95
+_ML = 1e-3
+"""Of a mm^3."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StructureMetrics:
+    """Of one structure in one scan.
+
+    Attributes:
+        dice, jaccard: overlap, 0 to 1.
+        precision: share of the predicted voxels that are right; None where nothing was predicted.
+        recall: share of the reference's voxels that were found; None where there are none.
+        nsd: share of both surfaces that lies within the tolerance of the other (normalised surface Dice).
+        hd95: mm; the greater of the two directions' 95th percentiles of distances, by area.
+        assd: mm; mean of the two directions' mean distances (average symmetric surface distance).
+        reference_ml, predicted_ml: volumes.
+        lesions: connected components (26 neighbours; in a picture 8) of the reference.
+        lesions_found: those of which a voxel was predicted.
+        false_positives: predicted components without a voxel of the reference.
+    """
+
+    dice: float | None
+    jaccard: float | None
+    precision: float | None
+    recall: float | None
+    nsd: float | None
+    hd95: float | None
+    assd: float | None
+    reference_ml: float
+    predicted_ml: float
+    lesions: int
+    lesions_found: int
+    false_positives: int
+
+
+MEASURES = ("dice", "nsd", "hd95", "assd", "jaccard", "precision", "recall")
+"""Those that are summarised over cases."""
+
+
+def structure_metrics(reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], tolerance: float) -> StructureMetrics:
+    """Compares two segmentations of one structure.
+
+    Args:
+        reference, predicted: bool [x, y, z]; one voxel along an axis makes it a picture.
+        spacing: mm.
+        tolerance: mm; distances up to it count as none in `nsd`.
+
+    Raises:
+        ValueError: shapes that differ.
+    """
+    if reference.shape != predicted.shape:
+        raise ValueError(f"The reference has shape {reference.shape} and the prediction {predicted.shape}; expected the same.")
+    reference, predicted, spacing, voxel = _cropped(reference, predicted, spacing)
+    own, found, both = (int(np.count_nonzero(mask)) for mask in (reference, predicted, reference & predicted))
+    lesions, lesions_found, false_positives = _lesions(reference, predicted)
+    nsd = hd95 = assd = None
+    if own and found:
+        nsd, hd95, assd = _surfaces(reference, predicted, spacing, tolerance)
+    elif own or found:
+        nsd = 0.0
+    return StructureMetrics(
+        dice=2 * both / (own + found) if own + found else None,
+        jaccard=both / (own + found - both) if own + found else None,
+        precision=both / found if found else None,
+        recall=both / own if own else None,
+        nsd=nsd,
+        hd95=hd95,
+        assd=assd,
+        reference_ml=own * voxel * _ML,
+        predicted_ml=found * voxel * _ML,
+        lesions=lesions,
+        lesions_found=lesions_found,
+        false_positives=false_positives,
+    )
+
+
+def _cropped(
+    reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray, tuple[float, ...], float]:
+    """Both in the box around them, without axes of one voxel of the scan, with the spacing of the others, and a voxel's mm^3."""
+    boxes = scipy.ndimage.find_objects((reference | predicted).view(np.uint8))
+    box = boxes[0] if boxes else tuple(slice(0, 0) for _ in reference.shape)
+    flat = tuple(axis for axis, size in enumerate(reference.shape) if size == 1) if min(reference.shape) == 1 else ()
+    flat = flat[: max(0, reference.ndim - 2)]
+    kept = tuple(step for axis, step in enumerate(spacing) if axis not in flat)
+    one, other = (np.ascontiguousarray(mask[box].squeeze(axis=flat) if boxes else mask[box]) for mask in (reference, predicted))
+    return one, other, kept, float(np.prod(spacing))
+
+
+def _surfaces(reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], tolerance: float) -> tuple[float, float, float]:
+    """Normalised surface Dice, 95th percentile and mean of the distances of two masks that aren't empty."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the library calls scipy's functions by their former places
+        distances = surface_distance.compute_surface_distances(reference, predicted, spacing)
+    nsd = surface_distance.compute_surface_dice_at_tolerance(distances, tolerance)
+    hd95 = surface_distance.compute_robust_hausdorff(distances, _PERCENT)
+    one, other = surface_distance.compute_average_surface_distance(distances)
+    return float(nsd), float(hd95), float(one + other) / 2
+
+
+def _lesions(reference: np.ndarray, predicted: np.ndarray) -> tuple[int, int, int]:
+    """Connected components of the reference, those found, and predicted ones where there is none."""
+    touching = np.ones((3,) * reference.ndim)
+    own, lesions = scipy.ndimage.label(reference, touching)
+    found, components = scipy.ndimage.label(predicted, touching)
+    return lesions, len(np.unique(own[predicted & reference])), components - len(np.unique(found[predicted & reference]))
