@@ -108,7 +108,7 @@ def test_voxels_that_nobody_annotated_count_in_no_dice(tmp_path):
     fold = open_fold(config, footprint("nnunet", 4))
     (name,) = fold.split.validation
     label = load_label(fold.task, next(case for case in fold.task.cases if case.name == name))
-    wrong_where_ignored = types.SimpleNamespace(segment=lambda volume, mirror: np.where(label == 3, 1, label).astype(np.uint8))
+    wrong_where_ignored = types.SimpleNamespace(segment=lambda volume, mirror, scratch: np.where(label == 3, 1, label).astype(np.uint8))
     assert (label == 3).any()
     assert validate(RetrainConfig(), fold, wrong_where_ignored, RunFolder(tmp_path, "", 0.0)).dice == {name: [1.0, 1.0]}
 

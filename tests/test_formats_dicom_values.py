@@ -168,16 +168,17 @@ def test_verification_names_the_padding(padded):
 
 @pytest.mark.parametrize("scheme, warns", [("zscore", True), ("ct", False)])
 def test_prediction_warns_of_padding_that_is_not_clipped(scheme, warns, padded, caplog, monkeypatch):
-    from scnas_keras.predict import runner
+    from scnas_keras.predict import PredictConfig, runner
 
     channel = types.SimpleNamespace(channel="MR", scheme=scheme)
     volume = read_image(padded / "imagesTr" / "case_0")
     volume.array[volume.array > 0] = np.random.default_rng(0).uniform(0, 2000, np.count_nonzero(volume.array > 0))
-    monkeypatch.setattr(runner, "read_scan", lambda scan, channels: volume)
+    monkeypatch.setattr(runner, "read_scan", lambda scan, channels, allocate: volume)
     monkeypatch.setattr("scnas_keras.formats.volumes.write_label", lambda *arguments: None)
     model = types.SimpleNamespace(
-        plan=types.SimpleNamespace(channels=[channel]), unfamiliar=lambda volume: [], segment=lambda volume, mirror: None
+        plan=types.SimpleNamespace(channels=[channel]), unfamiliar=lambda volume: [], segment=lambda volume, mirror, scratch: None
     )
     with caplog.at_level(logging.WARNING):
-        runner._segment(types.SimpleNamespace(files=["a.dcm"], output=None), model, types.SimpleNamespace(mirror=False, overlay=False))
+        scan = types.SimpleNamespace(files=["a.dcm"], output=padded / "a.nii.gz")
+        runner._segment(scan, model, PredictConfig(mirror=False, overlay=False))
     assert ("a.dcm: channel 0 (MR)" in caplog.text and "padding by the header" in caplog.text) == warns

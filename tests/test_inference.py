@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import os
+import tempfile
 import types
 
 import keras
@@ -22,10 +23,12 @@ from scnas_keras.inference.export import export_saved_model
 from scnas_keras.inference.keras_file import load_network
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.inference.seen import Seen
-from scnas_keras.inference.sliding_window import predict_volume, tile_starts, tile_weight
+from scnas_keras.inference.sliding_window import ProbabilityRows, tile_starts, tile_weight
+from scnas_keras.machine.scratch import Scratch
 from scnas_keras.networks import from_genotype
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
+from scnas_keras.preprocessing.resampling import resize_rows, strongest
 from scnas_keras.preprocessing.scans import preprocess_image
 from scnas_keras.tasks.phantoms import write_phantoms
 
@@ -59,6 +62,12 @@ def test_tile_weight_is_a_symmetric_positive_bell():
     assert weight[3, 5, 3] == pytest.approx(np.exp(-0.5 * (2.5**2 - 0.5**2) / 2**2))  # sigma 16 / 8
 
 
+def predict_volume(network, image, patch_size, num_classes, mirror_axes=(), **more):
+    """All rows at once, [x, y, z, classes]."""
+    rows = ProbabilityRows(network, image, patch_size, num_classes, Scratch(tempfile.gettempdir()), mirror_axes, **more)
+    return np.moveaxis(np.stack([np.array(row) for row in rows]), 1, -1)
+
+
 @pytest.mark.parametrize("size", [(8, 8, 8), (13, 21, 9), (5, 8, 30), (3, 4, 5)])
 def test_constant_logits_give_their_softmax_everywhere(size):
     logits = np.array([0.3, -1.0, 2.0])
@@ -84,7 +93,7 @@ def test_a_small_scan_lies_in_the_middle_of_its_patch():
 @pytest.mark.parametrize("size", [(16, 8, 24), (13, 21, 9), (5, 8, 30), (3, 4, 5)])
 def test_a_pointwise_network_sees_every_voxel_in_its_place(size, mirror):
     image = noise(*size, 3)
-    np.testing.assert_allclose(predict_volume(lambda patch: patch, image, (8, 8, 8), 3, mirror), softmax(image), atol=1e-6)
+    np.testing.assert_allclose(predict_volume(lambda patch: patch, image, (8, 8, 8), 3, mirror), softmax(image), atol=1e-5)
 
 
 def test_mirroring_averages_over_all_flips():
@@ -109,7 +118,8 @@ def test_a_network_of_slices_mirrors_the_axes_of_its_patch():
     ramp, image = noise(8, 6, 2, seed=1), noise(3, 8, 6, 2)
     plan = PreprocessingPlan((None, 1.0, 1.0), (Normalization("T1", "zscore"),) * 2, {0: "background", 1: "a"})
     network = types.SimpleNamespace(layers=[], predict_on_batch=lambda patch: patch * ramp)
-    found = SegmentationModel(network, plan, (8, 6), (0,)).probabilities(image, mirror=True)
+    rows = SegmentationModel(network, plan, (8, 6), (0,)).probability_rows(image, mirror=True)
+    found = np.stack([np.moveaxis(row, 0, -1).copy() for row in rows])
     expected = (softmax(image * ramp) + np.flip(softmax(np.flip(image, 1) * ramp), 1)) / 2
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -403,3 +413,38 @@ def test_the_export_command_leaves_folders_with_content_alone(command, tmp_path,
     (tmp_path / "empty").mkdir()
     command("scnas_keras.export", model=tmp_path / "model.keras", output=tmp_path / "empty")
     assert (tmp_path / "empty" / "saved_model.pb").is_file()
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("size", [(16, 8, 24), (13, 21, 9), (1, 30, 17), (5, 8, 30), (3, 4, 5)])
+def test_rows_equal_the_computation_of_the_whole(size, batch):
+    """In float64, with all tiles and all voxels at once."""
+    patch, classes = (8, 6, 10), 4
+    ramp, image = noise(*patch, classes, seed=1).astype(np.float64), noise(*size, classes)
+    found = predict_volume(lambda tiles: tiles * ramp, image, patch, classes, (0, 2), batch=batch)
+    padding = [max(0, p - n) for n, p in zip(size, patch)]
+    padded = np.pad(image, [*((p // 2, p - p // 2) for p in padding), (0, 0)]).astype(np.float64)
+    total, weights = np.zeros_like(padded), np.zeros(padded.shape[:3])
+    for start in itertools.product(*(tile_starts(n, p) for n, p in zip(padded.shape, patch))):
+        tile = tuple(slice(s, s + p) for s, p in zip(start, patch))
+        flips = ((), (0,), (2,), (0, 2))
+        mean = np.mean([np.flip(softmax(np.flip(padded[tile], axes) * ramp), axes) for axes in flips], axis=0)
+        total[tile] += tile_weight(patch)[..., None] * mean
+        weights[tile] += tile_weight(patch)
+    inside = tuple(slice(p // 2, p // 2 + n) for p, n in zip(padding, size))
+    np.testing.assert_allclose(found, (total / weights[..., None])[inside], atol=1e-5)
+
+
+def test_no_more_rows_are_held_than_a_band_of_tiles_and_what_resampling_needs():
+    """However long the scan is; a row that was given back is used again."""
+    taken = {}
+    for length in (40, 400):
+        rows = ProbabilityRows(lambda tiles: tiles, noise(length, 8, 8, 2), (8, 8, 8), 2, Scratch(tempfile.gettempdir()))
+        lent, most = 0, 0
+        for place, maps in resize_rows(rows, (length, 8, 8), (length * 2, 300, 300), (1, 1, 1), rows.release):
+            strongest(maps)
+            most = max(most, len(rows._lent))
+            lent += place.stop - place.start
+        taken[length] = most
+        assert lent == 2 * length
+    assert taken[400] <= taken[40] + 2 < 40

@@ -51,7 +51,7 @@ class Opened:
         for name in ARRAYS:
             monkeypatch.setattr(PreparedCase, name, self._noted(getattr(PreparedCase, name)))
         read_image, load_label, seen_in = validation.read_image, validation.load_label, runner.seen_in
-        monkeypatch.setattr(validation, "read_image", lambda files: self.scans.append(_name(files[0])) or read_image(files))
+        monkeypatch.setattr(validation, "read_image", lambda files, *own: self.scans.append(_name(files[0])) or read_image(files, *own))
         monkeypatch.setattr(validation, "load_label", lambda task, case: self.labels.append(case.name) or load_label(task, case))
         monkeypatch.setattr(runner, "seen_in", lambda cases: self.seen.extend(case.name for case in cases) or seen_in(cases))
 
@@ -120,7 +120,7 @@ def test_by_default_validation_scans_alone_are_segmented_and_all_others_trained_
         return history
 
     monkeypatch.setattr(runner, "train", watched)
-    monkeypatch.setattr(SegmentationModel, "segment", lambda self, volume, mirror: asked.append(mirror) or segment(self, volume, mirror))
+    monkeypatch.setattr(SegmentationModel, "segment", lambda self, *own: asked.append(own[1]) or segment(self, *own))
     result = retrain(folder, *NETWORK, "--steps_per_epoch=12", "--workdir=validation", "--ema=0.9", "--mirror=true")
     assert asked == [True] * len(result.dice)
     assert not all(np.array_equal(one, other) for one, other in zip(trained, result.model.network.get_weights(), strict=True))

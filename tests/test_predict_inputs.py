@@ -213,7 +213,7 @@ def threshold(monkeypatch):
         def poor_dice(self):
             return None
 
-        def segment(self, volume, mirror_axes):
+        def segment(self, volume, mirror, scratch):
             if volume.geometry.path.name.startswith("huge"):
                 raise MemoryError
             if volume.array.shape[3] != len(self.plan.channels):
@@ -371,7 +371,7 @@ def test_a_missing_image_is_told_before_the_network_is_loaded(monkeypatch, tmp_p
 def test_a_prediction_is_deterministic_on_cpus_and_mirrors_on_request(threshold, tmp_path, monkeypatch):
     model, said = sys.modules["scnas_keras.inference.model_folder"].SegmentationModel, []
     segment = model.segment
-    monkeypatch.setattr(model, "segment", lambda self, volume, mirror: said.append(mirror) or segment(self, volume, mirror))
+    monkeypatch.setattr(model, "segment", lambda self, *own: said.append(own[1]) or segment(self, *own))
     monkeypatch.setattr(model, "mirror_axes", (0,), raising=False)
     monkeypatch.setattr("scnas_keras.machine.determinism.make_deterministic", lambda: said.append("deterministic"))
     scan(tmp_path / "a.nii.gz", 1)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from scnas_keras.checks import ranges
 from scnas_keras.errors import DataError
-from scnas_keras.preprocessing import normalization
 from scnas_keras.preprocessing.cropping import nonzero_mask
 from scnas_keras.preprocessing.normalization import mean_and_std, normalize
 from scnas_keras.preprocessing.plan import Normalization
@@ -14,7 +14,7 @@ def values(low=50.0, high=150.0, shape=(9, 8, 7)):
 
 @pytest.fixture(autouse=True, params=[2**20, 100])
 def slab(request, monkeypatch):
-    monkeypatch.setattr(normalization, "_SLAB_VOXELS", request.param)
+    monkeypatch.setattr(ranges, "_SLAB_VOXELS", request.param)
 
 
 def test_zscore_is_over_all_voxels_of_the_crop():

@@ -1,13 +1,15 @@
 """Intensities that spoil a training run: padding that takes all contrast, and cases in other units than the rest."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from scnas_keras.checks.ranges import sampled
+from scnas_keras.checks.ranges import sampled, slabs
 
 Ranges = Sequence[tuple[float, float]]
+Blocks = Callable[[], Iterator[np.ndarray]]
 GAP = 10.0
 """Times the range of all other values by which padding lies apart from them."""
 TRIMMED = 0.5, 99.5
@@ -63,7 +65,9 @@ def padding(values: np.ndarray) -> str | None:
             return f"{count} voxels ({count / values.size:.1%}) are {extreme:.4g}; {rest}"
     nonzero = sample[sample != 0]
     return (
-        _stand_apart(values, sample, sample) or _stand_apart(values[values != 0], nonzero, np.unique(nonzero)) or _huge(nonzero, low, high)
+        _stand_apart(lambda: _blocks(values), (low, high), sample, sample)
+        or _stand_apart(lambda: _blocks(values, zeros=False), (low, high), nonzero, np.unique(nonzero))
+        or _huge(nonzero, low, high)
     )
 
 
@@ -77,6 +81,8 @@ def declared_padding(values: np.ndarray, declared: Ranges) -> str | None:
     Returns:
         What was found, or None.
     """
+    if not declared:
+        return None
     mask = np.zeros(values.shape, bool)
     for ends in declared:
         low, high = np.float32(ends)
@@ -92,7 +98,21 @@ def declared_padding(values: np.ndarray, declared: Ranges) -> str | None:
     return f"{found.size} voxels ({found.size / values.size:.1%}) are {span}, padding by the header; {rest}"
 
 
-def _stand_apart(values: np.ndarray, sample: np.ndarray, counted: np.ndarray) -> str | None:
+def _blocks(values: np.ndarray, zeros: bool = True) -> Iterator[np.ndarray]:
+    """The values in float64, a slab at a time."""
+    for rows in slabs(values.shape):
+        block = values[rows].astype(np.float64).ravel()
+        yield block if zeros else block[block != 0]
+
+
+def _deviation(blocks: Blocks) -> float:
+    count, total = 0, 0.0
+    for block in blocks():
+        count, total = count + block.size, total + float(block.sum())
+    return math.sqrt(sum(float(np.square(block - total / count).sum()) for block in blocks()) / count) if count else 0.0
+
+
+def _stand_apart(blocks: Blocks, ends: tuple[float, float], sample: np.ndarray, counted: np.ndarray) -> str | None:
     """Whether some values lie far from all within the percentiles `TRIMMED` of those that are counted.
 
     Counted once each, the values of padding are few, however many voxels it has.
@@ -101,16 +121,16 @@ def _stand_apart(values: np.ndarray, sample: np.ndarray, counted: np.ndarray) ->
         return None
     low_end, high_end = np.percentile(counted, TRIMMED, method="nearest")
     usual = sample[(sample >= low_end) & (sample <= high_end)]
-    if len(np.unique(usual[: 100 * DISTINCT])) < DISTINCT or not values.std(dtype=np.float64) > GAP * usual.std() > 0:
+    if len(np.unique(usual[: 100 * DISTINCT])) < DISTINCT or not _deviation(blocks) > GAP * usual.std() > 0:
         return None
     middle = np.median(usual)
-    sizes = np.abs(values.astype(np.float64) - middle).ravel()
     radius = max(high_end - middle, middle - low_end)
-    sizes = np.sort(np.append(sizes[sizes > radius], radius))
+    beyond = [sizes[sizes > radius] for sizes in (np.abs(block - middle) for block in blocks())]
+    sizes = np.sort(np.concatenate([*beyond, [radius]]))
     if not (sizes[1:] > GAP * sizes[:-1]).any():  # a tail, as that of bright vessels
         return None
     share = len(usual) / len(sample)
-    return f"values reach from {values.min():.4g} to {values.max():.4g}, and {share:.0%} of them lie in {low_end:.4g} to {high_end:.4g}"
+    return f"values reach from {ends[0]:.4g} to {ends[1]:.4g}, and {share:.0%} of them lie in {low_end:.4g} to {high_end:.4g}"
 
 
 def _huge(nonzero: np.ndarray, low: float, high: float) -> str | None:

@@ -5,7 +5,7 @@ Arrays are in canonical axes (see `scnas_keras.formats.geometry`). `scnas_keras.
 
 import dataclasses
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +29,8 @@ from scnas_keras.formats.shear import is_sheared, straightened
 from scnas_keras.formats.stored import Stored
 
 Paths = str | Path | Sequence[Path]
+Allocate = Callable[[Sequence[int]], np.ndarray]
+"""Makes a float32 array of a shape."""
 _SLAB = 32  # voxels; several neighbours along the axis that files store first, so that memory is read in whole lines
 
 
@@ -40,8 +42,17 @@ def read_header(paths: Paths) -> Header:
     return _header(_open_all(paths))
 
 
-def read_image(paths: Paths) -> Volume:
+def in_memory(shape: Sequence[int]) -> np.ndarray:
+    """A new float32 array."""
+    return np.empty(shape, np.float32)
+
+
+def read_image(paths: Paths, allocate: Allocate = in_memory) -> Volume:
     """Reads an image from a file with one or several channels, or from several files with one channel each, in order.
+
+    Args:
+        paths: its files.
+        allocate: makes the array that the image is read into, such as `machine.scratch.Scratch.array`.
 
     Raises:
         DataError: a file can't be read or is cut off, its affine maps the volume to a plane, or several files don't lie
@@ -57,7 +68,7 @@ def read_image(paths: Paths) -> Volume:
     array, channel = np.empty(0, np.float32), 0
     for file in files:
         voxels = nib.apply_orientation(file.voxels(), _geometry(file).orientation)
-        array = array if channel else np.empty(shape, np.float32)  # only now: reading takes memory of its own
+        array = array if channel else allocate(shape)  # only now: reading takes memory of its own
         for slab, values in _slabs(voxels, file):
             array[slab, ..., channel : channel + file.channels] = values
         channel += file.channels

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable
 
 import keras
@@ -12,19 +13,22 @@ import numpy as np
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import DataError, counted
 from scnas_keras.files import write_text
-from scnas_keras.formats.volumes import Volume
+from scnas_keras.formats.volumes import Volume, in_memory
 from scnas_keras.inference.companion import Companion, find_model
 from scnas_keras.inference.keras_file import load_network, save_network
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen, check_grid, differences
-from scnas_keras.inference.sliding_window import predict_volume
+from scnas_keras.inference.sliding_window import ProbabilityRows
 from scnas_keras.kernels.devices import on_cpu
 from scnas_keras.kernels.fast_forms import use_fast_forms
+from scnas_keras.machine.scratch import Scratch
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
 from scnas_keras.progress import Progress
 
+_TILES_AT_A_TIME = 4
+"""On a GPU, which a tile alone doesn't keep busy."""
 POOR = 0.1
 """A Dice under which a class counts as not found."""
 
@@ -54,19 +58,24 @@ class SegmentationModel:
         if on_cpu():  # elsewhere Keras compiles predictions, which fuses by itself
             use_fast_forms(self.network)
 
-    def segment(self, volume: Volume, mirror: bool = False) -> np.ndarray:
+    def segment(self, volume: Volume, mirror: bool = False, scratch: Scratch | None = None) -> np.ndarray:
         """The segmentation of a scan on its own canonical voxel grid, uint8 [x, y, z], ready for `write_label`.
 
         Args:
             volume: from `read_image`.
             mirror: whether to average over the flips along `mirror_axes`; 2 ^ axes times the work.
+            scratch: where the prepared scan and its probabilities are held meanwhile; by default memory holds the former, and the system's
+                folder for temporary files the latter.
 
         Raises:
             DataError: see `preprocess_image` and `check_grid`.
+            OutputError: there isn't enough scratch room.
         """
         check_grid(volume, self.plan)
-        image, crop, _ = preprocess_image(volume, self.plan)
-        return restore_probabilities(self.probabilities(image, mirror), crop, self.plan)
+        image, crop, _ = preprocess_image(volume, self.plan, scratch.array if scratch else in_memory)
+        with Progress("segmenting", unit="tile") as progress:
+            rows = self.probability_rows(image, mirror, scratch, progress.to)
+            return restore_probabilities(rows, crop, self.plan, rows.release)
 
     def unfamiliar(self, volume: Volume) -> list[str]:
         """In what a scan differs from those that the network was trained on, with figures; nothing if that isn't known."""
@@ -82,14 +91,21 @@ class SegmentationModel:
             return None
         return ", ".join(f"{name} {dice:.3f}" for name, dice in known.items())
 
-    def probabilities(self, image: np.ndarray, mirror: bool = False) -> np.ndarray:
-        """Class probabilities [a, b, c, classes] of a preprocessed scan [a, b, c, channels]."""
-        with Progress("segmenting", unit="tile") as progress:
-            predict, patch, axes = self.network.predict_on_batch, self.patch_size, self.mirror_axes if mirror else ()
-            if len(patch) == 2:  # slices along the plan's first axis
-                patch, axes = (1, *patch), tuple(axis + 1 for axis in axes)
-                predict = _slice_by_slice(predict)
-            return predict_volume(predict, image, patch, len(self.plan.labels), axes, progress.to)
+    def probability_rows(
+        self,
+        image: np.ndarray,
+        mirror: bool = False,
+        scratch: Scratch | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ProbabilityRows:
+        """Class probabilities of a preprocessed scan [a, b, c, channels], row by row: [classes, b, c]."""
+        predict, patch, axes = self.network.predict_on_batch, self.patch_size, self.mirror_axes if mirror else ()
+        if len(patch) == 2:  # slices along the plan's first axis
+            patch, axes = (1, *patch), tuple(axis + 1 for axis in axes)
+            predict = _slice_by_slice(predict)
+        batch = 1 if on_cpu() else _TILES_AT_A_TIME
+        own = scratch or Scratch(tempfile.gettempdir())
+        return ProbabilityRows(predict, image, patch, len(self.plan.labels), own, axes, batch, progress)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""

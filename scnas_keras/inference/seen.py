@@ -23,10 +23,8 @@ OFF_SPACING, OFF_EXTENT = 1.5, 2.0
 FEWEST, SHRINKS = 4, 4.0
 """Voxels along an axis under which a scan that is resampled to fewer by more than this factor is of another unit, not of another size."""
 _PERCENTILES = "0.5 and 99.5 percentiles"
-_BYTES = 4
-_COPIES = 2
-"""Arrays of a scan's prepared size that segmenting holds at its peak, beside one of all classes: of the channels, the scan and its padded
-copy; of one channel, the weights and the way back to the scan's own grid."""
+_BYTES, _AT_LEAST = 4, 2**29
+"""Of a voxel: masks and the segmentation. And of any scan: maps of a slab, tiles."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def check_grid(volume: Volume, plan: PreprocessingPlan) -> None:
     )
     if any(new < FEWEST and old > SHRINKS * new for old, new in zip(size, shape)):
         raise DataError(f"{grid}: next to nothing. Correct the spacing or the unit (xyzt_units in NIfTI) in the header.")
-    needed = bytes_needed(shape, plan)
+    needed = bytes_needed(shape)
     if needed > (free := available_memory()):
         raise DataError(
             f"{grid}, for which {needed / 2**30:.3g} GiB of memory are needed and {free / 2**30:.3g} are free. Correct the spacing or the "
@@ -107,9 +105,9 @@ def check_grid(volume: Volume, plan: PreprocessingPlan) -> None:
         )
 
 
-def bytes_needed(shape: Sequence[int], plan: PreprocessingPlan) -> int:
-    """Memory that segmenting a scan of so many prepared voxels takes: the image, and the probability of every class."""
-    return _BYTES * int(np.prod(shape, dtype=float)) * (_COPIES * (len(plan.channels) + 1) + len(plan.labels))
+def bytes_needed(shape: Sequence[int]) -> int:
+    """Memory that segmenting a scan of so many prepared voxels takes, whose intensities and probabilities are in scratch files."""
+    return _AT_LEAST + _BYTES * int(np.prod(shape, dtype=float))
 
 
 def _span(low: float, high: float) -> str:

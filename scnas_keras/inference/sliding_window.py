@@ -1,9 +1,12 @@
-"""Whole scans through a network that sees patches."""
+"""Whole scans through a network that sees patches, a row of voxels after the other: memory holds the rows of one band of tiles."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+
+from scnas_keras.machine.scratch import RowPool, Scratch
 
 
 def tile_starts(size: int, patch: int, overlap: float = 0.5) -> list[int]:
@@ -26,53 +29,107 @@ def tile_weight(patch_size: Sequence[int]) -> np.ndarray:
     return np.maximum(weight[0] / weight.max(), 1e-4).astype(np.float32)
 
 
-def predict_volume(
-    network: Callable[[np.ndarray], np.ndarray],
-    image: np.ndarray,
-    patch_size: Sequence[int],
-    num_classes: int,
-    mirror_axes: Sequence[int] = (),
-    progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    """Class probabilities of a whole preprocessed scan from half-overlapping tiles.
+class ProbabilityRows:
+    """Class probabilities of a preprocessed scan from half-overlapping tiles, row by row along its first axis.
+
+    A row is float32 [classes, y, z], of which each voxel sums to 1. It is valid until it is given back by `release`.
 
     Args:
-        network: [1, *patch_size, channels] to logits [1, *patch_size, num_classes].
+        network: [batch, *patch_size, channels] to logits [batch, *patch_size, num_classes].
         image: float32 [x, y, z, channels]; where it is smaller than a patch it is padded with zeros, the mean intensity.
         patch_size: voxels of a tile.
         num_classes: classes, background included.
+        scratch: where rows are held.
         mirror_axes: spatial axes (0, 1, 2) to flip; probabilities are averaged over all their combinations.
+        batch: tiles that the network takes at a time.
         progress: called with (tiles done, tiles in all).
-
-    Returns:
-        float32 [x, y, z, num_classes]; each voxel sums to 1.
     """
-    size = image.shape[:-1]
-    padding = [max(0, patch - n) for n, patch in zip(size, patch_size)]
-    before = [p // 2 for p in padding]
-    padded = np.pad(image, [*((b, p - b) for b, p in zip(before, padding)), (0, 0)])
-    total = np.zeros((*padded.shape[:-1], num_classes), np.float32)
-    weights = np.zeros((*padded.shape[:-1], 1), np.float32)
-    weight = tile_weight(patch_size)[..., None]
-    tiles = list(itertools.product(*(tile_starts(n, patch) for n, patch in zip(padded.shape, patch_size))))
-    for done, start in enumerate(tiles, start=1):
-        tile = tuple(slice(s, s + patch) for s, patch in zip(start, patch_size))
-        total[tile] += weight * _probabilities(network, padded[tile], mirror_axes)
-        weights[tile] += weight
-        if progress:
-            progress(done, len(tiles))
-    inside = tuple(slice(b, b + n) for b, n in zip(before, size))
-    total = total[inside]
-    total /= weights[inside]  # in place: with many classes, a second such array is what memory doesn't hold
-    return total
+
+    def __init__(
+        self,
+        network: Callable[[np.ndarray], np.ndarray],
+        image: np.ndarray,
+        patch_size: Sequence[int],
+        num_classes: int,
+        scratch: Scratch,
+        mirror_axes: Sequence[int] = (),
+        batch: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ):
+        self._network, self._image, self._patch, self._classes = network, image, tuple(patch_size), num_classes
+        self._batch, self._progress = batch, progress
+        self._flips = [axes for n in range(len(mirror_axes) + 1) for axes in itertools.combinations(mirror_axes, n)]
+        self._size = image.shape[:-1]
+        self._padded = tuple(max(n, patch) for n, patch in zip(self._size, self._patch))
+        self._before = tuple((padded - n) // 2 for padded, n in zip(self._padded, self._size))
+        self._starts = [tile_starts(padded, patch) for padded, patch in zip(self._padded, self._patch)]
+        self._weight = tile_weight(self._patch)
+        self._pool = RowPool(scratch, (num_classes + 1, *self._padded[1:]))
+        self._lent: deque[np.ndarray] = deque()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the scan."""
+        return self._size
+
+    def release(self) -> None:
+        """Gives back the oldest row that was handed out."""
+        self._pool.give(self._lent.popleft())
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        held: deque[np.ndarray] = deque()
+        begins, total = self._starts[0], len(self._starts[0]) * len(self._starts[1]) * len(self._starts[2])
+        inside = tuple(slice(before, before + n) for before, n in zip(self._before, self._size))
+        done = 0
+        for first, end in zip(begins, [*begins[1:], self._padded[0]]):
+            held.extend(self._pool.take() for _ in range(self._patch[0] - len(held)))
+            for places in _groups(itertools.product(*self._starts[1:]), self._batch):
+                self._add(list(held), first, places)
+                done += len(places)
+                if self._progress:
+                    self._progress(done, total)
+            for index in range(first, end):
+                row = held.popleft()
+                if not inside[0].start <= index < inside[0].stop:
+                    self._pool.give(row)
+                    continue
+                row[:-1] /= row[-1]
+                self._lent.append(row)
+                yield row[(slice(self._classes), *inside[1:])]
+
+    def _add(self, held: Sequence[np.ndarray], first: int, places: Sequence[tuple[int, ...]]) -> None:
+        """Adds weighted probabilities of tiles, and their weights, to the rows that they cover."""
+        tiles = np.zeros((self._batch, *self._patch, self._image.shape[-1]), np.float32)
+        for tile, place in zip(tiles, places):
+            self._cut((first, *place), tile)
+        areas = [tuple(slice(start, start + patch) for start, patch in zip(place, self._patch[1:])) for place in places]
+        for axes in self._flips:
+            flipped = np.ascontiguousarray(np.flip(tiles, [axis + 1 for axis in axes]))
+            logits = np.flip(np.asarray(self._network(flipped), np.float32), [axis + 1 for axis in axes])
+            for own, area in zip(logits, areas):
+                for row, weight, values in zip(held, self._weight, own):
+                    row[(slice(self._classes), *area)] += _probabilities(values, weight / len(self._flips))
+        for area in areas:
+            for row, weight in zip(held, self._weight):
+                row[(self._classes, *area)] += weight
+
+    def _cut(self, start: Sequence[int], tile: np.ndarray) -> None:
+        """Copies what the scan has of a tile."""
+        begin = [first - before for first, before in zip(start, self._before)]
+        source = tuple(slice(max(0, first), min(n, first + patch)) for first, n, patch in zip(begin, self._size, self._patch))
+        target = tuple(slice(part.start - first, part.stop - first) for part, first in zip(source, begin))
+        tile[target] = self._image[source]
 
 
-def _probabilities(network, patch: np.ndarray, mirror_axes: Sequence[int]) -> np.ndarray:
-    """Softmax of the logits, averaged over flips: [*patch, channels] -> [*patch, classes]."""
-    flips = [axes for n in range(len(mirror_axes) + 1) for axes in itertools.combinations(mirror_axes, n)]
-    mean = 0.0
-    for axes in flips:
-        logits = np.asarray(network(np.ascontiguousarray(np.flip(patch, axes))[None]), np.float32)[0]
-        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        mean = mean + np.flip(shifted / shifted.sum(axis=-1, keepdims=True), axes) / len(flips)
-    return mean
+def _groups(places: Iterator[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:
+    while group := list(itertools.islice(places, size)):
+        yield group
+
+
+def _probabilities(logits: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Softmax of a row of logits [y, z, classes] times its voxels' weight, class by class: [classes, y, z]."""
+    values = np.array(np.moveaxis(logits, -1, 0), order="C")
+    values -= values.max(axis=0)
+    np.exp(values, out=values)
+    values *= weight / values.sum(axis=0)
+    return values

@@ -20,4 +20,7 @@ class PredictConfig:
         False, "Average over the flips that the network was trained with: up to eight times the work, often slightly better.", "Prediction"
     )
     overlay: bool = option(False, "Also draw each segmentation over its scan, as a PNG beside it.", "Prediction")
+    scratch_dir: str | None = option(
+        None, "Folder on a disk with room for scans and probabilities meanwhile. Default: where the segmentations go.", "Prediction"
+    )
     skip_existing: bool = option(False, "Leave out scans whose segmentation is already there.", "Prediction")

@@ -13,7 +13,7 @@ from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
 from scnas_keras.formats.foreign import is_other_scan, told, told_absent
 from scnas_keras.formats.geometry import NO_UNIT, UNFINISHED
-from scnas_keras.formats.volumes import Volume, read_image
+from scnas_keras.formats.volumes import Allocate, Volume, in_memory, read_image
 from scnas_keras.predict.channels import absent_channels, check_order
 from scnas_keras.tasks.layout_nnunet import group_channels
 from scnas_keras.tasks.nearest import nearest
@@ -102,15 +102,15 @@ def check_targets(scans: Iterable[Scan], overlay: bool) -> None:
             raise ConfigError(f"--output would overwrite the scan {target}; name another place. Nothing was changed.")
 
 
-def read_scan(scan: Scan, channels: Sequence[str]) -> Volume:
-    """Reads a scan; DataError if it can't be read or lacks some of the model's channels."""
+def read_scan(scan: Scan, channels: Sequence[str], allocate: Allocate = in_memory) -> Volume:
+    """Reads a scan into an array that `allocate` makes; DataError if it can't be read or lacks some of the model's channels."""
     if len(scan.files) not in (1, len(channels)):
         raise DataError(
             f"{scan.name}: the model needs {counted(len(channels), 'channel')} ({', '.join(channels)}), found files for "
             f"{len(scan.files)}: {some_of([file.name for file in scan.files])}.{absent_channels(scan.files, channels)} Give one file per "
             "channel, in order, or one file with all."
         )
-    volume = read_image(scan.files)
+    volume = read_image(scan.files, allocate)
     if volume.array.shape[3] == 1 < len(channels):
         raise DataError(
             f"{scan.files[0]}: the model needs {counted(len(channels), 'channel')} ({', '.join(channels)}), found 1."

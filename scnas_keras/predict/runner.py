@@ -8,8 +8,9 @@ from absl import logging
 
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import DataError, UserError, missing
-from scnas_keras.files import check_writable, writing
+from scnas_keras.files import check_writable, user_path, writing
 from scnas_keras.inference.companion import find_model
+from scnas_keras.machine.scratch import Scratch
 from scnas_keras.predict.config import PredictConfig
 from scnas_keras.predict.inputs import Scan, check_targets, collect_scans, read_scan
 from scnas_keras.preprocessing.plan import PreprocessingPlan
@@ -88,7 +89,8 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     from scnas_keras.formats.volumes import write_label
     from scnas_keras.reporting.overlay import draw_overlay, shown
 
-    volume = read_scan(scan, _channels(model.plan))
+    scratch = Scratch(user_path(config.scratch_dir) if config.scratch_dir else _existing(scan.output.parent))
+    volume = read_scan(scan, _channels(model.plan), scratch.array)
     for channel, normalization in enumerate(model.plan.channels):
         values, name = volume.array[..., channel], f"channel {channel} ({normalization.channel})"
         if normalization.scheme == "ct":  # which clips it
@@ -103,13 +105,18 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     if found := model.unfamiliar(volume):
         unlike = "%s is unlike the scans that the model was trained on: %s. Look at its segmentation before you use it."
         logging.warning(unlike, scan.files[0], "; ".join(found))
-    segmentation = model.segment(volume, config.mirror)
+    segmentation = model.segment(volume, config.mirror, scratch)
     if config.overlay:  # first: where there is a segmentation, --skip_existing leaves out its scan
         names = tuple(model.plan.labels.values())
         with writing(scan.overlay):
             scan.overlay.parent.mkdir(parents=True, exist_ok=True)
         draw_overlay(shown(volume, scan.files), None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
     write_label(scan.output, segmentation, volume.geometry)
+
+
+def _existing(folder: pathlib.Path) -> pathlib.Path:
+    """The folder, or the nearest one around it that is there already."""
+    return next(own for own in (folder, *folder.absolute().parents) if own.is_dir())
 
 
 def _channels(plan: PreprocessingPlan) -> tuple[str, ...]:

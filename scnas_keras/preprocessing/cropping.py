@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import scipy
 
+from scnas_keras.checks.ranges import slabs
+
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
@@ -35,10 +37,15 @@ class Crop:
 
 def crop_to_nonzero(array: np.ndarray, spacing: Sequence[float]) -> Crop:
     """The smallest box around the voxels of `array` [x, y, z, channels] that any channel has nonzero; empty if none."""
-    nonzero = _nonzero(array)
+    present = [np.zeros(size, bool) for size in array.shape[:3]]
+    for rows in slabs(array.shape):
+        nonzero = _nonzero(array[rows])
+        present[0][rows] = nonzero.any(axis=(1, 2))
+        present[1] |= nonzero.any(axis=(0, 2))
+        present[2] |= nonzero.any(axis=(0, 1))
     start, stop = [], []
-    for axis in range(3):
-        found = np.flatnonzero(nonzero.any(axis=tuple({0, 1, 2} - {axis})))
+    for along in present:
+        found = np.flatnonzero(along)
         start.append(int(found[0]) if found.size else 0)
         stop.append(int(found[-1]) + 1 if found.size else 0)
     return Crop(array.shape[:3], tuple(map(float, spacing)), tuple(start), tuple(stop))

@@ -10,7 +10,9 @@ megabytes however large the scan is.
 """
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import scipy
@@ -77,24 +79,60 @@ def resize_label(label: np.ndarray, shape: Sequence[int], orders: Sequence[int])
     for rows, source, matrices in _slabs(label.shape, shape, orders):
         block = np.ascontiguousarray(label[source])
         values = np.unique(block)
-        maps = (block == value for value in values)
-        result[rows] = values[_strongest(maps, matrices)] if len(values) > 1 else values[0]
+        maps = (_resize_block(block == value, matrices) for value in values)
+        result[rows] = values[strongest(maps)] if len(values) > 1 else values[0]
     return result
 
 
-def resize_argmax(probabilities: np.ndarray, shape: Sequence[int], orders: Sequence[int]) -> np.ndarray:
-    """Resizes class probabilities [a, b, c, classes]; then the most probable class, the first of equals, uint8."""
-    result = np.empty(shape, np.uint8)
-    for rows, source, matrices in _slabs(probabilities.shape[:3], shape, orders):
-        block = probabilities[source]
-        result[rows] = _strongest((block[..., index] for index in range(block.shape[3])), matrices)
-    return result
+def resize_rows(
+    rows: Iterable[np.ndarray], size: Sequence[int], shape: Sequence[int], orders: Sequence[int], release: Callable[[], None] | None = None
+) -> Iterator[tuple[slice, Iterator[np.ndarray]]]:
+    """Resizes class probabilities that come row by row, of which it holds as many as a slab of the result depends on.
+
+    Args:
+        rows: [classes, b, c] each, as many as `size` says.
+        size: the three sizes of the whole.
+        shape: those wanted. Slabs are the same for every `size`.
+        orders: of the spline along each axis.
+        release: called for each row, in order, once it isn't needed any more.
+
+    Yields:
+        Rows of the result, and for each class its map there, float32; to be taken before the next slab is asked for.
+    """
+    coming, window, first = iter(rows), deque[np.ndarray](), 0
+    slabs = list(_slabs(size, shape, orders, max(1, _SLAB_VOXELS // (shape[1] * shape[2]))))
+    needed = list(itertools.accumulate((source.start for _, source, _ in reversed(slabs)), min))[::-1]
+    for (out, source, matrices), from_here in zip(slabs, needed):
+        while first + len(window) < source.stop:
+            window.append(next(coming))
+        for _ in range(from_here - first):
+            window.popleft()
+            if release:
+                release()
+        first = from_here
+        yield out, _class_maps(list(window)[source.start - first : source.stop - first], matrices)
+    for _ in coming:
+        pass
 
 
-def _slabs(old: Sequence[int], new: Sequence[int], orders: Sequence[int]) -> Iterator[tuple[slice, slice, _Matrices]]:
+def strongest(maps: Iterable[np.ndarray]) -> np.ndarray:
+    """For each voxel the index of the map that is highest; uint8, the first of equals."""
+    best = winner = None
+    for index, score in enumerate(maps):
+        if best is None:
+            best, winner = np.array(score), np.zeros(score.shape, np.uint8)
+        else:
+            winner[score > best] = index
+            np.maximum(best, score, out=best)
+    return winner
+
+
+def _slabs(
+    old: Sequence[int], new: Sequence[int], orders: Sequence[int], thickness: int | None = None
+) -> Iterator[tuple[slice, slice, _Matrices]]:
     """Divides the result along its first axis: rows of it, rows of the input that they depend on, their matrices."""
     first_axis, *others = (None if size == wanted else _matrix(size, wanted, order) for size, wanted, order in zip(old, new, orders))
-    thickness = max(1, _SLAB_VOXELS // max(old[1] * old[2], new[1] * new[2]))
+    thickness = thickness or max(1, _SLAB_VOXELS // max(old[1] * old[2], new[1] * new[2]))
     for first in range(0, new[0], thickness):
         rows = slice(first, min(first + thickness, new[0]))
         if first_axis is None:
@@ -105,17 +143,9 @@ def _slabs(old: Sequence[int], new: Sequence[int], orders: Sequence[int]) -> Ite
             yield rows, source, (first_axis[rows, source], *others)
 
 
-def _strongest(scores: Iterable[np.ndarray], matrices: _Matrices) -> np.ndarray:
-    """For each voxel the index of the map that is highest after resizing; uint8, the first of equals."""
-    best = winner = None
-    for index, score in enumerate(scores):
-        score = _resize_block(score, matrices)
-        if best is None:
-            best, winner = score, np.zeros(score.shape, np.uint8)
-        else:
-            winner[score > best] = index
-            np.maximum(best, score, out=best)
-    return winner
+def _class_maps(rows: Sequence[np.ndarray], matrices: _Matrices) -> Iterator[np.ndarray]:
+    for index in range(len(rows[0])):
+        yield _resize_block(np.stack([row[index] for row in rows]), matrices)
 
 
 def _resize_block(block: np.ndarray, matrices: _Matrices) -> np.ndarray:

@@ -5,16 +5,18 @@ before it normalises. `restore_probabilities` undoes all but the normalisation.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from scnas_keras.checks.ranges import slabs
 from scnas_keras.errors import DataError, counted
-from scnas_keras.formats.volumes import Volume
+from scnas_keras.formats.volumes import Allocate, Volume, in_memory
 from scnas_keras.preprocessing.cropping import Crop, crop_to_nonzero, nonzero_mask
 from scnas_keras.preprocessing.normalization import AFTER_RESAMPLING, normalize
 from scnas_keras.preprocessing.plan import PreprocessingPlan
-from scnas_keras.preprocessing.resampling import coarse_axis, resampled_shape, resize, resize_argmax, resize_label
+from scnas_keras.preprocessing.resampling import coarse_axis, resampled_shape, resize, resize_label, resize_rows, strongest
 
 
 class Preprocessed(NamedTuple):
@@ -46,7 +48,7 @@ class _Grids:
         return tuple(self.coarse_axis_order if axis == self.coarse_axis else order for axis in range(3))
 
 
-def preprocess_image(volume: Volume, plan: PreprocessingPlan) -> Preprocessed:
+def preprocess_image(volume: Volume, plan: PreprocessingPlan, allocate: Allocate = in_memory) -> Preprocessed:
     """Crops, normalises and resamples a scan.
 
     Beside the scan and the result it holds one channel of the crop.
@@ -54,6 +56,7 @@ def preprocess_image(volume: Volume, plan: PreprocessingPlan) -> Preprocessed:
     Args:
         volume: from `read_image`; it isn't changed.
         plan: the plan of the task, or the one saved beside the model.
+        allocate: makes the arrays for the result and for that channel.
 
     Raises:
         DataError: the number of channels isn't the plan's, a voxel is NaN or infinite, all are zero, or colours don't
@@ -67,17 +70,17 @@ def preprocess_image(volume: Volume, plan: PreprocessingPlan) -> Preprocessed:
     cropped = volume.array[crop.slices].transpose(*plan.transpose, 3)
     inside = nonzero_mask(cropped) if any(plan.mask_channels) else None
     outside = None if inside is None else _resize_label(~inside, grids, plan)
-    image = np.empty((*grids.shape, len(plan.channels)), np.float32)
+    image = allocate((*grids.shape, len(plan.channels)))
     orders = grids.orders(plan.resampling.image_order)
     for index, channel in enumerate(plan.channels):
         late = channel.scheme == AFTER_RESAMPLING
         try:
-            values = cropped[..., index] if late else normalize(cropped[..., index], channel, inside)
+            values = cropped[..., index] if late else normalize(cropped[..., index], channel, inside, allocate)
         except DataError as error:
             raise DataError(f"{volume.geometry.path}: {error}") from error
         resize(values, grids.shape, orders, out=image[..., index])
         if late:
-            image[..., index] = normalize(image[..., index], channel, None if outside is None else ~outside)
+            image[..., index] = normalize(image[..., index], channel, None if outside is None else ~outside, allocate)
         if channel.use_mask:
             image[outside, index] = 0  # splines ring beyond the mask's border
     return Preprocessed(image, crop, outside)
@@ -91,21 +94,32 @@ def preprocess_label(label: np.ndarray, crop: Crop, plan: PreprocessingPlan) -> 
     return _resize_label(label[crop.slices].transpose(plan.transpose), _grids(crop, plan), plan)
 
 
-def restore_probabilities(probabilities: np.ndarray, crop: Crop, plan: PreprocessingPlan) -> np.ndarray:
+def restore_rows(
+    rows: Iterable[np.ndarray], crop: Crop, plan: PreprocessingPlan, release: Callable[[], None] | None = None
+) -> Iterator[tuple[slice, Iterator[np.ndarray]]]:
+    """Brings class probabilities from the preprocessed grid onto that of the crop, along the plan's axes: see `resize_rows`."""
+    grids = _grids(crop, plan)
+    return resize_rows(rows, grids.shape, grids.size, grids.orders(plan.resampling.probabilities_order), release)
+
+
+def restore_probabilities(
+    rows: Iterable[np.ndarray], crop: Crop, plan: PreprocessingPlan, release: Callable[[], None] | None = None
+) -> np.ndarray:
     """Turns class probabilities (or logits) on the preprocessed grid into a segmentation of the whole scan.
 
     Args:
-        probabilities: [a, b, c, classes] on the grid of `preprocess_image`'s result, any float type.
+        rows: [classes, b, c] for each row of the grid of `preprocess_image`'s result, any float type.
         crop: from `preprocess_image`.
         plan: the same as there.
+        release: called for each row once it isn't needed any more.
 
     Returns:
         uint8 [x, y, z] of the scan's shape in canonical axes, ready for `write_label`; 0 outside of the crop.
     """
-    grids = _grids(crop, plan)
-    orders = grids.orders(plan.resampling.probabilities_order)
     result = np.zeros(crop.shape, np.uint8)
-    result[crop.slices] = resize_argmax(probabilities, grids.size, orders).transpose(np.argsort(plan.transpose))
+    inside = result[crop.slices].transpose(plan.transpose)
+    for place, maps in restore_rows(rows, crop, plan, release):
+        inside[place] = strongest(maps)
     return result
 
 
@@ -117,7 +131,7 @@ def _check_channels(volume: Volume, plan: PreprocessingPlan) -> None:
             f"{path}: expected {counted(len(names), 'channel')} ({', '.join(names)}), found {array.shape[3]}. "
             "Give the scan the channels of the task, in this order."
         )
-    broken = array.size - sum(np.count_nonzero(np.isfinite(array[..., index])) for index in range(len(names)))
+    broken = array.size - sum(np.count_nonzero(np.isfinite(array[rows])) for rows in slabs(array.shape))
     if broken:
         raise DataError(f"{path}: {broken} voxels are NaN or infinite. Replace them, for example by 0.")
 

@@ -12,6 +12,7 @@ from absl import logging
 
 from scnas_keras.formats.volumes import read_image, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.machine.scratch import Scratch
 from scnas_keras.metrics.case_table import write_case_table
 from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.reporting.overlay import draw_overlay, shown
@@ -46,10 +47,11 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
     judged, dice, packed, seconds = getattr(fold.split, config.judge_on), {}, {}, []
+    scratch = Scratch(run.path)
     for number, name in enumerate(judged, start=1):
-        volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
+        volume, label = read_image(cases[name].images, scratch.array), load_label(fold.task, cases[name])
         begun = time.monotonic()
-        segmentation = model.segment(volume, config.mirror)
+        segmentation = model.segment(volume, config.mirror, scratch)
         seconds.append(time.monotonic() - begun)
         write_label(run["validation"] / f"{name}.nii.gz", segmentation, volume.geometry)  # which may be another grid (tilted DICOM)
         packed[name] = zlib.compress(segmentation, 1)  # a hundredth of it

@@ -52,12 +52,11 @@ def check_scans(fold: Fold, judged: str) -> None:
     if not cases:
         return
     largest = max(cases, key=lambda case: math.prod(case.shape))
-    needed, free = bytes_needed(largest.shape, fold.plan), available_memory()
+    needed, free = bytes_needed(largest.shape), available_memory()
     if needed > free:
         raise ConfigError(
-            f"{largest.name}: in the end this scan is segmented whole, {times(largest.shape)} voxels of "
-            f"{fold.task.num_classes} classes, for which {needed / 2**30:.3g} GiB of memory are needed and {free / 2**30:.3g} are free. "
-            "Use a machine with more memory, a coarser --spacing, or unite classes."
+            f"{largest.name}: in the end this scan is segmented whole, {times(largest.shape)} voxels, for which {needed / 2**30:.3g} GiB "
+            f"of memory are needed and {free / 2**30:.3g} are free. Use a machine with more memory, or a coarser --spacing."
         )
 
 
