@@ -129,7 +129,7 @@ def test_a_command_answers_and_runs(copy):
         (package / name).write_text(text)
     lint = Path(PYTHON).with_name("lint-imports")
     run(lint, "--no-cache", code=1, cwd=copy, env=with_package(PYTHONPATH=str(copy)))
-    insert(copy / "pyproject.toml", '    "verify | plan | predict",', '    "census",\n')
+    insert(copy / "pyproject.toml", '    "verify | plan | predict | evaluate",', '    "census",\n')
     run(lint, "--no-cache", cwd=copy, env=with_package(PYTHONPATH=str(copy)))
     helped = in_copy(copy, "scnas_keras.census", "--help")
     assert helped.stdout.startswith("python -m scnas_keras.census --data_dir=DIR") and "--deepest" in helped.stdout and not helped.stderr
