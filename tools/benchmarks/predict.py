@@ -1,0 +1,110 @@
+"""tools/benchmark predict: segmenting a whole scan, its time and its memory
+
+Each row runs in a process of its own: a scan of random intensities is prepared, segmented by nnU-Net's U-Net with random weights in
+half-overlapping tiles, and brought back onto its grid, as `scnas predict` does. Overhead is the time above that of the bare forward
+passes of as many tiles. Memory is the highest anonymous memory (RssAnon) above that before: files of scratch aren't counted. Times depend
+on the machine and on what else it does: read the ratios, of one run.
+"""
+
+import dataclasses
+import pathlib
+import re
+import statistics
+import tempfile
+import threading
+import time
+import types
+
+import numpy as np
+from benchmarks.rows import print_result, run_rows
+
+from scnas_keras import console
+from scnas_keras.architectures.registry import footprint
+from scnas_keras.formats.geometry import Volume
+from scnas_keras.machine.scratch import Scratch
+from scnas_keras.options import option
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
+from scnas_keras.reporting.text_table import table
+
+ROWS = ("240x240x155x4:3", "512x512x600x1:3", "512x512x600x1:105")
+_EVERY = 0.02  # seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is measured."""
+
+    patch: int = option(64, "Voxels of a tile along each axis.", "Prediction", least=16)
+    width: int = option(8, "Channels of the network at full resolution.", "Prediction", least=1)
+    mirror: bool = option(False, "Average over all eight flips.", "Prediction")
+    scratch_dir: str | None = option(None, "Folder on a disk with room. Default: the system's for temporary files.", "Prediction")
+    rows: str | None = option(None, f"Rows to run, SIZExCHANNELS:CLASSES. Default: {', '.join(ROWS)}.", "Benchmark")
+    row: str | None = option(None, "For the program's own use: run this row here and print its result.", "Benchmark")
+
+
+class Memory:
+    """Looks at this process' anonymous memory, in bytes, all the time."""
+
+    def __init__(self):
+        self.before = self.most = self._now()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            self.most = max(self.most, self._now())
+            time.sleep(_EVERY)
+
+    @staticmethod
+    def _now() -> int:
+        return 1024 * int(re.search(r"RssAnon:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+
+
+def measure(row: str, config: Config) -> dict[str, float]:
+    """A row's figures."""
+    console.load_tensorflow()
+    from scnas_keras.inference.model_folder import SegmentationModel
+
+    size, classes = row.split(":")
+    *shape, channels = map(int, size.split("x"))
+    scratch = Scratch(config.scratch_dir or tempfile.gettempdir())
+    array, random = scratch.array((*shape, channels)), np.random.default_rng(0)
+    for slab in array:
+        slab[...] = random.normal(100, 20, slab.shape)
+    names = {value: f"class {value}" for value in range(int(classes))}
+    plan = PreprocessingPlan((1.0, 1.0, 1.0), (Normalization("MR", "zscore"),) * channels, names)
+    network, patch = footprint("nnunet", config.width), (config.patch,) * 3
+    topology = network.topology((1.0,) * 3, patch)
+    keras_model = network.build(topology, network.features(topology), channels, int(classes), False)
+    model = SegmentationModel(keras_model, plan, patch, (0, 1, 2))
+    tile = np.zeros((1, *patch, channels), np.float32)
+    keras_model.predict_on_batch(tile)
+    bare = statistics.median(_timed(lambda: keras_model.predict_on_batch(tile)) for _ in range(10))
+    tiles: list[int] = []
+    count, memory = keras_model.predict_on_batch, Memory()
+    keras_model.predict_on_batch = lambda batch: tiles.append(len(batch)) or count(batch)
+    volume = Volume(array, (1.0, 1.0, 1.0), types.SimpleNamespace(path=row))
+    seconds = _timed(lambda: model.segment(volume, config.mirror, scratch))
+    return {"seconds": seconds, "voxels": float(np.prod(shape)), "bare": bare * sum(tiles), "bytes": float(memory.most - memory.before)}
+
+
+def _timed(work) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def main(config: Config) -> None:
+    if config.row:
+        print_result(config.row, measure(config.row, config))
+        return
+    rows = config.rows.split(",") if config.rows else ROWS
+    results = run_rows("predict", rows)
+    lines = [("scan, channels : classes", "s", "Mvoxels/s", "overhead %", "memory MB")]
+    for result in results:
+        overhead = 100 * (result["seconds"] / result["bare"] - 1)
+        lines.append(
+            (result["name"], f"{result['seconds']:.0f}", f"{result['voxels'] / result['seconds'] / 1e6:.2f}", f"{overhead:.0f}")
+            + (f"{result['bytes'] / 1e6:.0f}",)
+        )
+    print(f"patches of {config.patch}^3, nnunet of width {config.width}{', mirrored' if config.mirror else ''}")
+    print("\n".join(table(lines)))
