@@ -42,10 +42,10 @@ def config(run):
 def test_a_search_is_assessed(run, config):
     report = assess(config).reports[0]
     folder = run / "assessment"
-    document = json.loads((folder / "assessment.json").read_text())
+    document = json.loads((folder / "assessment.json").read_text(encoding="utf-8"))
     rows = list(csv.DictReader((folder / "networks.csv").open()))
     assert [row["name"] for row in rows] == ["found", *(f"random_0_{i}" for i in range(19)), *(f"sampled_{i}" for i in range(19))]
-    assert document["verdict"] in (folder / "assessment.txt").read_text()
+    assert document["verdict"] in (folder / "assessment.txt").read_text(encoding="utf-8")
     assert report.seconds > 0 and report.epochs == 2
     inherited = keras.saving.load_model(folder / "inherited.keras")
     assert inherited.count_params() == int(rows[0]["parameters"])

@@ -28,6 +28,7 @@ def test_these_are_the_commands():
         "derive",
         "doctor",
         "draw",
+        "evaluate",
         "export",
         "plan",
         "predict",

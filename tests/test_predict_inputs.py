@@ -204,8 +204,12 @@ def threshold(monkeypatch):
         dice = {}
 
         @classmethod
-        def load(cls, path):
+        def load(cls, files):
             return cls()
+
+        @property
+        def members(self):
+            return (self,)
 
         def unfamiliar(self, volume):
             return []
@@ -221,8 +225,8 @@ def threshold(monkeypatch):
             return (volume.array[..., 0] > 0).astype(np.uint8)
 
     monkeypatch.setattr(command, "load_tensorflow", lambda: None)
-    monkeypatch.setattr(command, "find_model", lambda path: (path, Threshold))
-    monkeypatch.setitem(sys.modules, "scnas_keras.inference.model_folder", types.SimpleNamespace(SegmentationModel=Threshold))
+    monkeypatch.setattr(command, "find_models", lambda path: [(Path(path), Threshold)])
+    monkeypatch.setitem(sys.modules, "scnas_keras.inference.ensemble", types.SimpleNamespace(Ensemble=Threshold))
 
     def set_channels(*names):
         channels = tuple(types.SimpleNamespace(channel=name, scheme="zscore") for name in names)
@@ -363,13 +367,13 @@ def test_missing_flags_are_named(flag):
 def test_a_missing_image_is_told_before_the_network_is_loaded(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "load_tensorflow", lambda: pytest.fail("loaded"))
     plan = types.SimpleNamespace(channels=[types.SimpleNamespace(channel="CT")])
-    monkeypatch.setattr(command, "find_model", lambda path: (path, types.SimpleNamespace(plan=plan)))
+    monkeypatch.setattr(command, "find_models", lambda path: [(Path(path), types.SimpleNamespace(plan=plan))])
     with pytest.raises(ConfigError, match="neither a file nor a folder"):
         run(Path(tmp_path / "gone.nii.gz"), tmp_path / "out.nii.gz")
 
 
 def test_a_prediction_is_deterministic_on_cpus_and_mirrors_on_request(threshold, tmp_path, monkeypatch):
-    model, said = sys.modules["scnas_keras.inference.model_folder"].SegmentationModel, []
+    model, said = sys.modules["scnas_keras.inference.ensemble"].Ensemble, []
     segment = model.segment
     monkeypatch.setattr(model, "segment", lambda self, *own: said.append(own[1]) or segment(self, *own))
     monkeypatch.setattr(model, "mirror_axes", (0,), raising=False)
@@ -384,7 +388,13 @@ def test_a_prediction_is_deterministic_on_cpus_and_mirrors_on_request(threshold,
 def test_the_next_command_exports_beside_the_model(name, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("scnas_keras.predict.predict", lambda config: [])
     model = tmp_path / name
-    if model.suffix != ".keras":
-        model.mkdir(parents=True)
+    file = model if model.suffix == ".keras" else model / "model.keras"
+    file.parent.mkdir(parents=True)
+    file.touch()
     following = main(PredictConfig(model=str(model)))
     assert following == f"scnas export --model={model} --output={tmp_path / folder}"
+
+
+def test_after_a_prediction_by_several_networks_nothing_is_proposed(monkeypatch):
+    monkeypatch.setattr("scnas_keras.predict.predict", lambda config: [])
+    assert main(PredictConfig(model="one,two")) is None

@@ -3,14 +3,16 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Annotated
 
+from absl import logging
 from msgspec import Meta
 
 from scnas_keras.documents import Misfit, check_version, decode, parse
 from scnas_keras.documents.ranges import Axis, Name, PatchSize, Share, check_axes, check_different
 from scnas_keras.errors import DataError
-from scnas_keras.files import file_in
+from scnas_keras.files import file_in, user_path
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.seen import Seen
 from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
@@ -61,3 +63,39 @@ def find_model(path: str | os.PathLike) -> tuple[pathlib.Path, Companion]:
         if not own.is_file():
             raise DataError(f"{own}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
     return file, read_companion(file.with_name(COMPANION))
+
+
+def find_models(text: str) -> list[tuple[pathlib.Path, Companion]]:
+    """`find_model` of each that a flag names: one, several with commas between them, or the folds in a network's folder of `crossval`.
+
+    Raises:
+        DataError: see `find_model`; or they can't be averaged.
+    """
+    one = user_path(text).exists()  # a comma may be part of a name
+    paths = [path for part in ([text] if one else text.split(",")) for path in _folds(part.strip())]
+    found = [find_model(path) for path in paths]
+    check_alike(found)
+    return found
+
+
+def check_alike(found: Sequence[tuple[pathlib.Path, Companion]]) -> None:
+    """Raises DataError unless all models have the same classes, channels and order of axes, so that their probabilities can be averaged."""
+    (first, own), *others = found
+    for path, other in others:
+        for what, mine, yours in (
+            ("classes", *(", ".join(one.plan.labels.values()) for one in (own, other))),
+            ("channels", *(", ".join(channel.channel for channel in one.plan.channels) for one in (own, other))),
+            ("order of axes", *(", ".join("xyz"[axis] for axis in one.plan.transpose) for one in (own, other))),
+        ):
+            if mine != yours:
+                raise DataError(f"{path} has the {what} {yours}, and {first} has {mine}: only networks of one task can be averaged.")
+
+
+def _folds(path: str) -> list[pathlib.Path]:
+    """The folder itself, or those of the folds in it that have been trained."""
+    folder = user_path(path)
+    folds = sorted(folder.glob("fold_*")) if not file_in(folder, MODEL).is_file() else []
+    trained = [fold for fold in folds if (fold / MODEL).is_file()]
+    if trained and len(trained) < len(folds):
+        logging.warning("%s: %d of %d folds are trained; the others are left out", folder, len(trained), len(folds))
+    return trained or [pathlib.Path(path)]

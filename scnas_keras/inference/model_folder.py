@@ -13,19 +13,18 @@ import numpy as np
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import DataError, counted
 from scnas_keras.files import write_text
-from scnas_keras.formats.volumes import Volume, in_memory
+from scnas_keras.formats.volumes import Volume
 from scnas_keras.inference.companion import Companion, find_model
 from scnas_keras.inference.keras_file import load_network, save_network
 from scnas_keras.inference.names import COMPANION, MODEL
-from scnas_keras.inference.seen import Seen, check_grid, differences
+from scnas_keras.inference.seen import Seen, differences
+from scnas_keras.inference.segmenting import segment_by
 from scnas_keras.inference.sliding_window import ProbabilityRows
 from scnas_keras.kernels.devices import on_cpu
 from scnas_keras.kernels.fast_forms import use_fast_forms
 from scnas_keras.machine.scratch import Scratch
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import PreprocessingPlan
-from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
-from scnas_keras.progress import Progress
 
 _TILES_AT_A_TIME = 4
 """On a GPU, which a tile alone doesn't keep busy."""
@@ -71,11 +70,7 @@ class SegmentationModel:
             DataError: see `preprocess_image` and `check_grid`.
             OutputError: there isn't enough scratch room.
         """
-        check_grid(volume, self.plan)
-        image, crop, _ = preprocess_image(volume, self.plan, scratch.array if scratch else in_memory)
-        with Progress("segmenting", unit="tile") as progress:
-            rows = self.probability_rows(image, mirror, scratch, progress.to)
-            return restore_probabilities(rows, crop, self.plan, rows.release)
+        return segment_by((self,), volume, mirror, scratch)
 
     def unfamiliar(self, volume: Volume) -> list[str]:
         """In what a scan differs from those that the network was trained on, with figures; nothing if that isn't known."""

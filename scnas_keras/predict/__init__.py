@@ -11,6 +11,8 @@ has several channels, CASE_0000 and CASE_0001 in it are one scan.
 import pathlib
 import shlex
 
+from scnas_keras.files import file_in
+from scnas_keras.inference.names import MODEL
 from scnas_keras.predict.config import PredictConfig
 
 
@@ -21,9 +23,11 @@ def predict(config: PredictConfig) -> list[pathlib.Path]:
     return run_prediction(config)
 
 
-def main(config: PredictConfig) -> str:
+def main(config: PredictConfig) -> str | None:
     for path in predict(config):
         print(path)
     model = pathlib.Path(config.model)
+    if not file_in(model, MODEL).is_file():  # several
+        return None
     name = model.name if model.is_dir() else model.stem
     return shlex.join(["scnas", "export", f"--model={model}", f"--output={model.with_name(name + '_served')}"])

@@ -9,7 +9,12 @@ from scnas_keras.options import option
 class PredictConfig:
     """Settings of a prediction."""
 
-    model: str | None = option(None, "A trained run's folder, or its model.keras.", "Prediction")
+    model: str | None = option(
+        None,
+        "A trained run's folder, or its model.keras. Of several, with commas between them, or of a network's folder of crossval, the "
+        "mean of their probabilities decides.",
+        "Prediction",
+    )
     image: str | None = option(
         None,
         "A scan, a folder of DICOM slices, one file per channel with commas between them, or a folder of scans.",

@@ -9,7 +9,8 @@ from absl import logging
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import DataError, UserError, missing
 from scnas_keras.files import check_writable, user_path, writing
-from scnas_keras.inference.companion import find_model
+from scnas_keras.inference.companion import find_models
+from scnas_keras.inference.names import MODEL
 from scnas_keras.machine.scratch import Scratch
 from scnas_keras.predict.config import PredictConfig
 from scnas_keras.predict.inputs import Scan, check_targets, collect_scans, read_scan
@@ -27,19 +28,22 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     """
     if absent := [f"--{name}" for name in ("model", "image", "output") if not getattr(config, name)]:
         raise missing(absent)
-    _, companion = find_model(config.model)
-    scans = collect_scans(config.image, config.output, _channels(companion.plan))
+    found = find_models(config.model)
+    scans = collect_scans(config.image, config.output, _channels(found[0][1].plan))
     check_targets(scans, config.overlay)
     load_tensorflow()
     import tensorflow as tf
 
-    from scnas_keras.inference.model_folder import SegmentationModel
+    from scnas_keras.inference.ensemble import Ensemble
     from scnas_keras.machine.determinism import make_deterministic
 
     if not tf.config.list_physical_devices("GPU"):
         make_deterministic()
-    model = SegmentationModel.load(config.model)
-    _tell_of_model(model, config)
+    model = Ensemble.load([path for path, _ in found])
+    for (path, _), member in zip(found, model.members):
+        _tell_of_model(member, path.parent if path.name == MODEL else path, config.mirror)
+    if len(found) > 1:
+        logging.info("the mean of %d networks' probabilities decides", len(found))
     written, failures = [], {}
     for number, scan in enumerate(scans, start=1):
         source = scan.files[0] if len(scan.files) == 1 else scan.name
@@ -72,16 +76,16 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     return written
 
 
-def _tell_of_model(model: Any, config: PredictConfig) -> None:
+def _tell_of_model(model: Any, path: pathlib.Path, mirror: bool) -> None:
     """Logs what to know of a model before its segmentations are used."""
-    if config.mirror and not model.mirror_axes:
-        logging.warning("--mirror changes nothing: %s was trained without flipped patches.", config.model)
+    if mirror and not model.mirror_axes:
+        logging.warning("--mirror changes nothing: %s was trained without flipped patches.", path)
     if model.seen is None:
-        logging.warning("%s is of an older version: whether scans are like those that it was trained on can't be told.", config.model)
+        logging.warning("%s is of an older version: whether scans are like those that it was trained on can't be told.", path)
     elif model.dice is None:
-        logging.info("%s holds no Dice: its validation didn't come to its end, or it is of an older version.", config.model)
+        logging.info("%s holds no Dice: its validation didn't come to its end, or it is of an older version.", path)
     if poor := model.poor_dice():
-        logging.warning("%s found next to nothing in its own validation (Dice: %s): train it longer before you use it.", config.model, poor)
+        logging.warning("%s found next to nothing in its own validation (Dice: %s): train it longer before you use it.", path, poor)
 
 
 def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
