@@ -330,7 +330,8 @@ def test_a_model_that_was_hardly_trained_is_told(changes, told, command, phantom
 def test_predict_takes_folders_and_draws(command, phantoms, model_folder, tmp_path):
     command("scnas_keras.predict", "--overlay", "--mirror", model=model_folder, image=phantoms, output=tmp_path)
     names = [f"phantom_00{index}" for index in range(3)]
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(name + end for name in names for end in (".nii.gz", ".png"))
+    expected = [name + end for name in names for end in (".nii.gz", ".png")] + ["predictions.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(expected)
     for name in names:
         expected = expected_segmentation(read_image(phantoms / f"{name}.nii.gz"))
         np.testing.assert_array_equal(read_label(tmp_path / f"{name}.nii.gz")[0], expected)

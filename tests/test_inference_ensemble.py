@@ -105,5 +105,5 @@ def test_predict_takes_the_folds_of_a_cross_validation(tmp_path, command, caplog
     scans = write_phantoms(tmp_path / "data", num_cases=1, size=24) / "imagesTr"
     command("scnas_keras.predict", model=saved(tmp_path / "nnunet", *members), image=scans, output=tmp_path / "found")
     assert "the mean of 2 networks' probabilities decides" in caplog.text
-    (file,) = (tmp_path / "found").iterdir()
+    (file,) = (tmp_path / "found").glob("*.gz")
     assert set(np.unique(read_label(file)[0])) <= {0, 1, 2}

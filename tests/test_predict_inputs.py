@@ -1,5 +1,6 @@
 """Which files a prediction reads and writes; the network is replaced by a threshold."""
 
+import contextlib
 import sys
 import types
 from pathlib import Path
@@ -192,7 +193,7 @@ def test_what_cannot_be_done_is_said(image, output, message, tmp_path):
 
 
 @pytest.fixture
-def threshold(monkeypatch):
+def threshold(monkeypatch, tmp_path):
     """Replaces the trained network by "channel 0 is positive"; returns a function that sets the number of its channels."""
 
     class Threshold:
@@ -202,6 +203,7 @@ def threshold(monkeypatch):
 
         seen = None
         dice = {}
+        mirror_axes = (0,)
 
         @classmethod
         def load(cls, files):
@@ -225,7 +227,9 @@ def threshold(monkeypatch):
             return (volume.array[..., 0] > 0).astype(np.uint8)
 
     monkeypatch.setattr(command, "load_tensorflow", lambda: None)
-    monkeypatch.setattr(command, "find_models", lambda path: [(Path(path), Threshold)])
+    for name in ("model.keras", "model.json"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(command, "find_models", lambda path: [(tmp_path / "model.keras", Threshold)])
     monkeypatch.setitem(sys.modules, "scnas_keras.inference.ensemble", types.SimpleNamespace(Ensemble=Threshold))
 
     def set_channels(*names):
@@ -233,6 +237,15 @@ def threshold(monkeypatch):
         Threshold.plan = types.SimpleNamespace(channels=channels, labels=Threshold.plan.labels)
 
     return set_channels
+
+
+@contextlib.contextmanager
+def told_in(caplog):
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.INFO)
+    with caplog.at_level("INFO", logger="absl"):
+        yield
+    logging.set_verbosity(before)
 
 
 def run(image, output, **flags):
@@ -247,9 +260,11 @@ def test_a_bad_scan_does_not_stop_the_others(threshold, tmp_path, monkeypatch):
     scan(folder / "2.nii.gz", shape=(*SHAPE, 3))
     said = []
     monkeypatch.setattr(logging, "error", lambda text, *values: said.append(text % values))
-    with pytest.raises(DataError, match=r"(?s)2 of 4 scans.*2 were written to .*--skip_existing.*\n  1: .*1\.nii\.gz.*\n  2: .*3 channels"):
+    with pytest.raises(
+        DataError, match=r"(?s)2 of 4 scans.*2 were written to .*the same command again.*\n  1: .*1\.nii\.gz.*\n  2: .*3 channels"
+    ):
         run(folder, out)
-    assert sorted(path.name for path in out.iterdir()) == ["0.nii.gz", "3.nii.gz"] and len(said) == 2
+    assert sorted(path.name for path in out.glob("*.gz")) == ["0.nii.gz", "3.nii.gz"] and len(said) == 2
     np.testing.assert_array_equal(read_label(out / "3.nii.gz")[0], nib.load(folder / "3.nii.gz").get_fdata() > 0)
 
 
@@ -260,7 +275,7 @@ def test_what_cant_be_written_or_held_in_memory_does_not_stop_the_others(thresho
     (out / "b.nii.gz").mkdir(parents=True)
     with pytest.raises(DataError, match=r"(?s)2 of 4.*2 were written.*\n  b: .*out/b\.nii\.gz: can't be written.*\n  huge: .*more memory"):
         run(folder, out)
-    assert sorted(path.name for path in out.iterdir()) == ["a.nii.gz", "b.nii.gz", "z.nii.gz"]
+    assert sorted(path.name for path in out.glob("*.gz")) == ["a.nii.gz", "b.nii.gz", "z.nii.gz"]
 
 
 def test_a_scan_that_a_few_voxels_would_take_all_contrast_of_is_refused(threshold, tmp_path):
@@ -288,16 +303,46 @@ def test_a_place_that_cant_be_written_is_told_before_the_work(threshold, tmp_pat
         run(tmp_path / "huge.nii.gz", tmp_path / ("m" * 250 + ".nii.gz"))
 
 
-def test_existing_segmentations_are_left_out_only_on_request(threshold, tmp_path):
+@pytest.mark.parametrize("change", ["scan", "model", "mirror", "overlay", "record", None])
+def test_what_would_be_made_again_as_it_is_is_left_out(threshold, tmp_path, change, caplog):
     for index in range(2):
         scan(tmp_path / "in" / f"{index}.nii.gz", index)
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "0.nii.gz").write_text("mine")
-    assert run(tmp_path / "in", out, skip_existing=True) == [out / "1.nii.gz"]
-    assert (out / "0.nii.gz").read_text() == "mine"
-    assert run(tmp_path / "in", out) == [out / "0.nii.gz", out / "1.nii.gz"]
-    assert set(np.unique(read_label(out / "0.nii.gz")[0])) == {0, 1}
+    out, flags = tmp_path / "out", {"overlay": True}
+    assert run(tmp_path / "in", out, **flags) == [out / "0.nii.gz", out / "1.nii.gz"]
+    assert run(tmp_path / "in", out, **flags) == []
+    if change == "scan":
+        scan(tmp_path / "in" / "1.nii.gz", 5)
+    elif change == "model":
+        (tmp_path / "model.json").write_text("another")
+    elif change == "mirror":
+        flags["mirror"] = True
+    elif change == "overlay":
+        (out / "1.png").unlink()
+    elif change == "record":
+        (out / "predictions.json").write_text("{")
+    made = (0, 1) if change in ("model", "mirror", "record") else () if change is None else (1,)
+    with told_in(caplog):
+        assert run(tmp_path / "in", out, **flags) == [out / f"{number}.nii.gz" for number in made]
+    told = {"record": "can't be read", "overlay": "1/2", None: "is there already"}
+    assert told.get(change, f"was made with another {change}: it is made again") in caplog.text
+
+
+def test_a_segmentation_that_is_not_known_is_made_again_and_said(threshold, tmp_path, caplog):
+    scan(tmp_path / "in" / "0.nii.gz")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "0.nii.gz").write_text("mine")
+    with told_in(caplog):
+        assert run(tmp_path / "in", tmp_path / "out") == [tmp_path / "out" / "0.nii.gz"]
+    assert "0.nii.gz is there, and not known to be by this model" in caplog.text
+
+
+def test_a_segmentation_that_was_begun_anew_and_interrupted_isnt_known(threshold, tmp_path):
+    scan(tmp_path / "in" / "0.nii.gz")
+    run(tmp_path / "in", tmp_path / "out")
+    scan(tmp_path / "in" / "0.nii.gz", shape=(*SHAPE, 3))
+    with pytest.raises(DataError):
+        run(tmp_path / "in", tmp_path / "out")
+    assert "0.nii.gz" not in (tmp_path / "out" / "predictions.json").read_text()
 
 
 def test_channels_in_files_of_their_own(threshold, tmp_path):
@@ -325,7 +370,7 @@ def test_pictures_become_pictures_of_their_size(threshold, tmp_path):
     assert run(tmp_path / "a.png", tmp_path / "out", overlay=True) == [tmp_path / "out" / "a.png"]
     with Image.open(tmp_path / "out" / "a.png") as image:
         np.testing.assert_array_equal(np.asarray(image), array > 0)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "a_overlay.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["a.png", "a_overlay.png"]
 
 
 def test_dicom_in_nrrd_out(threshold, tmp_path):

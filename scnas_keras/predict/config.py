@@ -28,4 +28,3 @@ class PredictConfig:
     scratch_dir: str | None = option(
         None, "Folder on a disk with room for scans and probabilities meanwhile. Default: where the segmentations go.", "Prediction"
     )
-    skip_existing: bool = option(False, "Leave out scans whose segmentation is already there.", "Prediction")

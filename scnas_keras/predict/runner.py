@@ -1,6 +1,5 @@
 """Segments scans one after the other."""
 
-import os
 import pathlib
 from typing import Any
 
@@ -14,6 +13,7 @@ from scnas_keras.inference.names import MODEL
 from scnas_keras.machine.scratch import Scratch
 from scnas_keras.predict.config import PredictConfig
 from scnas_keras.predict.inputs import Scan, check_targets, collect_scans, read_scan
+from scnas_keras.predict.record import Record
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 
 
@@ -44,15 +44,21 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         _tell_of_model(member, path.parent if path.name == MODEL else path, config.mirror)
     if len(found) > 1:
         logging.info("the mean of %d networks' probabilities decides", len(found))
+    folder = user_path(config.output or "")
+    record = Record(folder, [path for path, _ in found], config.mirror) if scans[0].output.parent == folder else None
     written, failures = [], {}
     for number, scan in enumerate(scans, start=1):
         source = scan.files[0] if len(scan.files) == 1 else scan.name
-        if config.skip_existing and os.path.exists(scan.output):
-            logging.info("%d/%d  %s: %s is there already", number, len(scans), source, scan.output)
-            continue
         try:
+            if record and record.has(scan, config.overlay):
+                logging.info("%d/%d  %s: %s is there already", number, len(scans), source, scan.output)
+                continue
             check_writable(scan.output)
+            if record:
+                record.forget(scan)
             _segment(scan, model, config)
+            if record:
+                record.note(scan)
         except UserError as error:
             failures[scan.name] = str(error)
         except OSError as error:
@@ -71,7 +77,7 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         listed = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise DataError(
             f"{len(failures)} of {len(scans)} scans could not be segmented; {len(written)} were written to "
-            f"{config.output}. Fix these and run the same command with --skip_existing:{listed}"
+            f"{config.output}. Fix these and give the same command again; what is done is left out:{listed}"
         )
     return written
 
@@ -110,7 +116,7 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
         unlike = "%s is unlike the scans that the model was trained on: %s. Look at its segmentation before you use it."
         logging.warning(unlike, scan.files[0], "; ".join(found))
     segmentation = model.segment(volume, config.mirror, scratch)
-    if config.overlay:  # first: where there is a segmentation, --skip_existing leaves out its scan
+    if config.overlay:
         names = tuple(model.plan.labels.values())
         with writing(scan.overlay):
             scan.overlay.parent.mkdir(parents=True, exist_ok=True)

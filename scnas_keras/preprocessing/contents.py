@@ -42,7 +42,7 @@ def contents(case: Case, cache_dir: str | Path) -> dict[str, str]:
         found = _kept(kept)
         if found is None:
             root = os.path.commonpath([path.absolute().parent for path in case.files])
-            found = {os.path.relpath(path.absolute(), root): _digest(path) for path in case.files}
+            found = {os.path.relpath(path.absolute(), root): digest_of(path) for path in case.files}
             if source_digest(case) != state:
                 raise DataError(changed(case))
             with contextlib.suppress(OutputError):  # a cache that may only be read serves what it holds
@@ -71,7 +71,7 @@ def _kept(file: Path) -> dict[str, str] | None:
     return found if isinstance(found, dict) and all(isinstance(value, str) for value in found.values()) else None
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
     """Of a file's bytes, or of those of all files that belong to it."""
     total = hashlib.sha256()
     for file in files_of(path):
