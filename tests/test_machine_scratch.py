@@ -23,7 +23,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OutputError, match=r"4\.0 GiB of scratch room can't be had .*--scratch_dir"):
+    with pytest.raises(OutputError, match=r"4096 MiB of scratch room can't be had .*--scratch_dir"):
         Scratch(tmp_path).array((2**30,))
 
 

@@ -45,7 +45,7 @@ class Scratch:
         except OSError as error:
             why = no_room(error) or error.strerror or str(error)
             raise OutputError(
-                f"{self._folder}: {size / 2**30:.1f} GiB of scratch room can't be had ({why}). Make room, or name another folder with "
+                f"{self._folder}: {size / 2**20:.0f} MiB of scratch room can't be had ({why}). Make room, or name another folder with "
                 "--scratch_dir."
             ) from error
 
