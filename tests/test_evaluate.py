@@ -76,12 +76,12 @@ def test_a_run_stands_for_its_validation(folders):
 
 def test_files_without_their_other_are_named(folders):
     (folders / "found" / "case_1.nii.gz").unlink()
-    with pytest.raises(ConfigError, match="1 labels have no segmentation: case_1. Add the files, or give --subset"):
+    with pytest.raises(ConfigError, match="There is no segmentation of 1 label: case_1. Add the files, or give --subset"):
         evaluation(folders)
     assert list(evaluation(folders, subset=True).results) == ["case_0", "case_2", "case_3"]
     shutil.copy(folders / "found" / "case_0.nii.gz", folders / "found" / "other.nii.gz")
     shutil.copy(folders / "found" / "case_0.nii.gz", folders / "found" / "case_1.nii.gz")
-    with pytest.raises(ConfigError, match="1 segmentations have no label: other"):
+    with pytest.raises(ConfigError, match="no label of 1 segmentation: other"):
         evaluation(folders)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from processes import PYTHON, start
-from row_by_row import by_row
+from row_by_row import restore_probabilities
 from small_task import REAL_DATA, change, save, write_json, write_task
 
 from scnas_keras.documents import load
@@ -23,7 +23,7 @@ from scnas_keras.preprocessing.contents import digest, read_contents
 from scnas_keras.preprocessing.foreground import foreground_index
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
-from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label, restore_probabilities
+from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
 from scnas_keras.tasks.loading import load_task
 
 LABELS = {0: "background", 1: "left", 2: "right"}
@@ -59,7 +59,7 @@ def test_a_prepared_case_is_what_preprocessing_makes(tmp_path, task, storage, to
     assert case.label().dtype == np.uint8 and isinstance(case.label(), np.memmap)
     assert case.shape == image.shape[:3] == case.label().shape
     assert case.crop == crop
-    assert restore_probabilities(by_row(np.eye(3)[case.label()]), case.crop, PLAN).shape == original.shape
+    assert restore_probabilities((np.eye(3)[case.label()]), case.crop, PLAN).shape == original.shape
 
 
 def test_storages_lie_beside_each_other(tmp_path, task):

@@ -1,7 +1,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from row_by_row import by_row, resize_argmax
+from row_by_row import resize_argmax, restore_probabilities
 from small_task import REAL_DATA, change, save, write_task
 
 from scnas_keras.errors import DataError
@@ -9,7 +9,7 @@ from scnas_keras.formats.volumes import read_image, read_label, write_label
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
 from scnas_keras.preprocessing.resampling import resize, resize_label
-from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label, restore_probabilities
+from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
 from scnas_keras.tasks.loading import load_task
 
 LABELS = {0: "background", 1: "left", 2: "right"}
@@ -54,7 +54,7 @@ def test_a_label_survives_preprocessing_and_restoring(tmp_path, target, least, t
     plan = PreprocessingPlan(in_plan_axes(target, transpose), ZSCORE, LABELS, transpose)
     image, crop, _ = preprocess_image(volume, plan)
     prepared = preprocess_label(label, crop, plan)
-    restored = restore_probabilities(by_row(one_hot(prepared)), crop, plan)
+    restored = restore_probabilities((one_hot(prepared)), crop, plan)
     assert prepared.shape == image.shape[:3]
     for value in (1, 2):
         assert dice(restored == value, label == value) >= least
@@ -72,7 +72,7 @@ def test_real_labels_survive_preprocessing_and_restoring(spacing, least):
     for case in task.cases[:3]:
         volume, (label, _) = read_image(case.images), read_label(case.label)
         _, crop, _ = preprocess_image(volume, plan)
-        restored = restore_probabilities(by_row(one_hot(preprocess_label(label, crop, plan))), crop, plan)
+        restored = restore_probabilities((one_hot(preprocess_label(label, crop, plan))), crop, plan)
         for value in (1, 2):
             assert dice(restored == value, label == value) >= least
 
@@ -120,7 +120,7 @@ def test_images_labels_and_probabilities_have_orders_of_their_own(tmp_path):
     plan = PreprocessingPlan((0.7, 0.8, 0.9), (Normalization("T1", "none"),) * 2, LABELS, resampling=Resampling(3, 1, 0))
     image, crop, _ = preprocess_image(volume, plan)
     probabilities = np.random.default_rng(2).random((*image.shape[:3], 3)).astype(np.float32)
-    found = image[..., 0], preprocess_label(label, crop, plan), restore_probabilities(by_row(probabilities), crop, plan)[crop.slices]
+    found = image[..., 0], preprocess_label(label, crop, plan), restore_probabilities((probabilities), crop, plan)[crop.slices]
     inputs = volume.array[(*crop.slices, 0)], label[crop.slices], probabilities
     for ours, given, function, own in zip(found, inputs, (resize, resize_label, resize_argmax), (3, 1, 0)):
         for order in (0, 1, 3):
@@ -165,7 +165,7 @@ def test_thick_slices_are_resampled_in_their_plane_first(tmp_path):
         np.testing.assert_allclose(image[index, ..., 1], expected, atol=1e-5)
     prepared = preprocess_label(label, crop, plan)
     np.testing.assert_array_equal(prepared[::2], prepared[1::2])
-    restored = restore_probabilities(by_row(one_hot(prepared)), crop, plan)
+    restored = restore_probabilities((one_hot(prepared)), crop, plan)
     assert dice(restored == 1, label == 1) > 0.99
 
 
@@ -185,7 +185,7 @@ def test_pictures_keep_their_single_slice(tmp_path):
     label[5:20, 5:12] = 2
     prepared = preprocess_label(label, crop, finer)
     assert prepared.shape == (1, 60, 40)
-    np.testing.assert_array_equal(restore_probabilities(by_row(one_hot(prepared)), crop, finer), label)
+    np.testing.assert_array_equal(restore_probabilities((one_hot(prepared)), crop, finer), label)
 
 
 def test_every_value_of_a_label_survives(tmp_path):
@@ -210,7 +210,7 @@ def test_what_was_cropped_away_is_restored_as_background():
     array[2:5, 3:6, 4:7] = 1
     crop = crop_to_nonzero(array, (1.0, 1.0, 1.0))
     plan = PreprocessingPlan((0.6, 0.6, 0.6), ZSCORE[:1], LABELS)
-    restored = restore_probabilities(by_row(one_hot(np.full((5, 5, 5), 2))), crop, plan)
+    restored = restore_probabilities((one_hot(np.full((5, 5, 5), 2))), crop, plan)
     assert restored.shape == (10, 9, 8)
     assert restored.sum() == 2 * restored[2:5, 3:6, 4:7].size == 2 * np.count_nonzero(restored)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from row_by_row import by_row
+from row_by_row import restore_probabilities
 from some_spaces import FLAT, PATHS, SMALL
 from test_planning_documents import MADE
 
@@ -21,7 +21,7 @@ from scnas_keras.inference.companion import Companion
 from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import Plans, load_plans
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
-from scnas_keras.preprocessing.scans import preprocess_image, restore_probabilities
+from scnas_keras.preprocessing.scans import preprocess_image
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.genotype_format import Document
 from scnas_keras.spaces.random_genotypes import random_genotype
@@ -80,7 +80,7 @@ def test_what_is_prepared_comes_back_onto_the_scans_grid(shape, spacing, target,
         nib.save(nib.Nifti1Image(array, np.diag([*spacing, 1])), Path(folder, "scan.nii.gz"))
         volume = read_image(Path(folder, "scan.nii.gz"))
     image, crop, _ = preprocess_image(volume, plan)
-    segmentation = restore_probabilities(by_row(np.concatenate([3 - image, image - 1], axis=-1)), crop, plan)
+    segmentation = restore_probabilities((np.concatenate([3 - image, image - 1], axis=-1)), crop, plan)
     assert segmentation.shape == shape
     off = 1 + int(np.ceil(target[transpose.index(0)] / spacing[0]))
     assert segmentation[: max(border - off, 0)].max(initial=0) == 0 and segmentation[border + off :].min(initial=1) == 1

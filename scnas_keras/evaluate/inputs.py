@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import logging
 
-from scnas_keras.errors import ConfigError, some_of
+from scnas_keras.errors import ConfigError, counted, some_of
 from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, ending_of, is_picture, plain_files, strip_ending
 from scnas_keras.runs.run_folder import FLAGS
@@ -72,19 +72,20 @@ def pairs(predictions: Mapping[str, Path], labels: Mapping[str, Path], subset: b
     """
     common = [name for name in labels if name in predictions]
     only = {
-        "labels have no segmentation": [name for name in labels if name not in predictions],
-        "segmentations have no label": [name for name in predictions if name not in labels],
+        ("segmentation", "label"): [name for name in labels if name not in predictions],
+        ("label", "segmentation"): [name for name in predictions if name not in labels],
     }
     if not common:
         raise ConfigError(
             f"No segmentation is called like a label: {some_of(sorted(predictions), 3)}; {some_of(sorted(labels), 3)}. A segmentation has "
             "the name of its label's file."
         )
-    for what, names in only.items():
+    for (lacking, there), names in only.items():
+        told = f"no {lacking} of {counted(len(names), there)}: {some_of(names)}"
         if names and not subset:
-            raise ConfigError(f"{len(names)} {what}: {some_of(names)}. Add the files, or give --subset to leave these cases out.")
+            raise ConfigError(f"There is {told}. Add the files, or give --subset to leave these cases out.")
         if names:
-            logging.info("left out: %d %s: %s", len(names), what, some_of(names))
+            logging.info("left out, as there is %s", told)
     return [Case(name, (predictions[name],), labels[name]) for name in common]
 
 

@@ -63,7 +63,7 @@ class PreparedCase:
 
     @functools.cached_property
     def crop(self) -> Crop:
-        """Where this case lies in its scan, for `restore_probabilities`."""
+        """Where this case lies in its scan, for `restore_rows`."""
         return Crop(**{key: tuple(value) for key, value in self._meta["crop"].items()})
 
     @functools.cached_property

@@ -1,7 +1,7 @@
 """From a scan to the network's input, and from the network's output back to the scan.
 
 Steps, as in nnU-Net v2: crop to the nonzero voxels, turn the axes as the plan says, normalise each channel, resample; SCNAS resamples
-before it normalises. `restore_probabilities` undoes all but the normalisation.
+before it normalises. `restore_rows` undoes all but the normalisation.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from scnas_keras.formats.volumes import Allocate, Volume, in_memory
 from scnas_keras.preprocessing.cropping import Crop, crop_to_nonzero, nonzero_mask
 from scnas_keras.preprocessing.normalization import AFTER_RESAMPLING, normalize
 from scnas_keras.preprocessing.plan import PreprocessingPlan
-from scnas_keras.preprocessing.resampling import coarse_axis, resampled_shape, resize, resize_label, resize_rows, strongest
+from scnas_keras.preprocessing.resampling import coarse_axis, resampled_shape, resize, resize_label, resize_rows
 
 
 class Preprocessed(NamedTuple):
@@ -24,7 +24,7 @@ class Preprocessed(NamedTuple):
 
     Attributes:
         image: float32 [a, b, c, channels] in the plan's axes, at the plan's spacing.
-        crop: where it lies in the scan, for `preprocess_label` and `restore_probabilities`.
+        crop: where it lies in the scan, for `preprocess_label` and `restore_rows`.
         outside: bool [a, b, c], the voxels outside of the nonzero mask, where channels that use the mask are exactly 0.
             None unless a channel of the plan uses it.
     """
@@ -97,30 +97,19 @@ def preprocess_label(label: np.ndarray, crop: Crop, plan: PreprocessingPlan) -> 
 def restore_rows(
     rows: Iterable[np.ndarray], crop: Crop, plan: PreprocessingPlan, release: Callable[[], None] | None = None
 ) -> Iterator[tuple[slice, Iterator[np.ndarray]]]:
-    """Brings class probabilities from the preprocessed grid onto that of the crop, along the plan's axes: see `resize_rows`."""
-    grids = _grids(crop, plan)
-    return resize_rows(rows, grids.shape, grids.size, grids.orders(plan.resampling.probabilities_order), release)
-
-
-def restore_probabilities(
-    rows: Iterable[np.ndarray], crop: Crop, plan: PreprocessingPlan, release: Callable[[], None] | None = None
-) -> np.ndarray:
-    """Turns class probabilities (or logits) on the preprocessed grid into a segmentation of the whole scan.
+    """Brings class probabilities from the preprocessed grid onto that of the crop, along the plan's axes.
 
     Args:
         rows: [classes, b, c] for each row of the grid of `preprocess_image`'s result, any float type.
         crop: from `preprocess_image`.
         plan: the same as there.
-        release: called for each row once it isn't needed any more.
+        release: called for each row, in order, once it isn't needed any more.
 
-    Returns:
-        uint8 [x, y, z] of the scan's shape in canonical axes, ready for `write_label`; 0 outside of the crop.
+    Yields:
+        Rows along the plan's first axis, and for each class its map there: see `resize_rows`.
     """
-    result = np.zeros(crop.shape, np.uint8)
-    inside = result[crop.slices].transpose(plan.transpose)
-    for place, maps in restore_rows(rows, crop, plan, release):
-        inside[place] = strongest(maps)
-    return result
+    grids = _grids(crop, plan)
+    return resize_rows(rows, grids.shape, grids.size, grids.orders(plan.resampling.probabilities_order), release)
 
 
 def _check_channels(volume: Volume, plan: PreprocessingPlan) -> None:
