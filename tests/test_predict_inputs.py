@@ -14,7 +14,7 @@ from small_task import save
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.volumes import read_label
-from scnas_keras.predict import PredictConfig, main, predict
+from scnas_keras.predict import PredictConfig, main, predict, record
 from scnas_keras.predict import runner as command
 from scnas_keras.predict.inputs import collect_scans, read_scan
 
@@ -334,6 +334,23 @@ def test_a_segmentation_that_is_not_known_is_made_again_and_said(threshold, tmp_
     with told_in(caplog):
         assert run(tmp_path / "in", tmp_path / "out") == [tmp_path / "out" / "0.nii.gz"]
     assert "0.nii.gz is there, and not known to be by this model" in caplog.text
+
+
+def test_a_scan_that_cant_be_read_any_more_is_a_failure_of_its_own(threshold, tmp_path, monkeypatch):
+    for index in range(2):
+        scan(tmp_path / "in" / f"{index}.nii.gz", index)
+    out = tmp_path / "out"
+    run(tmp_path / "in", out)
+    digest = record.digest_of
+
+    def broken(path):
+        if path.name == "0.nii.gz":
+            raise OSError("gone")
+        return digest(path)
+
+    monkeypatch.setattr(record, "digest_of", broken)
+    with pytest.raises(DataError, match=r"1 of 2 scans could not be segmented"):
+        run(tmp_path / "in", out)
 
 
 def test_a_segmentation_that_was_begun_anew_and_interrupted_isnt_known(threshold, tmp_path):

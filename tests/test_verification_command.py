@@ -43,6 +43,14 @@ def test_the_next_command_has_folds_of_six_scans_where_there_are_enough(cases, f
     assert ("--num_folds" in following) == (folds is not None) and (folds is None or f"--num_folds={folds}" in following)
 
 
+def test_the_next_command_names_a_folder_that_isnt_there_yet(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verify, "verify", lambda config: Report(pathlib.Path("data"), 40, (), {}))
+    for folder in ("runs/selected", "runs/selected_2", "runs/selected_3"):
+        assert f"--workdir={folder} " in verify.main(VerifyConfig(data_dir="data"))
+        (tmp_path / folder).mkdir(parents=True)
+
+
 def test_warnings_alone_are_code_0(tmp_path, command, capsys):
     write_task(tmp_path, num_cases=5)
     change(tmp_path / "imagesTr/case_1.nii.gz", lambda array: array[..., 0].fill(3))

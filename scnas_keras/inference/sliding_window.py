@@ -67,11 +67,6 @@ class ProbabilityRows:
         self._pool = RowPool(scratch, (num_classes + 1, *self._padded[1:]))
         self._lent: deque[np.ndarray] = deque()
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the scan."""
-        return self._size
-
     def release(self) -> None:
         """Gives back the oldest row that was handed out."""
         self._pool.give(self._lent.popleft())

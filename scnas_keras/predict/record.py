@@ -9,6 +9,7 @@ from typing import Any
 from absl import logging
 
 from scnas_keras import __version__
+from scnas_keras.errors import UserError
 from scnas_keras.files import write_text
 from scnas_keras.inference.names import COMPANION
 from scnas_keras.predict.inputs import Scan
@@ -37,9 +38,13 @@ class Record:
         if not scan.output.is_file() or (overlay and not scan.overlay.is_file()):
             return False
         known = self._known.get(scan.output.name)
+        try:
+            wanted = self._of(scan)
+        except (OSError, UserError):  # which is told where it is read
+            return False
         if known is None:
             logging.info("%s is there, and not known to be by this model: it is made again", scan.output)
-        elif others := [name for name, value in self._of(scan).items() if known.get(name) != value]:
+        elif others := [name for name, value in wanted.items() if known.get(name) != value]:
             logging.info("%s was made with another %s: it is made again", scan.output, " and ".join(others))
         else:
             return True

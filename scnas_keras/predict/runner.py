@@ -49,23 +49,11 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     written, failures = [], {}
     for number, scan in enumerate(scans, start=1):
         source = scan.files[0] if len(scan.files) == 1 else scan.name
-        try:
-            if record and record.has(scan, config.overlay):
-                logging.info("%d/%d  %s: %s is there already", number, len(scans), source, scan.output)
-                continue
-            check_writable(scan.output)
-            if record:
-                record.forget(scan)
-            _segment(scan, model, config)
-            if record:
-                record.note(scan)
-        except UserError as error:
-            failures[scan.name] = str(error)
-        except OSError as error:
-            failures[scan.name] = f"{scan.files[0]}: {error.strerror or error}. Can it be read, and {scan.output} be written?"
-        except (MemoryError, tf.errors.ResourceExhaustedError):
-            failures[scan.name] = f"{scan.files[0]}: needs more memory than there is. Crop it, or use a machine with more."
-        if scan.name in failures:
+        if record and record.has(scan, config.overlay):
+            logging.info("%d/%d  %s: %s is there already", number, len(scans), source, scan.output)
+            continue
+        if failure := _failure(scan, model, config, record):
+            failures[scan.name] = failure
             if len(scans) == 1:
                 raise DataError(failures[scan.name])
             logging.error("%d/%d  %s: %s", number, len(scans), source, failures[scan.name])
@@ -80,6 +68,26 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
             f"{config.output}. Fix these and give the same command again; what is done is left out:{listed}"
         )
     return written
+
+
+def _failure(scan: Scan, model: Any, config: PredictConfig, record: Record | None) -> str | None:
+    """Segments a scan; why it can't be, or None."""
+    import tensorflow as tf
+
+    try:
+        check_writable(scan.output)
+        if record:
+            record.forget(scan)
+        _segment(scan, model, config)
+        if record:
+            record.note(scan)
+    except UserError as error:
+        return str(error)
+    except OSError as error:
+        return f"{scan.files[0]}: {error.strerror or error}. Can it be read, and {scan.output} be written?"
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        return f"{scan.files[0]}: needs more memory than there is. Crop it, or use a machine with more."
+    return None
 
 
 def _tell_of_model(model: Any, path: pathlib.Path, mirror: bool) -> None:
