@@ -1,10 +1,12 @@
 """Neural architecture search for medical image segmentation in Keras (SCNAS, arXiv 1906.05956)."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
+
+    from scnas_keras.inference.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
 
@@ -14,3 +16,12 @@ def load_model(path: str | os.PathLike) -> "keras.Model":
     from scnas_keras.inference.keras_file import load_network
 
     return load_network(path)
+
+
+def __getattr__(name: str) -> Any:
+    """`Predictor`, which needs Keras."""
+    if name != "Predictor":
+        raise AttributeError(f"module 'scnas_keras' has no attribute {name!r}")
+    from scnas_keras.inference.predictor import Predictor
+
+    return Predictor

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 WHOLE_WAY = ("verify", "select", "predict")
-STEPS = ("plan", "search", "assess", "retrain", "crossval", "evaluate", "export")
+STEPS = ("plan", "search", "assess", "retrain", "crossval", "evaluate", "export", "package")
 
 
 @functools.cache

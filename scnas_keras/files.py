@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from scnas_keras.errors import ConfigError, OutputError
 
@@ -111,20 +111,31 @@ def same_place(one: str | os.PathLike, other: str | os.PathLike) -> bool:
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
-    """Writes a file that is seen under its name either whole or not at all, also after a power cut.
+    """Writes a file that is seen under its name either whole or not at all: `whole_file`."""
+    with whole_file(path, len(data)) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[BinaryIO]:
+    """A file to write to that is seen under its name only once the block has ended, and then whole, also after a power cut.
 
     Temporary name in the same folder (made if absent), fsync, rename.
+
+    Args:
+        path: its name.
+        needed: bytes that it will have, if that is known.
 
     Raises:
         OutputError: it can't be written; what was there under its name is left.
     """
     path = pathlib.Path(path)
-    with writing(path, len(data)):
+    with writing(path, needed):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=hidden_prefix(path))
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             umask = os.umask(0)  # mkstemp hides the file from other users; give it what open() would have given

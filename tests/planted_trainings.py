@@ -26,6 +26,7 @@ class Planted:
 
     def __init__(self, clock, survey):
         self.clock, self.split, self.ran, self.worth, self.stop_at, self.broken = clock, survey.split, [], dict(WORTH), None, {}
+        self.surfaces = 0.0
         self.overhead, self.slower, self.updates, self.configs, self.step, self.paces = OVERHEAD, {}, 500, {}, None, {}
 
     def worth_of(self, name, config):
@@ -57,7 +58,14 @@ class Planted:
         cases = getattr(self.split, config.judge_on)
         lines = [f"{case},{dice + 0.001 * i:.6f},{dice - 0.001 * i:.6f}" for i, case in enumerate(cases)]
         (folder / "validation.csv").write_text("\n".join(["case,core,shell", *lines]) + "\n")
+        nsd = 1.2 - dice  # who is better by Dice is worse by surfaces
+        lines = [f"{case},{name},{nsd + 0.001 * i:.6f},2.0,1.0" for i, case in enumerate(cases) for name in ("core", "shell")]
+        if config.surfaces:
+            (folder / "surfaces.csv").write_text("\n".join(["case,class,nsd,hd95,assd", *lines]) + "\n")
         result = {"mean_dice": dice, "dice": {"core": dice, "shell": 1 - dice}, "judged_on": config.judge_on, "parameters": 1000}
+        if config.surfaces:
+            result |= {"nsd": {"core": nsd, "shell": nsd}, "mean_nsd": nsd, "mean_hd95_mm": 2.0, "surface_seconds_per_scan": self.surfaces}
+            self.clock.now += self.surfaces * len(cases)
         result |= {"multiply_adds": 10**9, "seconds_per_step": self.paces.get(key, 0.5), "seconds_per_scan": {"nnunet": 2.0}.get(name, 1.0)}
         result["updates"] = int(config.budget_minutes * 60 / self.step) if self.step else self.updates
         flags = {"budget_minutes": config.budget_minutes}

@@ -30,6 +30,7 @@ def test_these_are_the_commands():
         "draw",
         "evaluate",
         "export",
+        "package",
         "plan",
         "predict",
         "retrain",

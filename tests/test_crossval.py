@@ -358,3 +358,26 @@ def test_folds_are_paired_by_patient(config, monkeypatch):
         finish(training, {f"p{training.fold}_{scan}": (dice, dice) for scan in "abc"})
     found = runner.run_crossval(config)
     assert found.report.unit == "patient" and found.report.tests[0].units == 3
+
+
+def test_surfaces_stand_beside_dice_where_they_were_measured(config):
+    """Of one network's first fold; of another none."""
+    for training in all_trainings(config)[:2]:
+        measured = {"tolerance_mm": 1.5} if training.name == "nnunet" else {}
+        finish(training, {"a": (0.9, 0.8), "b": (0.7, 0.6)}, **{})
+        summary = json.loads((training.folder / "summary.json").read_text())
+        summary["result"] |= measured
+        (training.folder / "summary.json").write_text(json.dumps(summary))
+        if measured:
+            rows = "a,core,0.95,2,1\nb,core,0.85,4,1\na,shell,0.5,1,1\nb,shell,0,,\n"
+            (training.folder / "surfaces.csv").write_text("case,class,nsd,hd95,assd\n" + rows)
+    networks, classes = collect(all_trainings(config))
+    report = CrossvalReport("phantom", 3, tuple(classes), tuple(networks), (), "case")
+    header, first, second = [line for line in report.text.splitlines()[2:5]]
+    assert header.endswith("NSD at 1.5 mm  HD95 mm")
+    assert first.split()[0] == "genotype" and first.split()[-2:] == ["-", "-"] and second.split()[-2:] == ["0.575", "2.00"]
+    told = report.to_json()["networks"]["nnunet"]
+    assert told["nsd"] == {"core": pytest.approx(0.9), "shell": 0.25} and told["hd95_mm"] == {"core": 3.0, "shell": 1.0}
+    rows = [*csv.DictReader(io.StringIO(report.cases_csv({})))]
+    assert [row["shell NSD"] for row in rows] == ["", "", "0.500000", "0.000000"] and rows[3]["shell HD95 mm"] == "" == rows[0]["core NSD"]
+    assert rows[2]["core"] == "0.900000" and rows[2]["core HD95 mm"] == "2.000000"

@@ -176,7 +176,7 @@ def test_prediction_warns_of_padding_that_is_not_clipped(scheme, warns, padded, 
     monkeypatch.setattr(runner, "read_scan", lambda scan, channels, allocate: volume)
     monkeypatch.setattr("scnas_keras.formats.volumes.write_label", lambda *arguments: None)
     model = types.SimpleNamespace(
-        plan=types.SimpleNamespace(channels=[channel]), unfamiliar=lambda volume: [], segment=lambda volume, mirror, scratch: None
+        plan=types.SimpleNamespace(channels=[channel]), unfamiliar=lambda volume: [], segment=lambda volume, mirror, *more: None
     )
     with caplog.at_level(logging.WARNING):
         scan = types.SimpleNamespace(files=["a.dcm"], output=padded / "a.nii.gz")

@@ -3,29 +3,22 @@
 import dataclasses
 import itertools
 import json
-import os
 import tempfile
-import types
 
 import keras
 import nibabel as nib
 import numpy as np
 import pytest
-from processes import PYTHON, run
 from small_task import write_task
-from some_spaces import SMALL, sparse_genotype
-from test_networks_derived import chain_genotype
 
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image, read_label
 from scnas_keras.inference.companion import read_companion
-from scnas_keras.inference.export import export_saved_model
 from scnas_keras.inference.keras_file import load_network
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.inference.seen import Seen
 from scnas_keras.inference.sliding_window import ProbabilityRows, tile_starts, tile_weight
 from scnas_keras.machine.scratch import Scratch
-from scnas_keras.networks import from_genotype
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.resampling import resize_rows, strongest
@@ -63,8 +56,12 @@ def test_tile_weight_is_a_symmetric_positive_bell():
 
 
 def predict_volume(network, image, patch_size, num_classes, mirror_axes=(), **more):
-    """All rows at once, [x, y, z, classes]."""
-    rows = ProbabilityRows(network, image, patch_size, num_classes, Scratch(tempfile.gettempdir()), mirror_axes, **more)
+    """All rows at once, [x, y, z, classes], of a network that gives logits."""
+
+    def by_rows(tiles):
+        return np.moveaxis(softmax(network(tiles)), -1, 2)
+
+    rows = ProbabilityRows(by_rows, image, patch_size, num_classes, Scratch(tempfile.gettempdir()), mirror_axes, **more)
     return np.moveaxis(np.stack([np.array(row) for row in rows]), 1, -1)
 
 
@@ -113,11 +110,22 @@ def test_mirroring_averages_over_all_flips():
         np.testing.assert_allclose(predict(np.flip(image, axes)), np.flip(predict(image), axes), atol=1e-6)
 
 
+class Ramp(keras.layers.Layer):
+    """A network that knows where in its patch it is."""
+
+    def __init__(self, ramp):
+        super().__init__()
+        self.ramp = ramp
+
+    def call(self, patch):
+        return patch * self.ramp
+
+
 def test_a_network_of_slices_mirrors_the_axes_of_its_patch():
     """Axis 0 of the patch is axis 1 of the scan; the slices keep their order."""
     ramp, image = noise(8, 6, 2, seed=1), noise(3, 8, 6, 2)
     plan = PreprocessingPlan((None, 1.0, 1.0), (Normalization("T1", "zscore"),) * 2, {0: "background", 1: "a"})
-    network = types.SimpleNamespace(layers=[], predict_on_batch=lambda patch: patch * ramp)
+    network = keras.Sequential([keras.Input((8, 6, 2)), Ramp(ramp)])
     rows = SegmentationModel(network, plan, (8, 6), (0,)).probability_rows(image, mirror=True)
     found = np.stack([np.moveaxis(row, 0, -1).copy() for row in rows])
     expected = (softmax(image * ramp) + np.flip(softmax(np.flip(image, 1) * ramp), 1)) / 2
@@ -186,6 +194,21 @@ def test_a_scan_of_other_spacing_keeps_its_own_grid(tmp_path):
     segmentation = pointwise_model().segment(scan)
     assert segmentation.shape == scan.array.shape[:3] == (12, 10, 8) and segmentation.any()
     assert not segmentation[0].any() and not segmentation[:, :, -1].any()
+
+
+@pytest.mark.parametrize("index", range(3), ids=["RAS", "LPS", "SRA"])
+def test_probabilities_are_written_on_the_scans_grid(index, command, phantoms, model_folder, tmp_path):
+    scan = phantoms / f"phantom_00{index}.nii.gz"
+    command("scnas_keras.predict", model=model_folder, image=scan, output=tmp_path / "s.nii.gz", save_probabilities=True)
+    written, own = nib.load(tmp_path / "s_probabilities.nii.gz"), nib.load(scan)
+    assert written.shape == (*own.shape[:3], 3) and np.array_equal(written.affine, own.affine)
+    found, label = read_image(tmp_path / "s_probabilities.nii.gz").array, read_label(tmp_path / "s.nii.gz")[0]
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-4)
+    assert (found.argmax(-1) == label).mean() > 0.999
+    before = (tmp_path / "s_probabilities.nii.gz").stat().st_mtime_ns
+    command("scnas_keras.predict", model=model_folder, image=phantoms, output=tmp_path / "all", save_probabilities=True)
+    assert len([*(tmp_path / "all").glob("*_probabilities.nii.gz")]) == 3
+    assert (tmp_path / "s_probabilities.nii.gz").stat().st_mtime_ns == before
 
 
 def test_a_model_file_may_be_named_itself(model_folder):
@@ -367,55 +390,6 @@ def test_predict_says_what_is_wrong(flags, words, command, phantoms, model_folde
     assert caught.value.code == 2 and words in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
-SERVE = """
-import sys
-import numpy as np, tensorflow as tf
-served = tf.saved_model.load(sys.argv[1])
-outputs = []
-with np.load(sys.argv[2]) as file:
-    for name in file.files:
-        dataset = tf.data.Dataset.from_tensor_slices(file[name]).batch(1).map(served.serve)
-        assert dataset.element_spec.shape[-1] == 3, dataset.element_spec
-        outputs.append(np.concatenate(list(dataset.as_numpy_iterator())))
-np.savez(sys.argv[3], *outputs)
-assert "scnas_keras" not in sys.modules
-assert "image" in served.signatures["serving_default"].structured_input_signature[1]
-"""
-
-
-def test_a_saved_model_serves_without_this_package(tmp_path):
-    network = from_genotype(sparse_genotype(6, SMALL), 2, 3, stem_channels=8)
-    export_saved_model(network, tmp_path / "export")
-    images = [noise(2, 8, 16, 8, 2), noise(1, 9, 14, 5, 2, seed=1)]
-    np.savez(tmp_path / "inputs.npz", *images)
-    arguments = [tmp_path / name for name in ("export", "inputs.npz", "outputs.npz")]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    run(PYTHON, "-c", SERVE, *arguments, env=environment, cwd=tmp_path)
-    with np.load(tmp_path / "outputs.npz") as outputs:
-        first, second = (outputs[name] for name in outputs.files)
-    padded = np.pad(images[1], [(0, 0), (0, 1), (0, 0), (0, 1), (0, 0)])  # to 10 x 14 x 6: the network halves once
-    np.testing.assert_allclose(first, softmax(np.asarray(network(images[0]))), atol=1e-5)
-    np.testing.assert_allclose(second, softmax(np.asarray(network(padded)))[:, :-1, :, :-1], atol=1e-5)
-    assert second.shape == (1, 9, 14, 5, 3)
-    for probabilities in (first, second):
-        np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
-
-
-def test_the_export_command_leaves_folders_with_content_alone(command, tmp_path, capsys):
-    from_genotype(chain_genotype(), 2, 3, stem_channels=4).save(tmp_path / "model.keras")
-    taken = tmp_path / "taken"
-    taken.mkdir()
-    (taken / "letter.txt").write_text("Dear")
-    for output in (taken, taken / "letter.txt"):
-        with pytest.raises(SystemExit) as caught:
-            command("scnas_keras.export", model=tmp_path / "model.keras", output=output)
-        assert caught.value.code == 2 and "not an empty folder" in capsys.readouterr().err
-    assert [path.name for path in taken.iterdir()] == ["letter.txt"] and (taken / "letter.txt").read_text() == "Dear"
-    (tmp_path / "empty").mkdir()
-    command("scnas_keras.export", model=tmp_path / "model.keras", output=tmp_path / "empty")
-    assert (tmp_path / "empty" / "saved_model.pb").is_file()
-
-
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("size", [(16, 8, 24), (13, 21, 9), (1, 30, 17), (5, 8, 30), (3, 4, 5)])
 def test_rows_equal_the_computation_of_the_whole(size, batch):
@@ -440,7 +414,9 @@ def test_no_more_rows_are_held_than_a_band_of_tiles_and_what_resampling_needs():
     """However long the scan is; a row that was given back is used again."""
     taken = {}
     for length in (40, 400):
-        rows = ProbabilityRows(lambda tiles: tiles, noise(length, 8, 8, 2), (8, 8, 8), 2, Scratch(tempfile.gettempdir()))
+        rows = ProbabilityRows(
+            lambda tiles: np.moveaxis(softmax(tiles), -1, 2), noise(length, 8, 8, 2), (8, 8, 8), 2, Scratch(tempfile.gettempdir())
+        )
         lent, most = 0, 0
         for place, maps in resize_rows(rows, (length, 8, 8), (length * 2, 300, 300), (1, 1, 1), rows.release):
             strongest(maps)

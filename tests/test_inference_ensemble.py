@@ -9,7 +9,7 @@ import pytest
 
 from scnas_keras.errors import DataError
 from scnas_keras.formats.geometry import Volume
-from scnas_keras.formats.volumes import read_label
+from scnas_keras.formats.volumes import PROBABILITY_ONE, read_label
 from scnas_keras.inference.companion import find_models
 from scnas_keras.inference.ensemble import Ensemble
 from scnas_keras.inference.model_folder import SegmentationModel
@@ -55,6 +55,20 @@ def test_the_mean_of_all_decides_on_the_scans_grid(members, tmp_path):
     assert (found == expected(members, scan)).mean() > 0.999
     if len(members) == 1:
         np.testing.assert_array_equal(members[0].segment(scan), found)
+
+
+@pytest.mark.parametrize("transpose", [(0, 1, 2), (2, 0, 1)])
+@pytest.mark.parametrize("count", [1, 2])
+def test_probabilities_are_kept_on_the_scans_grid(count, transpose, tmp_path):
+    scan = volume()
+    scan.array[:2] = scan.array[:, :, -3:] = 0
+    members = [model(seed, transpose=transpose) for seed in range(1, 1 + count)]
+    keep = Scratch(tmp_path).array((3, *scan.array.shape[:3]), np.uint16)
+    found = Ensemble(tuple(members)).segment(scan, keep=keep)
+    share = keep / np.float64(PROBABILITY_ONE)
+    np.testing.assert_allclose(share.sum(axis=0), 1, atol=3 / PROBABILITY_ONE)
+    assert (share.argmax(axis=0) == found).mean() > 0.999 and len(np.unique(found)) == 3
+    assert (share[0, :2] == 1).all() and (share[0, :, :, -3:] == 1).all() and 0.2 < share[1, 2:, :, :-3].mean() < 0.8
 
 
 def test_a_scan_is_prepared_once_for_equal_plans(monkeypatch):

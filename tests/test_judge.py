@@ -100,7 +100,7 @@ def test_a_training_judged_on_held_out_cases_opens_no_validation_case(opened, fo
     assert sorted(path.name for path in (run / "validation").iterdir()) == [f"{name}.nii.gz" for name in split.held_out]
     found = json.loads((run / "summary.json").read_text())["result"]
     assert found["judged_on"] == "held_out" and [name for name in map(_of_path, found["validation_images"])] == list(split.held_out)
-    assert result.table.startswith(f"Dice on {len(split.held_out)} whole held-out scans of fold 1:")
+    assert result.table.startswith(f"{len(split.held_out)} whole held-out scans of fold 1, mean of scans:")
     assert "on held-out patches" in caplog.text and "held-out 1/1" in caplog.text and "on validation patches" not in caplog.text
     assert "the validation cases aren't looked at" in caplog.text
 

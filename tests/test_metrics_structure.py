@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from scnas_keras.metrics.structure import structure_metrics
+from scnas_keras.errors import ConfigError
+from scnas_keras.metrics.case_table import class_mean, nsd_cases, read_surface_table, surface_cells, surface_columns, write_surface_table
+from scnas_keras.metrics.structure import Surfaces, structure_metrics, surface_metrics
 from scnas_keras.metrics.summary import summarize
 
 SHAPE = (40, 44, 36)
@@ -127,3 +129,30 @@ def test_the_interval_holds_the_mean_in_most_samples():
     random = np.random.default_rng(0)
     inside = [own.low < 0.8 < own.high for own in (summarize(list(random.normal(0.8, 0.05, 40))) for _ in range(60))]
     assert 0.85 < np.mean(inside) <= 1.0
+
+
+def test_surfaces_alone_are_those_of_all_metrics():
+    own, found, nothing = ball((18, 20, 17), 9), ball((20, 21, 17), 8), np.zeros(SHAPE, bool)
+    for reference, predicted in ((own, found), (own, nothing), (nothing, found), (nothing, nothing)):
+        alone, whole = (metrics(reference, predicted, (0.7, 1.0, 2.5), 1.5) for metrics in (surface_metrics, structure_metrics))
+        assert alone == Surfaces(whole.nsd, whole.hd95, whole.assd)
+    assert surface_metrics(nothing, nothing, (1, 1, 1), 1) == Surfaces(None, None, None)
+    with pytest.raises(ValueError, match="expected the same"):
+        surface_metrics(own, found[1:], (1, 1, 1), 1)
+
+
+def test_a_table_of_surfaces_is_read_as_it_was_written(tmp_path):
+    surfaces = {"b": {"core": Surfaces(0.5, 2.0, 1.0), "shell": Surfaces(0.0, None, None)}, "a, 1": {"core": Surfaces(None, None, None)}}
+    write_surface_table(tmp_path / "surfaces.csv", surfaces)
+    found = read_surface_table(tmp_path / "surfaces.csv", "Delete it.")
+    assert found == surfaces and read_surface_table(tmp_path / "absent.csv", "") == {}
+    assert nsd_cases(found) == {"b": {"core": 0.5, "shell": 0.0}, "a, 1": {}}
+    assert (
+        class_mean(found, "core", "hd95") == 2.0 and class_mean(found, "shell", "hd95") is None and class_mean(found, "none", "nsd") is None
+    )
+    assert surface_columns(("core", "shell")) == ["core NSD", "shell NSD", "core HD95 mm", "shell HD95 mm"]
+    assert surface_cells(found["b"], ("core", "shell")) == ["0.500000", "0.000000", "2.000000", ""]
+    for text in ("case,class,nsd,hd95,assd\na,core,x,1,1\n", "case,class\na,core\n", "no table\n1\n"):
+        (tmp_path / "surfaces.csv").write_text(text)
+        with pytest.raises(ConfigError, match="surfaces.csv: damaged .*Delete it."):
+            read_surface_table(tmp_path / "surfaces.csv", "Delete it.")

@@ -11,11 +11,11 @@ from scnas_keras.architectures.resenc import ResidualEncoderUNet
 from scnas_keras.architectures.u_resnet import UResNet
 from scnas_keras.architectures.unet import UNet
 from scnas_keras.errors import ConfigError
-from scnas_keras.inference.export import export_saved_model
 from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks import from_genotype
 from scnas_keras.planning.topology import fixed_topology
+from scnas_keras.serving import saved_model
 from scnas_keras.training.losses import LOSSES, make_loss
 
 
@@ -89,9 +89,9 @@ def test_layers_refuse_other_channels_by_themselves():
 
 
 def test_a_saved_model_refuses_other_channels(tmp_path):
-    export_saved_model(from_genotype(sparse_genotype(2, FLAT), 1, 3, stem_channels=8), tmp_path / "served")
+    saved_model.write(from_genotype(sparse_genotype(2, FLAT), 1, 3, stem_channels=8), None, tmp_path / "served")
     served = tf.saved_model.load(tmp_path / "served")
-    assert served.serve(np.zeros((1, 8, 8, 1), np.float32)).shape == (1, 8, 8, 3)
+    assert served.serve(np.zeros((1, 8, 8, 1), np.float32))["probabilities"].shape == (1, 8, 8, 3)
     with pytest.raises((ValueError, TypeError), match="(?s)8, 8, 2"):
         served.serve(np.zeros((1, 8, 8, 2), np.float32))
 

@@ -219,7 +219,7 @@ def threshold(monkeypatch, tmp_path):
         def poor_dice(self):
             return None
 
-        def segment(self, volume, mirror, scratch):
+        def segment(self, volume, mirror, scratch, keep):
             if volume.geometry.path.name.startswith("huge"):
                 raise MemoryError
             if volume.array.shape[3] != len(self.plan.channels):

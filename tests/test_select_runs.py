@@ -27,7 +27,7 @@ def planted(monkeypatch, data, request):
     clock = Clock()
     found = Planted(clock, data)
     if request.function is not test_from_search_to_kept_network:
-        monkeypatch.setattr(report, "draw_race", lambda trials, path: None)
+        monkeypatch.setattr(report, "draw_race", lambda *arguments: None)
         monkeypatch.setattr(pool, "matched_genotypes", lambda *arguments: [uniform_genotype("max_pool_3")])
     monkeypatch.setattr(record.time, "monotonic", clock)
     monkeypatch.setattr(runner, "survey", lambda config: data)
@@ -247,6 +247,37 @@ def test_a_class_is_compared_in_the_finals_too(planted, tmp_path):
     assert "points of Dice of core above nnunet" in selection(tmp_path, objective="core").text
 
 
+def test_surfaces_may_be_what_counts(planted, tmp_path):
+    """Planted networks that are better by Dice are worse by NSD."""
+    found = selection(tmp_path / "nsd", objective="nsd", tolerance_mm=2.0)
+    assert found.data["race_winner"] == "random_w64" and "points of NSD above nnunet" in found.text
+    assert "NSD at 2 mm" in found.text and "by NSD" in found.text
+    assert all(config.surfaces and config.tolerance_mm == 2.0 for config in planted.configs.values() if hasattr(config, "surfaces"))
+    final = next(row for row in found.data["trials"] if row["stage"] == "final" and row["network"] == "random_w64")
+    assert final["score"] == pytest.approx(1.2 - planted.worth["random_w64"])
+    with open(tmp_path / "nsd" / "run" / "cases.csv") as stream:
+        first = next(csv.DictReader(stream))
+    assert float(first["core NSD"]) == pytest.approx(1.2 - planted.worth["random_w64"], abs=0.01) and float(first["shell HD95 mm"]) == 2.0
+
+
+def test_surfaces_are_measured_where_they_are_shown(planted, tmp_path):
+    selection(tmp_path)
+    measured = {key: config.surfaces for key, config in planted.configs.items()}
+    assert {surfaces for key, surfaces in measured.items() if key.startswith("rung") and not key.endswith("/nnunet")} == {False}
+    assert {surfaces for key, surfaces in measured.items() if key.startswith("finals")} == {True}
+    assert "NSD at 1 mm" in selection(tmp_path / "other").text
+    assert "NSD" not in selection(tmp_path / "none", surfaces=False).text
+
+
+def test_the_time_for_surfaces_is_planned(planted, tmp_path):
+    """A minute a scan in the finals, which have more scans; seen in the default network's first training run."""
+    planted.surfaces = 60.0
+    began = planted.clock.now
+    found = selection(tmp_path)
+    assert len([key for key in planted.ran if key.startswith("finals")]) == 3
+    assert planted.clock.now - began < 1.02 * 200 * 60 and "instead of" not in found.text
+
+
 def test_a_dear_start_lets_fewer_race(planted, tmp_path):
     planted.overhead = 300.0
     selection(tmp_path)
@@ -281,6 +312,7 @@ def test_one_class_may_be_what_counts(planted, tmp_path):
         ({"candidates": "found,found"}, "once each"),
         ({"searches": "nowhere"}, "holds no finished search"),
         ({"learning_rate": -1.0}, "above 0"),
+        ({"objective": "nsd", "surfaces": False}, "--surfaces=false doesn't measure"),
     ],
 )
 def test_bad_flags_are_refused_before_anything_runs(planted, tmp_path, flags, message):

@@ -39,7 +39,7 @@ class PlantedRecipes(Planted):
 @pytest.fixture
 def planted(monkeypatch, data):
     found = PlantedRecipes(Clock(), data)
-    monkeypatch.setattr(report, "draw_race", lambda trials, path: None)
+    monkeypatch.setattr(report, "draw_race", lambda *arguments: None)
     monkeypatch.setattr(record.time, "monotonic", found.clock)
     monkeypatch.setattr(runner, "survey", lambda config: data)
     monkeypatch.setattr(trials, "run", found)

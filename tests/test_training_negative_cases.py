@@ -53,6 +53,6 @@ def test_a_healthy_case_counts_only_where_something_was_found(tmp_path):
     trained = retrain(tmp_path, *flags, "--fold=0", "--num_folds=5", "--workdir=run")
     result = json.loads((tmp_path / "run/summary.json").read_text())["result"]
     (scores,) = trained.dice.values()
-    for line, value in zip(trained.table.splitlines()[1:], scores):
+    for line, value in zip(trained.table.splitlines()[2:], scores):
         assert ("left out: 1 scans" in line) == np.isnan(value) and ("0 in 1" in line) == (value == 0)
     assert all(mean is None or 0 <= mean <= 1 for mean in result["dice"].values())

@@ -8,6 +8,7 @@ from typing import Any
 
 from scnas_keras.crossval.published import PUBLISHED
 from scnas_keras.crossval.results import NetworkResult
+from scnas_keras.metrics.case_table import surface_cells, surface_columns
 from scnas_keras.metrics.paired import FEWEST_UNITS, PairedTest
 from scnas_keras.reporting.text_table import table
 
@@ -54,10 +55,12 @@ class CrossvalReport:
         finished = [network for network in self.networks if network.folds]
         cases = {case for network in finished for case in network.dice}
         lines = [f"{self.dataset}: Dice over {len(cases)} whole scans, mean of cases; ± is the deviation of the folds' averages", ""]
+        tolerances = sorted({fold.cost["tolerance_mm"] for network in finished for fold in network.folds if "tolerance_mm" in fold.cost})
+        titles = (f"NSD at {', '.join(f'{one:g}' for one in tolerances)} mm", "HD95 mm") if tolerances else ()
         rows = [
-            ("", *self.classes, "average", "± folds", "folds"),
-            *(self._dice_row(network) for network in finished),
-            *self._published_rows(),
+            ("", *self.classes, "average", "± folds", "folds", *titles),
+            *((*self._dice_row(network), *self._surface_cells(network)[: len(titles)]) for network in finished),
+            *((*row, *[""] * len(titles)) for row in self._published_rows()),
         ]
         costs = [("", *(title for title, *_ in COSTS.values())), *(self._cost_row(network) for network in finished)]
         lines += [*table(rows), *self._sources(), "", *table(costs)]
@@ -82,21 +85,24 @@ class CrossvalReport:
         }
 
     def cases_csv(self, patients: Mapping[str, str]) -> str:
-        """A line for each case of each network."""
+        """A line for each case of each network: Dice of each class, then NSD and HD95 of each."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["network", "fold", "case", "patient", *self.classes])
+        writer.writerow(["network", "fold", "case", "patient", *self.classes, *surface_columns(self.classes)])
         for network in self.networks:
             for fold in network.folds:
                 for case, dice in fold.dice.items():
                     values = (f"{dice[name]:.6f}" if name in dice else "" for name in self.classes)
-                    writer.writerow([network.name, fold.fold, case, patients.get(case, case), *values])
+                    more = surface_cells(fold.surfaces.get(case, {}), self.classes)
+                    writer.writerow([network.name, fold.fold, case, patients.get(case, case), *values, *more])
         return stream.getvalue()
 
     def _network_json(self, network: NetworkResult) -> dict[str, Any]:
         return {
             "dice": {name: network.class_mean(name) for name in self.classes},
             "average": network.average(self.classes),
+            "nsd": {name: network.surface_mean(name, "nsd") for name in self.classes},
+            "hd95_mm": {name: network.surface_mean(name, "hd95") for name in self.classes},
             "fold_averages": {fold.fold: NetworkResult(network.name, (fold,)).average(self.classes) for fold in network.folds},
             "spread": network.spread(self.classes),
             "missing_folds": network.missing,
@@ -112,6 +118,10 @@ class CrossvalReport:
             _text(network.spread(self.classes)),
             f"{len(network.folds)} of {self.num_folds}",
         )
+
+    def _surface_cells(self, network: NetworkResult) -> tuple[str, str]:
+        hd95 = network.surface_average(self.classes, "hd95")
+        return _text(network.surface_average(self.classes, "nsd")), "-" if hd95 is None else f"{hd95:.2f}"
 
     def _cost_row(self, network: NetworkResult) -> tuple[str, ...]:
         costs = [(network.cost(name), scale, form) for name, (_, scale, form) in COSTS.items()]

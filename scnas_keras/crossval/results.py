@@ -7,9 +7,10 @@ from typing import Any
 
 from scnas_keras.crossval.trainings import Training
 from scnas_keras.errors import ConfigError
-from scnas_keras.metrics.case_table import read_case_table
+from scnas_keras.metrics.case_table import class_mean, read_case_table, read_surface_table
+from scnas_keras.metrics.structure import Surfaces
 from scnas_keras.planning.names import PLANS
-from scnas_keras.runs.run_folder import CASES
+from scnas_keras.runs.run_folder import CASES, SURFACES
 from scnas_keras.spaces.genotype import GENOTYPE_FILE
 from scnas_keras.tasks.names import SPLITS
 
@@ -22,11 +23,13 @@ class FoldResult:
         fold: its number.
         dice: case -> class -> Dice; a class that is in neither label nor segmentation is left out.
         cost: what the run measured and counted: parameters, multiply_adds, seconds_per_epoch, training_peak_bytes, ...
+        surfaces: case -> class -> distances between surfaces; empty if the run didn't measure them.
     """
 
     fold: int
     dice: Mapping[str, Mapping[str, float]]
     cost: Mapping[str, Any]
+    surfaces: Mapping[str, Mapping[str, Surfaces]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +69,14 @@ class NetworkResult:
         averages = self.fold_averages(classes)
         return statistics.stdev(averages) if len(averages) > 1 else None
 
+    def surface_mean(self, name: str, measure: str) -> float | None:
+        """Mean of a class' "nsd" or "hd95" (mm) over all cases in which it is defined."""
+        return class_mean({case: found for fold in self.folds for case, found in fold.surfaces.items()}, name, measure)
+
+    def surface_average(self, classes: Sequence[str], measure: str) -> float | None:
+        """Mean of the classes' means."""
+        return _mean([self.surface_mean(name, measure) for name in classes])
+
     def cost(self, name: str) -> float | None:
         """Mean of a cost over the folds."""
         return _mean([fold.cost.get(name) for fold in self.folds])
@@ -92,9 +103,9 @@ def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[st
                 f"{', '.join(classes)}. Name another --workdir."
             )
         task, classes = own
-        folds.append(
-            FoldResult(training.fold, read_case_table(training.folder / CASES, f"Delete {training.folder} to train again."), result)
-        )
+        remedy = f"Delete {training.folder} to train again."
+        tables = read_case_table(training.folder / CASES, remedy), read_surface_table(training.folder / SURFACES, remedy)
+        folds.append(FoldResult(training.fold, tables[0], result, tables[1]))
     _check_documents([training for training in trainings if training.finished])
     networks = [NetworkResult(name, tuple(folds), tuple(missing)) for name, (folds, missing) in found.items()]
     return networks, classes or []

@@ -1,11 +1,13 @@
 """scnas export --model=RUN --output=DIR
+scnas export --model=RUN --output=DIR --format=onnx
 
-Writes a model as a SavedModel for TensorFlow pipelines and TF Serving. Its endpoint `serve` takes `image`, float32
-[batch, x, y, z, channels] of any spatial size, preprocessed, and gives probabilities [batch, x, y, z, classes]. model.json there tells
-how scans are prepared. It loads without this package:
+Writes a trained network in a form that needs none of this package: SavedModel, ONNX or LiteRT. The SavedModel, for TensorFlow pipelines and
+TF Serving, takes whole scans, and prepares them itself:
 
     served = tf.saved_model.load(DIR)
-    dataset.map(served.serve)
+    served.segment({"image": ..., "spacing": ...})["segmentation"]
+
+It is compared with the network in another process before it appears. docs/serving.md has the rest.
 """
 
 import pathlib
@@ -21,7 +23,9 @@ def export(config: ExportConfig) -> pathlib.Path:
     return run_export(config)
 
 
-def main(config: ExportConfig) -> str:
+def main(config: ExportConfig) -> str | None:
     folder = export(config)
     print(folder)
+    if config.format != "saved_model":
+        return None
     return shlex.join(["python", "-c", f"import tensorflow as tf; print(tf.saved_model.load({str(folder)!r}).signatures)"])

@@ -15,7 +15,7 @@ from scnas_keras.formats.foreign import told_absent
 from scnas_keras.formats.geometry import make_affine
 from scnas_keras.formats.instances import Instance, read_instance, read_pixels, without_image
 from scnas_keras.formats.stacks import check_alike, find_step
-from scnas_keras.formats.stored import Stored, unreadable
+from scnas_keras.formats.stored import Allocate, Stored, unreadable
 from scnas_keras.formats.unfinished import doubts_of_unfinished, unfinished_files, with_unfinished
 
 _PACKED = ".gz", ".bz2", ".xz", ".zst", ".zip"
@@ -47,7 +47,7 @@ def open_file(path: Path) -> Stored:
     one = len(scales) == 1
     kind = np.result_type(*(instance.kind for instance in instances)) if one else np.dtype(np.float32)
 
-    def voxels() -> np.ndarray:
+    def voxels(_: Allocate) -> np.ndarray:
         array = np.empty((len(frames), height, width, first.samples), kind)
         places = {(frame.file, frame.number): place for place, frame in enumerate(frames)}
         for instance in instances:

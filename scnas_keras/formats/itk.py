@@ -18,7 +18,7 @@ from scnas_keras.formats.itk_fields import check_fields, read_text
 from scnas_keras.formats.itk_headers import read_notes
 from scnas_keras.formats.itk_voxels import check_compressed, check_there, check_voxels
 from scnas_keras.formats.itk_written import check_written
-from scnas_keras.formats.stored import Stored, cut_off, unreadable
+from scnas_keras.formats.stored import Allocate, Stored, cut_off, unreadable
 
 _KINDS = {"signed integer": "i", "unsigned integer": "u", "float": "f"}
 """ITK's word for a kind of numbers -> numpy's."""
@@ -87,7 +87,7 @@ def open_file(path: Path) -> Stored:
     if notes.to_mm != 1:
         doubts += (Doubt(OTHER_UNIT, "another unit than millimetres; it was converted, which ITK's programs don't do"),)
 
-    def voxels() -> np.ndarray:
+    def voxels(_: Allocate) -> np.ndarray:
         check_compressed(path, text, size, components * kind.itemsize)
         check_written(path, text, size, components, kind)
         try:

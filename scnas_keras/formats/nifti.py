@@ -15,11 +15,10 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import logger as nibabel_logger
 from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
-from nibabel.volumeutils import array_from_file
 from nibabel.wrapstruct import WrapStructError
 
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.files import write_bytes
+from scnas_keras.files import whole_file, write_bytes
 from scnas_keras.formats.geometry import (
     NO_ORIENTATION,
     NO_UNIT,
@@ -31,7 +30,7 @@ from scnas_keras.formats.geometry import (
     grid_distance,
     is_invertible,
 )
-from scnas_keras.formats.stored import Stored, cut_off, unreadable
+from scnas_keras.formats.stored import Allocate, Stored, cut_off, unreadable
 
 nibabel_logger.setLevel(logging.CRITICAL)  # what it fixes in a header is a doubt of the file, told once and with its name
 _LONGEST_HEADER = 540  # bytes, that of NIfTI-2
@@ -80,9 +79,9 @@ def open_file(path: Path) -> Stored:
     proxy = cast(ArrayProxy, image.dataobj)  # as it is for an image of a file
     _check_room(path, proxy)
 
-    def voxels() -> np.ndarray:
+    def voxels(allocate: Allocate) -> np.ndarray:
         try:
-            return _stored_numbers(path, proxy).reshape(shape, order="F")
+            return _stored_numbers(path, proxy, allocate).reshape(shape, order="F")
         except _READ_ERRORS as error:
             raise cut_off(path, error) from error
 
@@ -104,6 +103,28 @@ def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
         for place in (image.set_sform, image.set_qform):  # readers differ in which of the two they believe
             place(geometry.affine, code="scanner")
     write_nifti(path, image)
+
+
+def write_maps(path: Path, maps: np.ndarray, slope: float, geometry: Geometry) -> None:
+    """Writes maps [n, i, j, k] in the geometry's own axis order as channels of a compressed NIfTI; a number times slope is meant."""
+    plain = nib.Nifti1Image(np.zeros((1, 1, 1), maps.dtype), geometry.affine)
+    plain.header.set_xyzt_units("mm")
+    for place in (plain.set_sform, plain.set_qform):
+        place(geometry.affine, code="scanner")
+    header = plain.header if geometry.header is None else geometry.header.copy()
+    header.extensions.clear()
+    header.set_data_dtype(maps.dtype)
+    header.set_data_shape((*maps.shape[1:], len(maps)))
+    header.set_slope_inter(slope, 0)
+    header.set_intent("none")
+    header["cal_min"] = header["cal_max"] = 0
+    header["vox_offset"] = header.single_vox_offset
+    begin = header.binaryblock
+    with whole_file(path) as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as stream:
+        stream.write(begin.ljust(int(header.single_vox_offset), b"\0"))
+        for one in maps:
+            for slab in range(one.shape[2]):
+                stream.write(one[:, :, slab].astype(header.get_data_dtype()).tobytes(order="F"))
 
 
 def write_nifti(path: str | Path, image: nib.Nifti1Image) -> None:
@@ -228,12 +249,18 @@ def _repairs(kind: type[nib.Nifti1Header], start: bytes) -> tuple[Doubt, ...]:
     return (Doubt(REPAIRED, f"faults that were fixed or passed over: {'; '.join(faults)}"),) if faults else ()
 
 
-def _stored_numbers(path: Path, proxy: ArrayProxy) -> np.ndarray:
-    """The voxels before scaling; those of a compressed file only if their checksum is right."""
+def _stored_numbers(path: Path, proxy: ArrayProxy, allocate: Allocate) -> np.ndarray:
+    """The voxels before scaling, one after the other; those of a compressed file only if their checksum is right."""
     if not path.name.lower().endswith(".gz"):
         return np.asarray(proxy.get_unscaled())
+    array = allocate((math.prod(map(int, proxy.shape)),), proxy.dtype)
     with gzip.open(path) as stream:
-        array = array_from_file(proxy.shape, proxy.dtype, stream, proxy.offset)
+        stream.seek(proxy.offset)
+        rest = memoryview(array.view(np.uint8))
+        while rest:
+            if not (count := cast(gzip.GzipFile, stream).readinto(rest[:_BLOCK])):
+                raise EOFError(f"{len(rest)} bytes of them are missing")
+            rest = rest[count:]
         try:
             while stream.read(_BLOCK):  # the checksum stands behind the last byte, and is compared on the way there
                 pass

@@ -16,7 +16,7 @@ from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
 from scnas_keras.formats.geometry import PIXELS, Geometry
 from scnas_keras.formats.picture_headers import check_meaning, pixel_size, scale, stored_kind, unread_kind
-from scnas_keras.formats.stored import Stored, cut_off, unreadable
+from scnas_keras.formats.stored import Allocate, Stored, cut_off, unreadable
 
 _CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "LA": 1, "RGB": 3, "RGBA": 3}
 _ERRORS = (OSError, SyntaxError, TypeError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
@@ -51,7 +51,7 @@ def open_file(path: Path) -> Stored:
             "picture of 16 bits (CASE_0000.png, CASE_0001.png, ...), or the picture with 8 bits."
         )
 
-    def voxels() -> np.ndarray:
+    def voxels(_: Allocate) -> np.ndarray:
         try:
             with Image.open(path) as image:
                 array = np.asarray(image)

@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,14 @@ import numpy as np
 from scnas_keras.errors import DataError
 from scnas_keras.formats.foreign import told
 from scnas_keras.formats.geometry import Doubt
+
+Allocate = Callable[..., np.ndarray]
+"""Makes an array of a shape and a type, float32 unless another is named."""
+
+
+def in_memory(shape: Sequence[int], kind: Any = np.float32) -> np.ndarray:
+    """A new array."""
+    return np.empty(shape, kind)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,7 +31,8 @@ class Stored:
         shape: the three spatial sizes in the file's axis order.
         channels: numbers per voxel.
         affine: [4, 4], voxel index in the file's axis order to millimetres, RAS+.
-        voxels: reads the numbers as they are stored, [i, j, k, channels]; raises DataError if they can't be read.
+        voxels: reads the numbers as they are stored, [i, j, k, channels]; raises DataError if they can't be read. Where they are unpacked
+            piece by piece, its argument makes the array for them.
         slope, inter: a stored number n means n * slope + inter.
         header: a NIfTI file's header, None for other formats.
         doubts: what of the header had to be assumed.
@@ -34,7 +44,7 @@ class Stored:
     shape: tuple[int, int, int]
     channels: int
     affine: np.ndarray
-    voxels: Callable[[], np.ndarray]
+    voxels: Callable[[Allocate], np.ndarray]
     slope: float = 1.0
     inter: float = 0.0
     header: nib.Nifti1Header | None = None

@@ -5,7 +5,7 @@ Arrays are in canonical axes (see `scnas_keras.formats.geometry`). `scnas_keras.
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -25,12 +25,14 @@ from scnas_keras.formats.geometry import (
     grid_difference,
     is_invertible,
 )
+from scnas_keras.formats.nifti import write_maps
 from scnas_keras.formats.shear import is_sheared, straightened
+from scnas_keras.formats.stored import Allocate as Allocate
 from scnas_keras.formats.stored import Stored
+from scnas_keras.formats.stored import in_memory as in_memory
 
 Paths = str | Path | Sequence[Path]
-Allocate = Callable[[Sequence[int]], np.ndarray]
-"""Makes a float32 array of a shape."""
+PROBABILITY_ONE = 2**16 - 1
 _SLAB = 32  # voxels; several neighbours along the axis that files store first, so that memory is read in whole lines
 
 
@@ -42,17 +44,13 @@ def read_header(paths: Paths) -> Header:
     return _header(_open_all(paths))
 
 
-def in_memory(shape: Sequence[int]) -> np.ndarray:
-    """A new float32 array."""
-    return np.empty(shape, np.float32)
-
-
 def read_image(paths: Paths, allocate: Allocate = in_memory) -> Volume:
     """Reads an image from a file with one or several channels, or from several files with one channel each, in order.
 
     Args:
         paths: its files.
-        allocate: makes the array that the image is read into, such as `machine.scratch.Scratch.array`.
+        allocate: makes the array that the image is read into, and those for what is unpacked on the way, such as
+            `machine.scratch.Scratch.array`.
 
     Raises:
         DataError: a file can't be read or is cut off, its affine maps the volume to a plane, or several files don't lie
@@ -67,13 +65,20 @@ def read_image(paths: Paths, allocate: Allocate = in_memory) -> Volume:
     shape = (*geometry.canonical_shape, sum(file.channels for file in files))
     array, channel = np.empty(0, np.float32), 0
     for file in files:
-        voxels = nib.apply_orientation(file.voxels(), _geometry(file).orientation)
+        voxels = nib.apply_orientation(file.voxels(allocate), _geometry(file).orientation)
         array = array if channel else allocate(shape)  # only now: reading takes memory of its own
         for slab, values in _slabs(voxels, file):
             array[slab, ..., channel : channel + file.channels] = values
         channel += file.channels
     padding = tuple(file.padding for file in files for _ in range(file.channels))
     return Volume(array, canonical_spacing(geometry.affine), geometry, padding)
+
+
+def volume_of(array: np.ndarray, spacing: Sequence[float]) -> Volume:
+    """An array [x, y, z, channels] in canonical axes, with the sizes of its voxels in mm, as if it had been read."""
+    affine = np.diag([*map(float, spacing), 1.0])
+    geometry = Geometry(Path("array"), affine, array.shape[:3], CANONICAL, None)
+    return Volume(np.asarray(array, np.float32), canonical_spacing(affine), geometry, ((),) * array.shape[3])
 
 
 def read_label(path: str | Path) -> tuple[np.ndarray, Geometry]:
@@ -87,7 +92,7 @@ def read_label(path: str | Path) -> tuple[np.ndarray, Geometry]:
     path = Path(path)
     file = _open_label(path)
     geometry = _geometry(file)
-    voxels = nib.apply_orientation(file.voxels(), geometry.orientation)
+    voxels = nib.apply_orientation(file.voxels(in_memory), geometry.orientation)
     kind = _label_type(path, voxels, file)
     array = np.empty(voxels.shape[:3], kind)
     for slab, values in _slabs(voxels, file):
@@ -99,7 +104,7 @@ def read_values(path: str | Path) -> tuple[np.ndarray, Geometry]:
     """What a label file of one channel holds, float64 [x, y, z], whatever it is; raises as `read_label` otherwise."""
     file = _open_label(Path(path))
     geometry = _geometry(file)
-    voxels = nib.apply_orientation(file.voxels(), geometry.orientation)
+    voxels = nib.apply_orientation(file.voxels(in_memory), geometry.orientation)
     array = np.empty(voxels.shape[:3])
     for slab, values in _slabs(voxels, file):
         array[slab] = values[..., 0]
@@ -130,6 +135,17 @@ def write_label(path: str | Path, array: np.ndarray, geometry: Geometry) -> None
         geometry = dataclasses.replace(geometry, affine=affine, shape=stored.shape)
         logging.warning("%s: the scan's slices are tilted; the segmentation is written on a grid of right angles that holds them.", path)
     _module(ENDINGS[ending].reader).write_file(path, stored, geometry)
+
+
+def write_probabilities(path: str | Path, array: np.ndarray, geometry: Geometry) -> None:
+    """Writes probabilities [classes, x, y, z] in canonical axes, uint16 of which the largest means 1, as NIfTI onto a scan's grid.
+
+    Classes are the fourth axis of the file. It is written map by map.
+    """
+    back = nib.orientations.ornt_transform(CANONICAL, geometry.orientation)
+    order = [1 + int(axis) for axis in np.argsort(back[:, 0])]
+    flipped = [slice(None), *(slice(None, None, int(step)) for step in back[:, 1])]
+    write_maps(Path(path), array[tuple(flipped)].transpose(0, *order), 1 / PROBABILITY_ONE, geometry)
 
 
 def _module(reader: str) -> ModuleType:

@@ -14,6 +14,7 @@ from scnas_keras.documents.ranges import Axis, Name, PatchSize, Share, check_axe
 from scnas_keras.errors import DataError
 from scnas_keras.files import file_in, user_path
 from scnas_keras.inference.names import COMPANION, MODEL
+from scnas_keras.inference.packaged import is_package, unpacked
 from scnas_keras.inference.seen import Seen
 from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
 
@@ -53,15 +54,15 @@ def read_companion(path: pathlib.Path) -> Companion:
 
 
 def find_model(path: str | os.PathLike) -> tuple[pathlib.Path, Companion]:
-    """The file of a trained network, or the one in a run's folder, and what its companion says.
+    """The file of a trained network, the one in a run's folder or in a package, and what its companion says.
 
     Raises:
-        DataError: one of the files is missing, or the companion is damaged.
+        DataError: one of the files is missing, or the companion is damaged; or see `packaged.unpacked`.
     """
-    file = file_in(path, MODEL)
+    file = file_in(unpacked(user_path(path)) if is_package(path) else path, MODEL)
     for own in (file, file.with_name(COMPANION)):
         if not own.is_file():
-            raise DataError(f"{own}: no such file. Name a trained run's folder, or its {MODEL} with {COMPANION} beside it.")
+            raise DataError(f"{own}: no such file. Name a trained run's folder, its {MODEL} with {COMPANION} beside it, or a package.")
     return file, read_companion(file.with_name(COMPANION))
 
 

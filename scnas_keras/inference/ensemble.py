@@ -28,9 +28,9 @@ class Ensemble:
         """The first member's; classes, channels and order of axes are those of all."""
         return self.members[0].plan
 
-    def segment(self, volume: Volume, mirror: bool = False, scratch: Scratch | None = None) -> np.ndarray:
+    def segment(self, volume: Volume, mirror: bool = False, scratch: Scratch | None = None, keep: np.ndarray | None = None) -> np.ndarray:
         """See `segmenting.segment_by`."""
-        return segment_by(self.members, volume, mirror, scratch)
+        return segment_by(self.members, volume, mirror, scratch, keep)
 
     def unfamiliar(self, volume: Volume) -> list[str]:
         """In what a scan differs from those that the members were trained on, each thing once."""

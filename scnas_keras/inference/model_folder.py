@@ -1,6 +1,7 @@
 """A model file and, beside it, what must be known to use it: the preprocessing plan and the patch."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -94,13 +95,21 @@ class SegmentationModel:
         progress: Callable[[int, int], None] | None = None,
     ) -> ProbabilityRows:
         """Class probabilities of a preprocessed scan [a, b, c, channels], row by row: [classes, b, c]."""
-        predict, patch, axes = self.network.predict_on_batch, self.patch_size, self.mirror_axes if mirror else ()
+        predict, patch, axes = self.by_rows.predict_on_batch, self.patch_size, self.mirror_axes if mirror else ()
         if len(patch) == 2:  # slices along the plan's first axis
             patch, axes = (1, *patch), tuple(axis + 1 for axis in axes)
             predict = _slice_by_slice(predict)
         batch = 1 if on_cpu() else _TILES_AT_A_TIME
         own = scratch or Scratch(tempfile.gettempdir())
         return ProbabilityRows(predict, image, patch, len(self.plan.labels), own, axes, batch, progress)
+
+    @functools.cached_property
+    def by_rows(self) -> keras.Model:
+        """The network with its softmax, classes before the last two axes: what is added up row by row lies together."""
+        (image,), (logits,) = self.network.inputs, self.network.outputs
+        probabilities = keras.layers.Activation("softmax", name="probabilities")(logits)
+        order = (1, 4, 2, 3) if len(self.patch_size) == 3 else (3, 1, 2)
+        return keras.Model(image, keras.layers.Permute(order, name="rows")(probabilities))
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""
@@ -145,5 +154,5 @@ def _check_together(path: pathlib.Path, network: keras.Model, companion: pathlib
 
 
 def _slice_by_slice(predict: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-    """A network of slices [1, b, c, channels] as one of volumes [1, 1, b, c, channels]."""
+    """A network of slices [n, b, c, channels] as one of volumes one voxel thick, [n, 1, b, c, channels]."""
     return lambda tile: predict(tile[:, 0])[:, None]

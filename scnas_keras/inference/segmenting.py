@@ -1,12 +1,12 @@
 """From a scan to its segmentation by one network, or by the mean of several's probabilities on the scan's grid, a slab at a time."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from scnas_keras.formats.volumes import Volume, in_memory
+from scnas_keras.formats.volumes import PROBABILITY_ONE, Volume, in_memory
 from scnas_keras.inference.seen import check_grid
 from scnas_keras.inference.sliding_window import ProbabilityRows
 from scnas_keras.machine.scratch import Scratch
@@ -26,7 +26,9 @@ class Member(Protocol):
     ) -> ProbabilityRows: ...
 
 
-def segment_by(members: Sequence[Member], volume: Volume, mirror: bool = False, scratch: Scratch | None = None) -> np.ndarray:
+def segment_by(
+    members: Sequence[Member], volume: Volume, mirror: bool = False, scratch: Scratch | None = None, keep: np.ndarray | None = None
+) -> np.ndarray:
     """The segmentation of a scan by the mean of the members' probabilities.
 
     Args:
@@ -34,6 +36,7 @@ def segment_by(members: Sequence[Member], volume: Volume, mirror: bool = False, 
         volume: from `read_image`.
         mirror: whether each averages over its flips.
         scratch: see `model_folder.SegmentationModel.segment`.
+        keep: uint16 [classes, x, y, z] that gets the probabilities, of which `PROBABILITY_ONE` means 1.
 
     Returns:
         uint8 [x, y, z] on the scan's canonical grid, 0 outside of its nonzero box.
@@ -50,6 +53,10 @@ def segment_by(members: Sequence[Member], volume: Volume, mirror: bool = False, 
     crop, plan = prepared[0].crop, members[0].plan
     result = np.zeros(crop.shape, np.uint8)
     inside = result[crop.slices].transpose(plan.transpose)
+    kept = None
+    if keep is not None:
+        keep[0], keep[1:] = PROBABILITY_ONE, 0
+        kept = keep[(slice(None), *crop.slices)].transpose(0, *(1 + axis for axis in plan.transpose))
     with contextlib.ExitStack() as stack:
         slabs = []
         for number, member in enumerate(members):
@@ -58,6 +65,14 @@ def segment_by(members: Sequence[Member], volume: Volume, mirror: bool = False, 
             rows = member.probability_rows(prepared[number].image, mirror, scratch, progress.to)
             slabs.append(restore_rows(rows, crop, member.plan, rows.release))
         for parts in zip(*slabs, strict=True):
-            maps = zip(*(own for _, own in parts), strict=True)
-            inside[parts[0][0]] = strongest(sum(own[1:], own[0]) for own in maps)
+            rows, maps = parts[0][0], zip(*(own for _, own in parts), strict=True)
+            sums = (sum(own[1:], own[0]) for own in maps)
+            inside[rows] = strongest(sums if kept is None else _keeping(sums, kept[:, rows], len(members)))
     return result
+
+
+def _keeping(sums: Iterator[np.ndarray], kept: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """The maps, which on their way are divided by `count` and written down."""
+    for target, one in zip(kept, sums, strict=True):
+        target[...] = np.clip(one * (PROBABILITY_ONE / count), 0, PROBABILITY_ONE).round()
+        yield one

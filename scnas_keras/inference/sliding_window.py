@@ -8,12 +8,15 @@ import numpy as np
 
 from scnas_keras.machine.scratch import RowPool, Scratch
 
+OVERLAP = 0.5
+"""The share of a patch that neighbouring tiles have in common, at least."""
 
-def tile_starts(size: int, patch: int, overlap: float = 0.5) -> list[int]:
-    """First voxels of the tiles along one axis: evenly spread, at least `overlap` of a patch shared, ends included."""
+
+def tile_starts(size: int, patch: int) -> list[int]:
+    """First voxels of the tiles along one axis: evenly spread, at least `OVERLAP` of a patch shared, ends included."""
     if size <= patch:
         return [0]
-    count = int(np.ceil((size - patch) / (patch * (1 - overlap)))) + 1
+    count = int(np.ceil((size - patch) / (patch * (1 - OVERLAP)))) + 1
     return [round(start) for start in np.linspace(0, size - patch, count)]
 
 
@@ -29,13 +32,17 @@ def tile_weight(patch_size: Sequence[int]) -> np.ndarray:
     return np.maximum(weight[0] / weight.max(), 1e-4).astype(np.float32)
 
 
+_ROW_AXES = 1, 3, 4
+"""Of what a network gives: where the patch's axes are."""
+
+
 class ProbabilityRows:
     """Class probabilities of a preprocessed scan from half-overlapping tiles, row by row along its first axis.
 
     A row is float32 [classes, y, z], of which each voxel sums to 1. It is valid until it is given back by `release`.
 
     Args:
-        network: [batch, *patch_size, channels] to logits [batch, *patch_size, num_classes].
+        network: [batch, *patch_size, channels] to class probabilities, of each patch row by row: [batch, x, num_classes, y, z].
         image: float32 [x, y, z, channels]; where it is smaller than a patch it is padded with zeros, the mean intensity.
         patch_size: voxels of a tile.
         num_classes: classes, background included.
@@ -98,12 +105,13 @@ class ProbabilityRows:
         for tile, place in zip(tiles, places):
             self._cut((first, *place), tile)
         areas = [tuple(slice(start, start + patch) for start, patch in zip(place, self._patch[1:])) for place in places]
+        share = self._weight / len(self._flips)
         for axes in self._flips:
             flipped = np.ascontiguousarray(np.flip(tiles, [axis + 1 for axis in axes]))
-            logits = np.flip(np.asarray(self._network(flipped), np.float32), [axis + 1 for axis in axes])
-            for own, area in zip(logits, areas):
-                for row, weight, values in zip(held, self._weight, own):
-                    row[(slice(self._classes), *area)] += _probabilities(values, weight / len(self._flips))
+            found = np.flip(np.asarray(self._network(flipped), np.float32), [_ROW_AXES[axis] for axis in axes])
+            for own, area in zip(found, areas):
+                for row, weight, values in zip(held, share, own):
+                    row[(slice(self._classes), *area)] += values * weight
         for area in areas:
             for row, weight in zip(held, self._weight):
                 row[(self._classes, *area)] += weight
@@ -119,12 +127,3 @@ class ProbabilityRows:
 def _groups(places: Iterator[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:
     while group := list(itertools.islice(places, size)):
         yield group
-
-
-def _probabilities(logits: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Softmax of a row of logits [y, z, classes] times its voxels' weight, class by class: [classes, y, z]."""
-    values = np.array(np.moveaxis(logits, -1, 0), order="C")
-    values -= values.max(axis=0)
-    np.exp(values, out=values)
-    values *= weight / values.sum(axis=0)
-    return values

@@ -1,6 +1,7 @@
-"""The Dice of every case and class as CSV, as training runs leave it."""
+"""What was measured of every case and class as CSV, as training runs leave it."""
 
 import csv
+import dataclasses
 import io
 import math
 import pathlib
@@ -8,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_text
+from scnas_keras.metrics.structure import Surfaces
 
 
 def write_case_table(path: pathlib.Path, dice: Mapping[str, Sequence[float]], classes: Sequence[str]) -> None:
@@ -35,3 +37,57 @@ def read_case_table(path: pathlib.Path, remedy: str) -> dict[str, dict[str, floa
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: damaged ({type(error).__name__}: {error}). {remedy}") from error
     return {case: {name: value for name, value in row.items() if not math.isnan(value)} for case, row in rows.items()}
+
+
+def write_surface_table(path: pathlib.Path, surfaces: Mapping[str, Mapping[str, Surfaces]]) -> None:
+    """A line a case and class: case, class, nsd, and in mm hd95 and assd; empty where they aren't defined."""
+    stream = io.StringIO()
+    names = [field.name for field in dataclasses.fields(Surfaces)]
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["case", "class", *names])
+    for case, classes in surfaces.items():
+        for name, found in classes.items():
+            writer.writerow([case, name, *("" if value is None else f"{value:.6f}" for value in dataclasses.astuple(found))])
+    write_text(path, stream.getvalue())
+
+
+def read_surface_table(path: pathlib.Path, remedy: str) -> dict[str, dict[str, Surfaces]]:
+    """Case -> class -> what `write_surface_table` wrote; nothing if there is no file, as a training run need not measure surfaces.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    found: dict[str, dict[str, Surfaces]] = {}
+    if not path.is_file():
+        return found
+    try:
+        with open(path, newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                case, name = row.pop("case"), row.pop("class")
+                found.setdefault(case, {})[name] = Surfaces(**{key: float(value) if value else None for key, value in row.items()})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: damaged ({type(error).__name__}: {error}). {remedy}") from error
+    return found
+
+
+def nsd_cases(surfaces: Mapping[str, Mapping[str, Surfaces]]) -> dict[str, dict[str, float]]:
+    """Case -> class -> NSD, without classes that are in neither label nor segmentation: as `read_case_table` gives Dice."""
+    return {case: {name: one.nsd for name, one in classes.items() if one.nsd is not None} for case, classes in surfaces.items()}
+
+
+def class_mean(surfaces: Mapping[str, Mapping[str, Surfaces]], name: str, measure: str) -> float | None:
+    """The mean of a measure over the cases in which it is defined for a class; None if there is none."""
+    values = [getattr(classes[name], measure) for classes in surfaces.values() if name in classes]
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def surface_columns(classes: Sequence[str]) -> list[str]:
+    """Headings of what `surface_cells` gives."""
+    return [f"{name} {title}" for title in ("NSD", "HD95 mm") for name in classes]
+
+
+def surface_cells(surfaces: Mapping[str, Surfaces], classes: Sequence[str]) -> list[str]:
+    """NSD of each class of a case, then HD95; empty where it isn't defined or wasn't measured."""
+    values = [getattr(surfaces[name], measure) if name in surfaces else None for measure in ("nsd", "hd95") for name in classes]
+    return ["" if value is None else f"{value:.6f}" for value in values]

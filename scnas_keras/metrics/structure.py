@@ -53,6 +53,21 @@ MEASURES = ("dice", "nsd", "hd95", "assd", "jaccard", "precision", "recall")
 """Those that are summarised over cases."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Surfaces:
+    """Those of `StructureMetrics` that are of surfaces."""
+
+    nsd: float | None
+    hd95: float | None
+    assd: float | None
+
+
+def surface_metrics(reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], tolerance: float) -> Surfaces:
+    """Distances between the surfaces of two segmentations of one structure; arguments and errors as of `structure_metrics`."""
+    reference, predicted, spacing, _ = _cropped(*_checked(reference, predicted), spacing)
+    return _surfaces(reference, predicted, spacing, tolerance)
+
+
 def structure_metrics(reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], tolerance: float) -> StructureMetrics:
     """Compares two segmentations of one structure.
 
@@ -64,30 +79,28 @@ def structure_metrics(reference: np.ndarray, predicted: np.ndarray, spacing: Seq
     Raises:
         ValueError: shapes that differ.
     """
-    if reference.shape != predicted.shape:
-        raise ValueError(f"The reference has shape {reference.shape} and the prediction {predicted.shape}; expected the same.")
-    reference, predicted, spacing, voxel = _cropped(reference, predicted, spacing)
+    reference, predicted, spacing, voxel = _cropped(*_checked(reference, predicted), spacing)
     own, found, both = (int(np.count_nonzero(mask)) for mask in (reference, predicted, reference & predicted))
     lesions, lesions_found, false_positives = _lesions(reference, predicted)
-    nsd = hd95 = assd = None
-    if own and found:
-        nsd, hd95, assd = _surfaces(reference, predicted, spacing, tolerance)
-    elif own or found:
-        nsd = 0.0
+    surfaces = _surfaces(reference, predicted, spacing, tolerance)
     return StructureMetrics(
         dice=2 * both / (own + found) if own + found else None,
         jaccard=both / (own + found - both) if own + found else None,
         precision=both / found if found else None,
         recall=both / own if own else None,
-        nsd=nsd,
-        hd95=hd95,
-        assd=assd,
+        **dataclasses.asdict(surfaces),
         reference_ml=own * voxel * _ML,
         predicted_ml=found * voxel * _ML,
         lesions=lesions,
         lesions_found=lesions_found,
         false_positives=false_positives,
     )
+
+
+def _checked(reference: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if reference.shape != predicted.shape:
+        raise ValueError(f"The reference has shape {reference.shape} and the prediction {predicted.shape}; expected the same.")
+    return reference, predicted
 
 
 def _cropped(
@@ -103,15 +116,18 @@ def _cropped(
     return one, other, kept, float(np.prod(spacing))
 
 
-def _surfaces(reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], tolerance: float) -> tuple[float, float, float]:
-    """Normalised surface Dice, 95th percentile and mean of the distances of two masks that aren't empty."""
+def _surfaces(reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], tolerance: float) -> Surfaces:
+    """Normalised surface Dice, 95th percentile and mean of the distances of two masks."""
+    own, found = reference.any(), predicted.any()
+    if not (own and found):
+        return Surfaces(0.0 if own or found else None, None, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the library calls scipy's functions by their former places
         distances = surface_distance.compute_surface_distances(reference, predicted, spacing)
     nsd = surface_distance.compute_surface_dice_at_tolerance(distances, tolerance)
     hd95 = surface_distance.compute_robust_hausdorff(distances, _PERCENT)
     one, other = surface_distance.compute_average_surface_distance(distances)
-    return float(nsd), float(hd95), float(one + other) / 2
+    return Surfaces(float(nsd), float(hd95), float(one + other) / 2)
 
 
 def _lesions(reference: np.ndarray, predicted: np.ndarray) -> tuple[int, int, int]:

@@ -11,8 +11,8 @@ class PredictConfig:
 
     model: str | None = option(
         None,
-        "A trained run's folder, or its model.keras. Of several, with commas between them, or of a network's folder of crossval, the "
-        "mean of their probabilities decides.",
+        "A trained run's folder, its model.keras, or a package of it (.zip). Of several, with commas between them, or of a network's "
+        "folder of crossval, the mean of their probabilities decides.",
         "Prediction",
     )
     image: str | None = option(
@@ -25,6 +25,11 @@ class PredictConfig:
         False, "Average over the flips that the network was trained with: up to eight times the work, often slightly better.", "Prediction"
     )
     overlay: bool = option(False, "Also draw each segmentation over its scan, as a PNG beside it.", "Prediction")
+    save_probabilities: bool = option(
+        False,
+        "Also write the classes' probabilities on each scan's grid, NAME_probabilities.nii.gz, classes as its channels.",
+        "Prediction",
+    )
     scratch_dir: str | None = option(
         None, "Folder on a disk with room for scans and probabilities meanwhile. Default: where the segmentations go.", "Prediction"
     )

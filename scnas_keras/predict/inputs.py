@@ -31,6 +31,15 @@ class Scan:
     output: Path
 
     @property
+    def probabilities(self) -> Path:
+        """The file of the classes' probabilities."""
+        return self.output.with_name(f"{strip_ending(self.output.name)}_probabilities.nii.gz")
+
+    def outputs(self, overlay: bool, probabilities: bool) -> list[Path]:
+        """All that is written for it."""
+        return [self.output, *([self.overlay] if overlay else []), *([self.probabilities] if probabilities else [])]
+
+    @property
     def overlay(self) -> Path:
         """The picture that shows the segmentation over the scan."""
         picture = self.output.with_name(f"{strip_ending(self.output.name)}.png")
@@ -93,11 +102,15 @@ def collect_scans(image: str, output: str, channels: Sequence[str]) -> list[Scan
     return scans
 
 
-def check_targets(scans: Iterable[Scan], overlay: bool) -> None:
-    """Raises ConfigError if a segmentation, or its overlay, would overwrite a scan."""
+def check_targets(scans: Iterable[Scan], overlay: bool, probabilities: bool = False) -> None:
+    """Raises ConfigError if a segmentation, its overlay or its probabilities would overwrite a scan, or one another."""
     scans = list(scans)
     sources = {(stat.st_dev, stat.st_ino) for scan in scans for stat in (file.stat() for file in scan.files)}
-    for target in (path for scan in scans for path in ((scan.output, scan.overlay) if overlay else (scan.output,))):
+    targets = [path for scan in scans for path in scan.outputs(overlay, probabilities)]
+    if len({*targets}) < len(targets):
+        twice = next(path for path, count in Counter(targets).items() if count > 1)
+        raise ConfigError(f"--output: {twice} would be written twice. Rename the scans. Nothing was changed.")
+    for target in targets:
         if os.path.exists(target) and (target.stat().st_dev, target.stat().st_ino) in sources:
             raise ConfigError(f"--output would overwrite the scan {target}; name another place. Nothing was changed.")
 

@@ -33,9 +33,9 @@ class Record:
         self._by = {"model": hashlib.sha256("".join(map(digest_of, files)).encode()).hexdigest()[:16], "mirror": mirror}
         self._known = _read(self._file)
 
-    def has(self, scan: Scan, overlay: bool) -> bool:
-        """Whether the scan's segmentation, and its overlay if that is wanted, are there and made from the same; says so if from others."""
-        if not scan.output.is_file() or (overlay and not scan.overlay.is_file()):
+    def has(self, scan: Scan, overlay: bool, probabilities: bool = False) -> bool:
+        """Whether the scan's segmentation, and what else is wanted of it, are there and made from the same; says so if from others."""
+        if not all(path.is_file() for path in scan.outputs(overlay, probabilities)):
             return False
         known = self._known.get(scan.output.name)
         try:

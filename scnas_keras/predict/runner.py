@@ -3,6 +3,7 @@
 import pathlib
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from scnas_keras.console import load_tensorflow
@@ -30,7 +31,7 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
         raise missing(absent)
     found = find_models(config.model)
     scans = collect_scans(config.image, config.output, _channels(found[0][1].plan))
-    check_targets(scans, config.overlay)
+    check_targets(scans, config.overlay, config.save_probabilities)
     load_tensorflow()
     import tensorflow as tf
 
@@ -49,7 +50,7 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
     written, failures = [], {}
     for number, scan in enumerate(scans, start=1):
         source = scan.files[0] if len(scan.files) == 1 else scan.name
-        if record and record.has(scan, config.overlay):
+        if record and record.has(scan, config.overlay, config.save_probabilities):
             logging.info("%d/%d  %s: %s is there already", number, len(scans), source, scan.output)
             continue
         if failure := _failure(scan, model, config, record):
@@ -59,8 +60,8 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
             logging.error("%d/%d  %s: %s", number, len(scans), source, failures[scan.name])
         else:
             written.append(scan.output)
-            drawn = f" and {scan.overlay}" if config.overlay else ""
-            logging.info("%d/%d  %s -> %s%s", number, len(scans), source, scan.output, drawn)
+            files = " and ".join(map(str, scan.outputs(config.overlay, config.save_probabilities)))
+            logging.info("%d/%d  %s -> %s", number, len(scans), source, files)
     if failures:
         listed = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise DataError(
@@ -104,7 +105,7 @@ def _tell_of_model(model: Any, path: pathlib.Path, mirror: bool) -> None:
 
 def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     from scnas_keras.checks.intensities import declared_padding, padding
-    from scnas_keras.formats.volumes import write_label
+    from scnas_keras.formats.volumes import write_label, write_probabilities
     from scnas_keras.reporting.overlay import draw_overlay, shown
 
     scratch = Scratch(user_path(config.scratch_dir) if config.scratch_dir else _existing(scan.output.parent))
@@ -123,12 +124,15 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     if found := model.unfamiliar(volume):
         unlike = "%s is unlike the scans that the model was trained on: %s. Look at its segmentation before you use it."
         logging.warning(unlike, scan.files[0], "; ".join(found))
-    segmentation = model.segment(volume, config.mirror, scratch)
+    keep = scratch.array((len(model.plan.labels), *volume.array.shape[:3]), np.uint16) if config.save_probabilities else None
+    segmentation = model.segment(volume, config.mirror, scratch, keep)
     if config.overlay:
         names = tuple(model.plan.labels.values())
         with writing(scan.overlay):
             scan.overlay.parent.mkdir(parents=True, exist_ok=True)
         draw_overlay(shown(volume, scan.files), None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
+    if keep is not None:
+        write_probabilities(scan.probabilities, keep, volume.geometry)
     write_label(scan.output, segmentation, volume.geometry)
 
 

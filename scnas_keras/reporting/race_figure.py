@@ -1,4 +1,4 @@
-"""Training runs of a race as a figure: Dice against the time trained, and against the time of a step."""
+"""Training runs of a race as a figure: scores against the time trained, and against the time of a step."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ class RacedTrial:
         family: decides the colour.
         stage: "rung 1", ..., or "final", which is judged on other scans.
         minutes: trained.
-        dice: of the judged scans, 0 to 1.
+        score: what is compared on the judged scans, 0 to 1.
         milliseconds: of a step.
         kept: whether its network is what the selection keeps.
     """
@@ -31,26 +31,27 @@ class RacedTrial:
     family: str
     stage: str
     minutes: float
-    dice: float
+    score: float
     milliseconds: float
     kept: bool = False
 
 
-def draw_race(trials: Sequence[RacedTrial], path: str | os.PathLike) -> None:
-    """Draws Dice against minutes, a network's training runs joined by a line, and Dice against the time of a step with the Pareto front.
+def draw_race(trials: Sequence[RacedTrial], path: str | os.PathLike, measure: str = "Dice") -> None:
+    """Draws scores against minutes, a network's training runs joined by a line, and against the time of a step with the Pareto front.
 
     Args:
         trials: at least one.
         path: the .svg or .png file to write.
+        measure: what the scores are.
 
     Raises:
         ConfigError: another suffix, or the folder doesn't exist.
     """
     check_suffix(path, (".svg", ".png"))
-    save_figure(race_figure(trials), path)
+    save_figure(race_figure(trials, measure), path)
 
 
-def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
+def race_figure(trials: Sequence[RacedTrial], measure: str = "Dice") -> "Figure":
     """The figure that `draw_race` writes."""
     from matplotlib.figure import Figure
 
@@ -62,9 +63,9 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
         own = sorted((trial for trial in trials if trial.name == name and trial.stage != _FINAL), key=lambda trial: trial.minutes)
         if own:
             left.plot(
-                [trial.minutes for trial in own], [trial.dice for trial in own], color=colours[own[0].family], linewidth=0.8, alpha=0.6
+                [trial.minutes for trial in own], [trial.score for trial in own], color=colours[own[0].family], linewidth=0.8, alpha=0.6
             )
-            left.annotate(name, (own[-1].minutes, own[-1].dice), xytext=(4, 2), textcoords="offset points", fontsize=6)
+            left.annotate(name, (own[-1].minutes, own[-1].score), xytext=(4, 2), textcoords="offset points", fontsize=6)
     for family in families:
         for final in (False, True):
             own = [trial for trial in trials if trial.family == family and (trial.stage == _FINAL) == final]
@@ -72,16 +73,16 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
                 continue
             style = {"color": colours[family], "marker": "*" if final else "o", "s": 80 if final else 22, "linewidths": 0}
             label = None if final and left.get_legend_handles_labels()[1].count(family) else family
-            left.scatter([trial.minutes for trial in own], [trial.dice for trial in own], label=label, **style)
-            right.scatter([trial.milliseconds for trial in own], [trial.dice for trial in own], **style)
+            left.scatter([trial.minutes for trial in own], [trial.score for trial in own], label=label, **style)
+            right.scatter([trial.milliseconds for trial in own], [trial.score for trial in own], **style)
     for trial in trials:
         if trial.kept:
             ring = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.8, "s": 170}
-            left.scatter([trial.minutes], [trial.dice], **ring)
-            right.scatter([trial.milliseconds], [trial.dice], **ring)
-            right.annotate("kept", (trial.milliseconds, trial.dice), xytext=(8, -3), textcoords="offset points", fontsize=6)
+            left.scatter([trial.minutes], [trial.score], **ring)
+            right.scatter([trial.milliseconds], [trial.score], **ring)
+            right.annotate("kept", (trial.milliseconds, trial.score), xytext=(8, -3), textcoords="offset points", fontsize=6)
     best = pareto([trial for trial in trials if trial.stage == _FINAL] or list(trials))
-    right.plot([trial.milliseconds for trial in best], [trial.dice for trial in best], color="black", linewidth=0.8, linestyle="--")
+    right.plot([trial.milliseconds for trial in best], [trial.score for trial in best], color="black", linewidth=0.8, linestyle="--")
     minutes = sorted({float(f"{trial.minutes:.2g}") for trial in trials})
     left.set_xscale("log")
     left.set_xticks(minutes, [f"{value:g}" for value in minutes])
@@ -92,7 +93,7 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
         axes.tick_params(labelsize=7)
         axes.grid(linewidth=0.4, alpha=0.4)
         axes.spines[["top", "right"]].set_visible(False)
-    left.set_ylabel("Dice", fontsize=8)
+    left.set_ylabel(measure, fontsize=8)
     left.legend(fontsize=7, frameon=False, loc="lower right")
     told = "points: race, on held-out scans; stars: finals, on validation scans; ring: what is kept"
     figure.suptitle(f"{told}; dashed: none is both faster and better" if len(best) > 1 else told, fontsize=8)
@@ -101,9 +102,9 @@ def race_figure(trials: Sequence[RacedTrial]) -> "Figure":
 
 def pareto(trials: Sequence[RacedTrial]) -> list[RacedTrial]:
     """Those than which none is both faster and better, the fastest first; of a network's training runs the best counts."""
-    best = {trial.name: trial for trial in sorted(trials, key=lambda trial: trial.dice)}
+    best = {trial.name: trial for trial in sorted(trials, key=lambda trial: trial.score)}
     front: list[RacedTrial] = []
-    for trial in sorted(best.values(), key=lambda trial: (trial.milliseconds, -trial.dice)):
-        if not front or trial.dice > front[-1].dice:
+    for trial in sorted(best.values(), key=lambda trial: (trial.milliseconds, -trial.score)):
+        if not front or trial.score > front[-1].score:
             front.append(trial)
     return front

@@ -77,6 +77,10 @@ class RecipeConfig(RunConfig):
         choices=("report", "restart"),
     )
     mirror: bool = option(False, "In the end, average each scan's prediction over flips: up to eight times the work.", "Validation")
+    surfaces: bool = option(
+        True, "In the end, also measure distances between the surfaces of label and segmentation: NSD and HD95.", "Validation"
+    )
+    tolerance_mm: float = option(1.0, "Distance up to which surfaces count as equal in NSD.", "Validation", least=0, most=10**4)
 
 
 @dataclasses.dataclass(frozen=True)

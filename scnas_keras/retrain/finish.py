@@ -4,11 +4,14 @@ import dataclasses
 import math
 import pathlib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.metrics.case_table import class_mean
 from scnas_keras.networks.cost import NetworkCost
 from scnas_keras.reporting.genotype_table import WIDTH
+from scnas_keras.reporting.text_table import table
 from scnas_keras.reporting.training_figure import draw_history
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.config import RetrainConfig
@@ -60,6 +63,7 @@ def finish(
         "judged_on": config.judge_on if dice else None,
         "dice": dict(zip(classes, means)),
         "mean_dice": mean_of_known(means),
+        **_surfaces(config, validation, classes),
         **dataclasses.asdict(cost),
         **measured(run),
         "updates": updates,
@@ -72,12 +76,36 @@ def finish(
     if not dice:
         text = f"Trained on all {len(fold.cases)} cases; none is left to validate on."
         return TrainingResult(model, dice, text, run.path, following)
-    rows = [(name, _text(mean) + _counts(column)) for name, mean, column in zip(classes, means, zip(*dice.values()))]
-    rows.append(("mean", _text(result["mean_dice"])))
-    lines = [f"Dice on {len(dice)} whole {config.judged} scans of fold {config.fold}:", *(f"  {name:30} {text}" for name, text in rows)]
+    lines = [f"{len(dice)} whole {config.judged} scans of fold {config.fold}, mean of scans:"]
+    notes = [*map(_counts, zip(*dice.values())), ""]
+    lines += [f"  {line}{note}" for line, note in zip(_rows(config, result, classes), ["", *notes])]
     if architecture.genotype and architecture.genotype.undecided:
         lines += textwrap.wrap(architecture.genotype.undecided, WIDTH)
     return TrainingResult(model, dice, "\n".join(lines), run.path, following)
+
+
+def _surfaces(config: RetrainConfig, validation: Validation, classes: Sequence[str]) -> dict[str, Any]:
+    """Means of NSD and HD95, for the summary; nothing if they weren't measured."""
+    if not validation.surfaces:
+        return {}
+    nsd, hd95 = ({name: class_mean(validation.surfaces, name, measure) for name in classes} for measure in ("nsd", "hd95"))
+    means = {"mean_nsd": mean_of_known([*nsd.values()]), "mean_hd95_mm": mean_of_known([*hd95.values()])}
+    taken = {"surface_seconds_per_scan": validation.surface_seconds_per_scan}
+    return {"tolerance_mm": config.tolerance_mm, "nsd": nsd, "hd95_mm": hd95, **means, **taken}
+
+
+def _rows(config: RetrainConfig, result: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
+    """A table of the classes' means."""
+    rows = [("", "Dice"), *((name, _text(result["dice"][name])) for name in classes), ("mean", _text(result["mean_dice"]))]
+    if "nsd" in result:
+        more = [(_text(result["nsd"][name]), _length(result["hd95_mm"][name])) for name in classes]
+        means = _text(result["mean_nsd"]), _length(result["mean_hd95_mm"])
+        rows = [(*row, *own) for row, own in zip(rows, [(f"NSD at {config.tolerance_mm:g} mm", "HD95 mm"), *more, means])]
+    return table(rows)
+
+
+def _length(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _counts(column: Sequence[float]) -> str:

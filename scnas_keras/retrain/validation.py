@@ -1,4 +1,4 @@
-"""A trained network on whole scans: segmentations in original geometry, and their Dice."""
+"""A trained network on whole scans: segmentations in original geometry, and how good they are."""
 
 import dataclasses
 import math
@@ -13,12 +13,13 @@ from absl import logging
 from scnas_keras.formats.volumes import read_image, write_label
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.machine.scratch import Scratch
-from scnas_keras.metrics.case_table import write_case_table
+from scnas_keras.metrics.case_table import write_case_table, write_surface_table
 from scnas_keras.metrics.dice import dice_scores
+from scnas_keras.metrics.structure import Surfaces, surface_metrics
 from scnas_keras.reporting.overlay import draw_overlay, shown
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.folds import Fold
-from scnas_keras.runs.run_folder import CASES, RunFolder
+from scnas_keras.runs.run_folder import CASES, SURFACES, RunFolder
 from scnas_keras.tasks.loading import load_label
 
 RANKS = ("best", "median", "worst")
@@ -31,23 +32,27 @@ class Validation:
 
     Attributes:
         dice: case -> Dice of each foreground class on the original voxel grid, NaN for a class in neither label nor segmentation.
+        surfaces: case -> class -> distances between surfaces there; empty if they weren't measured.
         seconds_per_scan: median time of a segmentation, without the first, for which the network is traced; None without scans.
+        surface_seconds_per_scan: mean time in which surfaces were measured; None if they weren't.
     """
 
     dice: dict[str, list[float]]
+    surfaces: dict[str, dict[str, Surfaces]]
     seconds_per_scan: float | None
+    surface_seconds_per_scan: float | None
 
 
 def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: RunFolder) -> Validation:
     """Segments the scans that the training run is judged on whole.
 
-    Writes the segmentations to validation/, the Dice to validation.csv, and pictures of the best case, the median one and the worst:
-    overlay_best.png and so on. Voxels that nobody annotated don't count.
+    Writes the segmentations to validation/, the Dice to validation.csv, distances to surfaces.csv, and pictures of the best case, the
+    median one and the worst: overlay_best.png and so on. Voxels that nobody annotated don't count.
     """
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
-    judged, dice, packed, seconds = getattr(fold.split, config.judge_on), {}, {}, []
-    scratch = Scratch(run.path)
+    judged, dice, surfaces, packed, seconds = getattr(fold.split, config.judge_on), {}, {}, {}, []
+    scratch, measuring = Scratch(run.path), 0.0
     for number, name in enumerate(judged, start=1):
         volume, label = read_image(cases[name].images, scratch.array), load_label(fold.task, cases[name])
         begun = time.monotonic()
@@ -58,11 +63,22 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
         if ignored is not None:
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
         dice[name] = dice_scores(label, segmentation, len(names))
+        if config.surfaces:
+            begun = time.monotonic()
+            surfaces[name] = {
+                own: surface_metrics(label == value, segmentation == value, volume.spacing, config.tolerance_mm)
+                for value, own in enumerate(names[1:], start=1)
+            }
+            measuring += time.monotonic() - begun
         logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, _told(dice[name]))
     if dice:
         write_case_table(run[CASES], dice, names[1:])
+    if surfaces:
+        write_surface_table(run[SURFACES], surfaces)
     _draw(fold, packed, dice, run)
-    return Validation(dice, statistics.median(seconds[1:] or seconds) if seconds else None)
+    return Validation(
+        dice, surfaces, statistics.median(seconds[1:] or seconds) if seconds else None, measuring / len(dice) if surfaces else None
+    )
 
 
 def representative(dice: Mapping[str, Sequence[float]]) -> dict[str, str]:

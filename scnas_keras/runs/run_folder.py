@@ -19,6 +19,7 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError, Finished
 from scnas_keras.files import file_in, same_place, unwritable, user_path, write_text, writing
+from scnas_keras.inference.names import TABLES
 from scnas_keras.log_file import keep_log
 from scnas_keras.machine.peak_memory import peak_bytes
 from scnas_keras.options import to_run_flagfile
@@ -30,7 +31,7 @@ from scnas_keras.runs.recorded import Recorded, read_recorded, read_result
 FLAGS, SUMMARY, LOCK, LOG = "flags.cfg", "summary.json", "run.lock", "log.txt"
 BEFORE, EXTENDING = "summary_before.json", "extending"
 """The summary of a run that had finished and was extended; there until its checkpoint is one of a run that goes on."""
-CASES = "validation.csv"
+CASES, SURFACES = TABLES
 _PACKAGES = ("scnas_keras", "keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
 
 

@@ -5,7 +5,7 @@ import dataclasses
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import MINUTES, option
 from scnas_keras.retrain.config import RecipeConfig, preset_option
-from scnas_keras.select.names import FAMILIES, TUNINGS, UNTUNED, USUAL, parse_families
+from scnas_keras.select.names import DICE, FAMILIES, NSD, TUNINGS, UNTUNED, USUAL, parse_families
 from scnas_keras.training.names import SHORT
 
 
@@ -40,7 +40,12 @@ class SelectConfig(RecipeConfig):
     machines: int = option(
         1, "Machines that train at the same time, for which the budget is planned: see docs/select.md.", "Race", least=1, most=10**4
     )
-    objective: str = option("dice", "What is compared: dice, the mean of the classes, or the name of one class for its Dice.", "Race")
+    objective: str = option(
+        DICE,
+        "What is compared: dice or nsd, the means of the classes (nsd: surfaces within --tolerance_mm), or the name of one class for its "
+        "Dice.",
+        "Race",
+    )
 
     @property
     def seconds(self) -> float | None:
@@ -53,10 +58,12 @@ class SelectConfig(RecipeConfig):
         """Refuses what can be refused without a framework, which takes seconds to load.
 
         Raises:
-            ConfigError: no budget or two, or families that don't exist.
+            ConfigError: no budget or two, families that don't exist, or an objective that isn't measured.
         """
         if self.budget_minutes is not None and self.hours is not None:
             raise ConfigError("--budget_minutes and --hours say the same: give one of them.")
         if self.seconds is None:
             raise ConfigError("Say how long it may take in all, with --budget_minutes=100 or --hours=8: all is planned to fit into that.")
         parse_families(self.candidates)
+        if self.objective == NSD and not self.surfaces:
+            raise ConfigError("--objective=nsd compares surfaces, which --surfaces=false doesn't measure: leave one of them out.")

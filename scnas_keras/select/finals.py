@@ -15,7 +15,7 @@ from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.select import budget
 from scnas_keras.select.jobs import FINALS, folder_of
 from scnas_keras.select.machines import slowness
-from scnas_keras.select.names import DEFAULT
+from scnas_keras.select.names import DEFAULT, DICE, NSD
 from scnas_keras.select.setting import Setting
 from scnas_keras.select.trials import Trained, complete, result_of
 from scnas_keras.select.verdict import Contest, contest
@@ -73,7 +73,7 @@ def final_trainings(winner: str) -> list[Final]:
 
 def read_finals(setting: Setting, winner: str) -> Finals:
     """Compares what the finals left, and copies the network that is kept into the selection's folder."""
-    trained = {}
+    trained, objective = {}, setting.config.objective
     for final in final_trainings(winner):
         result = complete(result_of(folder_of(setting.run.path, FINALS, final.key)), setting.survey.split.validation)
         assert result is not None, f"{final.key} hasn't ended"
@@ -83,14 +83,15 @@ def read_finals(setting: Setting, winner: str) -> Finals:
         defaults = [own for label, own in trained.items() if label != winner]
         found = contest(
             winner,
-            trained[winner].cases,
+            trained[winner].compared(objective),
             DEFAULT,
-            [own.cases for own in defaults],
+            [own.compared(objective) for own in defaults],
             setting.survey.patients,
             _time(setting, winner, trained),
-            None if setting.config.objective == "dice" else setting.config.objective,
+            None if objective in (DICE, NSD) else objective,
+            "NSD" if objective == NSD else "Dice",
         )
-    kept = winner if found and found.kept == winner else _better_default(trained, setting.config.objective)
+    kept = winner if found and found.kept == winner else _better_default(trained, objective)
     _copy_model(trained[kept].folder, setting.run.path)
     return Finals(trained, found, kept)
 

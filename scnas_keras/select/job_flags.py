@@ -10,6 +10,7 @@ from scnas_keras.runs.config import HELD_OUT, RunConfig
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
+from scnas_keras.select.names import DEFAULT, NSD
 from scnas_keras.training.names import SHORT
 
 _OF_TRAININGS = ("augmentation", "mirror_axes", "patch_size", "batch_size", "accumulate", "steps_per_epoch", "memory_gb")
@@ -23,6 +24,10 @@ def training_config(
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(RecipeConfig)}
     own = {"network": candidate.network, "width": candidate.width, "genotype": candidate.genotype, "fold": str(config.fold)}
     run = {"workdir": str(folder), "budget_minutes": round(seconds / 60, 4), "judge_on": judge_on, "seed": seed}
+    if (
+        config.objective != NSD and judge_on == HELD_OUT and candidate.name != DEFAULT
+    ):  # nobody looks at them there, but for how long they take
+        run["surfaces"] = False
     return RetrainConfig(**shared | own | candidate.flags | run)
 
 

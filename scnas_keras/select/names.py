@@ -9,6 +9,8 @@ DEFAULT, FOUND, RANDOM = "nnunet", "found", "random"
 """The network that is always raced and always in the finals; those of searches; of noise, as dear as the first found one."""
 TUNED = "tuned"
 """Family of entrants whose recipe is sampled."""
+DICE, NSD = "dice", "nsd"
+"""Objectives that are no class: means over the classes."""
 UNTUNED, RECIPE, ALL = TUNINGS = ("none", "recipe", "all")
 FAMILIES = (FOUND, RANDOM, *HANDMADE)
 USUAL = (FOUND, RANDOM, DEFAULT, "resenc_m", "u_resnet", "unet")

@@ -7,20 +7,21 @@ import pathlib
 from typing import Any
 
 from scnas_keras.files import readable_json, write_text
+from scnas_keras.metrics.case_table import surface_cells, surface_columns
 from scnas_keras.progress import clock
 from scnas_keras.reporting.race_figure import RacedTrial, draw_race
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.following import predict_one
 from scnas_keras.select.conclusions import search_rank, verdict_lines
 from scnas_keras.select.finals import Finals, is_default
-from scnas_keras.select.names import DEFAULT
+from scnas_keras.select.names import DEFAULT, DICE, NSD
 from scnas_keras.select.race import Trial
 from scnas_keras.select.scheduler import Ended
 from scnas_keras.select.setting import Setting
 from scnas_keras.select.tuned_report import flags_of, tuned_data, tuned_lines
 
 _MEASURED = ("parameters", "multiply_adds", "seconds_per_step", "seconds_per_scan", "updates")
-_COLUMNS = ("stage", "network", "family", "seed", "seconds", "dice", *_MEASURED, "failed", "kept", "flags")
+_COLUMNS = ("stage", "network", "family", "seed", "seconds", "score", *_MEASURED, "failed", "kept", "flags")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,8 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
     write_text(run["select.json"], readable_json(data))
     write_text(run["trials.csv"], _csv(rows))
     write_text(run["cases.csv"], _cases_csv(finals, found.classes))
-    draw_race([_raced(row) for row in rows if row["dice"] is not None and row["seconds_per_step"]], run["race.png"])
+    measure = {DICE: "Dice", NSD: "NSD"}.get(config.objective, f"Dice of {config.objective}")
+    draw_race([_raced(row) for row in rows if row["score"] is not None and row["seconds_per_step"]], run["race.png"], measure)
     run.write_summary(config, data)
     fold = found.fold
     scan = next(case for case in fold.task.cases if case.name in fold.split.validation)
@@ -74,7 +76,7 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
         rows.append(
             {"stage": f"rung {trial.rung + 1}", "network": trial.name, "family": families[trial.name], "seed": setting.config.seed}
             | {"seconds": result.seconds if result else decided.rungs[trial.rung]}
-            | {"dice": result and result.score(setting.config.objective)}
+            | {"score": result and result.score(setting.config.objective)}
             | {name: result and getattr(result, name) for name in _MEASURED}
             | {"failed": decided.failed.get(setting.key(trial)), "kept": False, "flags": flags[trial.name]}
         )
@@ -83,7 +85,7 @@ def _rows(setting: Setting, ended: Ended, finals: Finals) -> list[dict[str, Any]
         seed = setting.config.seed + (int(label.rpartition("_")[2]) if name == DEFAULT else 0)
         rows.append(
             {"stage": "final", "network": name, "family": families[name], "seed": seed, "seconds": result.seconds}
-            | {"dice": result.score(setting.config.objective)}
+            | {"score": result.score(setting.config.objective)}
             | {column: getattr(result, column) for column in _MEASURED}
             | {"failed": None, "kept": label == finals.kept, "flags": flags[name]}
         )
@@ -95,7 +97,7 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
         return ["No race: the time was enough for the default network only.", ""]
     decided, shares = setting.record.decided, ended.race.shares
     header = (
-        "race, judged on held-out scans",
+        f"race, judged on held-out scans{' by NSD' * (setting.config.objective == NSD)}",
         *(f"{clock(seconds)}" for seconds in decided.rungs),
         "updates",
         "params M",
@@ -117,15 +119,18 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
 
 def _final_lines(setting: Setting, finals: Finals) -> list[str]:
     classes, seconds = setting.survey.classes, setting.record.decided.final
-    rows = [(f"final{'s' * (len(finals.trained) > 1)}, {clock(seconds)} each, validation scans", *classes, "average", "updates", "s/scan")]
+    measured = any(result.surfaces for result in finals.trained.values())
+    titles = ("average", *((f"NSD at {setting.config.tolerance_mm:g} mm", "HD95 mm") if measured else ()), "updates", "s/scan")
+    rows = [(f"final{'s' * (len(finals.trained) > 1)}, {clock(seconds)} each, validation scans", *classes, *titles)]
     for label, result in finals.trained.items():
-        scan = "-" if result.seconds_per_scan is None else f"{result.seconds_per_scan:.2f}"
-        rows.append((label, *(_dice(result.dice.get(name)) for name in classes), _dice(result.mean_dice), str(result.updates), scan))
+        surfaces = (_dice(result.mean_nsd), _number(result.mean_hd95_mm)) if measured else ()
+        means = (*(_dice(result.dice.get(name)) for name in classes), _dice(result.mean_dice))
+        rows.append((label, *means, *surfaces, str(result.updates), _number(result.seconds_per_scan)))
     return [*table(rows), ""]
 
 
 def _raced(row: dict[str, Any]) -> RacedTrial:
-    place = row["seconds"] / 60, row["dice"], 1000 * row["seconds_per_step"]
+    place = row["seconds"] / 60, row["score"], 1000 * row["seconds_per_step"]
     return RacedTrial(row["network"], row["family"], row["stage"], *place, kept=row["kept"])
 
 
@@ -141,12 +146,17 @@ def _cases_csv(finals: Finals, classes: tuple[str, ...]) -> str:
     """A line for each validation case of each final."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["network", "case", *classes])
+    writer.writerow(["network", "case", *classes, *surface_columns(classes)])
     for label, result in finals.trained.items():
         for case, dice in result.cases.items():
-            writer.writerow([label, case, *(f"{dice[name]:.6f}" if name in dice else "" for name in classes)])
+            more = surface_cells(result.surfaces.get(case, {}), classes)
+            writer.writerow([label, case, *(f"{dice[name]:.6f}" if name in dice else "" for name in classes), *more])
     return stream.getvalue()
 
 
 def _dice(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

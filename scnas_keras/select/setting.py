@@ -54,10 +54,20 @@ class Setting:
         if not own:
             return Overhead(STARTING, STARTING * max(1.0, len(split.validation) / len(split.held_out)))
         longest = max(own, key=lambda key: own[key])
-        more = 0 if longest.startswith(FINALS) else max(0, len(split.validation) - len(split.held_out))
-        result = trials.result_of(folder_of(self.run.path, RACE, longest)) if more else None
+        if longest.startswith(FINALS):
+            return Overhead(own[longest], own[longest])
+        more, result = max(0, len(split.validation) - len(split.held_out)), trials.result_of(folder_of(self.run.path, RACE, longest))
         scan = result.seconds_per_scan if result else None
-        return Overhead(own[longest], own[longest] + more * (own[longest] / len(split.held_out) if scan is None else scan))
+        final = own[longest] + more * (own[longest] / len(split.held_out) if scan is None else scan)
+        measured_there = len(split.held_out) if result and result.surface_seconds_per_scan is not None else 0
+        return Overhead(own[longest], final + (len(split.validation) - measured_there) * self._surface_seconds(measured))
+
+    def _surface_seconds(self, measured: Collection[str]) -> float:
+        """In which the surfaces of a scan are measured, as it was seen in some training runs of the race; 0 where it wasn't."""
+        if not self.config.surfaces:
+            return 0.0
+        found = (trials.result_of(folder_of(self.run.path, RACE, key)) for key in measured if not key.startswith(FINALS))
+        return max((own.surface_seconds_per_scan or 0.0 for own in found if own), default=0.0)
 
     def folder(self, trial: Trial) -> pathlib.Path:
         """Of a trial of the race."""

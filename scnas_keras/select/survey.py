@@ -8,7 +8,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.metrics.paired import FEWEST_UNITS
 from scnas_keras.runs.folds import Fold, open_fold
 from scnas_keras.select.config import SelectConfig
-from scnas_keras.select.names import DEFAULT
+from scnas_keras.select.names import DEFAULT, DICE, NSD
 from scnas_keras.tasks.patients import group_by_patient
 from scnas_keras.tasks.splits import Split
 
@@ -75,7 +75,7 @@ def survey(config: SelectConfig) -> Survey:
     """
     fold = open_fold(config, footprint(DEFAULT), config.fold, trained=("train",))
     classes = list(fold.task.labels.values())[1:]
-    if config.objective not in ("dice", *classes):
-        raise ConfigError(f"--objective={config.objective}: expected dice, or one of this task's classes: {', '.join(classes)}.")
+    if config.objective not in (DICE, NSD, *classes):
+        raise ConfigError(f"--objective={config.objective}: expected dice, nsd, or one of this task's classes: {', '.join(classes)}.")
     groups = group_by_patient([case.name for case in fold.task.cases], config.group_pattern)
     return Survey(fold, {case: patient for patient, cases in groups.items() for case in cases})

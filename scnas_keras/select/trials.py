@@ -15,12 +15,14 @@ from absl import logging
 from scnas_keras.documents import decode, parse
 from scnas_keras.errors import CANT_WRITE, ConfigError, DataError, OutputError, some_of
 from scnas_keras.files import writing
-from scnas_keras.metrics.case_table import read_case_table
+from scnas_keras.metrics.case_table import nsd_cases, read_case_table, read_surface_table
+from scnas_keras.metrics.structure import Surfaces
 from scnas_keras.progress import bar, clock
 from scnas_keras.runs.checkpoint_files import CHECKPOINT, CheckpointFolder
 from scnas_keras.runs.child import cause, run_child
 from scnas_keras.runs.recorded import read_recorded
-from scnas_keras.runs.run_folder import CASES, FLAGS, SUMMARY, RunFolder, is_busy
+from scnas_keras.runs.run_folder import CASES, FLAGS, SUMMARY, SURFACES, RunFolder, is_busy
+from scnas_keras.select.names import DICE, NSD
 
 _LOOK_EVERY = 1.0  # seconds
 _TAIL = 4000  # bytes of a log in which its last line is looked for
@@ -35,6 +37,10 @@ class _Result:
     seconds_per_step: float | None
     seconds_per_scan: float | None
     updates: int
+    nsd: dict[str, float | None] | None = None
+    mean_nsd: float | None = None
+    mean_hd95_mm: float | None = None
+    surface_seconds_per_scan: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +64,9 @@ class Trained:
         folder: its run folder.
         dice: class -> mean Dice over the judged scans; None for a class that none of them has.
         mean_dice: of the classes; None if no scan has any.
+        nsd, mean_nsd, mean_hd95_mm, surface_seconds_per_scan: of surfaces, as those of Dice; None where they weren't measured.
         cases: case -> class -> Dice, classes left out that a case hasn't.
+        surfaces: case -> class -> distances between surfaces; empty where they weren't measured.
         parameters, multiply_adds: of the network; the latter for a patch.
         seconds_per_step, seconds_per_scan: as measured; None where nothing could be.
         updates: of the weights.
@@ -68,7 +76,12 @@ class Trained:
     folder: pathlib.Path
     dice: Mapping[str, float | None]
     mean_dice: float | None
+    nsd: Mapping[str, float | None] | None
+    mean_nsd: float | None
+    mean_hd95_mm: float | None
+    surface_seconds_per_scan: float | None
     cases: Mapping[str, Mapping[str, float]]
+    surfaces: Mapping[str, Mapping[str, Surfaces]]
     parameters: int
     multiply_adds: int
     seconds_per_step: float | None
@@ -78,7 +91,13 @@ class Trained:
 
     def score(self, objective: str) -> float | None:
         """The number that a race compares."""
-        return self.mean_dice if objective == "dice" else self.dice[objective]
+        if objective == NSD:
+            return self.mean_nsd
+        return self.mean_dice if objective == DICE else self.dice[objective]
+
+    def compared(self, objective: str) -> Mapping[str, Mapping[str, float]]:
+        """Case -> class -> what finals are compared by, classes left out that a case hasn't."""
+        return nsd_cases(self.surfaces) if objective == NSD else self.cases
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,8 +204,8 @@ def result_of(folder: pathlib.Path) -> Trained | None:
         return None
     remedy = f"Restore it from a copy, or delete {folder} to train again."
     found = decode(parse(folder / SUMMARY, remedy, ConfigError), _Summary, folder / SUMMARY, remedy, ConfigError, other_keys=True)
-    seconds, cases = round(60 * found.flags.budget_minutes, 1), read_case_table(folder / CASES, remedy)
-    return Trained(folder=folder, cases=cases, seconds=seconds, **dataclasses.asdict(found.result))
+    tables = {"cases": read_case_table(folder / CASES, remedy), "surfaces": read_surface_table(folder / SURFACES, remedy)}
+    return Trained(folder=folder, seconds=round(60 * found.flags.budget_minutes, 1), **tables, **dataclasses.asdict(found.result))
 
 
 def complete(result: Trained | None, judged: Sequence[str]) -> Trained | None:

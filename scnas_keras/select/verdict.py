@@ -22,12 +22,13 @@ class Contest:
         winner, default: their names.
         units: validation scans, or patients, that both have results of.
         unit: "scan" or "patient".
-        difference: mean Dice of the winner minus that of the default, whose two seeds count as their mean.
+        difference: mean measure of the winner minus that of the default, whose two seeds count as their mean.
         interval: 95 % confidence interval of that over the units (Student's t); None for fewer than two.
         probability: two-sided, of so large differences or larger if none is to be expected (Wilcoxon signed-rank test over units).
-        noise: how far the default's two seeds are apart, in mean Dice: that much training alone does.
+        noise: how far the default's two seeds are apart in it: that much training alone does.
         time: seconds that a scan takes with the winner as a share of those with the default; None if unknown.
-        objective: the class whose Dice is compared; None for the mean over classes.
+        objective: the class that is compared; None for the mean over classes.
+        measure: what is compared, Dice or NSD.
     """
 
     winner: str
@@ -40,6 +41,7 @@ class Contest:
     noise: float
     time: float | None
     objective: str | None = None
+    measure: str = "Dice"
 
     @property
     def differs(self) -> bool:
@@ -58,7 +60,8 @@ class Contest:
     def text(self) -> str:
         """A sentence or two."""
         of_class = "" if self.objective is None else f" of {self.objective}"
-        points = f"{abs(100 * self.difference):.1f} points of Dice{of_class} {'above' if self.difference > 0 else 'below'} {self.default}"
+        side = "above" if self.difference > 0 else "below"
+        points = f"{abs(100 * self.difference):.1f} points of {self.measure}{of_class} {side} {self.default}"
         within = "" if self.interval is None else f" (95 % interval {100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
         measured = f"{self.winner} is {points} on {self.units} validation {self.unit}s{within}, p {self.probability:.2g}"
         pace = "" if self.time is None else f", at {self.time:.2g} times its time a scan"
@@ -82,15 +85,16 @@ def contest(
     patients: Mapping[str, str],
     time: float | None = None,
     objective: str | None = None,
+    measure: str = "Dice",
 ) -> Contest:
     """Compares the winner with the default's seeds.
 
     Args:
         winner, default: their names.
-        winner_cases: case -> class -> Dice.
+        winner_cases: case -> class -> measure.
         default_cases: the same of each seed.
         patients: case -> patient; a patient's cases count as one.
-        time, objective: see `Contest`.
+        time, objective, measure: see `Contest`.
     """
     winner_cases, *default_cases = aligned([winner_cases, *default_cases])
     if objective is not None:
@@ -108,7 +112,7 @@ def contest(
     noise = max(means) - min(means) if means else 0.0
     counted = {patients.get(case, case) for case in winner_cases}
     unit = "patient" if len(counted) < len(winner_cases) else "scan"
-    return Contest(winner, default, test.units, unit, test.difference, interval, test.probability, noise, time, objective)
+    return Contest(winner, default, test.units, unit, test.difference, interval, test.probability, noise, time, objective, measure)
 
 
 def _of_class(cases: Cases, name: str) -> dict[str, dict[str, float]]:

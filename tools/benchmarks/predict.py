@@ -4,12 +4,18 @@ Each row runs in a process of its own: a scan of random intensities is prepared,
 half-overlapping tiles, and brought back onto its grid, as `scnas predict` does. Overhead is the time above that of the bare forward
 passes of as many tiles. Memory is the highest anonymous memory (RssAnon) above that before: files of scratch aren't counted. Times depend
 on the machine and on what else it does: read the ratios, of one run.
+
+--torch_python=VENV/bin/python, an environment with torch and monai, adds MONAI's SlidingWindowInferer (overlap 0.5, Gaussian weights) with
+its DynUNet of the same layers, and the argmax. It neither prepares nor brings back onto a grid.
 """
 
 import dataclasses
+import json
 import pathlib
 import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -20,7 +26,9 @@ from benchmarks.rows import print_result, run_rows
 
 from scnas_keras import console
 from scnas_keras.architectures.registry import footprint
+from scnas_keras.errors import ConfigError
 from scnas_keras.formats.geometry import Volume
+from scnas_keras.machine.memory import usable_cpus
 from scnas_keras.machine.scratch import Scratch
 from scnas_keras.options import option
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
@@ -38,6 +46,7 @@ class Config:
     width: int = option(8, "Channels of the network at full resolution.", "Prediction", least=1)
     mirror: bool = option(False, "Average over all eight flips.", "Prediction")
     scratch_dir: str | None = option(None, "Folder on a disk with room. Default: the system's for temporary files.", "Prediction")
+    torch_python: str | None = option(None, "Python of an environment with torch and monai, to time MONAI beside it.", "Benchmark")
     rows: str | None = option(None, f"Rows to run, SIZExCHANNELS:CLASSES. Default: {', '.join(ROWS)}.", "Benchmark")
     row: str | None = option(None, "For the program's own use: run this row here and print its result.", "Benchmark")
 
@@ -80,11 +89,29 @@ def measure(row: str, config: Config) -> dict[str, float]:
     keras_model.predict_on_batch(tile)
     bare = statistics.median(_timed(lambda: keras_model.predict_on_batch(tile)) for _ in range(10))
     tiles: list[int] = []
-    count, memory = keras_model.predict_on_batch, Memory()
-    keras_model.predict_on_batch = lambda batch: tiles.append(len(batch)) or count(batch)
+    by_rows = model.by_rows
+    count, memory = by_rows.predict_on_batch, Memory()
+    by_rows.predict_on_batch = lambda batch: tiles.append(len(batch)) or count(batch)
     volume = Volume(array, (1.0, 1.0, 1.0), types.SimpleNamespace(path=row))
     seconds = _timed(lambda: model.segment(volume, config.mirror, scratch))
     return {"seconds": seconds, "voxels": float(np.prod(shape)), "bare": bare * sum(tiles), "bytes": float(memory.most - memory.before)}
+
+
+def measure_torch(row: str, config: Config) -> dict[str, float]:
+    """MONAI's figures of a row, from a process of the other environment."""
+    print(f"running {row} with MONAI ...", file=sys.stderr, flush=True)
+    size, classes = row.split(":")
+    *shape, channels = map(int, size.split("x"))
+    network, patch = footprint("nnunet", config.width), (config.patch,) * 3
+    topology = network.topology((1.0,) * 3, patch)
+    settings = {"threads": usable_cpus(), "size": shape, "channels": channels, "classes": int(classes), "patch_size": patch}
+    settings |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes, "features": network.features(topology)}
+    program = pathlib.Path(__file__).with_name("torch_predict.py")
+    done = subprocess.run([config.torch_python, "-W", "ignore", program, json.dumps(settings)], capture_output=True, text=True)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or ["nothing"]
+        raise ConfigError(f"--torch_python={config.torch_python}: exit code {done.returncode} (-9: out of memory), and it said: {said[0]}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _timed(work) -> float:
@@ -101,6 +128,10 @@ def main(config: Config) -> None:
     results = run_rows("predict", rows)
     lines = [("scan, channels : classes", "s", "Mvoxels/s", "overhead %", "memory MB")]
     for result in results:
+        if config.torch_python:
+            peer = measure_torch(result["name"], config)
+            figures = f"{peer['seconds']:.0f}", f"{result['voxels'] / peer['seconds'] / 1e6:.2f}", "", f"{peer['bytes'] / 1e6:.0f}"
+            lines.append((f"{result['name']}, MONAI", *figures))
         overhead = 100 * (result["seconds"] / result["bare"] - 1)
         lines.append(
             (result["name"], f"{result['seconds']:.0f}", f"{result['voxels'] / result['seconds'] / 1e6:.2f}", f"{overhead:.0f}")

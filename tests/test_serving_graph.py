@@ -1,0 +1,192 @@
+"""What is inside of an exported graph against what prediction does in NumPy and SciPy."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy
+import tensorflow as tf
+
+from scnas_keras.formats.volumes import volume_of
+from scnas_keras.inference.sliding_window import tile_starts
+from scnas_keras.preprocessing import resampling
+from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
+from scnas_keras.preprocessing.scans import preprocess_image
+from scnas_keras.serving import splines, tiling
+from scnas_keras.serving.holes import with_holes_filled
+from scnas_keras.serving.loops import repeat
+from scnas_keras.serving.preparing import prepare
+
+LABELS = {0: "background", 1: "a"}
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_spline_matrices_are_those_of_scipy(order):
+    matrix = tf.function(lambda old, new: splines.spline_matrix(old, new, order), input_signature=[tf.TensorSpec((), tf.int32)] * 2)
+    for old, new in [(1, 1), (1, 5), (2, 7), (3, 2), (5, 1), (7, 7), (12, 31), (31, 12), (64, 77), (200, 64), (40, 127)]:
+        expected = resampling._matrix(old, new, order).toarray()
+        found = matrix(tf.constant(old), tf.constant(new)).numpy()
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=f"{old} -> {new}")
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+
+
+def test_sizes_and_the_coarse_axis_are_those_of_preprocessing():
+    random = np.random.default_rng(0)
+    targets = [(1.0, 1.0, 1.0), (None, 0.7, 0.7), (3.0, 0.8, 0.8), (0.7, 0.7, 2.5), (5.0, 1.0, 5.0)]
+    spacings = [*random.choice([0.5, 0.7, 0.8, 0.9375, 1.0, 1.0005, 2.0, 3.0, 5.0, 7.0], (60, 3)), (0.7, 0.7, 0.7), (5.0, 5.0, 1.0)]
+    sizes = random.integers(1, 300, (len(spacings), 3))
+
+    for target in targets:
+
+        @tf.function(input_signature=[tf.TensorSpec((3,), tf.int32), tf.TensorSpec((3,), tf.float64)])
+        def both(size, spacing, target=target):
+            steps = tf.unstack(spacing)
+            return splines.resampled_size(tf.unstack(size), steps, target), splines.coarse_axis(steps, target, 3.0)
+
+        for size, spacing in zip(sizes, spacings):
+            found, coarse = both(np.int32(size), np.float64(spacing))
+            assert tuple(map(int, found)) == resampling.resampled_shape(size, spacing, target), (size, spacing, target)
+            expected = resampling.coarse_axis(tuple(spacing), target, 3.0)
+            assert int(coarse) == (-1 if expected is None else expected), (spacing, target)
+
+
+@pytest.mark.parametrize("patch", [1, 3, 40, 64])
+def test_tiles_begin_where_those_of_prediction_do(patch):
+    starts = tf.function(lambda size: tiling.tile_starts(size, patch), input_signature=[tf.TensorSpec((), tf.int32)])
+    for size in (*range(1, 3 * patch + 7), 512, 601):
+        assert starts(tf.constant(size)).numpy().tolist() == tile_starts(max(size, patch), patch), size
+
+
+def spiral(size):
+    """A path of zeros that winds from the border to the middle."""
+    mask, place, step = np.ones((size, size), bool), [0, 1], (1, 0)
+    for length in itertools.chain([size - 2], *([n, n] for n in range(size - 3, 1, -2))):
+        for _ in range(length):
+            mask[tuple(place)] = False
+            place = [min(max(one + other, 0), size - 1) for one, other in zip(place, step)]
+        step = (-step[1], step[0])
+    return mask
+
+
+def test_holes_are_those_of_scipy():
+    fill = tf.function(with_holes_filled, input_signature=[tf.TensorSpec((None, None, None), tf.bool)])
+    random = np.random.default_rng(0)
+    shell = np.ones((7, 8, 9), bool)
+    shell[2:5, 2:5, 2:6] = False
+    opened = shell.copy()
+    opened[3, 3, :3] = False
+    masks = [random.random((9, 10, 11)) < share for share in (0.2, 0.5, 0.69, 0.9)]
+    masks += [
+        shell,
+        opened,
+        np.ones((1, 1, 1), bool),
+        np.zeros((3, 1, 4), bool),
+        np.stack([np.ones((21, 21), bool), spiral(21), np.ones((21, 21), bool)]),
+    ]
+    for mask in masks:
+        np.testing.assert_array_equal(fill(mask).numpy(), scipy.ndimage.binary_fill_holes(mask))
+    assert fill(shell).numpy().all() and not fill(opened).numpy().all()
+
+
+def test_a_repeated_turn_may_change_sizes():
+    @tf.function
+    def run(count):
+        grown, results = repeat(
+            count,
+            lambda index, grown, results: [tf.concat([grown, [index]], 0), results.write(index, grown)],
+            [tf.zeros(0, tf.int32), tf.TensorArray(tf.int32, 0, dynamic_size=True, infer_shape=False)],
+        )
+        return grown, results.concat()
+
+    grown, results = run(tf.constant(4))
+    assert grown.numpy().tolist() == [0, 1, 2, 3] and results.numpy().tolist() == [0, 0, 1, 0, 1, 2]
+
+
+def scan(shape, channels, seed=0, high=200.0):
+    """Smooth noise with an empty border of another width on each side, and a hole."""
+    random = np.random.default_rng(seed)
+    image = np.zeros((*shape, channels), np.float32)
+    inner = tuple(size - 3 for size in shape)
+    for channel in range(channels):
+        image[1:-2, 1:-2, 1:-2, channel] = high / 2 + high / 12 * scipy.ndimage.gaussian_filter(random.normal(size=inner), 1) * 4
+    image[tuple(slice(size // 2, size // 2 + 2) for size in shape)] = 0
+    return image
+
+
+def prepared(image, spacing, own):
+    """Image, start and stop of the box from a graph, for scans of any size."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, len(own.channels))), tf.TensorSpec((3,))], autograph=False)
+    def graph(image, spacing):
+        found, grids = prepare(image, spacing, own)
+        return found, grids.start, grids.stop
+
+    return [value.numpy() for value in graph(image, np.float32(spacing))]
+
+
+def plan(spacing=(1.0, 1.0, 1.0), schemes=("zscore",), masked=False, transpose=(0, 1, 2), **orders):
+    channels = tuple(
+        Normalization(f"c{index}", scheme, masked and "zscore" in scheme, *((20.0, 150.0, 90.0, 35.0) if scheme == "ct" else ()))
+        for index, scheme in enumerate(schemes)
+    )
+    return PreprocessingPlan(spacing, channels, LABELS, transpose, Resampling(**orders))
+
+
+PLANS = {
+    "same spacing": (plan(), (1.0, 1.0, 1.0)),
+    "finer and coarser": (plan((0.8, 1.3, 1.0), ("zscore", "ct")), (1.1, 1.0, 0.7)),
+    "masked": (plan((0.8, 1.3, 1.0), ("zscore", "zscore"), masked=True), (1.0, 1.0, 1.0)),
+    "late": (plan((1.2, 0.9, 1.0), ("zscore_resampled",), masked=True), (1.0, 1.0, 1.0)),
+    "late without mask": (plan((1.2, 0.9, 1.0), ("zscore_resampled",)), (1.0, 1.0, 1.0)),
+    "turned": (plan((0.8, 1.3, 1.0), transpose=(2, 0, 1)), (1.0, 0.9, 1.2)),
+    "slices": (plan((None, 0.8, 0.8), transpose=(2, 1, 0)), (1.0, 0.9, 4.0)),
+    "coarse": (plan((4.0, 0.8, 0.8), ("ct",), transpose=(2, 0, 1)), (1.0, 1.0, 3.5)),
+    "coarse, smooth along it": (plan((4.0, 0.8, 0.8), coarse_axis_order=1, transpose=(2, 0, 1)), (1.0, 1.0, 3.5)),
+    "orders": (plan((0.8, 1.3, 1.0), image_order=1), (1.0, 1.0, 1.0)),
+    "others": (plan((0.8, 1.3, 1.0), ("rescale_to_0_1", "rgb_to_0_1", "none")), (1.0, 1.0, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_scan_is_prepared_as_for_prediction(name):
+    own, spacing = PLANS[name]
+    spacing = tuple(map(float, np.float32(spacing)))
+    for shape in ((17, 20, 14), (9, 7, 23)):
+        image = scan(shape, len(own.channels))
+        expected = preprocess_image(volume_of(image, spacing), own)
+        found, start, stop = prepared(image, spacing, own)
+        assert tuple(start) == expected.crop.start and tuple(stop) == expected.crop.stop
+        assert found.shape == expected.image.shape
+        np.testing.assert_allclose(found, expected.image, atol=2e-4)
+        if any(own.mask_channels):
+            np.testing.assert_array_equal(found == 0, expected.image == 0)
+
+
+def test_a_mean_of_many_deviations_keeps_its_digits():
+    image = (30000 + scan((15, 16, 17), 1) / 200).astype(np.float32)
+    expected = preprocess_image(volume_of(image, (1.0, 1.0, 1.0)), plan()).image
+    found, *_ = prepared(image, np.ones(3), plan())
+    assert expected.std() == pytest.approx(1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+REFUSED = {
+    "NaN or infinite": (np.full((8, 8, 8, 1), np.nan, np.float32), (1.0, 1.0, 1.0)),
+    "every voxel is 0": (np.zeros((8, 8, 8, 1), np.float32), (1.0, 1.0, 1.0)),
+    "three sizes in mm": (np.ones((8, 8, 8, 1), np.float32), (1.0, -1.0, 1.0)),
+    "next to nothing": (np.ones((40, 40, 40, 1), np.float32), (0.01, 1.0, 1.0)),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_scans_that_prediction_refuses_are_refused(words):
+    image, spacing = REFUSED[words]
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        prepared(image, spacing, plan())
+
+
+def test_colours_beyond_255_are_refused():
+    image = np.full((8, 8, 8, 1), 256, np.float32)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="colours go from 0 to 255"):
+        prepared(image, np.ones(3), plan(schemes=("rgb_to_0_1",)))
