@@ -15,22 +15,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from processes import PYTHON, run
-from some_spaces import SMALL, sparse_genotype
+from serving_cases import PLANS, THREE, plan, pointwise, scan
+from some_spaces import SMALL, sparse_genotype, uniform_genotype
 from test_networks_derived import chain_genotype
-from test_serving_graph import PLANS, plan, scan
 
-from scnas_keras.formats.volumes import volume_of
+from scnas_keras.export import ExportConfig, export, runner
+from scnas_keras.formats.volumes import PROBABILITY_ONE, volume_of
 from scnas_keras.inference.companion import Companion
+from scnas_keras.inference.keras_file import load_network
 from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.inference.segmenting import segment_by
 from scnas_keras.networks import from_genotype
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image
-from scnas_keras.serving import agreement, saved_model
+from scnas_keras.serving import agreement, onnx, saved_model
 from scnas_keras.serving.names import FORMATS
 from scnas_keras.serving.whole_scan import WholeScan
 from scnas_keras.tasks.phantoms import write_phantoms
-
-THREE = {0: "background", 1: "a", 2: "b"}
 
 
 def noise(*shape, seed=0):
@@ -40,14 +41,6 @@ def noise(*shape, seed=0):
 def softmax(logits):
     shifted = np.exp(logits - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
-
-
-def pointwise(channels, classes=2, rank=3):
-    """A network whose classes follow the intensities."""
-    network = keras.Sequential([keras.Input((*[None] * rank, channels)), keras.layers.Dense(classes)])
-    random = np.random.default_rng(1)
-    network.set_weights([random.normal(size=(channels, classes)).astype(np.float32), 0.1 * random.normal(size=classes).astype(np.float32)])
-    return network
 
 
 def traced(network, companion):
@@ -115,7 +108,9 @@ def test_whole_scans_are_segmented_as_by_prediction(name):
         segmentation = segment(inputs)["segmentation"].numpy()
         assert segmentation.dtype == np.uint8 and segmentation.shape == image.shape[:3] and set(np.unique(expected)) == {0, 1}
         assert (segmentation == expected).mean() >= 0.999
-        probabilities = segment_probabilities(inputs)["probabilities"].numpy()
+        probabilities, keep = segment_probabilities(inputs)["probabilities"].numpy(), np.empty((2, *image.shape[:3]), np.uint16)
+        segment_by((model,), volume_of(image, spacing), keep=keep)
+        np.testing.assert_allclose(np.moveaxis(probabilities, -1, 0), keep / PROBABILITY_ONE, atol=1e-3)
         np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
         np.testing.assert_array_equal(probabilities.argmax(-1), segmentation)
         assert (probabilities[0] == [1, 0]).all()
@@ -138,10 +133,10 @@ def test_tiles_are_weighted_and_cut_as_by_prediction():
 def test_a_saved_model_is_a_layer_and_part_of_a_pipeline(trained, exported):
     spacing, images = SPACING, [scan((11, 12, 13), 2, seed) for seed in range(2)]
     expected = [trained[1].segment(volume_of(image, spacing)) for image in images]
-    layer = keras.layers.TFSMLayer(str(exported), call_endpoint="segment")
+    layer = keras.layers.TFSMLayer(str(exported[0]), call_endpoint="segment")
     again = layer({"image": tf.constant(images[0]), "spacing": tf.constant(spacing)})["segmentation"]
     assert (again.numpy() == expected[0]).mean() >= 0.999
-    loaded = tf.saved_model.load(str(exported))
+    loaded = tf.saved_model.load(str(exported[0]))
     dataset = tf.data.Dataset.from_tensor_slices({"image": np.stack(images), "spacing": np.float32([spacing] * 2)}).map(loaded.segment)
     for found, wanted in zip(dataset.as_numpy_iterator(), expected, strict=True):
         assert (found["segmentation"] == wanted).mean() >= 0.999
@@ -175,33 +170,69 @@ def trained(tmp_path_factory):
     return folder, model
 
 
-def test_an_export_is_checked_and_told(command, trained, tmp_path, caplog):
-    folder, model = trained
-    command("scnas_keras.export", model=folder, output=tmp_path / "served")
-    told = caplog.text
+def test_an_export_is_checked_and_told(exported):
+    folder, told = exported
     assert "checked in a process without this package: largest difference of probabilities" in told and "have the same class" in told
-    description = json.loads((tmp_path / "served" / "export.json").read_text())
+    description = json.loads((folder / "export.json").read_text())
     assert [*description["functions"]] == ["serve", "segment", "segment_probabilities"]
-    assert description["classes"] == {"0": "background", "1": "a", "2": "b"} and description["check"]["equal"] >= 0.999
-    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == [
-        "assets",
-        "export.json",
-        "fingerprint.pb",
-        "model.json",
-        "saved_model.pb",
-        "variables",
-    ]
-    assert (tmp_path / "served").stat().st_mode & 0o777 == tmp_path.stat().st_mode & 0o777 | 0o055
-    assert not [path for path in tmp_path.iterdir() if path.name != "served"]
+    assert description["classes"] == {"0": "background", "1": "a", "2": "b"}
+    assert description["check"]["equal"] >= 0.999 and description["check"]["scan_difference"] < 1e-3
+    names = ["assets", "export.json", "fingerprint.pb", "model.json", "saved_model.pb", "variables"]
+    assert sorted(path.name for path in folder.iterdir()) == names and [path.name for path in folder.parent.iterdir()] == ["served"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert folder.stat().st_mode & 0o777 == 0o777 & ~umask
 
 
-@pytest.mark.parametrize("limit", ["LARGEST_DIFFERENCE", pytest.param("FEWEST_EQUAL", marks=pytest.mark.nightly)])
-def test_an_export_that_computes_something_else_is_removed(limit, command, trained, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(agreement, limit, {"LARGEST_DIFFERENCE": -1, "FEWEST_EQUAL": 1.1}[limit])
+WRONG = {
+    "serve/1": lambda own: own + 0.002,
+    "segment/0": lambda own: np.where(np.arange(own.size).reshape(own.shape) % 100 == 0, 1 - own.clip(0, 1), own),
+    "segment_probabilities/1": lambda own: own * np.float32(0.99),
+    "serve/0": lambda own: own * np.nan,
+    "segment/1": lambda own: own[1:],
+}
+
+
+FOUND = {}  # what the other process gives, which is run once
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_export_that_computes_something_else_is_removed(name, command, trained, exported, tmp_path, capsys, monkeypatch):
+    """What comes out of the other process is changed on the way."""
+
+    def outside(wanted, folder, inputs):
+        if not FOUND:
+            FOUND.update(run_outside(wanted, exported[0], inputs))
+        return FOUND | {name: WRONG[name](FOUND[name])}
+
+    run_outside = agreement._run_outside
+    monkeypatch.setattr(agreement, "_run_outside", outside)
+    monkeypatch.setattr(saved_model, "write", lambda network, companion, folder: (folder / "saved_model.pb").touch())
     with pytest.raises(SystemExit) as caught:
         command("scnas_keras.export", model=trained[0], output=tmp_path / "served")
     assert caught.value.code == 74 and "doesn't compute what the model does" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_companion_of_another_network_is_refused(command, trained, tmp_path, capsys):
+    (tmp_path / "model.keras").write_bytes((trained[0] / "model.keras").read_bytes())
+    text = (trained[0] / "model.json").read_text()
+    (tmp_path / "model.json").write_text(text.replace('"2": "b"', '"2": "b", "3": "c"'))
+    with pytest.raises(SystemExit) as caught:
+        command("scnas_keras.export", model=tmp_path, output=tmp_path / "served")
+    assert caught.value.code == 2 and "is of another network" in capsys.readouterr().err and not (tmp_path / "served").exists()
+
+
+def test_an_empty_folder_that_is_a_link_is_filled(command, trained, exported, tmp_path, monkeypatch):
+    def write(network, companion, folder):
+        (folder / "saved_model.pb").touch()
+
+    monkeypatch.setattr(saved_model, "write", write)
+    monkeypatch.setattr(agreement, "check", lambda *arguments: agreement.Agreement(0.0))
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    command("scnas_keras.export", model=trained[0], output=tmp_path / "link")
+    assert sorted(path.name for path in (tmp_path / "real").iterdir()) == ["export.json", "model.json", "saved_model.pb"]
 
 
 @pytest.mark.parametrize("kind", [name for name, one in FORMATS.items() if one.needs])
@@ -236,21 +267,29 @@ def test_litert_runs_or_says_what_it_lacks(command, trained, tmp_path, capsys):
     command("scnas_keras.export", model=tmp_path / "plain", output=tmp_path / "out", format="litert")
     assert (tmp_path / "out" / "model.tflite").stat().st_size > 1000
     assert json.loads((tmp_path / "out" / "export.json").read_text())["check"]["difference"] < 1e-4
+    dilated = from_genotype(uniform_genotype("dilated_conv_3_rate_2", SMALL), 2, 3, 8)
+    SegmentationModel(dilated, trained[1].plan, (8, 8, 8)).save(tmp_path / "dilated")
+    with pytest.raises(SystemExit) as caught:
+        command("scnas_keras.export", model=tmp_path / "dilated", output=tmp_path / "no", format="litert")
+    told = capsys.readouterr().err
+    assert caught.value.code == 74 and "LiteRT" in told and not (tmp_path / "no").exists()
 
 
 @pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory):
-    """The folder of its SavedModel."""
-    folder = tmp_path_factory.mktemp("exported") / "served"
-    saved_model.write(trained[1].network, Companion(trained[1].patch_size, (), trained[1].plan), folder)
-    return folder
+    """The folder of its SavedModel, as the command writes it, and what the command told."""
+    folder, lines = tmp_path_factory.mktemp("exported") / "served", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner.logging, "info", lambda text, *words: lines.append(text % words))
+        export(ExportConfig(str(trained[0]), str(folder)))
+    return folder, "\n".join(lines)
 
 
 @pytest.mark.parametrize("index", range(3), ids=["RAS", "LPS", "SRA"])
 def test_the_docs_way_from_file_to_file_is_that_of_predict(index, command, trained, exported, tmp_path, monkeypatch):
     """The first program of docs/serving.md, with scans of several orders of axes."""
     folder, _ = trained
-    (tmp_path / "served").symlink_to(exported)
+    (tmp_path / "served").symlink_to(exported[0])
     scans = write_phantoms(tmp_path / "phantoms", num_cases=3, size=24) / "imagesTr"
     (tmp_path / "scan.nii.gz").write_bytes((scans / f"phantom_00{index}.nii.gz").read_bytes())
     command("scnas_keras.predict", model=folder, image=tmp_path / "scan.nii.gz", output=tmp_path / "expected.nii.gz")
@@ -262,11 +301,28 @@ def test_the_docs_way_from_file_to_file_is_that_of_predict(index, command, train
     assert (np.asarray(found.dataobj) == np.asarray(expected.dataobj)).mean() >= 0.999
 
 
+def test_the_docs_way_with_onnxruntime_is_that_of_predict(command, trained, tmp_path, monkeypatch):
+    for package in FORMATS["onnx"].needs:
+        pytest.importorskip(package, reason="no ONNX packages: pip install '.[onnx]'")
+    onnx.write(load_network(trained[0] / "model.keras"), None, tmp_path)
+    (tmp_path / "onnx_model").mkdir()
+    for file in (tmp_path / "model.onnx", trained[0] / "model.json"):
+        (tmp_path / "onnx_model" / file.name).write_bytes(file.read_bytes())
+    scans = write_phantoms(tmp_path / "phantoms", num_cases=2, size=24) / "imagesTr"
+    (tmp_path / "scan.nii.gz").write_bytes((scans / "phantom_001.nii.gz").read_bytes())
+    command("scnas_keras.predict", model=trained[0], image=tmp_path / "scan.nii.gz", output=tmp_path / "expected.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    page = (pathlib.Path(__file__).parents[1] / "docs" / "serving.md").read_text()
+    exec(re.search(r"```python\n([^`]*onnxruntime.*?)```", page, re.DOTALL)[1], {})
+    found, expected = (np.asarray(nib.load(tmp_path / name).dataobj) for name in ("segmentation.nii.gz", "expected.nii.gz"))
+    assert (found == expected).mean() >= 0.999
+
+
 def test_the_requests_of_the_docs_are_answered(trained, exported):
     """TF Serving itself isn't in package registries: a small process answers as its REST interface does."""
     _, model = trained
     program = os.path.join(os.path.dirname(__file__), "rest_server.py")
-    with subprocess.Popen([sys.executable, program, exported], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen([sys.executable, program, exported[0]], stdout=subprocess.PIPE, text=True) as server:
         try:
             connection = http.client.HTTPConnection("127.0.0.1", int(server.stdout.readline()), timeout=120)
             image = scan((13, 17, 11), 2)

@@ -35,6 +35,10 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def test_tiles_of_one_voxel_cover_each_once():
+    assert [tile_starts(size, 1) for size in (1, 2, 7)] == [[0], [0, 1], [*range(7)]]
+
+
 @pytest.mark.parametrize("patch", [2, 8, 40, 64])
 def test_tiles_cover_an_axis_and_share_half_a_patch(patch):
     for size in range(1, 5 * patch + 2):

@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial import cKDTree
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.metrics.case_table import class_mean, nsd_cases, read_surface_table, surface_cells, surface_columns, write_surface_table
-from scnas_keras.metrics.structure import Surfaces, structure_metrics, surface_metrics
+from scnas_keras.metrics.case_table import class_mean, of_measure, read_surface_table, surface_cells, surface_columns, write_surface_table
+from scnas_keras.metrics.structure import Surfaces, class_surfaces, structure_metrics
 from scnas_keras.metrics.summary import summarize
 
 SHAPE = (40, 44, 36)
@@ -131,14 +131,21 @@ def test_the_interval_holds_the_mean_in_most_samples():
     assert 0.85 < np.mean(inside) <= 1.0
 
 
-def test_surfaces_alone_are_those_of_all_metrics():
-    own, found, nothing = ball((18, 20, 17), 9), ball((20, 21, 17), 8), np.zeros(SHAPE, bool)
-    for reference, predicted in ((own, found), (own, nothing), (nothing, found), (nothing, nothing)):
-        alone, whole = (metrics(reference, predicted, (0.7, 1.0, 2.5), 1.5) for metrics in (surface_metrics, structure_metrics))
-        assert alone == Surfaces(whole.nsd, whole.hd95, whole.assd)
-    assert surface_metrics(nothing, nothing, (1, 1, 1), 1) == Surfaces(None, None, None)
+def test_surfaces_of_classes_are_those_of_each_structure():
+    """Of three classes, of which both have one, one has another, and none the third; also in a picture."""
+    own, found = ball((18, 20, 17), 9), ball((20, 21, 17), 8)
+    label, prediction = own.astype(np.uint8), found.astype(np.uint8)
+    label[30:34, 30:34, 30:34] = 2
+    for cut in (slice(None), slice(17, 18)):
+        one, other = label[:, :, cut], prediction[:, :, cut]
+        alone = class_surfaces(one, other, 4, (0.7, 1.0, 2.5), 1.5)
+        for value, surfaces in enumerate(alone, start=1):
+            whole = structure_metrics(one == value, other == value, (0.7, 1.0, 2.5), 1.5)
+            assert surfaces == Surfaces(whole.nsd, whole.hd95, whole.assd)
+        assert alone[2] == Surfaces(None, None, None) and alone[0].hd95 > 0
+    assert class_surfaces(label, prediction, 4, (1, 1, 1), 1)[1] == Surfaces(0.0, None, None)
     with pytest.raises(ValueError, match="expected the same"):
-        surface_metrics(own, found[1:], (1, 1, 1), 1)
+        class_surfaces(label, prediction[1:], 4, (1, 1, 1), 1)
 
 
 def test_a_table_of_surfaces_is_read_as_it_was_written(tmp_path):
@@ -146,7 +153,7 @@ def test_a_table_of_surfaces_is_read_as_it_was_written(tmp_path):
     write_surface_table(tmp_path / "surfaces.csv", surfaces)
     found = read_surface_table(tmp_path / "surfaces.csv", "Delete it.")
     assert found == surfaces and read_surface_table(tmp_path / "absent.csv", "") == {}
-    assert nsd_cases(found) == {"b": {"core": 0.5, "shell": 0.0}, "a, 1": {}}
+    assert of_measure(found, "nsd") == {"b": {"core": 0.5, "shell": 0.0}, "a, 1": {}}
     assert (
         class_mean(found, "core", "hd95") == 2.0 and class_mean(found, "shell", "hd95") is None and class_mean(found, "none", "nsd") is None
     )

@@ -3,18 +3,20 @@
 import hashlib
 import json
 import struct
+import tempfile
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
-from test_export import THREE, pointwise
-from test_serving_graph import plan, scan
+from serving_cases import THREE, plan, pointwise, scan
+from some_spaces import uniform_genotype
 
 import scnas_keras
 from scnas_keras.errors import DataError, UserError
 from scnas_keras.formats.volumes import volume_of, write_label
 from scnas_keras.inference import packaged
-from scnas_keras.inference.companion import find_model
+from scnas_keras.inference.companion import find_model, find_models
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.inference.predictor import Predictor
 from scnas_keras.package import PackageConfig, package
@@ -26,12 +28,14 @@ SUMMARY = {
     "result": {
         "task": "Livers",
         "network": "nnunet",
-        "parameters": 1234,
+        "parameters": 5601187,
+        "updates": 84,
         "judged_on": "validation",
         "tolerance_mm": 2.0,
         "validation_images": ["/secret/place/smith_john.nii.gz"],
     },
 }
+CONCLUSIONS = ["It is not distinguishable.", "Its Dice may be too high.", "This shows it: scnas retrain --flagfile=/secret/place/flags.cfg"]
 TABLE = "case,a,b\nsmith_john,0.8,0.7\nsmith_jane,0.9,nan\nmiller,0.7,0.5\n"
 SURFACES = "case,class,nsd,hd95,assd\nsmith_john,a,0.9,3.5,1.0\nsmith_jane,a,0.8,2.5,1.0\nsmith_john,b,0.0,,\n"
 
@@ -68,6 +72,7 @@ def test_a_package_tells_how_good_the_network_is_and_of_nobody(packed):
         assert sorted(archive.namelist()) == ["model.json", "model.keras", "model_card.md", "package.json"]
         everything = b"".join(archive.read(name) for name in archive.namelist())
         card, manifest = archive.read("model_card.md").decode(), json.loads(archive.read("package.json"))
+    assert "a (1), b (2)" in card and "parameters: 5.6 M" in card and "only 84 updates" in card
     for word in (b"secret", b"smith", b"miller", b"jane"):
         assert word not in everything
     assert "# Livers: a segmentation network" in card and "A. Author" in card and "CC0" in card and "no medical device" in card
@@ -91,13 +96,22 @@ def test_of_a_selection_the_final_that_was_kept_is_told(run_folder, tmp_path):
     final.mkdir(parents=True)
     for name in ("model.keras", "model.json"):
         (selected / name).write_bytes((run_folder / name).read_bytes())
+    uniform_genotype("conv_3").save(final / "genotype.json")
     for name in ("summary.json", "validation.csv"):
         (final / name).write_bytes((run_folder / name).read_bytes())
-    (selected / "select.json").write_text(json.dumps({"kept": "nnunet_seed_1", "contest": {"text": "not distinguishable"}}))
+    (selected / "select.json").write_text(json.dumps({"kept": "nnunet_seed_1", "conclusions": CONCLUSIONS}))
     (selected / "summary.json").write_text("{}")
     path = package(PackageConfig(str(selected), str(tmp_path / "model.zip")))
-    card = (packaged.unpacked(path) / "model_card.md").read_text()
-    assert "| a | 3 | 0.800 |" in card and "not distinguishable" in card and "NSD" not in card
+    folder = packaged.unpacked(path)
+    card = (folder / "model_card.md").read_text()
+    assert "| a | 3 | 0.800 |" in card and "- It is not distinguishable." in card and "- Its Dice may be too high." in card
+    assert "NSD" not in card and "secret" not in card
+    assert (folder / "genotype.json").read_bytes() == (final / "genotype.json").read_bytes()
+    with pytest.raises(UserError, match="is a package already"):
+        package(PackageConfig(str(path), str(tmp_path / "again.zip")))
+    (selected / "select.json").write_text("[]")
+    with pytest.raises(DataError, match="select.json"):
+        package(PackageConfig(str(selected), str(tmp_path / "again.zip")))
 
 
 def test_a_model_without_a_run_is_packed_with_less(run_folder, tmp_path):
@@ -147,11 +161,46 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("words", CHANGES)
-def test_packages_that_hold_something_else_are_refused(words, packed, tmp_path):
+def test_packages_that_hold_something_else_are_refused(words, packed, tmp_path, monkeypatch):
     path = rewritten(packed, tmp_path / "changed.zip", CHANGES[words])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "unpacked"))
+    (tmp_path / "unpacked").mkdir()
     with pytest.raises(DataError, match=words.replace(".", r"\.")):
         find_model(path)
-    assert not (tmp_path.parent / "evil.py").exists()
+    assert sorted(own.name for own in tmp_path.iterdir()) == ["changed.zip", "model.zip", "unpacked"]
+
+
+def test_a_damaged_network_isnt_packed(run_folder, tmp_path):
+    (tmp_path / "model.json").write_bytes((run_folder / "model.json").read_bytes())
+    content = (run_folder / "model.keras").read_bytes()
+    for damaged in (content[: len(content) // 2], content.replace(b"kernel", b"kernal")):
+        (tmp_path / "model.keras").write_bytes(damaged)
+        with pytest.raises(DataError, match="model.keras: damaged"):
+            package(PackageConfig(str(tmp_path), str(tmp_path / "model.zip")))
+
+
+def test_a_package_is_named_by_its_ending_in_any_case_and_its_damage_by_its_name(packed, tmp_path):
+    assert Predictor.from_run(packed.rename(tmp_path / "MODEL.ZIP")).labels == THREE
+    path = rewritten(tmp_path / "MODEL.ZIP", tmp_path / "wrong.zip", lambda members: members.update({"model.json": b"{}"}))
+    with pytest.raises(DataError, match=r"wrong.zip: in it /model.json"):
+        find_model(path)
+    with pytest.raises(DataError, match="a name between the commas is empty"):
+        find_models(f"{path},")
+
+
+def test_many_members_of_one_name_are_refused_at_once(tmp_path):
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(20_000):
+            archive.writestr("model.json", b"")
+    with pytest.raises(DataError, match="holds 'model.json'"):
+        find_model(tmp_path / "many.zip")
+
+
+def test_a_package_leaves_nothing_behind_once_it_is_loaded(packed, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "unpacked"))
+    (tmp_path / "unpacked").mkdir()
+    assert Predictor.from_run(packed).labels == THREE and not list((tmp_path / "unpacked").iterdir())
 
 
 def test_links_are_refused(packed, tmp_path):
@@ -171,21 +220,19 @@ def test_links_are_refused(packed, tmp_path):
 def test_declared_sizes_that_cannot_be_are_refused(member, stored, packed, tmp_path):
     """10 GB, of which a few bytes are there; also where the archive says that they are stored."""
     data = bytearray(packed.read_bytes())
-    with zipfile.ZipFile(packed) as archive:
-        archive.getinfo(member)
     place = data.rindex(b"PK\x01\x02", 0, data.rindex(member.encode()))  # its entry in the directory at the end
     big = struct.pack("<I", 0xFFFFFFF0)
     data[place + 24 : place + 28] = big
     if stored:
         data[place + 20 : place + 24] = big
     (tmp_path / "big.zip").write_bytes(data)
-    with pytest.raises(DataError, match="would take 4096 MiB|damaged"):
+    with pytest.raises(DataError, match="would take 4096 MiB"):
         find_model(tmp_path / "big.zip")
 
 
 def test_damage_anywhere_is_an_error_of_ours_or_none(packed, tmp_path):
     """A byte flipped at 300 places, and the file cut off."""
-    data, random = packed.read_bytes(), np.random.default_rng(0)
+    data, random, whole = packed.read_bytes(), np.random.default_rng(0), find_model(packed)[0].read_bytes()
     path = tmp_path / "damaged.zip"
     for place in random.integers(0, len(data), 300):
         damaged = bytearray(data)
@@ -195,7 +242,7 @@ def test_damage_anywhere_is_an_error_of_ours_or_none(packed, tmp_path):
             file, _ = find_model(path)
         except UserError:
             continue
-        assert file.read_bytes() == find_model(packed)[0].read_bytes()
+        assert file.read_bytes() == whole
     for length in (0, 10, len(data) // 2, len(data) - 5):
         path.write_bytes(data[:length])
         with pytest.raises(DataError):
@@ -207,11 +254,14 @@ def test_damage_anywhere_is_an_error_of_ours_or_none(packed, tmp_path):
     [
         ({"model": None}, "Missing: --model"),
         ({"output": "model.tar"}, "let the name end in .zip"),
+        ({"output": "there.zip"}, "exists. Name another file"),
         ({"model": "gone"}, "gone"),
-        ({"model": "gone.zip"}, "gone.zip: no such file"),
+        ({"model": "gone.zip"}, "gone.zip is a package already"),
     ],
 )
-def test_package_says_what_is_wrong(flags, words, run_folder, tmp_path, command, capsys):
+def test_package_says_what_is_wrong(flags, words, run_folder, tmp_path, command, capsys, monkeypatch):
+    monkeypatch.chdir(run_folder.parent)
+    (run_folder.parent / "there.zip").touch()
     settings = {"model": run_folder, "output": tmp_path / "m.zip"} | flags
     with pytest.raises(SystemExit) as caught:
         command("scnas_keras.package", **{name: value for name, value in settings.items() if value is not None})
@@ -230,6 +280,9 @@ def test_the_predictor_says_what_it_takes(run_folder, tmp_path):
         (image, (1, 0, 1), "expected three sizes in mm above 0"),
         (image, (1, 1), "expected three sizes in mm above 0"),
         (image * np.nan, (1, 1, 1), "NaN or infinite"),
+        (image.astype(complex), (1, 1, 1), "of type complex128"),
+        (np.full((3, 3, 3), "x"), (1, 1, 1), "expected whole or real"),
+        (image, "abc", "expected three sizes in mm above 0"),
         (image * 0, (1, 1, 1), "every voxel is 0"),
     ):
         with pytest.raises(DataError, match=words):

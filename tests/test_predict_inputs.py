@@ -13,6 +13,7 @@ from PIL import Image
 from small_task import save
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.geometry import Volume
 from scnas_keras.formats.volumes import read_label
 from scnas_keras.predict import PredictConfig, main, predict, record
 from scnas_keras.predict import runner as command
@@ -325,6 +326,27 @@ def test_what_would_be_made_again_as_it_is_is_left_out(threshold, tmp_path, chan
         assert run(tmp_path / "in", out, **flags) == [out / f"{number}.nii.gz" for number in made]
     told = {"record": "can't be read", "overlay": "1/2", None: "is there already"}
     assert told.get(change, f"was made with another {change}: it is made again") in caplog.text
+
+
+def test_what_an_earlier_model_left_beside_a_segmentation_is_made_again(threshold, tmp_path, caplog):
+    scan(tmp_path / "in" / "0.nii.gz", 0)
+    out = tmp_path / "out"
+    run(tmp_path / "in", out, overlay=True)
+    (tmp_path / "model.json").write_text("another")
+    assert run(tmp_path / "in", out) == [out / "0.nii.gz"]
+    with told_in(caplog):
+        assert run(tmp_path / "in", out, overlay=True) == [out / "0.nii.gz"]
+    assert "0.png isn't of the last run that made 0.nii.gz" in caplog.text
+
+
+def test_probabilities_of_tilted_slices_are_refused_before_the_work(threshold, tmp_path, monkeypatch):
+    affine = np.eye(4)
+    affine[0, 2] = 0.3
+    volume = Volume(np.ones((4, 4, 4, 1), np.float32), (1.0, 1.0, 1.0), types.SimpleNamespace(path="a", header=None, affine=affine))
+    monkeypatch.setattr(command, "read_scan", lambda *arguments: volume)
+    scan(tmp_path / "in" / "0.nii.gz", 0)
+    with pytest.raises(DataError, match="its slices are tilted.*Leave out --save_probabilities"):
+        run(tmp_path / "in" / "0.nii.gz", tmp_path / "0.nii.gz", save_probabilities=True)
 
 
 def test_a_segmentation_that_is_not_known_is_made_again_and_said(threshold, tmp_path, caplog):

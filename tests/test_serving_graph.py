@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 import scipy
 import tensorflow as tf
+from serving_cases import PLANS, plan, scan
 
 from scnas_keras.formats.volumes import volume_of
 from scnas_keras.inference.sliding_window import tile_starts
 from scnas_keras.preprocessing import resampling
-from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
 from scnas_keras.preprocessing.scans import preprocess_image
 from scnas_keras.serving import splines, tiling
 from scnas_keras.serving.holes import with_holes_filled
 from scnas_keras.serving.loops import repeat
 from scnas_keras.serving.preparing import prepare
-
-LABELS = {0: "background", 1: "a"}
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
@@ -29,6 +27,18 @@ def test_spline_matrices_are_those_of_scipy(order):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=f"{old} -> {new}")
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+
+
+EDGES = (0.9, 0.9, 0.9), (0.9, 0.9, 2.7), (0.7, 0.7, 2.1), (1.0, 1.0, 3.0), (1.1, 1.1, 1.1)
+"""Spacings of which float32 makes another grid than they have, where nothing is tolerated."""
+
+
+def test_what_float32_leaves_of_a_spacing_changes_no_grid():
+    target, size = (1.0, 1.0, 1.0), (35, 45, 25)
+    for exact in EDGES:
+        for spacing in (tuple(map(float, np.float32(exact))), tuple(np.nextafter(exact, 0)), tuple(np.nextafter(exact, 9))):
+            assert resampling.resampled_shape(size, spacing, target) == resampling.resampled_shape(size, exact, target)
+            assert resampling.coarse_axis(spacing, target, 3.0) is None is resampling.coarse_axis(exact, target, 3.0)
 
 
 def test_sizes_and_the_coarse_axis_are_those_of_preprocessing():
@@ -44,7 +54,7 @@ def test_sizes_and_the_coarse_axis_are_those_of_preprocessing():
             steps = tf.unstack(spacing)
             return splines.resampled_size(tf.unstack(size), steps, target), splines.coarse_axis(steps, target, 3.0)
 
-        for size, spacing in zip(sizes, spacings):
+        for size, spacing in (*zip(sizes, spacings), *(((35, 45, 25), np.float64(np.float32(own))) for own in EDGES)):
             found, coarse = both(np.int32(size), np.float64(spacing))
             assert tuple(map(int, found)) == resampling.resampled_shape(size, spacing, target), (size, spacing, target)
             expected = resampling.coarse_axis(tuple(spacing), target, 3.0)
@@ -103,17 +113,6 @@ def test_a_repeated_turn_may_change_sizes():
     assert grown.numpy().tolist() == [0, 1, 2, 3] and results.numpy().tolist() == [0, 0, 1, 0, 1, 2]
 
 
-def scan(shape, channels, seed=0, high=200.0):
-    """Smooth noise with an empty border of another width on each side, and a hole."""
-    random = np.random.default_rng(seed)
-    image = np.zeros((*shape, channels), np.float32)
-    inner = tuple(size - 3 for size in shape)
-    for channel in range(channels):
-        image[1:-2, 1:-2, 1:-2, channel] = high / 2 + high / 12 * scipy.ndimage.gaussian_filter(random.normal(size=inner), 1) * 4
-    image[tuple(slice(size // 2, size // 2 + 2) for size in shape)] = 0
-    return image
-
-
 def prepared(image, spacing, own):
     """Image, start and stop of the box from a graph, for scans of any size."""
 
@@ -123,29 +122,6 @@ def prepared(image, spacing, own):
         return found, grids.start, grids.stop
 
     return [value.numpy() for value in graph(image, np.float32(spacing))]
-
-
-def plan(spacing=(1.0, 1.0, 1.0), schemes=("zscore",), masked=False, transpose=(0, 1, 2), **orders):
-    channels = tuple(
-        Normalization(f"c{index}", scheme, masked and "zscore" in scheme, *((20.0, 150.0, 90.0, 35.0) if scheme == "ct" else ()))
-        for index, scheme in enumerate(schemes)
-    )
-    return PreprocessingPlan(spacing, channels, LABELS, transpose, Resampling(**orders))
-
-
-PLANS = {
-    "same spacing": (plan(), (1.0, 1.0, 1.0)),
-    "finer and coarser": (plan((0.8, 1.3, 1.0), ("zscore", "ct")), (1.1, 1.0, 0.7)),
-    "masked": (plan((0.8, 1.3, 1.0), ("zscore", "zscore"), masked=True), (1.0, 1.0, 1.0)),
-    "late": (plan((1.2, 0.9, 1.0), ("zscore_resampled",), masked=True), (1.0, 1.0, 1.0)),
-    "late without mask": (plan((1.2, 0.9, 1.0), ("zscore_resampled",)), (1.0, 1.0, 1.0)),
-    "turned": (plan((0.8, 1.3, 1.0), transpose=(2, 0, 1)), (1.0, 0.9, 1.2)),
-    "slices": (plan((None, 0.8, 0.8), transpose=(2, 1, 0)), (1.0, 0.9, 4.0)),
-    "coarse": (plan((4.0, 0.8, 0.8), ("ct",), transpose=(2, 0, 1)), (1.0, 1.0, 3.5)),
-    "coarse, smooth along it": (plan((4.0, 0.8, 0.8), coarse_axis_order=1, transpose=(2, 0, 1)), (1.0, 1.0, 3.5)),
-    "orders": (plan((0.8, 1.3, 1.0), image_order=1), (1.0, 1.0, 1.0)),
-    "others": (plan((0.8, 1.3, 1.0), ("rescale_to_0_1", "rgb_to_0_1", "none")), (1.0, 1.0, 1.0)),
-}
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -184,6 +160,16 @@ def test_scans_that_prediction_refuses_are_refused(words):
     image, spacing = REFUSED[words]
     with pytest.raises(tf.errors.InvalidArgumentError, match=words):
         prepared(image, spacing, plan())
+
+
+def test_a_thin_box_in_a_large_scan_is_no_reason_to_refuse_it():
+    """Few voxels of the network see it, but the scan isn't of another unit."""
+    image, own = np.zeros((200, 40, 40, 1), np.float32), plan((3.0, 3.0, 3.0))
+    image[90:100] = scan((13, 43, 43), 1)[1:11, 1:41, 1:41] + 1
+    expected = preprocess_image(volume_of(image, (0.3, 1.0, 1.0)), own).image
+    found, *_ = prepared(image, (0.3, 1.0, 1.0), own)
+    assert found.shape == expected.shape and found.shape[0] == 1
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_colours_beyond_255_are_refused():

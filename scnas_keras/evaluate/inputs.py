@@ -1,15 +1,15 @@
 """What an evaluation compares: which file with which, and which structures."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from absl import logging
 
 from scnas_keras.errors import ConfigError, counted, some_of
 from scnas_keras.files import user_path
-from scnas_keras.formats.endings import ENDINGS, ending_of, is_picture, plain_files, strip_ending
-from scnas_keras.runs.run_folder import FLAGS
+from scnas_keras.formats.endings import ENDINGS, PROBABILITIES, ending_of, is_picture, plain_files, strip_ending
+from scnas_keras.runs.run_folder import FINALS, FLAGS, SELECTED
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.loading import load_task
 
@@ -37,6 +37,8 @@ def find_predictions(flag: str, folder: str) -> dict[str, Path]:
         ConfigError: it isn't there, or holds none.
     """
     root = user_path(folder)
+    if (root / SELECTED).is_file():
+        raise ConfigError(f"--{flag}={folder}: the folder of a selection. Name the final that it kept, a folder in {root / FINALS}.")
     return _segmentations(flag, root / VALIDATION if is_run(folder) else root)
 
 
@@ -120,6 +122,8 @@ def _segmentations(flag: str, folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ConfigError(f"--{flag}={folder}: {'a file, and a folder is wanted' if folder.exists() else 'no such folder'}.")
     files = [path for path in plain_files(folder) if _may_be_label(path)]
+    names = {strip_ending(path.name) for path in files}
+    files = [path for path in files if not _are_probabilities(strip_ending(path.name), names)]
     if volumes := [path for path in files if not is_picture(path)]:
         files = volumes
     else:
@@ -134,6 +138,11 @@ def _segmentations(flag: str, folder: Path) -> dict[str, Path]:
         endings = [ending for ending, kind in ENDINGS.items() if kind.label and kind.reader != "dicom"]
         raise ConfigError(f"--{flag}={folder}: holds no segmentations (files that end in {', '.join(endings)}).")
     return found
+
+
+def _are_probabilities(name: str, names: Collection[str]) -> bool:
+    """What `predict --save_probabilities` writes beside a segmentation."""
+    return name.endswith(PROBABILITIES) and name.removesuffix(PROBABILITIES) in names
 
 
 def _may_be_label(path: Path) -> bool:

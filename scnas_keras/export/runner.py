@@ -7,7 +7,6 @@ import os
 import pathlib
 import shutil
 import tempfile
-from typing import Any
 
 from absl import logging
 
@@ -15,11 +14,11 @@ from scnas_keras import __version__
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.export.config import ExportConfig
-from scnas_keras.files import file_in, hidden_prefix, readable_json, user_path, write_text, writing
+from scnas_keras.files import file_in, hidden_prefix, readable_json, unwritable, user_path, write_text, writing
 from scnas_keras.inference.companion import Companion, read_companion
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.packaged import is_package, unpacked
-from scnas_keras.serving.names import DESCRIPTION, FORMATS, Format
+from scnas_keras.serving.names import DESCRIPTION, FORMATS, CantHold, Format
 
 
 def run_export(config: ExportConfig) -> pathlib.Path:
@@ -38,6 +37,8 @@ def run_export(config: ExportConfig) -> pathlib.Path:
         raise ConfigError(f"--model={config.model}: {model} isn't there. Name the --workdir of scnas retrain, a .keras file, or a package.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"--output={output} exists and is not an empty folder. Nothing was changed.")
+    if closed := unwritable(output):
+        raise ConfigError(f"--output={output}: {closed} is no folder that can be written to. Name another one.")
     wanted = FORMATS[config.format]
     if absent := [name for name in wanted.needs if importlib.util.find_spec(name) is None]:
         raise ConfigError(f"--format={config.format} needs {', '.join(absent)}: run pip install '.[{wanted.extra}]' in the cloned folder.")
@@ -58,50 +59,49 @@ def run_export(config: ExportConfig) -> pathlib.Path:
     logging.set_verbosity(logging.ERROR)  # TensorFlow reports each of its steps through absl
     try:
         agreement = _write(config, wanted, model, companion, partial)
-        logging.set_verbosity(before)
-        logging.info("checked in a process without this package: %s", agreement)
         _move(partial, output)
     finally:
         logging.set_verbosity(before)
         shutil.rmtree(partial, ignore_errors=True)
+    logging.info("checked in a process without this package: %s", agreement)
     return output
 
 
 def _write(config: ExportConfig, wanted: Format, model: pathlib.Path, companion: Companion | None, folder: pathlib.Path) -> str:
     """Writes everything to a folder; what the check found, in words."""
+    import tensorflow as tf
+
     from scnas_keras.inference.keras_file import load_network
+    from scnas_keras.inference.model_folder import check_together
     from scnas_keras.serving.agreement import check, told
     from scnas_keras.serving.description import describe
 
     network = load_network(model)
-    with writing(folder):
-        try:
+    if companion:
+        check_together(model, network, model.with_name(COMPANION), companion)
+    try:
+        with writing(folder):
             importlib.import_module(f"scnas_keras.serving.{wanted.module}").write(network, companion, folder)
-        except (OSError, OutputError):
-            raise
-        except Exception as error:  # noqa: BLE001  converters fail in many ways where a format lacks an operation
-            raise _refusal(config, wanted, error) from error
+    except CantHold as error:
+        others = " or ".join(f"--format={name}" for name in FORMATS if name != config.format)
+        raise OutputError(f"{wanted.title} can't hold this network ({error}). Use {others}.") from error
+    except tf.errors.OpError as error:  # of files, too
+        raise OutputError(f"{folder}: can't be written ({error.message[:300]}). Is there room?") from error
     found = check(network, companion, config.format, folder)
     if companion:
         write_text(folder / COMPANION, model.with_name(COMPANION).read_text(encoding="utf-8"))
-    content = {
-        "scnas_keras": __version__,
-        "format": config.format,
-        **describe(network, companion, config.format),
-        "check": dataclasses.asdict(found),
-    }
-    write_text(folder / DESCRIPTION, readable_json(content))
+    content = {"scnas_keras": __version__, "format": config.format, **describe(network, companion, config.format)}
+    write_text(folder / DESCRIPTION, readable_json(content | {"check": dataclasses.asdict(found)}))
     return told(found)
 
 
-def _refusal(config: ExportConfig, wanted: Format, error: Exception) -> Any:
-    others = " or ".join(f"--format={name}" for name in FORMATS if name != config.format)
-    text = " ".join(str(error).split())[:300]
-    return OutputError(f"{wanted.title} can't hold this network ({type(error).__name__}: {text}). Use {others}.")
-
-
 def _move(partial: pathlib.Path, output: pathlib.Path) -> None:
+    """Brings what was written to its place: an empty folder that is there may be a link, or another disk."""
     with writing(output):
+        if output.exists():
+            for file in partial.iterdir():
+                shutil.move(file, output / file.name)
+            return
         umask = os.umask(0)  # mkdtemp hides the folder from other users
         os.umask(umask)
         partial.chmod(0o777 & ~umask)

@@ -42,6 +42,8 @@ ENDINGS = {  # the longer ones first: .nii.gz before .nii
     ".jpeg": Ending("pictures", label=False, writes=False),
 }
 WRITABLE = tuple(ending for ending, kind in ENDINGS.items() if kind.writes)
+PROBABILITIES = "_probabilities"
+"""What the name of a file of class probabilities has behind that of its segmentation."""
 
 
 def ending_of(name: str) -> str | None:

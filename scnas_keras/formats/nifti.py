@@ -107,17 +107,18 @@ def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
 
 def write_maps(path: Path, maps: np.ndarray, slope: float, geometry: Geometry) -> None:
     """Writes maps [n, i, j, k] in the geometry's own axis order as channels of a compressed NIfTI; a number times slope is meant."""
-    plain = nib.Nifti1Image(np.zeros((1, 1, 1), maps.dtype), geometry.affine)
-    plain.header.set_xyzt_units("mm")
-    for place in (plain.set_sform, plain.set_qform):
-        place(geometry.affine, code="scanner")
-    header = plain.header if geometry.header is None else geometry.header.copy()
+    header = nib.Nifti1Header() if geometry.header is None else geometry.header.copy()
+    if geometry.header is None:
+        header.set_xyzt_units("mm")
     header.extensions.clear()
     header.set_data_dtype(maps.dtype)
     header.set_data_shape((*maps.shape[1:], len(maps)))
     header.set_slope_inter(slope, 0)
     header.set_intent("none")
     header["cal_min"] = header["cal_max"] = 0
+    if geometry.header is None:
+        for place in (header.set_qform, header.set_sform):
+            place(geometry.affine, code="scanner")
     header["vox_offset"] = header.single_vox_offset
     begin = header.binaryblock
     with whole_file(path) as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as stream:

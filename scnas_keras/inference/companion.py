@@ -59,7 +59,13 @@ def find_model(path: str | os.PathLike) -> tuple[pathlib.Path, Companion]:
     Raises:
         DataError: one of the files is missing, or the companion is damaged; or see `packaged.unpacked`.
     """
-    file = file_in(unpacked(user_path(path)) if is_package(path) else path, MODEL)
+    package = is_package(path := user_path(path))
+    file = file_in(unpacked(path) if package else path, MODEL)
+    if package:
+        try:
+            return file, read_companion(file.with_name(COMPANION))
+        except DataError as error:
+            raise DataError(f"{path}: {str(error).replace(str(file.parent), 'in it ')}") from error
     for own in (file, file.with_name(COMPANION)):
         if not own.is_file():
             raise DataError(f"{own}: no such file. Name a trained run's folder, its {MODEL} with {COMPANION} beside it, or a package.")
@@ -73,6 +79,8 @@ def find_models(text: str) -> list[tuple[pathlib.Path, Companion]]:
         DataError: see `find_model`; or they can't be averaged.
     """
     one = user_path(text).exists()  # a comma may be part of a name
+    if not one and not all(map(str.strip, text.split(","))):
+        raise DataError(f"--model={text}: a name between the commas is empty.")
     paths = [path for part in ([text] if one else text.split(",")) for path in _folds(part.strip())]
     found = [find_model(path) for path in paths]
     check_alike(found)

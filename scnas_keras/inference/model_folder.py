@@ -130,11 +130,11 @@ class SegmentationModel:
         """
         path, found = find_model(path)
         network = load_network(path)
-        _check_together(path, network, path.with_name(COMPANION), found)
+        check_together(path, network, path.with_name(COMPANION), found)
         return cls(network, found.plan, found.patch_size, found.mirror_axes, found.seen, found.dice)
 
 
-def _check_together(path: pathlib.Path, network: keras.Model, companion: pathlib.Path, found: Companion) -> None:
+def check_together(path: pathlib.Path, network: keras.Model, companion: pathlib.Path, found: Companion) -> None:
     """Raises DataError unless a network maps patches to logits as its companion says."""
     patch, channels, classes = list(found.patch_size), len(found.plan.channels), len(found.plan.labels)
     _, *space, own_channels = network.inputs[0].shape

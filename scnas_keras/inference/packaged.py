@@ -15,6 +15,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -54,7 +55,7 @@ class Manifest:
 
 def is_package(path: str | os.PathLike) -> bool:
     """Whether a path is meant as one, by its name."""
-    return pathlib.Path(path).suffix == PACKAGE
+    return pathlib.Path(path).suffix.lower() == PACKAGE and not os.path.isdir(path)
 
 
 def write_package(path: pathlib.Path, files: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
@@ -73,7 +74,9 @@ def write_package(path: pathlib.Path, files: Mapping[str, bytes], about: Mapping
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in {MANIFEST: _json(manifest), **files}.items():
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_STORED if name == MODEL else zipfile.ZIP_DEFLATED)
+            member = zipfile.ZipInfo(name)  # of no date, so that equal packages have equal bytes
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, content, zipfile.ZIP_STORED if name == MODEL else zipfile.ZIP_DEFLATED)
     write_bytes(path, stream.getvalue())
 
 
@@ -98,6 +101,12 @@ def unpacked(path: pathlib.Path) -> pathlib.Path:
     return pathlib.Path(folder.name)
 
 
+def remove_unpacked() -> None:
+    """Removes the folders of all packages, whose networks have been loaded."""
+    while _unpacked:
+        _unpacked.pop().cleanup()
+
+
 @contextlib.contextmanager
 def _reading(path: pathlib.Path) -> Iterator[None]:
     try:
@@ -113,8 +122,8 @@ def _reading(path: pathlib.Path) -> Iterator[None]:
 def _checked(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The members by name, which have to be those of a package, with sizes that can be true."""
     members = archive.infolist()
-    names = [member.filename for member in members]
-    strange = sorted({name for name in names if name not in _ALLOWED or names.count(name) > 1})
+    names = Counter(member.filename for member in members)
+    strange = sorted(name for name, count in names.items() if name not in _ALLOWED or count > 1)
     absent = [name for name in _REQUIRED if name not in names]
     if strange or absent:
         found = f"holds {some_of([repr(name[:80]) for name in strange])}" if strange else f"lacks {', '.join(absent)}"

@@ -10,6 +10,7 @@ from scnas_keras.errors import DataError, counted
 from scnas_keras.formats.volumes import read_image, volume_of, write_label
 from scnas_keras.inference.companion import find_models
 from scnas_keras.inference.ensemble import Ensemble
+from scnas_keras.inference.packaged import remove_unpacked
 
 
 class Predictor:
@@ -31,7 +32,9 @@ class Predictor:
         Raises:
             DataError: a file is missing or damaged, or the networks are of different tasks.
         """
-        return cls(Ensemble.load([file for file, _ in find_models(os.fspath(path))]), mirror)
+        model = Ensemble.load([file for file, _ in find_models(os.fspath(path))])
+        remove_unpacked()
+        return cls(model, mirror)
 
     @property
     def labels(self) -> Mapping[int, str]:
@@ -57,13 +60,18 @@ class Predictor:
             DataError: other axes, channels or spacings than can be, NaN, or only zeros.
         """
         array = np.asarray(array)
+        if array.dtype.kind not in "biuf":
+            raise DataError(f"array: its numbers are of type {array.dtype}; expected whole or real ones.")
         array = array[..., None] if array.ndim == 3 else array
         if array.ndim != 4 or array.shape[3] != len(self.channels):
             raise DataError(
                 f"array: its shape is {list(array.shape)}; expected [x, y, z, channels] with {counted(len(self.channels), 'channel')} "
                 f"({', '.join(self.channels)})."
             )
-        steps = np.asarray(spacing, float)
+        try:
+            steps = np.asarray(spacing, float)
+        except (TypeError, ValueError):
+            steps = np.zeros(0)
         if steps.shape != (3,) or not (np.isfinite(steps) & (steps > 0)).all():
             raise DataError(f"spacing: found {spacing}, expected three sizes in mm above 0, along x, y and z.")
         return self._model.segment(volume_of(array, steps), self._mirror)

@@ -12,11 +12,16 @@ OVERLAP = 0.5
 """The share of a patch that neighbouring tiles have in common, at least."""
 
 
+def tile_step(patch: int) -> float:
+    """Voxels from one tile to the next, at most: a whole one where a tile has no more."""
+    return max(1.0, patch * (1 - OVERLAP))
+
+
 def tile_starts(size: int, patch: int) -> list[int]:
     """First voxels of the tiles along one axis: evenly spread, at least `OVERLAP` of a patch shared, ends included."""
     if size <= patch:
         return [0]
-    count = int(np.ceil((size - patch) / (patch * (1 - OVERLAP)))) + 1
+    count = int(np.ceil((size - patch) / tile_step(patch))) + 1
     return [round(start) for start in np.linspace(0, size - patch, count)]
 
 

@@ -70,9 +70,10 @@ def read_surface_table(path: pathlib.Path, remedy: str) -> dict[str, dict[str, S
     return found
 
 
-def nsd_cases(surfaces: Mapping[str, Mapping[str, Surfaces]]) -> dict[str, dict[str, float]]:
-    """Case -> class -> NSD, without classes that are in neither label nor segmentation: as `read_case_table` gives Dice."""
-    return {case: {name: one.nsd for name, one in classes.items() if one.nsd is not None} for case, classes in surfaces.items()}
+def of_measure(surfaces: Mapping[str, Mapping[str, Surfaces]], measure: str) -> dict[str, dict[str, float]]:
+    """Case -> class -> "nsd" or "hd95", without classes in which it isn't defined: as `read_case_table` gives Dice."""
+    found = {case: {name: getattr(own, measure) for name, own in classes.items()} for case, classes in surfaces.items()}
+    return {case: {name: value for name, value in classes.items() if value is not None} for case, classes in found.items()}
 
 
 def class_mean(surfaces: Mapping[str, Mapping[str, Surfaces]], name: str, measure: str) -> float | None:

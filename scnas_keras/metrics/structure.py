@@ -62,10 +62,29 @@ class Surfaces:
     assd: float | None
 
 
-def surface_metrics(reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], tolerance: float) -> Surfaces:
-    """Distances between the surfaces of two segmentations of one structure; arguments and errors as of `structure_metrics`."""
-    reference, predicted, spacing, _ = _cropped(*_checked(reference, predicted), spacing)
-    return _surfaces(reference, predicted, spacing, tolerance)
+def class_surfaces(
+    label: np.ndarray, prediction: np.ndarray, num_classes: int, spacing: Sequence[float], tolerance: float
+) -> list[Surfaces]:
+    """Distances between the surfaces of every foreground class.
+
+    Args:
+        label, prediction: whole numbers [x, y, z]; one voxel along an axis makes them pictures.
+        num_classes: background included.
+        spacing, tolerance: as of `structure_metrics`.
+
+    Raises:
+        ValueError: shapes that differ.
+    """
+    _check_shapes(label, prediction)
+    both, found = [np.asarray(array, np.uint8) for array in (label, prediction)], []
+    for value, boxes in enumerate(zip(*(scipy.ndimage.find_objects(array, num_classes - 1) for array in both)), start=1):
+        if not any(boxes):
+            found.append(Surfaces(None, None, None))
+            continue
+        masks = [array[_around([own for own in boxes if own])] == value for array in both]
+        reference, predicted, steps, _ = _cropped(*masks, spacing, label.shape)
+        found.append(_surfaces(reference, predicted, steps, tolerance))
+    return found
 
 
 def structure_metrics(reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], tolerance: float) -> StructureMetrics:
@@ -79,7 +98,8 @@ def structure_metrics(reference: np.ndarray, predicted: np.ndarray, spacing: Seq
     Raises:
         ValueError: shapes that differ.
     """
-    reference, predicted, spacing, voxel = _cropped(*_checked(reference, predicted), spacing)
+    _check_shapes(reference, predicted)
+    reference, predicted, spacing, voxel = _cropped(reference, predicted, spacing, reference.shape)
     own, found, both = (int(np.count_nonzero(mask)) for mask in (reference, predicted, reference & predicted))
     lesions, lesions_found, false_positives = _lesions(reference, predicted)
     surfaces = _surfaces(reference, predicted, spacing, tolerance)
@@ -97,20 +117,23 @@ def structure_metrics(reference: np.ndarray, predicted: np.ndarray, spacing: Seq
     )
 
 
-def _checked(reference: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_shapes(reference: np.ndarray, predicted: np.ndarray) -> None:
     if reference.shape != predicted.shape:
         raise ValueError(f"The reference has shape {reference.shape} and the prediction {predicted.shape}; expected the same.")
-    return reference, predicted
+
+
+def _around(boxes: Sequence[tuple[slice, ...]]) -> tuple[slice, ...]:
+    """The box around boxes."""
+    return tuple(slice(min(own.start for own in axis), max(own.stop for own in axis)) for axis in zip(*boxes))
 
 
 def _cropped(
-    reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float]
+    reference: np.ndarray, predicted: np.ndarray, spacing: Sequence[float], shape: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, tuple[float, ...], float]:
-    """Both in the box around them, without axes of one voxel of the scan, with the spacing of the others, and a voxel's mm^3."""
+    """Both in the box around them, without axes of one voxel of the scan's shape, with the spacing of the others, and a voxel's mm^3."""
     boxes = scipy.ndimage.find_objects((reference | predicted).view(np.uint8))
     box = boxes[0] if boxes else tuple(slice(0, 0) for _ in reference.shape)
-    flat = tuple(axis for axis, size in enumerate(reference.shape) if size == 1) if min(reference.shape) == 1 else ()
-    flat = flat[: max(0, reference.ndim - 2)]
+    flat = tuple(axis for axis, size in enumerate(shape) if size == 1)[: max(0, len(shape) - 2)]
     kept = tuple(step for axis, step in enumerate(spacing) if axis not in flat)
     one, other = (np.ascontiguousarray(mask[box].squeeze(axis=flat) if boxes else mask[box]) for mask in (reference, predicted))
     return one, other, kept, float(np.prod(spacing))

@@ -16,7 +16,8 @@ _RECIPE = (
     *("mirror_axes", "steps_per_epoch", "accumulate", "foreground_share", "budget_minutes", "epochs", "seed", "num_folds", "fold"),
 )
 """Flags that name nothing of the place where it was trained."""
-_RESULT = ("task", "network", "configuration", "width", "parameters", "multiply_adds", "updates", "seconds_per_step", "seconds_per_scan")
+_RESULT = ("task", "network", "configuration", "width", "parameters", "multiply_adds", "training_scans", "updates", "epochs", "batch_size")
+_FEW_UPDATES = 500
 _UNSTATED = "Not stated by who packed it. It is no medical device."
 _PARTS = {"validation": "that took no part in its training", "held_out": "on which choices were made"}
 
@@ -29,9 +30,9 @@ def about(config: PackageConfig, companion: Companion, found: Found) -> dict[str
     return {
         "scnas_keras": __version__,
         "packed": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "intended_use": config.intended_use or _UNSTATED,
-        "authors": config.authors,
-        "license": config.license,
+        "intended_use": _line(config.intended_use) or _UNSTATED,
+        "authors": _line(config.authors),
+        "license": _line(config.license),
         "channels": [channel.channel for channel in plan.channels],
         "classes": classes,
         "spacing_mm": plan.spacing,
@@ -43,13 +44,14 @@ def about(config: PackageConfig, companion: Companion, found: Found) -> dict[str
         "result": {name: result[name] for name in _RESULT if result.get(name) is not None},
         "recipe": {name: flags[name] for name in _RECIPE if flags.get(name) is not None},
         "versions": found.summary.get("versions", {}),
-        "verdict": found.verdict,
+        "verdict": list(found.verdict),
     }
 
 
 def card(told: Mapping[str, Any], name: str) -> str:
     """The card as Markdown."""
     result = told["result"]
+    classes = ", ".join(f"{name} ({value})" for value, name in enumerate(told["classes"], start=1))
     lines = [f"# {result.get('task', name)}: a segmentation network", ""]
     lines += [f"Packed with scnas_keras {told['scnas_keras']} on {told['packed']}."]
     lines += [f"{title}: {told[key]}" for title, key in (("Authors", "authors"), ("Licence", "license")) if told[key]]
@@ -57,11 +59,11 @@ def card(told: Mapping[str, Any], name: str) -> str:
     lines += [
         "",
         "## What it does",
-        f"From scans with the channels {', '.join(told['channels'])} it segments {', '.join(told['classes'])}.",
+        f"From scans with the channels {', '.join(told['channels'])} it segments {classes}.",
     ]
     lines += _scans(told["trained_on"], told["channels"])
     lines += _quality(told)
-    lines += ["", "## The network", *(f"- {key.replace('_', ' ')}: {value}" for key, value in result.items() if key != "task")]
+    lines += ["", "## The network", *(f"- {key.replace('_', ' ')}: {_value(value)}" for key, value in result.items() if key != "task")]
     lines += [f"- spacing: {_joined(told['spacing_mm'])} mm, patch {_joined(told['patch_size'])} voxels"]
     if told["recipe"]:
         lines += ["", "## How it was trained", *(f"- {key}: {value}" for key, value in told["recipe"].items())]
@@ -86,10 +88,12 @@ def _metrics(found: Found, classes: list[str]) -> dict[str, Any]:
 def _scans(seen: Mapping[str, Any] | None, channels: list[str]) -> list[str]:
     if seen is None:
         return []
-    lines = ["", "It was trained on scans like these; of others its segmentations may be worse."]
+    lines = ["", "It was trained on scans like these (the least and the most of each); of others its segmentations may be worse."]
     for what, key in (("voxels", "spacing"), ("extent", "extent")):
         lines.append(f"- {what}: {', '.join(f'{axis} {_span(span)} mm' for axis, span in zip('xyz', seen[key]))}")
-    lines += [f"- {name}: {_span(span)} (0.5 and 99.5 percentiles)" for name, span in zip(channels, seen["intensity"])]
+    lines += [
+        f"- {name}: {_span(span)} (least 0.5 and greatest 99.5 percentile of a scan)" for name, span in zip(channels, seen["intensity"])
+    ]
     return lines
 
 
@@ -97,9 +101,8 @@ def _quality(told: Mapping[str, Any]) -> list[str]:
     rows = [(name, own) for name, own in told["metrics"].items() if own.get("dice", {}).get("count")]
     if not rows:
         return ["", "## How good it is", "Not measured, or not told where it was packed."]
-    scans = max(own["dice"]["count"] for _, own in rows)
     part = told["judged_on"]
-    lines = ["", "## How good it is", f"On up to {scans} scans {_PARTS.get(part, '')} ({part}), each whole and on its own grid:", ""]
+    lines = ["", "## How good it is", f"On scans {_PARTS.get(part, '')} ({part}), each whole and on its own grid:", ""]
     surfaces = any("nsd" in own for _, own in rows)
     titles = [
         "class",
@@ -116,7 +119,26 @@ def _quality(told: Mapping[str, Any]) -> list[str]:
         more = [_number(own["nsd"]["mean"], 3), _number(own["hd95_mm"]["mean"], 2)] if surfaces else []
         lines.append(f"| {' | '.join([name, str(dice['count']), _number(dice['mean'], 3), interval, _number(dice['median'], 3), *more])} |")
     lines += ["", "The interval is a bootstrap over scans: it knows nothing of other hospitals, scanners and patients."]
-    return lines + (["", told["verdict"]] if told["verdict"] else [])
+    if told["result"].get("updates", _FEW_UPDATES) < _FEW_UPDATES:
+        lines += [f"It had only {told['result']['updates']} updates, so that it isn't near its best."]
+    if told["verdict"]:
+        lines += ["", "What its selection concluded:", "", *(f"- {text}" for text in told["verdict"])]
+    return lines
+
+
+def _line(text: str | None) -> str | None:
+    """A flag's text on one line, so that it can't begin a heading of its own."""
+    return " ".join(text.split()) if text else None
+
+
+def _value(value: Any) -> str:
+    """Numbers as people read them."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    for size, unit in ((1e9, "G"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _span(span: tuple[float, float]) -> str:

@@ -5,12 +5,12 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from scnas_keras.documents import parse
-from scnas_keras.metrics.case_table import nsd_cases, read_case_table, read_surface_table
-from scnas_keras.runs.run_folder import CASES, SUMMARY, SURFACES
+from scnas_keras.documents import load
+from scnas_keras.documents.ranges import Name
+from scnas_keras.metrics.case_table import of_measure, read_case_table, read_surface_table
+from scnas_keras.runs.run_folder import CASES, FINALS, SELECTED, SUMMARY, SURFACES
 
 _REMEDY = "Restore it from a copy, or name another folder."
-_SELECTED = "select.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Found:
         folder: of the training run; None where only the model's files are.
         summary: its summary.json; empty without one.
         dice, nsd, hd95: case -> class -> value, over the scans that judged it.
-        verdict: the sentence of a selection.
+        verdict: what a selection concluded, in sentences.
     """
 
     folder: pathlib.Path | None = None
@@ -29,7 +29,15 @@ class Found:
     dice: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     nsd: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     hd95: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
-    verdict: str | None = None
+    verdict: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Selected:
+    """What is read of select.json."""
+
+    kept: Name
+    conclusions: tuple[str, ...] = ()
 
 
 def find(folder: pathlib.Path) -> Found:
@@ -38,16 +46,14 @@ def find(folder: pathlib.Path) -> Found:
     Raises:
         DataError, ConfigError: a file is damaged.
     """
-    verdict = None
-    if (folder / _SELECTED).is_file():
-        selected = parse(folder / _SELECTED, _REMEDY)
-        contest = selected.get("contest") or {}
-        verdict = contest.get("text")
-        folder = folder / "finals" / str(selected.get("kept"))
+    verdict: tuple[str, ...] = ()
+    if (folder / SELECTED).is_file():
+        selected = load(folder / SELECTED, _Selected, _REMEDY, other_keys=True)
+        verdict = tuple(line for line in selected.conclusions if "scnas " not in line)  # without commands of that place
+        folder = folder / FINALS / selected.kept
     if not (folder / SUMMARY).is_file():
         return Found(verdict=verdict)
-    summary = parse(folder / SUMMARY, _REMEDY)
+    summary = load(folder / SUMMARY, dict[str, Any], _REMEDY)
     dice = read_case_table(folder / CASES, _REMEDY) if (folder / CASES).is_file() else {}
     surfaces = read_surface_table(folder / SURFACES, _REMEDY)
-    hd95 = {case: {name: one.hd95 for name, one in classes.items() if one.hd95 is not None} for case, classes in surfaces.items()}
-    return Found(folder, summary, dice, nsd_cases(surfaces), hd95, verdict)
+    return Found(folder, summary, dice, of_measure(surfaces, "nsd"), of_measure(surfaces, "hd95"), verdict)

@@ -10,7 +10,7 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError, counted, some_of
 from scnas_keras.files import user_path
-from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
+from scnas_keras.formats.endings import ENDINGS, PROBABILITIES, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
 from scnas_keras.formats.foreign import is_other_scan, told, told_absent
 from scnas_keras.formats.geometry import NO_UNIT, UNFINISHED
 from scnas_keras.formats.volumes import Allocate, Volume, in_memory, read_image
@@ -33,7 +33,7 @@ class Scan:
     @property
     def probabilities(self) -> Path:
         """The file of the classes' probabilities."""
-        return self.output.with_name(f"{strip_ending(self.output.name)}_probabilities.nii.gz")
+        return self.output.with_name(f"{strip_ending(self.output.name)}{PROBABILITIES}.nii.gz")
 
     def outputs(self, overlay: bool, probabilities: bool) -> list[Path]:
         """All that is written for it."""

@@ -44,6 +44,8 @@ class Record:
             return False
         if known is None:
             logging.info("%s is there, and not known to be by this model: it is made again", scan.output)
+        elif stale := [path for path in scan.outputs(overlay, probabilities) if path.name not in known.get("files", ())]:
+            logging.info("%s isn't of the last run that made %s: it is made again", stale[0], scan.output.name)
         elif others := [name for name, value in wanted.items() if known.get(name) != value]:
             logging.info("%s was made with another %s: it is made again", scan.output, " and ".join(others))
         else:
@@ -55,9 +57,9 @@ class Record:
         if self._known.pop(scan.output.name, None):
             self._save()
 
-    def note(self, scan: Scan) -> None:
-        """Its segmentation has been made."""
-        self._known[scan.output.name] = self._of(scan)
+    def note(self, scan: Scan, overlay: bool, probabilities: bool) -> None:
+        """Its segmentation has been made, with these files beside it."""
+        self._known[scan.output.name] = self._of(scan) | {"files": [path.name for path in scan.outputs(overlay, probabilities)]}
         self._save()
 
     def _of(self, scan: Scan) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def _failure(scan: Scan, model: Any, config: PredictConfig, record: Record | Non
             record.forget(scan)
         _segment(scan, model, config)
         if record:
-            record.note(scan)
+            record.note(scan, config.overlay, config.save_probabilities)
     except UserError as error:
         return str(error)
     except OSError as error:
@@ -105,11 +105,14 @@ def _tell_of_model(model: Any, path: pathlib.Path, mirror: bool) -> None:
 
 def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
     from scnas_keras.checks.intensities import declared_padding, padding
+    from scnas_keras.formats.shear import is_sheared
     from scnas_keras.formats.volumes import write_label, write_probabilities
     from scnas_keras.reporting.overlay import draw_overlay, shown
 
     scratch = Scratch(user_path(config.scratch_dir) if config.scratch_dir else _existing(scan.output.parent))
     volume = read_scan(scan, _channels(model.plan), scratch.array)
+    if config.save_probabilities and volume.geometry.header is None and is_sheared(volume.geometry.affine):
+        raise DataError(f"{scan.files[0]}: its slices are tilted: only labels can be written for it. Leave out --save_probabilities.")
     for channel, normalization in enumerate(model.plan.channels):
         values, name = volume.array[..., channel], f"channel {channel} ({normalization.channel})"
         if normalization.scheme == "ct":  # which clips it

@@ -44,7 +44,7 @@ from scnas_keras.tasks.loading import load_label
 
 __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 
-CACHE_FORMAT = 5
+CACHE_FORMAT = 6
 _LONGEST_SLUG = 200
 """Bytes of a name that a folder bears: files' names may take 255."""
 _PARTIAL = ".partial-"

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import scipy
 
-SPACING_TOLERANCE = 1e-3
+SPACING_TOLERANCE, HALVES = 1e-3, 3
+"""A share of spacings; digits behind the point of a size before it is rounded."""
 _SLAB_VOXELS = 2**22
 _Matrices = tuple[scipy.sparse.csr_array | None, ...]
 
@@ -25,10 +26,11 @@ _Matrices = tuple[scipy.sparse.csr_array | None, ...]
 def resampled_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float | None]) -> tuple[int, ...]:
     """The number of voxels along each axis after going from `spacing` to `target` (mm); at least one.
 
-    An axis whose target is None, or whose spacing is right already within a thousandth of it, keeps its size.
+    An axis whose target is None, or whose spacing is right already within a thousandth of it, keeps its size. Where a size is a half but
+    for what float32 leaves of a spacing, the half is rounded (to even), so that equal scans have equal grids.
     """
     return tuple(
-        size if new is None or abs(old - new) < SPACING_TOLERANCE * new else max(1, round(size * old / new))
+        size if new is None or abs(old - new) < SPACING_TOLERANCE * new else max(1, round(round(size * old / new, HALVES)))
         for size, old, new in zip(shape, spacing, target)
     )
 
@@ -36,12 +38,12 @@ def resampled_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequ
 def coarse_axis(spacing: Sequence[float], target: Sequence[float | None], anisotropy: float) -> int | None:
     """The axis that is resampled by itself (nnU-Net 2.4), if there is one.
 
-    It's the coarsest axis of the first of these grids whose voxels are more than `anisotropy` times longer than wide:
+    It's the coarsest axis of the first of these grids whose voxels are more than `anisotropy` times, and a thousandth, longer than wide:
     the scan's, with `spacing` in mm, then the `target`. Where two axes are the coarsest, none is set apart.
     """
     target = [old if new is None else new for old, new in zip(spacing, target)]
     for grid in (np.asarray(spacing), np.asarray(target)):
-        if grid.max() / grid.min() > anisotropy:
+        if grid.max() / grid.min() > anisotropy * (1 + SPACING_TOLERANCE):
             coarsest = np.flatnonzero(grid > (1 - SPACING_TOLERANCE) * grid.max())
             return int(coarsest[0]) if coarsest.size == 1 else None
     return None

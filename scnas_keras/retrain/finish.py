@@ -60,6 +60,7 @@ def finish(
         "batch_size": fold.configuration.batch_size,
         "width": architecture.network.width,
         "epochs": len(history),
+        "training_scans": len(fold.part(*config.trained_parts)),
         "judged_on": config.judge_on if dice else None,
         "dice": dict(zip(classes, means)),
         "mean_dice": mean_of_known(means),

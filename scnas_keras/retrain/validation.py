@@ -15,7 +15,7 @@ from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.machine.scratch import Scratch
 from scnas_keras.metrics.case_table import write_case_table, write_surface_table
 from scnas_keras.metrics.dice import dice_scores
-from scnas_keras.metrics.structure import Surfaces, surface_metrics
+from scnas_keras.metrics.structure import Surfaces, class_surfaces
 from scnas_keras.reporting.overlay import draw_overlay, shown
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.folds import Fold
@@ -65,14 +65,13 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
         dice[name] = dice_scores(label, segmentation, len(names))
         if config.surfaces:
             begun = time.monotonic()
-            surfaces[name] = {
-                own: surface_metrics(label == value, segmentation == value, volume.spacing, config.tolerance_mm)
-                for value, own in enumerate(names[1:], start=1)
-            }
+            found = class_surfaces(label, segmentation, len(names), volume.spacing, config.tolerance_mm)
+            surfaces[name] = dict(zip(names[1:], found))
             measuring += time.monotonic() - begun
         logging.info("%s %d/%d  %s  Dice %s", config.judged, number, len(judged), name, _told(dice[name]))
     if dice:
         write_case_table(run[CASES], dice, names[1:])
+    run[SURFACES].unlink(missing_ok=True)  # of a former end of an extended run
     if surfaces:
         write_surface_table(run[SURFACES], surfaces)
     _draw(fold, packed, dice, run)

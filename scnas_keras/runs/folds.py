@@ -178,7 +178,7 @@ def open_fold(
     by_name, files = {case.name: case for case in cases}, read_contents(task.cases, config.cache_folder)
     opened = Fold(task, plans, config.configuration, configuration, plan, tuple(folds), split, by_name, files)
     _check_foreground(opened, trained, fold)
-    _tell(opened, fold)
+    _tell(opened, fold, trained)
     return opened
 
 
@@ -271,10 +271,12 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
     return dataclasses.replace(found, **changes)
 
 
-def _tell(opened: Fold, fold: int | str) -> None:
+def _tell(opened: Fold, fold: int | str, trained: Sequence[str]) -> None:
     """Logs what a fold holds and how it is cut into patches."""
     task, split, configuration = opened.task, opened.split, opened.configuration
     counts = {"to train on": split.train, "held out for the architecture": split.held_out, "for validation": split.validation}
+    if "held_out" in trained:
+        counts = {"to train on": split.train + split.held_out, "for validation": split.validation}
     parts = ", ".join(f"{len(cases)} {'cases ' * (not number)}{what}" for number, (what, cases) in enumerate(counts.items()) if cases)
     channels, classes = ", ".join(task.channel_names), ", ".join(task.labels.values())
     logging.info("%s: %d cases, channels %s, classes %s; fold %s: %s", task.name, len(task.cases), channels, classes, fold, parts)

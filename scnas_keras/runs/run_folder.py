@@ -32,6 +32,8 @@ FLAGS, SUMMARY, LOCK, LOG = "flags.cfg", "summary.json", "run.lock", "log.txt"
 BEFORE, EXTENDING = "summary_before.json", "extending"
 """The summary of a run that had finished and was extended; there until its checkpoint is one of a run that goes on."""
 CASES, SURFACES = TABLES
+SELECTED, FINALS = "select.json", "finals"
+"""Of a selection: what it found, and the folder of its last training runs."""
 _PACKAGES = ("scnas_keras", "keras", "tensorflow", "tensorflow-probability", "numpy", "scipy", "nibabel")
 
 

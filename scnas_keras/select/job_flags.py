@@ -24,9 +24,8 @@ def training_config(
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(RecipeConfig)}
     own = {"network": candidate.network, "width": candidate.width, "genotype": candidate.genotype, "fold": str(config.fold)}
     run = {"workdir": str(folder), "budget_minutes": round(seconds / 60, 4), "judge_on": judge_on, "seed": seed}
-    if (
-        config.objective != NSD and judge_on == HELD_OUT and candidate.name != DEFAULT
-    ):  # nobody looks at them there, but for how long they take
+    # Surfaces are measured where they are shown, or decide; and once in the race, for how long they take.
+    if config.objective != NSD and judge_on == HELD_OUT and candidate.name != DEFAULT:
         run["surfaces"] = False
     return RetrainConfig(**shared | own | candidate.flags | run)
 

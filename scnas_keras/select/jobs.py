@@ -12,13 +12,14 @@ from absl import logging
 from scnas_keras.errors import UserError
 from scnas_keras.runs.checkpoint_files import CHECKPOINT
 from scnas_keras.runs.config import HELD_OUT, VALIDATION
+from scnas_keras.runs.run_folder import FINALS
 from scnas_keras.select import trials
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.job_flags import search_config, training_config
 
-SEARCH, RACE, FINALS = "search", "race", "finals"
-"""Stages, and folders of them."""
+SEARCH, RACE = "search", "race"
+"""Stages, and folders of them; there is FINALS too."""
 
 
 class TrainingFailed(UserError):

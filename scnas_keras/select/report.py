@@ -12,6 +12,7 @@ from scnas_keras.progress import clock
 from scnas_keras.reporting.race_figure import RacedTrial, draw_race
 from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.following import predict_one
+from scnas_keras.runs.run_folder import SELECTED
 from scnas_keras.select.conclusions import search_rank, verdict_lines
 from scnas_keras.select.finals import Finals, is_default
 from scnas_keras.select.names import DEFAULT, DICE, NSD
@@ -38,9 +39,8 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
     """Writes select.txt, select.json, trials.csv, cases.csv, race.png and the summary, which marks the selection as finished."""
     run, config, found = setting.run, setting.config, setting.survey
     rows = _rows(setting, ended, finals)
-    lines = (
-        _race_lines(setting, ended) + tuned_lines(setting, ended) + _final_lines(setting, finals) + verdict_lines(setting, ended, finals)
-    )
+    conclusions = verdict_lines(setting, ended, finals)
+    lines = _race_lines(setting, ended) + tuned_lines(setting, ended) + _final_lines(setting, finals) + conclusions
     text = "\n".join(lines)
     data = {
         "task": found.task,
@@ -54,9 +54,10 @@ def write_report(setting: Setting, ended: Ended, finals: Finals) -> Report:
         "tuned": tuned_data(setting),
         "contest": finals.contest and dataclasses.asdict(finals.contest) | {"differs": finals.contest.differs, "text": finals.contest.text},
         "kept": finals.kept,
+        "conclusions": conclusions,
     }
     write_text(run["select.txt"], text + "\n")
-    write_text(run["select.json"], readable_json(data))
+    write_text(run[SELECTED], readable_json(data))
     write_text(run["trials.csv"], _csv(rows))
     write_text(run["cases.csv"], _cases_csv(finals, found.classes))
     measure = {DICE: "Dice", NSD: "NSD"}.get(config.objective, f"Dice of {config.objective}")

@@ -15,7 +15,7 @@ from absl import logging
 from scnas_keras.documents import decode, parse
 from scnas_keras.errors import CANT_WRITE, ConfigError, DataError, OutputError, some_of
 from scnas_keras.files import writing
-from scnas_keras.metrics.case_table import nsd_cases, read_case_table, read_surface_table
+from scnas_keras.metrics.case_table import of_measure, read_case_table, read_surface_table
 from scnas_keras.metrics.structure import Surfaces
 from scnas_keras.progress import bar, clock
 from scnas_keras.runs.checkpoint_files import CHECKPOINT, CheckpointFolder
@@ -97,7 +97,7 @@ class Trained:
 
     def compared(self, objective: str) -> Mapping[str, Mapping[str, float]]:
         """Case -> class -> what finals are compared by, classes left out that a case hasn't."""
-        return nsd_cases(self.surfaces) if objective == NSD else self.cases
+        return of_measure(self.surfaces, NSD) if objective == NSD else self.cases
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,24 +1,26 @@
 """Whether an exported network computes what it was exported from, found in a process that can't import this package."""
 
 import dataclasses
+import math
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 import scipy
 
 from scnas_keras.errors import OutputError
-from scnas_keras.formats.volumes import volume_of
+from scnas_keras.formats.volumes import PROBABILITY_ONE, volume_of
 from scnas_keras.inference.companion import Companion
 from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.inference.segmenting import segment_by
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
-from scnas_keras.serving.names import FORMATS
+from scnas_keras.serving.names import FORMATS, Format
 
 LARGEST_DIFFERENCE, FEWEST_EQUAL = 1e-3, 0.999
 """Of probabilities of patches; share of the voxels of a scan."""
@@ -34,10 +36,19 @@ class Agreement:
     Attributes:
         difference: the largest of probabilities, over two patches.
         equal: the share of voxels with the same class, over two scans; None if it takes no scans.
+        scan_difference: the largest of probabilities over these.
     """
 
     difference: float
-    equal: float | None
+    equal: float | None = None
+    scan_difference: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether that is the same function but for rounding."""
+        if self.equal is None or self.scan_difference is None:
+            return self.difference <= LARGEST_DIFFERENCE
+        return max(self.difference, self.scan_difference) <= LARGEST_DIFFERENCE and self.equal >= FEWEST_EQUAL
 
 
 def check(network: keras.Model, companion: Companion | None, kind: str, folder: pathlib.Path) -> Agreement:
@@ -51,43 +62,58 @@ def check(network: keras.Model, companion: Companion | None, kind: str, folder: 
     Raises:
         OutputError: the other process failed, or they don't agree.
     """
-    patches = {f"serve/{index}": patch for index, patch in enumerate(_patches(network, FORMATS[kind].any_size))}
-    scans = _scans(companion) if companion and kind == "saved_model" else []
+    wanted = FORMATS[kind]
+    patches = {f"serve/{index}": patch for index, patch in enumerate(_patches(network, wanted.whole_scans))}
+    scans = _scans(companion) if companion and wanted.whole_scans else []
     inputs = dict(patches)
     for index, (image, spacing) in enumerate(scans):
-        inputs |= {f"segment/{index}/image": image, f"segment/{index}/spacing": spacing}
-    found = _run_outside(kind, folder, inputs)
-    difference = max(float(np.abs(found[name] - _probabilities(network, patch)).max()) for name, patch in patches.items())
-    equal = None
-    if companion and scans:
-        model = SegmentationModel(network, companion.plan, companion.patch_size)
-        own = [model.segment(volume_of(image, spacing)) for image, spacing in scans]
-        equal = float(np.mean(np.concatenate([(found[f"segment/{index}"] == one).ravel() for index, one in enumerate(own)])))
-    result = Agreement(difference, equal)
-    if not difference <= LARGEST_DIFFERENCE or (equal is not None and equal < FEWEST_EQUAL):
+        for function in ("segment", "segment_probabilities"):
+            inputs |= {f"{function}/{index}/image": image, f"{function}/{index}/spacing": spacing}
+    found = _run_outside(wanted, folder, inputs)
+    difference = max(_largest(found[name], _probabilities(network, patch)) for name, patch in patches.items())
+    result = Agreement(difference, *(_of_scans(network, companion, scans, found) if companion and scans else ()))
+    if not result.holds:
         raise OutputError(
-            f"{FORMATS[kind].title}: what was exported doesn't compute what the model does ({told(result)}). It was removed; please report "
-            "this."
+            f"{wanted.title}: what was exported doesn't compute what the model does ({told(result)}). It was removed; please report this."
         )
     return result
 
 
 def told(result: Agreement) -> str:
     """An agreement in words."""
-    scans = "" if result.equal is None else f"; {result.equal:.3%} of the voxels of two scans have the same class"
-    return f"largest difference of probabilities {result.difference:.1e}{scans}"
+    patches = f"largest difference of probabilities {result.difference:.1e}"
+    if result.equal is None:
+        return patches
+    return f"{patches}, over two scans {result.scan_difference:.1e}; {result.equal:.3%} of their voxels have the same class"
 
 
-def _run_outside(kind: str, folder: pathlib.Path, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _of_scans(network: keras.Model, companion: Companion, scans: Sequence[tuple], found: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    """Share of voxels with the same class, and the largest difference of probabilities."""
+    model, same, largest = SegmentationModel(network, companion.plan, companion.patch_size), [], 0.0
+    for index, (image, spacing) in enumerate(scans):
+        keep = np.empty((len(companion.plan.labels), *image.shape[:3]), np.uint16)
+        own = segment_by((model,), volume_of(image, spacing), keep=keep)
+        labels = found[f"segment/{index}"]
+        same.append((labels == own).ravel() if labels.shape == own.shape else np.zeros(own.size, bool))
+        largest = max(largest, _largest(found[f"segment_probabilities/{index}"], np.moveaxis(keep, 0, -1) / PROBABILITY_ONE))
+    return float(np.mean(np.concatenate(same))), largest
+
+
+def _largest(found: np.ndarray, expected: np.ndarray) -> float:
+    """Difference; not a number where one of both isn't."""
+    return float(np.abs(found - expected).max()) if found.shape == expected.shape else math.inf
+
+
+def _run_outside(wanted: Format, folder: pathlib.Path, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     program = pathlib.Path(__file__).with_name("outside.py")
     with tempfile.TemporaryDirectory() as place:
         files = [pathlib.Path(place, name) for name in ("inputs.npz", "outputs.npz")]
         np.savez(files[0], **inputs)
-        arguments = [sys.executable, program, kind, folder.absolute(), *files]
+        arguments = [sys.executable, program, wanted.module, (folder / wanted.file).absolute(), *files]
         done = subprocess.run(arguments, capture_output=True, text=True, cwd=place, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"})
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-            raise OutputError(f"{FORMATS[kind].title}: what was exported can't be used by a process without this package ({last[:300]}).")
+            raise OutputError(f"{wanted.title}: what was exported can't be used by a process without this package ({last[:300]}).")
         with np.load(files[1]) as outputs:
             return {name: outputs[name] for name in outputs.files}
 
@@ -101,6 +127,7 @@ def _patches(network: keras.Model, any_size: bool) -> list[np.ndarray]:
 
 
 def _probabilities(network: keras.Model, patch: np.ndarray) -> np.ndarray:
+    """What `saved_model` is to give, said once more in NumPy to compare with."""
     missing = [-size % step for size, step in zip(patch.shape[1:-1], divisors(network))]
     before = [one // 2 for one in missing]
     padded = np.pad(patch, [(0, 0), *((first, one - first) for one, first in zip(missing, before)), (0, 0)])
@@ -110,10 +137,10 @@ def _probabilities(network: keras.Model, patch: np.ndarray) -> np.ndarray:
 
 
 def _scans(companion: Companion) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Two scans of smooth noise with zeros around it and inside: one within a patch, one that takes two."""
+    """Two scans of smooth noise with zeros around it and inside: one within a patch, one that takes two along two axes."""
     plan, random = companion.plan, np.random.default_rng(0)
     patch = companion.patch_size if len(companion.patch_size) == 3 else (3, *companion.patch_size)
-    sizes = [max(4, size // 2 - 1) for size in patch], [max(4, size // 2) for size in patch[:2]] + [patch[2] * 3 // 2]
+    sizes = [max(4, size // 2 - 1) for size in patch], [patch[0] * 3 // 2, patch[1] + 2, max(4, patch[2] // 2)]
     return [_scan(random, plan, size, steps) for size, steps in zip(sizes, _STEPS)]
 
 

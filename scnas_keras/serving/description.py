@@ -19,11 +19,11 @@ def describe(network: keras.Model, companion: Companion | None, kind: str) -> di
         "takes": {
             "image": f"float32 [batch, {', '.join(space)}, {channels}], prepared as {'model.json says' if companion else 'in training'}"
         },
-        "gives": {"probabilities": f"float32 [batch, {', '.join(space)}, {classes}]"},
-        "sizes": "any" if FORMATS[kind].any_size else f"multiples of {list(divisors(network))}",
+        "gives": {FORMATS[kind].output: f"float32 [batch, {', '.join(space)}, {classes}], probabilities"},
+        "sizes": "any" if FORMATS[kind].whole_scans else f"multiples of {list(divisors(network))}",
     }
     functions = {"serve": serve}
-    if companion and kind == "saved_model":
+    if companion and FORMATS[kind].whole_scans:
         scan = {
             "image": f"float32 [x, y, z, {channels}], intensities of the scan as stored, axes to the right, to the front, upwards (RAS+)",
             "spacing": "float32 [3], mm along x, y, z",

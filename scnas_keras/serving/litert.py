@@ -5,8 +5,8 @@ import pathlib
 import keras
 
 from scnas_keras.inference.companion import Companion
-from scnas_keras.serving.names import LITERT_FILE
-from scnas_keras.serving.patches import with_softmax
+from scnas_keras.serving.names import FORMATS
+from scnas_keras.serving.patches import converted, with_softmax
 
 
 def write(network: keras.Model, companion: Companion | None, folder: pathlib.Path) -> None:
@@ -14,4 +14,5 @@ def write(network: keras.Model, companion: Companion | None, folder: pathlib.Pat
 
     Sizes must be multiples of `divisors.divisors`.
     """
-    with_softmax(network).export(str(folder / LITERT_FILE), format="litert", verbose=False)
+    with converted():
+        with_softmax(network).export(str(folder / FORMATS["litert"].file), format="litert", verbose=False)

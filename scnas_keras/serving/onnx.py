@@ -5,8 +5,8 @@ import pathlib
 import keras
 
 from scnas_keras.inference.companion import Companion
-from scnas_keras.serving.names import ONNX_FILE
-from scnas_keras.serving.patches import with_softmax
+from scnas_keras.serving.names import FORMATS
+from scnas_keras.serving.patches import converted, with_softmax
 
 
 def write(network: keras.Model, companion: Companion | None, folder: pathlib.Path) -> None:
@@ -16,8 +16,9 @@ def write(network: keras.Model, companion: Companion | None, folder: pathlib.Pat
     """
     import onnx
 
-    path = folder / ONNX_FILE
-    with_softmax(network).export(path, format="onnx", verbose=False)
+    path = folder / FORMATS["onnx"].file
+    with converted():
+        with_softmax(network).export(path, format="onnx", verbose=False)
     model = onnx.load(path)
     _rename(model.graph, model.graph.input[0].name, "image")
     _rename(model.graph, model.graph.output[0].name, "probabilities")

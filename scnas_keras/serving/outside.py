@@ -1,43 +1,50 @@
 """Runs an exported network as those do who haven't this package: a program of its own, which can't import it.
 
-    python outside.py FORMAT FOLDER INPUTS.npz OUTPUTS.npz
+    python outside.py MODULE PLACE INPUTS.npz OUTPUTS.npz
 
-INPUTS holds arrays `serve/N`, patches, and `segment/N/image` with `segment/N/spacing`, scans; OUTPUTS gets one of each first two words.
+MODULE and PLACE are those of `names.FORMATS`. INPUTS holds arrays `FUNCTION/N` of patches, and `FUNCTION/N/image` with
+`FUNCTION/N/spacing` of scans; OUTPUTS gets one array `FUNCTION/N` of each.
 """
 
 import os
 import sys
 
 sys.modules["scnas_keras"] = None  # importing it from here on fails
-sys.path.pop(0)  # this file's folder, whose modules are named like packages
+sys.path[:] = [place for place in sys.path if place != os.path.dirname(os.path.abspath(__file__))]  # modules there are named like packages
 
 import numpy as np  # noqa: E402
 
 
 def saved_model(folder):
-    """Functions by the names of the signatures."""
+    """Functions by their names."""
     import tensorflow as tf
 
     served = tf.saved_model.load(folder)
+
+    def function(name, gives):
+        own = getattr(served, name)
+        return lambda image, spacing: own({"image": image, "spacing": spacing})[gives].numpy()
+
     functions = {"serve": lambda image: served.serve(image)["probabilities"].numpy()}
     if hasattr(served, "segment"):
-        functions["segment"] = lambda image, spacing: served.segment({"image": image, "spacing": spacing})["segmentation"].numpy()
+        functions["segment"] = function("segment", "segmentation")
+        functions["segment_probabilities"] = function("segment_probabilities", "probabilities")
     return functions
 
 
-def onnx(folder):
+def onnx(file):
     """The same of an ONNX file."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(os.path.join(folder, "model.onnx"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return {"serve": lambda image: session.run(["probabilities"], {"image": image})[0]}
 
 
-def litert(folder):
+def litert(file):
     """The same of a LiteRT file."""
     import tensorflow as tf
 
-    interpreter = tf.lite.Interpreter(os.path.join(folder, "model.tflite"))
+    interpreter = tf.lite.Interpreter(file)
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def serve(image):
@@ -50,9 +57,9 @@ def litert(folder):
     return {"serve": serve}
 
 
-def main(kind, folder, inputs, outputs):
+def main(module, place, inputs, outputs):
     """Runs all inputs and saves what comes out."""
-    functions, found = {"saved_model": saved_model, "onnx": onnx, "litert": litert}[kind](folder), {}
+    functions, found = globals()[module](place), {}
     with np.load(inputs) as file:
         for name in sorted({"/".join(name.split("/")[:2]) for name in file.files}):
             arguments = [file[name]] if name in file.files else [file[f"{name}/image"], file[f"{name}/spacing"]]

@@ -54,7 +54,9 @@ def prepare(image: tf.Tensor, spacing: tf.Tensor, plan: PreprocessingPlan) -> tu
     size = tf.unstack(tf.shape(cropped)[:3])
     steps = [spacing[axis] for axis in plan.transpose]
     wanted = splines.resampled_size(size, steps, plan.spacing)
-    prepared = tf.unstack(_enough(size, wanted))
+    whole = [shape[axis] for axis in plan.transpose]
+    with tf.control_dependencies(_checks_of_grid(whole, splines.resampled_size(whole, steps, plan.spacing))):
+        prepared = [tf.identity(own) for own in wanted]
     grids = Grids(shape, start, stop, size, prepared, splines.coarse_axis(steps, plan.spacing, plan.resampling.anisotropy))
     inside = with_holes_filled(tf.reduce_any(cropped != 0, axis=-1)) if any(plan.mask_channels) else None
     outside = None if inside is None else _resized_mask(~inside, grids, plan)
@@ -74,9 +76,9 @@ def _prepared(
 
 
 def _checked(image: tf.Tensor, spacing: tf.Tensor) -> tf.Tensor:
-    bad = tf.size(image) - tf.math.count_nonzero(tf.math.is_finite(image), dtype=tf.int32)
+    finite = tf.reduce_all(tf.math.is_finite(image))
     checks = [
-        tf.debugging.assert_equal(bad, 0, "image: voxels are NaN or infinite. Replace them, for example by 0."),
+        tf.debugging.assert_equal(finite, True, "image: voxels are NaN or infinite. Replace them, for example by 0."),
         tf.debugging.assert_equal(
             tf.reduce_all(tf.math.is_finite(spacing) & (spacing > 0)), True, "spacing: three sizes in mm above 0 are needed, along x, y, z."
         ),
@@ -86,12 +88,12 @@ def _checked(image: tf.Tensor, spacing: tf.Tensor) -> tf.Tensor:
         return tf.identity(image)
 
 
-def _enough(size: list[tf.Tensor], wanted: list[tf.Tensor]) -> tf.Tensor:
+def _checks_of_grid(size: list[tf.Tensor], wanted: list[tf.Tensor]) -> list[tf.Operation]:
+    """Of the whole scan's voxels, and how many the network would see."""
     vanishing = [(new < FEWEST) & (tf.cast(old, tf.float32) > SHRINKS * tf.cast(new, tf.float32)) for old, new in zip(size, wanted)]
     text = "spacing: at the network's spacing next to nothing is left of the scan. Are these millimetres, along x, y, z?"
     check = tf.debugging.assert_equal(tf.reduce_any(tf.stack(vanishing)), False, text)
-    with tf.control_dependencies([check] if check is not None else []):
-        return tf.stack(wanted)
+    return [] if check is None else [check]
 
 
 def _nonzero_box(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

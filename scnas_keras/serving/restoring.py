@@ -32,14 +32,13 @@ def restored(image: tf.Tensor, tiles: Tiles, grids: Grids, plan: PreprocessingPl
     shape = tf.unstack(tf.shape(image)[:3])
 
     def use(index: tf.Tensor, new: tf.Tensor, window: tf.Tensor, begin: tf.Tensor, done: tf.Tensor, results: tf.TensorArray) -> list:
-        window = tf.concat([window, new], axis=0)
+        window = tf.concat([window, tf.transpose(new, (0, 3, 1, 2))], axis=0)  # what is read class by class lies together
         end = begin + tf.shape(window)[0]
         ready = tf.reduce_sum(tf.math.cumprod(tf.cast(last < end, tf.int32)))
         own = first[done:ready, begin:end]
 
         def class_map(number: tf.Tensor) -> tf.Tensor:
-            rows = tf.gather(window, number, axis=-1)
-            flat = tf.matmul(own, tf.reshape(rows, (end - begin, -1)))
+            flat = tf.matmul(own, tf.reshape(window[:, number], (end - begin, -1)))
             mixed = tf.reshape(flat, (ready - done, shape[1], shape[2]))
             return splines.along_third(splines.along_second(mixed, second), third)
 
@@ -47,7 +46,7 @@ def restored(image: tf.Tensor, tiles: Tiles, grids: Grids, plan: PreprocessingPl
         needed = tf.minimum(earliest[tf.minimum(ready, tf.size(last) - 1)], end)
         return [window[needed - begin :], needed, ready, results]
 
-    window = tf.zeros((0, shape[1], shape[2], tiles.classes))
+    window = tf.zeros((0, tiles.classes, shape[1], shape[2]))
     results = tf.TensorArray(kind, 0, dynamic_size=True, infer_shape=False)
     *_, results = tiles.over(image, use, [window, tf.constant(0), tf.constant(0), results])
     return results.concat()

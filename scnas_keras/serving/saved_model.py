@@ -23,7 +23,6 @@ def write(network: keras.Model, companion: Companion | None, folder: pathlib.Pat
         folder: to write to.
     """
     archive = keras.export.ExportArchive()
-    archive.track(network)
     spec = tf.TensorSpec((None, *[None] * (len(network.input_shape) - 2), network.input_shape[-1]), tf.float32, name="image")
     archive.add_endpoint("serve", _of_patches(network), input_signature=[spec])
     if companion:

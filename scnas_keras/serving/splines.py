@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from scnas_keras.preprocessing.resampling import SPACING_TOLERANCE
+from scnas_keras.preprocessing.resampling import HALVES, SPACING_TOLERANCE
 
 _POLE = math.sqrt(3) - 2  # of the filter that turns values into coefficients of cubic B-splines
 _NEGLIGIBLE = 1e-7
@@ -79,7 +79,7 @@ def apply(array: tf.Tensor, matrices: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def along_first(array: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    """Multiplies [a, b, c] with [n, a], which need not be square to be left out: the identity of equal sizes."""
+    """Multiplies [a, b, c] with [n, a]; it is left out where it is square: equal sizes, the identity."""
     size = tf.shape(array)
 
     def product() -> tf.Tensor:
@@ -110,11 +110,12 @@ def _unless_square(array: tf.Tensor, matrix: tf.Tensor, product) -> tf.Tensor:
 
 
 def _rounded(value: tf.Tensor) -> tf.Tensor:
-    return tf.maximum(1, tf.cast(tf.round(value), tf.int32))  # half to even, as Python's
+    digits = 10.0**HALVES
+    return tf.maximum(1, tf.cast(tf.round(tf.round(value * digits) / digits), tf.int32))  # half to even, as Python's
 
 
 def _is_anisotropic(grid: tf.Tensor, anisotropy: float) -> tf.Tensor:
-    return tf.reduce_max(grid) / tf.reduce_min(grid) > anisotropy
+    return tf.reduce_max(grid) / tf.reduce_min(grid) > anisotropy * (1 + SPACING_TOLERANCE)
 
 
 def _coarsest(grid: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from scnas_keras.inference.sliding_window import OVERLAP, tile_weight
+from scnas_keras.inference.sliding_window import tile_step, tile_weight
 from scnas_keras.serving.loops import repeat
 
 
@@ -62,7 +62,9 @@ class Tiles:
             def tile(index: tf.Tensor, line: tf.Tensor) -> list[tf.Tensor]:
                 third = begins[1][index]
                 part = tf.slice(image, tf.stack([begin, second, third, 0]), (*self.patch_size, self.channels))
-                found = tf.nn.softmax(self.network(part[None])[0])
+                with tf.device(None):  # wherever the network runs best
+                    logits = self.network(part[None])
+                found = tf.nn.softmax(logits[0])
                 weighted = tf.concat([found * weight, weight], axis=-1)
                 return [line + tf.pad(weighted, [[0, 0], [0, 0], [third, padded[2] - third - width], [0, 0]])]
 
@@ -76,6 +78,6 @@ class Tiles:
 def tile_starts(size: tf.Tensor, patch: int) -> tf.Tensor:
     """See `inference.sliding_window.tile_starts`; int32."""
     room = tf.cast(tf.maximum(size - patch, 0), tf.float64)
-    count = tf.cast(tf.math.ceil(room / (patch * (1 - OVERLAP))), tf.int32)  # of steps
+    count = tf.cast(tf.math.ceil(room / tile_step(patch)), tf.int32)  # of steps
     step = room / tf.cast(tf.maximum(count, 1), tf.float64)
     return tf.cast(tf.round(tf.cast(tf.range(count + 1), tf.float64) * step), tf.int32)

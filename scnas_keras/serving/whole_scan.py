@@ -11,6 +11,9 @@ from scnas_keras.serving.preparing import Grids, prepare
 from scnas_keras.serving.restoring import every_map, restored, strongest
 from scnas_keras.serving.tiling import Tiles
 
+_AROUND = "CPU:0"
+"""All but the network: bands of probabilities need more memory than a GPU has, and its float32 products keep 10 bits (TF32)."""
+
 
 class WholeScan:
     """The functions `segment` and `segment_probabilities` of a model. They take one dict, as `keras.layers.TFSMLayer` does:
@@ -39,28 +42,26 @@ class WholeScan:
 
     def segment(self, scan: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The segmentation, uint8 [x, y, z]; 0 outside of the box of voxels that aren't 0."""
-        image, grids = self._prepare(scan["image"], scan["spacing"])
-        inside = restored(image, self._tiles, grids, self._plan, strongest, tf.uint8)
-        return {"segmentation": _in_scan(tf.ensure_shape(inside, (None, None, None)), grids, self._plan)}
+        with tf.device(_AROUND):
+            image, grids = self._prepare(scan["image"], scan["spacing"])
+            inside = restored(image, self._tiles, grids, self._plan, strongest, tf.uint8)
+            return {"segmentation": _in_scan(tf.ensure_shape(inside, (None, None, None)), grids, self._plan)}
 
     def segment_probabilities(self, scan: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The classes' probabilities, float32 [x, y, z, classes]; 1 for the background outside of that box."""
-        image, grids = self._prepare(scan["image"], scan["spacing"])
-        inside = tf.ensure_shape(
-            restored(image, self._tiles, grids, self._plan, every_map, tf.float32), (None, None, None, self._tiles.classes)
-        )
-        background = _in_scan(1 - inside[..., 0], grids, self._plan)
-        others = _in_scan(inside[..., 1:], grids, self._plan)
-        return {"probabilities": tf.concat([(1 - background)[..., None], others], axis=-1)}
+        with tf.device(_AROUND):
+            image, grids = self._prepare(scan["image"], scan["spacing"])
+            inside = restored(image, self._tiles, grids, self._plan, every_map, tf.float32)
+            inside = tf.ensure_shape(inside, (None, None, None, self._tiles.classes))
+            background, others = _in_scan(inside[..., :1], grids, self._plan, 1), _in_scan(inside[..., 1:], grids, self._plan)
+            return {"probabilities": tf.concat([background, others], axis=-1)}
 
 
-def _in_scan(inside: tf.Tensor, grids: Grids, plan: PreprocessingPlan) -> tf.Tensor:
-    """What was found in the box, along the plan's axes, as an array of the scan's; 0 around it."""
-    more = range(3, inside.shape.rank)
-    turned = tf.transpose(inside, [*_inverse(plan.transpose), *more])
-    return tf.pad(
-        turned, tf.concat([tf.stack([grids.start, grids.shape - grids.stop], axis=1), tf.zeros((len(more), 2), tf.int32)], axis=0)
-    )
+def _in_scan(inside: tf.Tensor, grids: Grids, plan: PreprocessingPlan, around: int = 0) -> tf.Tensor:
+    """What was found in the box, along the plan's axes, as an array of the scan's, and what is around it."""
+    turned = tf.transpose(inside, [*_inverse(plan.transpose), *range(3, inside.shape.rank)])
+    more = tf.zeros((inside.shape.rank - 3, 2), tf.int32)
+    return tf.pad(turned, tf.concat([tf.stack([grids.start, grids.shape - grids.stop], axis=1), more], axis=0), constant_values=around)
 
 
 def _inverse(order: Sequence[int]) -> list[int]:
