@@ -45,7 +45,7 @@ def network_cost(model: keras.Model, patch_size: Sequence[int]) -> NetworkCost:
 def _multiply_adds(layer: keras.Layer) -> int:
     transposed = isinstance(layer, (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose))
     positions = math.prod((_first(layer.input) if transposed else _convolved(layer)).shape[1:-1])
-    return positions * _kernel_weights(layer)
+    return layer.multiply_adds(positions) if isinstance(layer, Operation) else positions * _kernel_weights(layer)
 
 
 def _elements(layer: keras.Layer) -> int:

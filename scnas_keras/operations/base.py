@@ -118,8 +118,47 @@ class Operation(layers.Layer):
         """How many weights its convolutions have: all but scales and offsets."""
         return sum(math.prod(weight.shape) for weight in self.trainable_weights if len(weight.shape) > 1)
 
+    def multiply_adds(self, positions: int) -> int:
+        """Of an output of so many voxels: each kernel weight once a voxel, unless a subclass applies some otherwise."""
+        return positions * self.kernel_weights()
+
     def get_config(self):
         return {**super().get_config(), "stride": self.stride}
+
+
+class ManyKernels(Operation):
+    """Base of operations with several kernels and normalisations.
+
+    Args:
+        affine: see `InstanceNorm`.
+
+    Attributes:
+        kernels: (spatial axes, channels) -> its kernels' shapes and start values; those of its facts.
+        norms: its normalisations, in order.
+    """
+
+    kernels: Callable[[int, int], Kernels]
+
+    def __init__(self, affine: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.affine = affine
+
+    def normalized(self, channels: int) -> tuple[int, ...]:
+        """Channels of each normalisation."""
+        raise NotImplementedError
+
+    def build(self, input_shape):
+        takes_only(self, input_shape)
+        for name, (shape, stddev) in self.kernels(len(input_shape) - 2, input_shape[-1]).items():
+            setattr(self, name, self.add_weight(name=name, shape=shape, initializer=keras.initializers.RandomNormal(stddev=stddev)))
+        self.norms = []
+        for channels in self.normalized(input_shape[-1]):
+            norm = InstanceNorm(self.affine, dtype=self.dtype_policy)
+            norm.build((*input_shape[:-1], channels))
+            self.norms.append(norm)
+
+    def get_config(self):
+        return {**super().get_config(), "affine": self.affine}
 
 
 class NormalizedConv(Operation):

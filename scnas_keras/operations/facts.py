@@ -36,6 +36,8 @@ class Facts:
         linear: f(x) = A x. Then <dy, f(x)> = <A' dy, x>, by which the search gets the gradient of the operation's weight without its
             output. A maximum isn't linear: where values tie, TensorFlow without oneDNN hands its gradient to each of them.
         roles: in which it can stand.
+        per_item: names of kernels that are applied once an item, to a mean over its voxels.
+        divisor: its channels must be a multiple of this.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Facts:
     normalizations: float = 0
     linear: bool = False
     roles: tuple[str, ...] = (ORDINARY, HALVING)
+    per_item: tuple[str, ...] = ()
+    divisor: int = 1
 
     @property
     def is_zero(self) -> bool:
@@ -69,7 +73,9 @@ class Facts:
         """Trainable parameters of its kernels."""
         return sum(math.prod(shape) for shape, _ in self.kernels(rank, channels).values())
 
-    def cost(self, rank: int, channels: int) -> tuple[int, int]:
-        """Trainable parameters, scale and offset of normalisations among them; multiply-adds of one output voxel, a kernel weight each."""
-        weights = self.weights(rank, channels)
-        return weights + round(2 * self.normalizations * channels), weights
+    def cost(self, rank: int, channels: int) -> tuple[int, int, int]:
+        """Trainable parameters, scale and offset of normalisations among them; multiply-adds of one output voxel, and of an item, a kernel
+        weight each."""
+        weights, kernels = self.weights(rank, channels), self.kernels(rank, channels)
+        once = sum(math.prod(kernels[name][0]) for name in self.per_item)
+        return weights + round(2 * self.normalizations * channels), weights - once, once

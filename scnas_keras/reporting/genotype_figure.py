@@ -1,5 +1,6 @@
 """A genotype as a figure, one graph a cell kind (SCNAS, Figure 2)."""
 
+import itertools
 import os
 import textwrap
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def group_colours() -> dict[str, str]:
     """Colour of every group of operations but zero, the same in every space."""
     known = sorted({facts.group for facts in known_operations().values() if not facts.is_zero})
     groups = [*FIRST_GROUPS, *(group for group in known if group not in FIRST_GROUPS)]
-    return dict(zip(groups, COLOURS))
+    return dict(zip(groups, itertools.cycle(COLOURS)))
 
 
 def _text_width(text: str) -> float:

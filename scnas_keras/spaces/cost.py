@@ -195,7 +195,9 @@ def cost_tables(space: SearchSpace, width: int, patch_size: Sequence[int], chann
 def _edges(space: SearchSpace, cell: PlacedCell, channels: int, voxels: int) -> tuple[np.ndarray, ...]:
     """[candidates, 2] of each edge: all of them end at the resolution of the cell's output."""
     known = {name: operation(name).cost(space.rank, channels) for edge in cell.edges for name in edge.candidates}
-    return tuple(np.array([(known[name][0], known[name][1] * voxels) for name in edge.candidates], np.int64) for edge in cell.edges)
+    return tuple(
+        np.array([(known[name][0], known[name][1] * voxels + known[name][2]) for name in edge.candidates], np.int64) for edge in cell.edges
+    )
 
 
 def _parts(own: PlacedInput, rank: int, width: int, channels: int, voxels: Callable[[int], int]) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ import functools
 import math
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.operations.registry import operation
 from scnas_keras.spaces import validity
 from scnas_keras.spaces.description import Description
 from scnas_keras.spaces.places import Group, PlacedCell, groups, output_levels, placed_cells
@@ -48,8 +49,14 @@ class SearchSpace(Description):
 
     @functools.cached_property
     def width_step(self) -> int:
-        """Widths are multiples of this, so that every cell's channels can be divided among its nodes."""
-        return math.lcm(*(len(cell.output) // math.gcd(cell.width, len(cell.output)) for cell in self.placed))
+        """Widths are multiples of this, so that every cell's channels can be divided among its nodes, as these' operations need."""
+        parts = {cell: len(cell.output) * self.node_step(cell.kind) for cell in self.placed}
+        return math.lcm(*(number // math.gcd(cell.width, number) for cell, number in parts.items()))
+
+    def node_step(self, kind: str) -> int:
+        """The channels of a cell's nodes are multiples of this, by its operations (`Facts.divisor`)."""
+        tables = {edge.table for edge in self.cell(kind).edges}
+        return math.lcm(*(operation(name).divisor for table in self.tables if table.name in tables for name in table.candidates))
 
     def node_channels(self, width: int, cell: PlacedCell) -> int:
         """Channels of a node of a cell, where the network is `width` channels wide at full resolution."""
@@ -60,8 +67,9 @@ class SearchSpace(Description):
         step = self.width_step
         if width <= 0 or width % step:
             low = max(step, width // step * step)
-            nodes = max(len(cell.output) for cell in self.cells)
+            nodes, channels = max((len(cell.output), self.node_step(cell.name)) for cell in self.cells)
+            needed = f" of multiples of {channels} channels, which its operations need" if channels > 1 else ""
             raise ConfigError(
-                f"{width} stem channels can't be divided among {nodes} nodes a cell; use a multiple of {step}, for example "
+                f"{width} stem channels can't be divided among {nodes} nodes a cell{needed}; use a multiple of {step}, for example "
                 f"{low} or {low + step}."
             )

@@ -116,7 +116,7 @@ class _Assembly:
 
     def _operation(self, role: str, level: int, width: int, name: str, count: int = 1) -> float:
         facts = operation(name)
-        parameters, _ = facts.cost(self.timed.space.rank, width)
+        parameters, *_ = facts.cost(self.timed.space.rank, width)
         variables = len(facts.kernel_names(self.timed.space.rank)) + 2 * (facts.normalizations > 0)
         return self._part(OPERATION, level, width, width, name=name, role=role, count=count) + self._update(count * parameters, variables)
 

@@ -1,0 +1,1 @@
+"""Selective-kernel convolution."""
