@@ -13,6 +13,7 @@ from scnas_keras.formats.volumes import PROBABILITY_ONE, read_label
 from scnas_keras.inference.companion import find_models
 from scnas_keras.inference.ensemble import Ensemble
 from scnas_keras.inference.model_folder import SegmentationModel
+from scnas_keras.inference.segmenting import _keeping
 from scnas_keras.machine.scratch import Scratch
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.resampling import resize
@@ -69,6 +70,15 @@ def test_probabilities_are_kept_on_the_scans_grid(count, transpose, tmp_path):
     np.testing.assert_allclose(share.sum(axis=0), 1, atol=3 / PROBABILITY_ONE)
     assert (share.argmax(axis=0) == found).mean() > 0.999 and len(np.unique(found)) == 3
     assert (share[0, :2] == 1).all() and (share[0, :, :, -3:] == 1).all() and 0.2 < share[1, 2:, :, :-3].mean() < 0.8
+
+
+def test_kept_probabilities_stay_within_0_and_1():
+    """Cubic splines overshoot, and 16 bits would begin anew."""
+    kept = np.ones((2, 4), np.uint16)
+    maps = [np.float32([2.1, -0.2, 1.0, 2.0]), np.float32([-0.1, 2.2, 1.0, 0.0])]
+    passed = [*_keeping(iter(maps), kept, 2)]
+    np.testing.assert_array_equal(kept, [[PROBABILITY_ONE, 0, 32768, PROBABILITY_ONE], [0, PROBABILITY_ONE, 32768, 0]])
+    assert passed[0] is maps[0] and passed[1] is maps[1]
 
 
 def test_a_scan_is_prepared_once_for_equal_plans(monkeypatch):

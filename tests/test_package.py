@@ -37,7 +37,7 @@ SUMMARY = {
 }
 CONCLUSIONS = ["It is not distinguishable.", "Its Dice may be too high.", "This shows it: scnas retrain --flagfile=/secret/place/flags.cfg"]
 TABLE = "case,a,b\nsmith_john,0.8,0.7\nsmith_jane,0.9,nan\nmiller,0.7,0.5\n"
-SURFACES = "case,class,nsd,hd95,assd\nsmith_john,a,0.9,3.5,1.0\nsmith_jane,a,0.8,2.5,1.0\nsmith_john,b,0.0,,\n"
+SURFACES = "case,class,nsd,hd95,assd\nsmith_john,a,0.9,3.5,1.0\nsmith_jane,a,0.8,2.5,1.0\nmiller,a,0.7,6.0,1.0\nsmith_john,b,0.0,,\n"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_package_tells_how_good_the_network_is_and_of_nobody(packed):
     for word in (b"secret", b"smith", b"miller", b"jane"):
         assert word not in everything
     assert "# Livers: a segmentation network" in card and "A. Author" in card and "CC0" in card and "no medical device" in card
-    assert "| a | 3 | 0.800 |" in card and "| 0.850 | 3.00 |" in card and "NSD at 2 mm" in card
+    assert "| a | 3 | 0.800 |" in card and "| 0.800 | 4.00 |" in card and "NSD at 2 mm" in card
     assert "| b | 2 | 0.600 |" in card and "optimizer: adam" in card and "keras 3.15.0" in card and "absent" not in card
     assert manifest["about"]["metrics"]["a"]["dice"]["count"] == 3 and manifest["about"]["recipe"] == {
         "optimizer": "adam",
@@ -213,6 +213,15 @@ def test_links_are_refused(packed, tmp_path):
             archive.writestr(info, b"/etc/passwd" if name == "model.json" else content)
     with pytest.raises(DataError, match="model.json is a link"):
         find_model(tmp_path / "link.zip")
+
+
+def test_encrypted_members_are_refused(packed, tmp_path):
+    data = bytearray(packed.read_bytes())
+    place = data.rindex(b"PK\x01\x02", 0, data.rindex(b"model.json"))
+    data[place + 8] |= 1
+    (tmp_path / "secret.zip").write_bytes(data)
+    with pytest.raises(DataError, match="model.json is a link or encrypted"):
+        find_model(tmp_path / "secret.zip")
 
 
 @pytest.mark.parametrize("member", ["model.keras", "model.json"])

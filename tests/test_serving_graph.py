@@ -16,6 +16,7 @@ from scnas_keras.serving import splines, tiling
 from scnas_keras.serving.holes import with_holes_filled
 from scnas_keras.serving.loops import repeat
 from scnas_keras.serving.preparing import prepare
+from scnas_keras.serving.restoring import strongest
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
@@ -170,6 +171,19 @@ def test_a_thin_box_in_a_large_scan_is_no_reason_to_refuse_it():
     found, *_ = prepared(image, (0.3, 1.0, 1.0), own)
     assert found.shape == expected.shape and found.shape[0] == 1
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_grid_of_four_voxels_is_enough_and_one_of_three_is_not():
+    image = np.ones((40, 8, 8, 1), np.float32) + scan((43, 11, 11), 1)[1:41, 1:9, 1:9]
+    assert prepared(image, (0.1, 1.0, 1.0), plan())[0].shape[0] == 4
+    with pytest.raises(tf.errors.InvalidArgumentError, match="next to nothing"):
+        prepared(image, (0.075, 1.0, 1.0), plan())
+
+
+def test_of_equal_maps_the_first_class_is_the_strongest():
+    maps = tf.constant([[[[0.2, 0.5]]], [[[0.2, 0.1]]], [[[0.3, 0.5]]]])
+    assert strongest(lambda number: maps[number], 3).numpy().tolist() == [[[2, 0]]]
+    assert strongest(lambda number: maps[0], 1).numpy().tolist() == [[[0, 0]]]
 
 
 def test_colours_beyond_255_are_refused():

@@ -183,7 +183,7 @@ def network_by_hand(space, genotype, width, patch, channels, classes):
                 parameters += kernel + 2 * node
                 multiply_adds += kernel * voxels[max(space.levels[source], own.level)]
         for _, name in kept:
-            weights, adds = operation(name).cost(rank, node)
+            weights, adds, _ = operation(name).cost(rank, node)
             parameters, multiply_adds = parameters + weights, multiply_adds + adds * voxels[cell.level]
     kernel = sum(widths[source] for source in space.head.sources) * width * classes
     finest = min(space.levels[source] for source in space.head.sources)

@@ -134,7 +134,7 @@ def _checked(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, zipfile.
             raise DataError(f"{path}: {member.filename} is a link or encrypted. {_COPY}")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{path}: {member.filename} is packed in a way that scnas package doesn't. {_COPY}")
-        most = max(_NETWORK, _EXPANSION * min(member.compress_size, room)) if member.filename == MODEL else _TEXT
+        most = max(_NETWORK, _EXPANSION * member.compress_size) if member.filename == MODEL else _TEXT
         if member.compress_size > room or member.file_size > most:
             raise DataError(
                 f"{path}: {member.filename} would take {member.file_size / 2**20:.0f} MiB, of which at most "
