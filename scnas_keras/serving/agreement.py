@@ -22,8 +22,8 @@ from scnas_keras.networks.divisors import divisors
 from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 from scnas_keras.serving.names import FORMATS, Format
 
-LARGEST_DIFFERENCE, FEWEST_EQUAL = 1e-3, 0.999
-"""Of probabilities of patches; share of the voxels of a scan."""
+LARGEST_DIFFERENCE, LARGEST_OF_SCANS, FEWEST_EQUAL = 1e-3, 1e-2, 0.999
+"""Of probabilities of patches, and of scans, whose preparing a network may amplify; share of the voxels of scans."""
 _PATCH = 32
 _STEPS = (1.0, 1.0, 1.0), (0.8, 1.25, 1.1)
 """Spacings of the two scans, in those of the plan."""
@@ -48,7 +48,8 @@ class Agreement:
         """Whether that is the same function but for rounding."""
         if self.equal is None or self.scan_difference is None:
             return self.difference <= LARGEST_DIFFERENCE
-        return max(self.difference, self.scan_difference) <= LARGEST_DIFFERENCE and self.equal >= FEWEST_EQUAL
+        patches, scans = self.difference <= LARGEST_DIFFERENCE, self.scan_difference <= LARGEST_OF_SCANS
+        return patches and scans and self.equal >= FEWEST_EQUAL
 
 
 def check(network: keras.Model, companion: Companion | None, kind: str, folder: pathlib.Path) -> Agreement:
