@@ -138,13 +138,18 @@ def whole_file(path: str | os.PathLike, needed: int | None = None) -> Iterator[B
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            umask = os.umask(0)  # mkstemp hides the file from other users; give it what open() would have given
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
+            show_to_others(temporary, 0o666)
             os.replace(temporary, path)
         except BaseException:
             pathlib.Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def show_to_others(path: str | os.PathLike, mode: int) -> None:
+    """Gives a temporary file or folder, which its maker hides from other users, the rights that others of this user have."""
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(path, mode & ~umask)
 
 
 def keep_edited(path: pathlib.Path, new: str) -> pathlib.Path | None:

@@ -19,8 +19,9 @@ from serving_cases import PLANS, THREE, plan, pointwise, scan
 from some_spaces import SMALL, sparse_genotype, uniform_genotype
 from test_networks_derived import chain_genotype
 
+from scnas_keras.architectures.registry import footprint
 from scnas_keras.export import ExportConfig, export, runner
-from scnas_keras.formats.volumes import PROBABILITY_ONE, volume_of
+from scnas_keras.formats.volumes import PROBABILITY_ONE, read_image, volume_of
 from scnas_keras.inference.companion import Companion
 from scnas_keras.inference.keras_file import load_network
 from scnas_keras.inference.model_folder import SegmentationModel
@@ -32,6 +33,8 @@ from scnas_keras.serving import agreement, onnx, saved_model
 from scnas_keras.serving.names import FORMATS
 from scnas_keras.serving.whole_scan import WholeScan
 from scnas_keras.tasks.phantoms import write_phantoms
+
+DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 
 def noise(*shape, seed=0):
@@ -114,6 +117,31 @@ def test_whole_scans_are_segmented_as_by_prediction(name):
         np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
         np.testing.assert_array_equal(probabilities.argmax(-1), segmentation)
         assert (probabilities[0] == [1, 0]).all()
+
+
+REAL = {
+    "Task01_BrainTumour": (plan((1.0, 1.0, 1.0), ("zscore", "zscore"), masked=True), (64, 64, 64)),
+    "Task06_Lung": (plan((2.0, 0.8, 0.8), ("ct",), transpose=(2, 0, 1)), (32, 64, 64)),
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("task", REAL)
+def test_real_scans_are_segmented_as_by_prediction(task):
+    """By nnU-Net's U-Net of width 8 with random weights."""
+    folder = DATA / task / "imagesTr"
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}")
+    own, patch = REAL[task]
+    declared = footprint("nnunet", 8)
+    topology = declared.topology((1.0,) * 3, patch)
+    network = declared.build(topology, declared.features(topology), len(own.channels), len(own.labels), False)
+    segment, _ = traced(network, Companion(patch, (), own))
+    volume = read_image(sorted(folder.glob("*.nii.gz"))[0])
+    expected = SegmentationModel(network, own, patch).segment(volume)
+    found = segment({"image": volume.array, "spacing": np.float32(volume.spacing)})["segmentation"].numpy()
+    print(f"{task}: {(found == expected).mean():.5%} of the voxels have the same class")
+    assert (found == expected).mean() >= 0.999 and len(np.unique(expected)) == len(own.labels)
 
 
 def test_tiles_are_weighted_and_cut_as_by_prediction():

@@ -14,7 +14,7 @@ from scnas_keras import __version__
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import ConfigError, OutputError
 from scnas_keras.export.config import ExportConfig
-from scnas_keras.files import file_in, hidden_prefix, readable_json, unwritable, user_path, write_text, writing
+from scnas_keras.files import file_in, hidden_prefix, readable_json, show_to_others, unwritable, user_path, write_text, writing
 from scnas_keras.inference.companion import Companion, read_companion
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.packaged import is_package, unpacked
@@ -102,7 +102,5 @@ def _move(partial: pathlib.Path, output: pathlib.Path) -> None:
             for file in partial.iterdir():
                 shutil.move(file, output / file.name)
             return
-        umask = os.umask(0)  # mkdtemp hides the folder from other users
-        os.umask(umask)
-        partial.chmod(0o777 & ~umask)
+        show_to_others(partial, 0o777)
         os.replace(partial, output)

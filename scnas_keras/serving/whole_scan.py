@@ -1,8 +1,9 @@
 """A trained network with everything around it as TensorFlow functions: a scan in, its segmentation out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from scnas_keras.inference.companion import Companion
@@ -59,13 +60,9 @@ class WholeScan:
 
 def _in_scan(inside: tf.Tensor, grids: Grids, plan: PreprocessingPlan, around: int = 0) -> tf.Tensor:
     """What was found in the box, along the plan's axes, as an array of the scan's, and what is around it."""
-    turned = tf.transpose(inside, [*_inverse(plan.transpose), *range(3, inside.shape.rank)])
+    turned = tf.transpose(inside, [*np.argsort(plan.transpose), *range(3, inside.shape.rank)])
     more = tf.zeros((inside.shape.rank - 3, 2), tf.int32)
     return tf.pad(turned, tf.concat([tf.stack([grids.start, grids.shape - grids.stop], axis=1), more], axis=0), constant_values=around)
-
-
-def _inverse(order: Sequence[int]) -> list[int]:
-    return sorted(range(len(order)), key=lambda place: order[place])
 
 
 def _slice_by_slice(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
