@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import DataError, counted
@@ -29,6 +30,7 @@ from scnas_keras.preprocessing.plan import PreprocessingPlan
 
 _TILES_AT_A_TIME = 4
 """On a GPU, which a tile alone doesn't keep busy."""
+_FEW_CLASSES = 16
 POOR = 0.1
 """A Dice under which a class counts as not found."""
 
@@ -95,7 +97,7 @@ class SegmentationModel:
         progress: Callable[[int, int], None] | None = None,
     ) -> ProbabilityRows:
         """Class probabilities of a preprocessed scan [a, b, c, channels], row by row: [classes, b, c]."""
-        predict, patch, axes = self.by_rows.predict_on_batch, self.patch_size, self.mirror_axes if mirror else ()
+        predict, patch, axes = self.rows_of, self.patch_size, self.mirror_axes if mirror else ()
         if len(patch) == 2:  # slices along the plan's first axis
             patch, axes = (1, *patch), tuple(axis + 1 for axis in axes)
             predict = _slice_by_slice(predict)
@@ -103,13 +105,23 @@ class SegmentationModel:
         own = scratch or Scratch(tempfile.gettempdir())
         return ProbabilityRows(predict, image, patch, len(self.plan.labels), own, axes, batch, progress)
 
+    def rows_of(self, tiles: np.ndarray) -> np.ndarray:
+        """Class probabilities of tiles, [batch, x, classes, y, z]; of slices [batch, classes, y, z]."""
+        return np.asarray(self._by_rows(tiles))  # on CPUs the tensor's own memory, which `predict_on_batch` would copy
+
     @functools.cached_property
-    def by_rows(self) -> keras.Model:
+    def _by_rows(self) -> Callable[[np.ndarray], tf.Tensor]:
         """The network with its softmax, classes before the last two axes: what is added up row by row lies together."""
         (image,), (logits,) = self.network.inputs, self.network.outputs
-        probabilities = keras.layers.Activation("softmax", name="probabilities")(logits)
-        order = (1, 4, 2, 3) if len(self.patch_size) == 3 else (3, 1, 2)
-        return keras.Model(image, keras.layers.Permute(order, name="rows")(probabilities))
+        permute = keras.layers.Permute((1, 4, 2, 3) if len(self.patch_size) == 3 else (3, 1, 2))
+        if len(self.plan.labels) > _FEW_CLASSES:
+            rows = permute(keras.layers.Activation("softmax")(logits))
+        else:  # TensorFlow's is slow along a short axis
+            rows = permute(logits)
+            powers = keras.ops.exp(rows - keras.ops.max(rows, axis=-3, keepdims=True))
+            rows = powers / keras.ops.sum(powers, axis=-3, keepdims=True)
+        model = keras.Model(image, rows)
+        return tf.function(functools.partial(model, training=False), autograph=False, jit_compile=not on_cpu())
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes model.keras and model.json."""

@@ -1,11 +1,15 @@
 """Whole scans through a network that sees patches, a row of voxels after the other: memory holds the rows of one band of tiles."""
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
+from scnas_keras.machine.memory import usable_cpus
 from scnas_keras.machine.scratch import RowPool, Scratch
 
 OVERLAP = 0.5
@@ -78,6 +82,8 @@ class ProbabilityRows:
         self._weight = tile_weight(self._patch)
         self._pool = RowPool(scratch, (num_classes + 1, *self._padded[1:]))
         self._lent: deque[np.ndarray] = deque()
+        self._workers = usable_cpus()
+        self._threads = ThreadPoolExecutor(self._workers)
 
     def release(self) -> None:
         """Gives back the oldest row that was handed out."""
@@ -89,7 +95,9 @@ class ProbabilityRows:
         inside = tuple(slice(before, before + n) for before, n in zip(self._before, self._size))
         done = 0
         for first, end in zip(begins, [*begins[1:], self._padded[0]]):
-            held.extend(self._pool.take() for _ in range(self._patch[0] - len(held)))
+            new = [self._pool.take() for _ in range(self._patch[0] - len(held))]
+            self._each(lambda row: row.fill(0), new)
+            held.extend(new)
             for places in _groups(itertools.product(*self._starts[1:]), self._batch):
                 self._add(list(held), first, places)
                 done += len(places)
@@ -113,13 +121,17 @@ class ProbabilityRows:
         share = self._weight / len(self._flips)
         for axes in self._flips:
             flipped = np.ascontiguousarray(np.flip(tiles, [axis + 1 for axis in axes]))
-            found = np.flip(np.asarray(self._network(flipped), np.float32), [_ROW_AXES[axis] for axis in axes])
-            for own, area in zip(found, areas):
-                for row, weight, values in zip(held, share, own):
-                    row[(slice(self._classes), *area)] += values * weight
+            values = np.flip(np.asarray(self._network(flipped), np.float32), [_ROW_AXES[axis] for axis in axes])
+            self._each(functools.partial(_add_row, held, values, share, areas), range(self._patch[0]))
         for area in areas:
             for row, weight in zip(held, self._weight):
                 row[(self._classes, *area)] += weight
+
+    def _each(self, work: Callable[[Any], None], rows: Sequence) -> None:
+        """Does work on rows side by side: NumPy lets other threads run meanwhile."""
+        shares = [rows[first :: self._workers] for first in range(self._workers)]
+        for _ in self._threads.map(lambda share: [work(row) for row in share], shares):
+            pass
 
     def _cut(self, start: Sequence[int], tile: np.ndarray) -> None:
         """Copies what the scan has of a tile."""
@@ -127,6 +139,12 @@ class ProbabilityRows:
         source = tuple(slice(max(0, first), min(n, first + patch)) for first, n, patch in zip(begin, self._size, self._patch))
         target = tuple(slice(part.start - first, part.stop - first) for part, first in zip(source, begin))
         tile[target] = self._image[source]
+
+
+def _add_row(held: Sequence[np.ndarray], values: np.ndarray, share: np.ndarray, areas: Sequence[tuple[slice, ...]], index: int) -> None:
+    """Adds one row of some tiles' weighted probabilities, [tiles, x, classes, y, z], to where they lie in the row that is held."""
+    for own, area in zip(values, areas):
+        held[index][(slice(own.shape[1]), *area)] += own[index] * share[index]
 
 
 def _groups(places: Iterator[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:

@@ -63,13 +63,11 @@ class RowPool:
         self._free: list[np.ndarray] = []
 
     def take(self) -> np.ndarray:
-        """A row of zeros."""
+        """A row, with anything in it."""
         if not self._free:
             count = max(1, _CHUNK // (4 * math.prod(self._shape)))
             self._free.extend(self._scratch.array((min(count, _MOST), *self._shape)))
-        row = self._free.pop()
-        row[...] = 0
-        return row
+        return self._free.pop()
 
     def give(self, row: np.ndarray) -> None:
         """Gives a row back, which may be used for another from now on."""

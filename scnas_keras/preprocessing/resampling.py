@@ -124,7 +124,7 @@ def strongest(maps: Iterable[np.ndarray]) -> np.ndarray:
         if best is None:
             best, winner = np.array(score), np.zeros(score.shape, np.uint8)
         else:
-            winner[score > best] = index
+            np.copyto(winner, index, where=score > best)
             np.maximum(best, score, out=best)
     return winner
 
@@ -152,7 +152,7 @@ def _class_maps(rows: Sequence[np.ndarray], matrices: _Matrices) -> Iterator[np.
 
 def _resize_block(block: np.ndarray, matrices: _Matrices) -> np.ndarray:
     """Applies one matrix per axis to [a, b, c]; float32, perhaps the block itself where no axis changes."""
-    block = block.astype(np.float32)
+    block = block.astype(np.float32, copy=False)
     changing = [axis for axis in range(3) if matrices[axis] is not None]
     # What shrinks comes first: it leaves less for the others to do.
     for axis in sorted(changing, key=lambda axis: matrices[axis].shape[0] / matrices[axis].shape[1]):

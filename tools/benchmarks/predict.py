@@ -2,8 +2,9 @@
 
 Each row runs in a process of its own: a scan of random intensities is prepared, segmented by nnU-Net's U-Net with random weights in
 half-overlapping tiles, and brought back onto its grid, as `scnas predict` does. Overhead is the time above that of the bare forward
-passes of as many tiles. Memory is the highest anonymous memory (RssAnon) above that before: files of scratch aren't counted. Times depend
-on the machine and on what else it does: read the ratios, of one run.
+passes of as many tiles: every eighth tile is passed once more to time them under the same conditions, which isn't counted. Memory is the
+highest anonymous memory (RssAnon) above that before: files of scratch aren't counted. Times depend on the machine and on what else it
+does: read the ratios, of one run.
 
 --torch_python=VENV/bin/python, an environment with torch and monai, adds MONAI's SlidingWindowInferer (overlap 0.5, Gaussian weights) with
 its DynUNet of the same layers, and the argmax. It neither prepares nor brings back onto a grid.
@@ -36,6 +37,7 @@ from scnas_keras.reporting.text_table import table
 
 ROWS = ("240x240x155x4:3", "512x512x600x1:3", "512x512x600x1:105")
 _EVERY = 0.02  # seconds
+_BARE_EVERY = 8  # passes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Memory:
 def measure(row: str, config: Config) -> dict[str, float]:
     """A row's figures."""
     console.load_tensorflow()
+    import tensorflow as tf
+
     from scnas_keras.inference.model_folder import SegmentationModel
 
     size, classes = row.split(":")
@@ -84,17 +88,25 @@ def measure(row: str, config: Config) -> dict[str, float]:
     network, patch = footprint("nnunet", config.width), (config.patch,) * 3
     topology = network.topology((1.0,) * 3, patch)
     keras_model = network.build(topology, network.features(topology), channels, int(classes), False)
-    model = SegmentationModel(keras_model, plan, patch, (0, 1, 2))
-    tile = np.zeros((1, *patch, channels), np.float32)
-    keras_model.predict_on_batch(tile)
-    bare = statistics.median(_timed(lambda: keras_model.predict_on_batch(tile)) for _ in range(10))
-    tiles: list[int] = []
-    by_rows = model.by_rows
-    count, memory = by_rows.predict_on_batch, Memory()
-    by_rows.predict_on_batch = lambda batch: tiles.append(len(batch)) or count(batch)
+    forward = tf.function(keras_model, autograph=False)
+    passes, bare = 0, list[float]()
+
+    class Watched(SegmentationModel):
+        def rows_of(self, tiles):
+            nonlocal passes
+            if passes % _BARE_EVERY == 0:
+                bare.append(_timed(lambda: np.asarray(forward(tiles))))
+            passes += 1
+            return super().rows_of(tiles)
+
+    model = Watched(keras_model, plan, patch, (0, 1, 2))
+    model.rows_of(np.zeros((1, *patch, channels), np.float32))  # compiles both
+    passes, bare = 0, []
+    memory = Memory()
     volume = Volume(array, (1.0, 1.0, 1.0), types.SimpleNamespace(path=row))
-    seconds = _timed(lambda: model.segment(volume, config.mirror, scratch))
-    return {"seconds": seconds, "voxels": float(np.prod(shape)), "bare": bare * sum(tiles), "bytes": float(memory.most - memory.before)}
+    seconds = _timed(lambda: model.segment(volume, config.mirror, scratch)) - sum(bare)
+    voxels, added = float(np.prod(shape)), float(memory.most - memory.before)
+    return {"seconds": seconds, "voxels": voxels, "bare": statistics.fmean(bare) * passes, "bytes": added}
 
 
 def measure_torch(row: str, config: Config) -> dict[str, float]:
