@@ -33,10 +33,10 @@ def narrower(rank, channels):
 
 
 OPERATIONS = (
-    Facts("two_convolutions", "two conv", "conv", kernels=kernels, normalizations=2),
-    Facts("first_told", "first told", "conv", kernels=first_only, normalizations=2),
-    Facts("told_backwards", "told backwards", "conv", kernels=second_before_first, normalizations=2),
-    Facts("told_narrower", "told narrower", "conv", kernels=narrower, normalizations=2),
+    Facts("two_convolutions", "two conv", "conv", kernels=kernels, normalizations=(1, 1)),
+    Facts("first_told", "first told", "conv", kernels=first_only, normalizations=(1, 1)),
+    Facts("told_backwards", "told backwards", "conv", kernels=second_before_first, normalizations=(1, 1)),
+    Facts("told_narrower", "told narrower", "conv", kernels=narrower, normalizations=(1, 1)),
 )
 """,
     '''
@@ -103,7 +103,7 @@ RESIDUAL_CONV = (
 from scnas_keras.operations.conv.facts import kernels
 from scnas_keras.operations.facts import Facts
 
-OPERATIONS = (Facts("residual_conv", "residual conv", "conv", kernels=kernels, normalizations=1),)
+OPERATIONS = (Facts("residual_conv", "residual conv", "conv", kernels=kernels, normalizations=(1,)),)
 """,
     '''
 from scnas_keras.operations.base import serializable, subsample

@@ -29,7 +29,7 @@ def kernels(rank, channels):
     return {"squeeze": ((channels, channels // 2), 0.7), "expand": ((channels // 2, channels), 1.0)}
 
 
-OPERATIONS = (Facts("bottleneck", "bottleneck", "bottleneck", kernels=kernels, normalizations=1.5),)
+OPERATIONS = (Facts("bottleneck", "bottleneck", "bottleneck", kernels=kernels, normalizations=(0.5, 1)),)
 '''
 LAYER = '''"""The bottleneck as a Keras layer."""
 

@@ -10,15 +10,14 @@ import keras
 import numpy as np
 import pytest
 from processes import PYTHON, ROOT, run
-from some_spaces import FLAT, OPERATIONS, SCNAS, SMALL, genotype_of, sparse_genotype, uniform_genotype
+from some_spaces import FLAT, SCNAS, SMALL, genotype_of, sparse_genotype, uniform_genotype
 
-from scnas_keras.errors import ConfigError
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.parts import Align
 from scnas_keras.operations.base import Operation
 from scnas_keras.spaces.genotype import Genotype
-from scnas_keras.spaces.u_shape import DECODER, EXPANSION, REDUCTION, u_shaped
+from scnas_keras.spaces.u_shape import DECODER
 from scnas_keras.training.losses import JaccardLoss
 
 DATA = ROOT / "tests" / "data" / "format_1"
@@ -53,13 +52,6 @@ def test_one_model_takes_any_size(name):
         logits = model(images(*size[: genotype.space.rank]))
         assert tuple(logits.shape) == (1, *size[: genotype.space.rank], 3)
         assert keras.backend.standardize_dtype(logits.dtype) == "float32" and np.isfinite(logits).all()
-
-
-def test_inputs_of_two_levels_are_described_and_not_built():
-    """The expansion cell would read the reduction's output with the stem's, which is twice as fine."""
-    space = u_shaped("short", 3, OPERATIONS, 2, (REDUCTION, EXPANSION))
-    with pytest.raises(ConfigError, match=r"'short' .*can't be built yet: cell_02_expansion: an input that joins the levels \[1, 0\]"):
-        from_genotype(uniform_genotype("conv_3", space), 2, 3, stem_channels=4)
 
 
 @pytest.mark.parametrize("name", GENOTYPES)

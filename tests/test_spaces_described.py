@@ -34,14 +34,14 @@ def gate(rank, channels):
 
 def three(role, prefix, names):
     kernels = {"conv": square, "dil_conv": square, "dep_conv": depthwise, "cweight": gate}
-    return [Facts(prefix + name, prefix + name, name, kernels=kernels[name], normalizations=1, roles=role) for name in names]
+    return [Facts(prefix + name, prefix + name, name, kernels=kernels[name], normalizations=(1,), roles=role) for name in names]
 
 
 OPERATIONS = (
     *three((ORDINARY, HALVING), "", ("cweight", "dil_conv", "dep_conv", "conv")),
     *three((HALVING,), "down_", ("cweight", "dil_conv", "dep_conv", "conv")),
     *three((DOUBLING,), "up_", ("cweight", "dil_conv", "dep_conv", "conv")),
-    Facts("sep_conv_5", "sep conv 5", "dep_conv", kernels=depthwise, normalizations=2),
+    Facts("sep_conv_5", "sep conv 5", "dep_conv", kernels=depthwise, normalizations=(1, 1)),
 )
 """
 DOWN = ("average_pool_3", "max_pool_3", "down_cweight", "down_dil_conv", "down_dep_conv", "down_conv")
@@ -250,7 +250,7 @@ def test_shared_rows_decide_alike_and_best_paths_drop_places():
 
 
 @pytest.mark.parametrize(
-    "name, words", [("nas_unet", "stems with a stride"), ("darts", "full resolution"), ("lattice", "stems with a stride")]
+    "name, words", [("nas_unet", "stems with a stride"), ("darts", "halving by 'factorized'"), ("lattice", "stems with a stride")]
 )
 def test_what_has_no_layers_yet_is_refused_by_name(name, words):
     with pytest.raises(ConfigError, match=f"{name}.*can't be built yet: .*{words}"):
@@ -263,7 +263,7 @@ MISFITS = {
         lambda s: {"places": (dataclasses.replace(s.places[0], inputs=(Input((5,)), Input((1,)))), *s.places[1:])},
         "reads the outputs \\[5\\]",
     ),
-    "two levels at once": (lambda s: {"places": (dataclasses.replace(s.places[0], level=3), *s.places[1:])}, "at most one level"),
+    "two levels at once": (lambda s: {"places": (dataclasses.replace(s.places[0], level=3), *s.places[1:])}, "edges bridge one level"),
     "a role that candidates lack": (lambda s: {"tables": (Table("down", UP, 6), *s.tables[1:])}, "is halving.*, which .*can't be"),
     "an unread row": (lambda s: {"tables": (dataclasses.replace(s.tables[0], rows=9), *s.tables[1:])}, "no edge reads the rows"),
     "a row too few": (lambda s: {"tables": (dataclasses.replace(s.tables[0], rows=2), *s.tables[1:])}, "reads row 2 of table 'down'"),

@@ -14,12 +14,14 @@ from some_spaces import DENSE, OPERATIONS, PATHS, SCNAS, SMALL, TINY, U, genotyp
 from scnas_keras.errors import ConfigError
 from scnas_keras.networks import from_genotype
 from scnas_keras.networks.derived import has_own_layer
-from scnas_keras.networks.parts import Align, OutCell, Stem
+from scnas_keras.networks.parts import Align, Doubled, OutCell, Stem
 from scnas_keras.operations.base import Operation
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO
+from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, UPDATE, Part
 from scnas_keras.spaces.presence import derived_shares
+from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.spaces.time_tables import Timed
 from scnas_keras.spaces.u_shape import REDUCTION, u_shaped
 
@@ -31,6 +33,10 @@ NAMES = {
     ("Pool", "max"): "max_pool_3",
     ("Pool", "average"): "average_pool_3",
     ("Identity", None): "identity",
+    ("SeparableConv", None): "separable_conv_3",
+    ("GhostConv", None): "ghost_conv",
+    ("SelectiveKernelConv", None): "selective_kernel_conv_3",
+    ("ShuffledGroupConv", None): "shuffled_group_conv_3",
 }
 
 
@@ -57,9 +63,11 @@ def built_parts(genotype, width, patch):
         if isinstance(layer, Stem):
             found[Part(STEM, *shape)] += 1
         elif isinstance(layer, OutCell):
-            found[Part(HEAD, *shape)] += 1
+            found[Part(HEAD, *shape, shift=genotype.space.levels[genotype.space.head.sources[0]])] += 1
         elif isinstance(layer, Align):
-            found[Part(ALIGN, *shape, shift=layer.shift)] += 1
+            found[Part(ALIGN, *shape, name=layer.bridge, shift=layer.shift)] += 1
+        elif isinstance(layer, Doubled):
+            pass  # a part of the head
         elif isinstance(layer, keras.layers.Add):
             found[addition(gives)] += len(read) - 1
         elif isinstance(layer, keras.layers.Concatenate):
@@ -80,11 +88,16 @@ def built_parts(genotype, width, patch):
 
 @pytest.mark.parametrize(
     "genotype",
-    [uniform_genotype(), uniform_genotype("max_pool_3"), *(sparse_genotype(seed) for seed in range(3)), sparse_genotype(3, DENSE)],
-    ids=["convolutions", "pools", "sparse-0", "sparse-1", "sparse-2", "dense"],
+    [
+        *(uniform_genotype(), uniform_genotype("max_pool_3")),
+        *(sparse_genotype(seed) for seed in range(3)),
+        sparse_genotype(3, DENSE),
+        *(random_genotype(find_space(name, 3), 0, 0) for name in ("light", "light_chain")),
+    ],
+    ids=["convolutions", "pools", "sparse-0", "sparse-1", "sparse-2", "dense", "light", "light_chain"],
 )
 def test_a_network_takes_what_its_layers_take(genotype):
-    width, patch = 12, (16, 24, 8)
+    width, patch = max(12, genotype.space.width_step), (16, 24, 8)
     predicted = planted_tables(genotype.space, width, patch).of_genotype(genotype)
     assert predicted == pytest.approx(sum(count * planted(part) for part, count in built_parts(genotype, width, patch).items()), rel=1e-12)
 

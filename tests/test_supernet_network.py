@@ -8,6 +8,7 @@ from some_spaces import FLAT, OPERATIONS, SMALL, TINY
 from test_supernet_search import batch
 
 from scnas_keras.spaces.description import Cell, CellEdge, Head, Input, Place, Stem, Table
+from scnas_keras.spaces.light_shape import light_chain, light_u
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
 from scnas_keras.supernet.mixture import ALPHA, WEIGHTS
@@ -40,6 +41,9 @@ def odd_space():
 
 
 ODD = odd_space()
+LIGHT = light_u("light", 2, 2, 2, ("separable_conv_3", "max_pool_3", "identity", "zero"), 1)
+"""Sources over two levels, to halve and to double, and some of several levels."""
+CHAIN = light_chain("chain", 3, 4, TINY.operations, 1)
 
 
 def random_draws(supernet, k, seed):
@@ -58,6 +62,9 @@ def random_draws(supernet, k, seed):
         pytest.param(TINY, 2, False, id="tiny-pair"),
         pytest.param(TINY_FLAT, 2, True, id="two axes-low_memory"),
         pytest.param(TINY, 4, False, id="tiny-all"),
+        pytest.param(LIGHT, 2, False, id="light"),
+        pytest.param(LIGHT, 4, True, id="light-all-low_memory", marks=pytest.mark.nightly),
+        pytest.param(CHAIN, 2, True, id="chain-low_memory"),
         pytest.param(ODD, 2, True, id="odd-low_memory", marks=pytest.mark.nightly),
         pytest.param(SMALL, 2, False, id="pair", marks=pytest.mark.nightly),
         pytest.param(SMALL, 2, True, id="pair-low_memory", marks=pytest.mark.nightly),

@@ -53,7 +53,7 @@ class _Searched:
         voxels = [math.prod(size) for size in topology.stage_sizes()]
         cells = sum(self.cell_maps(cell, voxels) * self.space.node_channels(self.width, cell) for cell in self.space.placed)
         stems = sum(voxels[stem.level] * stem.width for stem in self.space.stems) * self.width
-        return stems + voxels[0] * heads + cells
+        return stems + voxels[min(self.space.levels[source] for source in self.space.head.sources)] * heads + cells
 
     def measured(self, rank: int) -> Reference:
         return self.reference(rank)
@@ -89,7 +89,7 @@ class DerivedNetwork(_Searched):
             return 0
         operations = [edge.operation for edge in self.genotype.cells[cell.kind]] if self.genotype else [None] * len(cell.edges)
         kept = [(edge, name) for edge, name in zip(cell.edges, operations) if self.genotype is None or name is not None]
-        inputs = sum(voxels[cell.inputs[i].level] for i in self._read[cell.number])
+        inputs = sum(voxels[cell.inputs[i].level] * len(cell.inputs[i].alignments) for i in self._read[cell.number])
         maps = {self._map(edge, name) for edge, name in kept} - {None}
         return inputs + len(maps) * voxels[cell.level]
 
@@ -128,7 +128,7 @@ class SupernetNetwork(_Searched):
         return 1.0 if self.drawn is None else self.drawn / candidates
 
     def cell_maps(self, cell, voxels):
-        inputs = sum(voxels[own.level] for own in cell.inputs)
+        inputs = sum(voxels[own.level] * len(own.alignments) for own in cell.inputs)
         kept = 0 if self.low_memory else sum(self.drawn or len(edge.candidates) for edge in cell.edges)
         return inputs + (kept + len(cell.edges) + 2 * len(cell.nodes)) * voxels[cell.level]
 

@@ -26,10 +26,14 @@ class CostConfig:
     classes: int = option(4, "Classes, background included, but of a .keras file.", "Network", least=2, most=256)
     width: int | None = option(
         None,
-        f"Channels at full resolution. Default: the paper's {PAPERS_WIDTH} of a genotype, {widths_text(HANDMADE)} of a hand-made network.",
+        f"Channels at full resolution. Default: of a genotype or a space the paper's {PAPERS_WIDTH}, or what its operations need next to "
+        f"it, {widths_text(HANDMADE)} of a hand-made network.",
         "Network",
         least=1,
         most=WIDEST,
+    )
+    operation_channels: int | None = option(
+        None, "With --space: costs of each of its operations, with so many channels on that patch.", "Network", least=1, most=WIDEST
     )
     milliseconds: bool = option(False, "Of a genotype or a space: milliseconds of a training step on this machine too.", "Time")
     batch_size: int = option(2, "Patches of a step.", "Time", least=1, most=MANY)
@@ -49,3 +53,5 @@ class CostConfig:
             raise ConfigError("Name the network with --network, or a search space with --space; see --help.")
         if self.space and self.network:
             raise ConfigError(f"--space={self.space} and --network={self.network}: give one of them.")
+        if self.operation_channels and (not self.space or self.milliseconds):
+            raise ConfigError(f"--operation_channels={self.operation_channels}: costs of operations are those of a --space, without times.")

@@ -12,8 +12,9 @@ from scnas_keras.cost.config import PAPERS_WIDTH, CostConfig
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import write_text
 from scnas_keras.planning.checks import check_patch
+from scnas_keras.reporting.text_table import table
 from scnas_keras.runs.data_config import cache_folder
-from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.spaces.cost import Cost, cost_tables, operation_costs
 from scnas_keras.spaces.genotype import Genotype, genotype_file
 from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.milliseconds import TimeTables
@@ -29,16 +30,33 @@ def run_cost(config: CostConfig) -> str:
             times that can't be measured.
     """
     config.check()
-    text, figures = _space(config) if config.space else _network(config)
+    if config.operation_channels:
+        text, figures = _operations(config)
+    else:
+        text, figures = _space(config) if config.space else _network(config)
     if config.json:
         write_text(config.json, json.dumps(figures, indent=1) + "\n")
     return text
 
 
+def _operations(config: CostConfig) -> tuple[str, dict]:
+    """Costs of a space's operations, one a line, and their means over those that have any (Auto-LW-MISN, equations 1 and 2)."""
+    space = find_space(config.space, len(config.patch_size))
+    costs = operation_costs(space, config.operation_channels, config.patch_size)
+    lines = [("operation", "parameters", "multiply-adds")]
+    lines += [(name, f"{cost.parameters:,}", f"{cost.multiply_adds:,}") for name, cost in costs.items()]
+    counted = [cost for cost in costs.values() if cost.parameters]
+    mean = Cost(*(float(np.mean([getattr(cost, field.name) for cost in counted])) for field in dataclasses.fields(Cost)))
+    lines.append(("mean of those with any", f"{mean.parameters:,.1f}", f"{mean.multiply_adds:,.1f}"))
+    rows = [{"name": name, **dataclasses.asdict(cost)} for name, cost in costs.items()]
+    figures = {"space": space.name, "channels": config.operation_channels, "patch_size": list(config.patch_size)}
+    return "\n".join(table(lines)), figures | {"operations": rows, "mean": dataclasses.asdict(mean)}
+
+
 def _space(config: CostConfig) -> tuple[str, dict]:
     """Costs of a space's networks, one a line."""
     space = find_space(config.space, len(config.patch_size))
-    tables = cost_tables(space, config.width or PAPERS_WIDTH, config.patch_size, config.channels, config.classes)
+    tables = cost_tables(space, config.width or papers_width(space), config.patch_size, config.channels, config.classes)
     even = {table.name: np.zeros((table.rows, len(table.candidates))) for table in space.tables}
     rows = {"least": tables.least(), "mean": tables.expected(even)}
     genotypes = {f"random {i}": random_genotype(space, 0, i) for i in range(10)}
@@ -70,7 +88,8 @@ def _network(config: CostConfig) -> tuple[str, dict]:
     network = genotype = None
     if path.suffix != ".keras":
         genotype = Genotype.load(path) if path.suffix else None
-        network = footprint(GENOTYPE if genotype else name, PAPERS_WIDTH if genotype and config.width is None else config.width, genotype)
+        width = papers_width(genotype.space) if genotype and config.width is None else config.width
+        network = footprint(GENOTYPE if genotype else name, width, genotype)
         if len(config.patch_size) not in network.ranks or not network.stages_of_plan:
             check_patch(config.patch_size, network)
     load_tensorflow()
@@ -111,5 +130,10 @@ def _time_tables(config: CostConfig, space: SearchSpace) -> TimeTables:
     load_tensorflow()
     from scnas_keras.timing.times import machine_tables
 
-    setting = config.width or PAPERS_WIDTH, config.patch_size, config.batch_size, config.channels, config.classes
+    setting = config.width or papers_width(space), config.patch_size, config.batch_size, config.channels, config.classes
     return machine_tables(space, *setting, cache_folder(config.cache_dir))
+
+
+def papers_width(space: SearchSpace) -> int:
+    """The paper's width, or the nearest whose channels can be divided among a cell's nodes."""
+    return max(1, round(PAPERS_WIDTH / space.width_step)) * space.width_step

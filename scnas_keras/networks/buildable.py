@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.networks.parts import MAX_POOL, NEAREST, POINTWISE, TRANSPOSED
 from scnas_keras.operations.facts import DOUBLING
 from scnas_keras.spaces.places import PlacedInput
 from scnas_keras.spaces.space import SearchSpace
@@ -17,9 +18,10 @@ def check_buildable(space: SearchSpace) -> None:
 def _missing(space: SearchSpace) -> Iterable[str]:
     if any(stem.level for stem in space.stems):
         yield "stems with a stride have no layer"
-    first, *others = space.head.sources
-    if others or space.levels[first]:
-        yield "the output reads one cell at full resolution"
+    if len(space.head.sources) > 1:
+        yield "the output reads one cell"
+    if min(space.levels[source] for source in space.head.sources) > 0 and space.head.auxiliary:
+        yield "an output at a coarser level has no others beside it"
     for cell in space.placed:
         for own in cell.inputs:
             yield from (f"{cell.name}: {problem}" for problem in _of_input(own))
@@ -30,9 +32,7 @@ def _missing(space: SearchSpace) -> Iterable[str]:
 def _of_input(own: PlacedInput) -> Iterable[str]:
     if own.join == "weighted":
         yield "sums weighted by alpha"
-    if not own.joined_first:
-        yield f"an input that joins the levels {list(own.source_levels)}"
-    if -1 in own.shifts and own.halve != "pointwise":
+    if min(own.shifts) < 0 and own.halve not in (POINTWISE, MAX_POOL):
         yield f"halving by {own.halve!r}"
-    if 1 in own.shifts and own.double != "nearest":
+    if max(own.shifts) > 0 and own.double not in (NEAREST, TRANSPOSED):
         yield f"doubling by {own.double!r}"

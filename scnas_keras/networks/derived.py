@@ -9,11 +9,12 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.networks import blocks
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.heads import LOGITS, with_outputs
-from scnas_keras.networks.parts import Align, OutCell, Stem
+from scnas_keras.networks.parts import Align, Doubled, OutCell, Stem
 from scnas_keras.operations.build import build_operation, layer_class
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.genotype import Edge, Genotype
-from scnas_keras.spaces.places import PlacedCell, PlacedInput
+from scnas_keras.spaces.places import Alignment, PlacedCell
+from scnas_keras.spaces.space import SearchSpace
 
 
 def from_genotype(
@@ -58,7 +59,16 @@ def from_genotype(
         outputs.append(_cell(cell, genotype.cells[cell.kind], space.node_channels(stem_channels, cell), outputs))
     heads = [outputs[i] for i in (*space.head.sources, *(space.head.auxiliary if deep_supervision else ()))]
     logits = [OutCell(num_classes, dtype="float32", name=f"{LOGITS}_{i}" if i else LOGITS)(x) for i, x in enumerate(heads)]
+    if doubled := at_full_resolution(space):
+        logits[0] = doubled(logits[0])
     return with_outputs(image, logits, name)
+
+
+def at_full_resolution(space: SearchSpace) -> Doubled | None:
+    """What brings the logits of a head at a coarser level to the image's resolution; None where they have it."""
+    (source,) = space.head.sources
+    level = space.levels[source]
+    return Doubled(level, space.head.double == "linear", dtype="float32", name="doubled_logits") if level else None
 
 
 def groups(edges: Iterable[Edge]) -> dict[tuple[int, str], list[int]]:
@@ -105,16 +115,26 @@ def _cell(cell: PlacedCell, edges: Sequence[Edge], width: int, outputs: list):
     return layers.Concatenate(name=f"{cell.name}_output")(concatenated) if len(concatenated) > 1 else concatenated[0]
 
 
+def alignments(cell: PlacedCell) -> list[tuple[str, Alignment]]:
+    """The alignments of a cell's inputs, one after the other, and the names of their layers."""
+    return [found for number in range(len(cell.inputs)) for found in _alignments(cell, number)]
+
+
+def _alignments(cell: PlacedCell, number: int) -> list[tuple[str, Alignment]]:
+    name, (first, *others) = f"{cell.name}_input_{number}", cell.inputs[number].alignments
+    return [(name, first), *((f"{name}_part_{part}", own) for part, own in enumerate(others, start=1))]
+
+
 def _input(cell: PlacedCell, number: int, width: int, outputs: list):
     """What an input joins, at the resolution and width of a node."""
-    own: PlacedInput = cell.inputs[number]
-    sources = [outputs[source] for source in own.sources]
-    if len(sources) > 1:
-        name = f"{cell.name}_skip" if number == len(cell.inputs) - 1 else f"{cell.name}_join_{number}"
-        joined = {"sum": layers.Add, "concat": layers.Concatenate}[own.join](name=name)(sources)
-    else:
-        joined = sources[0]
-    return Align(width, own.shifts[0], name=f"{cell.name}_input_{number}")(joined)
+    last = "skip" if number == len(cell.inputs) - 1 else f"join_{number}"
+    join = {"sum": layers.Add, "concat": layers.Concatenate}[cell.inputs[number].join]
+    aligned = []
+    for name, part in _alignments(cell, number):
+        sources = [outputs[source] for source in part.sources]
+        joined = join(name=f"{cell.name}_{last}")(sources) if len(sources) > 1 else sources[0]
+        aligned.append(Align(width, part.shift, bridge=part.bridge, name=name)(joined))
+    return layers.Add(name=f"{cell.name}_{last}")(aligned) if len(aligned) > 1 else aligned[0]
 
 
 def _apply(cell: PlacedCell, source: int, name: str, targets: Sequence[int], role: str, x) -> list:

@@ -1,16 +1,59 @@
 """The fixed parts around the cells: image, stem, input alignment, output."""
 
+import itertools
 import math
 
 from keras import initializers, layers, ops
 
 from scnas_keras.operations.base import NEGATIVE_SLOPE, InstanceNorm, serializable, subsample, takes_only
+from scnas_keras.spaces.cost import taps
+
+POINTWISE, MAX_POOL, NEAREST, TRANSPOSED = "pointwise", "max_pool", "nearest", "transposed"
+"""Of what `spaces.description.Input` names, the ways to halve and to double that have a layer."""
 
 
-def upsample(x):
-    """Each voxel repeated twice along every spatial axis (nearest neighbour)."""
+def upsample(x, times: int = 2):
+    """Each voxel repeated along every spatial axis (nearest neighbour)."""
     for axis in range(1, len(x.shape) - 1):
-        x = ops.repeat(x, 2, axis=axis)
+        x = ops.repeat(x, times, axis=axis)
+    return x
+
+
+def halved(x, bridge: str, halvings: int):
+    """[batch, *space, channels] at a resolution that is halved some times, as `POINTWISE` or `MAX_POOL` says."""
+    for _ in range(halvings):
+        x = _highest(x) if bridge == MAX_POOL else subsample(x)
+    return x
+
+
+def _highest(x):
+    """The highest of each block of 2 voxels along every spatial axis: a max pool that TensorFlow has in float64 and in 3D is fast at."""
+    for axis in range(1, len(x.shape) - 1):
+        shape = ops.shape(x)
+        pairs = ops.reshape(x, (*shape[:axis], shape[axis] // 2, 2, *shape[axis + 1 :]))
+        before = (slice(None),) * (axis + 1)
+        x = ops.maximum(pairs[(*before, 0)], pairs[(*before, 1)])
+    return x
+
+
+def spread(x, times: int):
+    """Channels as blocks of voxels: [batch, *space, times ** rank * channels] -> [batch, *space * times, channels]."""
+    rank = len(x.shape) - 2
+    space, channels = ops.shape(x)[1:-1], x.shape[-1] // times**rank
+    x = ops.reshape(x, (-1, *space, *[times] * rank, channels))
+    x = ops.transpose(x, (0, *itertools.chain(*((1 + axis, 1 + rank + axis) for axis in range(rank))), 1 + 2 * rank))
+    return ops.reshape(x, (-1, *(size * times for size in space), channels))
+
+
+def doubled_smoothly(x):
+    """Twice the resolution along every spatial axis by linear interpolation between voxel centres, the border's values beyond it."""
+    for axis in range(1, len(x.shape) - 1):
+        size = ops.shape(x)[axis]
+        before = ops.take(x, ops.maximum(ops.arange(size) - 1, 0), axis=axis)
+        after = ops.take(x, ops.minimum(ops.arange(size) + 1, size - 1), axis=axis)
+        pairs = ops.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
+        shape = ops.shape(x)
+        x = ops.reshape(pairs, (*shape[:axis], 2 * size, *shape[axis + 1 :]))
     return x
 
 
@@ -42,36 +85,43 @@ class Align(layers.Layer):
     """Brings a cell's input to its node width and resolution: LeakyReLU - pointwise convolution - InstanceNorm.
 
     [batch, *space, any] -> [batch, *space * 2 ** shift, channels]. Halving takes place before the convolution and
-    doubling after the normalisation, where it costs least; both commute with these pointwise steps exactly.
+    nearest neighbours are repeated after the normalisation, where it costs least; these commute with the pointwise steps exactly (a
+    maximum with the LeakyReLU). A transposed convolution, whose stride is its kernel's width, is a pointwise one that gives the voxels of
+    a block side by side; they are normalised in their places.
 
     Args:
         channels: node width.
-        shift: -1 halves the resolution, 0 keeps it, 1 doubles it.
+        shift: how often the resolution is doubled; -1 halves it, 0 keeps it.
         affine: whether the normalisation has learned scale and offset.
+        bridge: how it is halved, `POINTWISE` or `MAX_POOL`, or doubled, `NEAREST` or `TRANSPOSED`; the first of them by default.
     """
 
-    def __init__(self, channels: int, shift: int = 0, affine: bool = True, **kwargs):
+    def __init__(self, channels: int, shift: int = 0, affine: bool = True, bridge: str = "", **kwargs):
         super().__init__(**kwargs)
-        self.channels, self.shift, self.affine = channels, shift, affine
+        self.channels, self.shift, self.affine, self.bridge = channels, shift, affine, bridge
         self.norm = InstanceNorm(affine, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         takes_only(self, input_shape)
         initializer = initializers.RandomNormal(stddev=math.sqrt(2 / input_shape[-1]))
-        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.channels), initializer=initializer)
+        outputs = taps(self.bridge, self.shift, len(input_shape) - 2) * self.channels
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], outputs), initializer=initializer)
         self.norm.build((*input_shape[:-1], self.channels))
 
     def call(self, x):
-        x = subsample(x) if self.shift < 0 else x
-        x = self.norm(ops.matmul(ops.leaky_relu(x, NEGATIVE_SLOPE), self.kernel))
-        return upsample(x) if self.shift > 0 else x
+        x = halved(x, self.bridge, -self.shift) if self.shift < 0 else x
+        x = ops.matmul(ops.leaky_relu(x, NEGATIVE_SLOPE), self.kernel)
+        if self.shift > 0 and self.bridge == TRANSPOSED:
+            return self.norm(spread(x, 2**self.shift))
+        x = self.norm(x)
+        return upsample(x, 2**self.shift) if self.shift > 0 else x
 
     def compute_output_shape(self, input_shape):
-        scale = {-1: lambda n: n // 2, 0: lambda n: n, 1: lambda n: n * 2}[self.shift]
-        return (input_shape[0], *[n if n is None else scale(n) for n in input_shape[1:-1]], self.channels)
+        scaled = [n if n is None else n * 2**self.shift if self.shift > 0 else n // 2**-self.shift for n in input_shape[1:-1]]
+        return (input_shape[0], *scaled, self.channels)
 
     def get_config(self):
-        return {**super().get_config(), "channels": self.channels, "shift": self.shift, "affine": self.affine}
+        return {**super().get_config(), "channels": self.channels, "shift": self.shift, "affine": self.affine, "bridge": self.bridge}
 
 
 @serializable
@@ -123,3 +173,30 @@ class OutCell(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}
+
+
+@serializable
+class Doubled(layers.Layer):
+    """The logits of a coarser level at full resolution: [batch, *space, classes] -> [batch, *space * 2 ** doublings, classes].
+
+    Args:
+        doublings: how often the resolution is doubled.
+        smooth: by linear interpolation, else each voxel is repeated.
+    """
+
+    def __init__(self, doublings: int, smooth: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.doublings, self.smooth = doublings, smooth
+
+    def call(self, x):
+        if not self.smooth:
+            return upsample(x, 2**self.doublings)
+        for _ in range(self.doublings):
+            x = doubled_smoothly(x)
+        return x
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *(n if n is None else n * 2**self.doublings for n in input_shape[1:-1]), input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "doublings": self.doublings, "smooth": self.smooth}

@@ -32,7 +32,7 @@ class Facts:
         group: what it is counted and coloured with, such as conv or pool; `ZERO_GROUP` is the absent edge.
         settings: arguments of its layer that make it this operation.
         kernels: (spatial axes, channels) -> all that it learns but scale and offset of its normalisations.
-        normalizations: channels that are normalised altogether, as multiples of the operation's.
+        normalizations: channels of each of them, as multiples of the operation's.
         linear: f(x) = A x. Then <dy, f(x)> = <A' dy, x>, by which the search gets the gradient of the operation's weight without its
             output. A maximum isn't linear: where values tie, TensorFlow without oneDNN hands its gradient to each of them.
         roles: in which it can stand.
@@ -45,7 +45,7 @@ class Facts:
     group: str
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     kernels: Callable[[int, int], Kernels] = no_kernels
-    normalizations: float = 0
+    normalizations: tuple[float, ...] = ()
     linear: bool = False
     roles: tuple[str, ...] = (ORDINARY, HALVING)
     per_item: tuple[str, ...] = ()
@@ -78,4 +78,4 @@ class Facts:
         weight each."""
         weights, kernels = self.weights(rank, channels), self.kernels(rank, channels)
         once = sum(math.prod(kernels[name][0]) for name in self.per_item)
-        return weights + round(2 * self.normalizations * channels), weights - once, once
+        return weights + round(2 * sum(self.normalizations) * channels), weights - once, once

@@ -192,6 +192,21 @@ def cost_tables(space: SearchSpace, width: int, patch_size: Sequence[int], chann
         ) from error
 
 
+def operation_costs(space: SearchSpace, channels: int, patch_size: Sequence[int]) -> dict[str, Cost]:
+    """What each candidate of a space costs from `channels` to as many on a patch that it doesn't halve; refused where it can't be built."""
+    found = {}
+    for name in space.operations:
+        facts = operation(name)
+        if channels % facts.divisor:
+            low = max(facts.divisor, channels // facts.divisor * facts.divisor)
+            raise ConfigError(
+                f"{channels} channels: {name} needs a multiple of {facts.divisor}, for example {low} or {low + facts.divisor}."
+            )
+        parameters, per_voxel, per_item = facts.cost(space.rank, channels)
+        found[name] = Cost(parameters, per_voxel * math.prod(patch_size) + per_item)
+    return found
+
+
 def _edges(space: SearchSpace, cell: PlacedCell, channels: int, voxels: int) -> tuple[np.ndarray, ...]:
     """[candidates, 2] of each edge: all of them end at the resolution of the cell's output."""
     known = {name: operation(name).cost(space.rank, channels) for edge in cell.edges for name in edge.candidates}
@@ -200,17 +215,17 @@ def _edges(space: SearchSpace, cell: PlacedCell, channels: int, voxels: int) -> 
     )
 
 
-def _parts(own: PlacedInput, rank: int, width: int, channels: int, voxels: Callable[[int], int]) -> list[tuple[int, int]]:
-    """Parameters and multiply-adds of an input's pointwise convolutions, each at the coarser of two resolutions (`networks.parts.Align`).
+def taps(bridge: str, shift: int, rank: int) -> int:
+    """Weights of an alignment's kernel for each pair of channels: those of the voxels that a transposed convolution makes of one."""
+    return 2 ** (rank * shift) if bridge == "transposed" else 1
 
-    Sources of one level are joined first and aligned together; of several levels, each is aligned by itself.
-    """
-    sources = [(own.width, own.source_levels[0])] if own.joined_first else list(zip(own.source_widths, own.source_levels))
+
+def _parts(own: PlacedInput, rank: int, width: int, channels: int, voxels: Callable[[int], int]) -> list[tuple[int, int]]:
+    """Parameters and multiply-adds of an input's alignments, each at the coarser of two resolutions (`networks.parts.Align`)."""
     found = []
-    for source_width, level in sources:
-        taps = 2**rank if level > own.level and own.double == "transposed" else 1
-        kernel = taps * source_width * width * channels
-        found.append((kernel + 2 * channels, kernel * voxels(max(level, own.level))))
+    for part in own.alignments:
+        kernel = taps(part.bridge, part.shift, rank) * part.width * width * channels
+        found.append((kernel + 2 * channels, kernel * voxels(max(part.level, own.level))))
     return found
 
 

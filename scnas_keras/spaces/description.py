@@ -60,12 +60,14 @@ class Input:
 
     Attributes:
         sources: outputs of stems and of places before this one, once each.
-        join: "sum", "concat", or "weighted": a sum weighted by a row of a table of paths.
+        join: "sum", "concat", or "weighted": a sum weighted by a row of a table of paths. Sources of several levels are each brought to
+            the node by a convolution of their own and added, which of a concatenation is one convolution of all, in parts.
         weights: table and row of a weighted sum.
         level: of the node; by default that of the place. Where it is another, the edges that read the node halve or double.
         halve: how a finer source is brought to the node: "pointwise" (every second voxel, before the pointwise convolution that every
-            input has), "factorized" or "max_pool".
-        double: how a coarser one is: "nearest", "linear" or "transposed".
+            input has), "factorized" or "max_pool" (before it). Over two levels every fourth voxel, or the highest of four along an axis.
+        double: how a coarser one is: "nearest" (after it), "linear" or "transposed": that convolution is a transposed one, whose kernel is
+            as wide as its stride.
     """
 
     sources: tuple[int, ...]

@@ -34,10 +34,10 @@ class Part:
         voxels: along each axis of what it reads.
         inputs: channels that it reads, altogether; of an update, the variable's parameters; of a network, its width.
         outputs: channels that it gives, those of one branch; of a network, its classes.
-        name: of the operation; of a network, that of its space.
+        name: of the operation; of an alignment, how it halves or doubles; of a network, that of its space.
         role: of the operation, one of `operations.facts.ROLES`.
         count: branches of an operation, tensors of a concatenation; of a network its number.
-        shift: of an alignment, see `networks.parts.Align`; of a network, its image channels.
+        shift: of an alignment, see `networks.parts.Align`; of a head, how often its logits are doubled; of a network, its image channels.
     """
 
     kind: str

@@ -7,6 +7,25 @@ from scnas_keras.spaces.description import Description, Input
 
 
 @dataclasses.dataclass(frozen=True)
+class Alignment:
+    """What brings sources of one level to the resolution and width of a node (`networks.parts.Align`).
+
+    Attributes:
+        sources: outputs that it reads, joined; see `description.Input`.
+        level: of these.
+        width: channels that it reads, as a multiple of the network's width.
+        shift: by how many levels the sources are coarser than the node: -1 is halved, 1 doubled.
+        bridge: how, where they are: the input's `halve` or `double`; else "".
+    """
+
+    sources: tuple[int, ...]
+    level: int
+    width: int
+    shift: int
+    bridge: str
+
+
+@dataclasses.dataclass(frozen=True)
 class PlacedInput:
     """An input of a cell where it stands.
 
@@ -41,6 +60,18 @@ class PlacedInput:
     def width(self) -> int:
         """Channels of what is joined first, as a multiple of the network's width."""
         return sum(self.source_widths) if self.join == "concat" else self.source_widths[0]
+
+    @property
+    def alignments(self) -> tuple[Alignment, ...]:
+        """One for all sources where they are `joined_first`, else one for each, whose results are added."""
+        if self.joined_first:
+            return (self._alignment(self.sources, self.source_levels[0], self.width),)
+        sources = zip(self.sources, self.source_levels, self.source_widths)
+        return tuple(self._alignment((source,), level, width) for source, level, width in sources)
+
+    def _alignment(self, sources: tuple[int, ...], level: int, width: int) -> Alignment:
+        shift = level - self.level
+        return Alignment(sources, level, width, shift, "" if not shift else self.halve if shift < 0 else self.double)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.operations.registry import operation
+from scnas_keras.spaces.cost import taps
 from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, UPDATE, CellTimes, Part, TimeTables
 from scnas_keras.spaces.places import PlacedCell, PlacedInput, output_widths
 from scnas_keras.spaces.space import SearchSpace
@@ -76,7 +77,7 @@ class _Assembly:
         for source in space.head.sources:
             level, width = space.levels[source], output_widths(space)[source] * timed.width
             update = self._update((width + 1) * timed.num_classes, 2)
-            head += self._part(HEAD, level, width, timed.num_classes) + self._add(level, width) + update
+            head += self._part(HEAD, level, width, timed.num_classes, shift=level) + self._add(level, width) + update
         return TimeTables(space, tuple(map(self._cell, space.placed)), tuple(stems), head)
 
     def _cell(self, cell: PlacedCell) -> CellTimes:
@@ -105,19 +106,22 @@ class _Assembly:
         return np.array(found)
 
     def _input(self, own: PlacedInput, width: int) -> float:
-        level, read = own.source_levels[0], own.width * self.timed.width
-        if own.join == "concat":
-            time = self._part(CONCAT, level, read, read, count=len(own.sources))
-        else:
-            time = (len(own.sources) - 1) * self._add(level, read)
-        time += sum(self._add(level, source * self.timed.width) for level, source in zip(own.source_levels, own.source_widths))
-        time += self._part(ALIGN, level, read, width, shift=own.shifts[0]) + self._update((read + 2) * width, 3)
-        return time - self._add(own.level, width)
+        time = sum(self._add(level, source * self.timed.width) for level, source in zip(own.source_levels, own.source_widths))
+        for part in own.alignments:
+            read, others = part.width * self.timed.width, len(part.sources) - 1
+            if own.join == "concat":
+                joined = self._part(CONCAT, part.level, read, read, count=others + 1)
+            else:
+                joined = others * self._add(part.level, read)
+            outputs = taps(part.bridge, part.shift, self.timed.space.rank) * width
+            time += joined + self._part(ALIGN, part.level, read, width, name=part.bridge, shift=part.shift)
+            time += self._update(read * outputs + 2 * width, 3)
+        return time + (len(own.alignments) - 2) * self._add(own.level, width)
 
     def _operation(self, role: str, level: int, width: int, name: str, count: int = 1) -> float:
         facts = operation(name)
         parameters, *_ = facts.cost(self.timed.space.rank, width)
-        variables = len(facts.kernel_names(self.timed.space.rank)) + 2 * (facts.normalizations > 0)
+        variables = len(facts.kernel_names(self.timed.space.rank)) + 2 * len(facts.normalizations)
         return self._part(OPERATION, level, width, width, name=name, role=role, count=count) + self._update(count * parameters, variables)
 
     def _update(self, parameters: int, variables: int) -> float:

@@ -86,7 +86,7 @@ def _of_cell(cell: Cell, tables: dict[str, Table]) -> Iterable[str]:
 
 
 def _of_place(space: Description, number: int, place: Place) -> Iterable[str]:
-    cells, levels = {cell.name: cell for cell in space.cells}, output_levels(space)
+    cells = {cell.name: cell for cell in space.cells}
     if place.cell not in cells:
         yield f"there is no cell {place.cell!r}; known: {', '.join(cells)}."
     elif len(place.inputs) != cells[place.cell].inputs:
@@ -98,18 +98,18 @@ def _of_place(space: Description, number: int, place: Place) -> Iterable[str]:
         if not own.sources or len(set(own.sources)) < len(own.sources) or not all(0 <= source < number for source in own.sources):
             yield f"input {i} reads the outputs {list(own.sources)}, expected some of 0 to {number - 1}, once each."
         else:
-            yield from (f"input {i}: {problem}" for problem in _of_input(space, own, [levels[s] for s in own.sources], place.level))
+            yield from (f"input {i}: {problem}" for problem in _of_input(space, own, place.level))
 
 
-def _of_input(space: Description, own: Input, levels: list[int], level: int) -> Iterable[str]:
+def _of_input(space: Description, own: Input, level: int) -> Iterable[str]:
     yield from _one_of("join", own.join, JOINS)
     yield from _one_of("halve", own.halve, HALVINGS)
     yield from _one_of("double", own.double, DOUBLINGS)
     node = level if own.level is None else own.level
     if node < 0:
         yield f"is at level {node}, expected from 0 up."
-    if abs(node - level) > 1 or any(abs(source - node) > 1 for source in levels):
-        yield f"reads levels {levels} at level {node} of a cell at level {level}; at most one level is bridged at a time."
+    if abs(node - level) > 1:
+        yield f"is at level {node} of a cell at level {level}; edges bridge one level at most."
     tables = {table.name: table for table in space.tables if table.paths}
     if (own.join == "weighted") != (own.weights is not None):
         yield f"join is {own.join!r} with weights {own.weights}; a weighted sum, and nothing else, has them."

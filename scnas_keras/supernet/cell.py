@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 from scnas_keras.kernels.fused_norm import fuse
+from scnas_keras.networks.derived import alignments
 from scnas_keras.networks.parts import Align
 from scnas_keras.operations.facts import ROLES
 from scnas_keras.spaces.places import PlacedCell, PlacedEdge
@@ -74,11 +75,12 @@ class MixedCell(layers.Layer):
     ):
         super().__init__(name=placed.name, **kwargs)
         self.placed, self._inputs = placed, len(placed.inputs)
+        self._parts = [
+            (i, own.join == "concat" and len(part.sources) > 1, part) for i, own in enumerate(placed.inputs) for part in own.alignments
+        ]
         self._signatures = [signature_of(edge) for edge in placed.edges]
         self._mixtures, self._pieces, self._low_memory = dict(mixtures), tuple(pieces), low_memory
-        self.aligns = [
-            fuse(Align(channels, own.shifts[0], affine=False, name=f"{placed.name}_input_{i}")) for i, own in enumerate(placed.inputs)
-        ]
+        self.aligns = [fuse(Align(channels, part.shift, affine=False, bridge=part.bridge, name=name)) for name, part in alignments(placed)]
         self._all_aligns, self._shared = shared_aligns, []
         self.parameters = {}
         for number, signature in enumerate(sorted(dict.fromkeys(self._signatures), key=lambda own: ROLES.index(own[0]))):
@@ -90,7 +92,7 @@ class MixedCell(layers.Layer):
     def build(self, shapes):
         for align, shape in zip(self.aligns, shapes):
             align.build(shape)
-            key = (shape[-1], align.channels, align.shift)
+            key = (shape[-1], align.channels, align.shift, align.bridge)
             self._shared.append(self._all_aligns.setdefault(key, SharedAlign(align)))
 
     @property
@@ -112,13 +114,13 @@ class MixedCell(layers.Layer):
         """The cell by its equation, for automatic differentiation; a search runs `forward` and `backward`, which give the same.
 
         Args:
-            inputs: what each of its inputs joins, [batch, *space, any].
+            inputs: what each of its alignments joins, [batch, *space, any].
             draw: for every edge, operations [k] as Python numbers and weights [k].
 
         Returns:
             [batch, *space, channels of all output nodes].
         """
-        nodes, parameters = [align(x) for align, x in zip(self.aligns, inputs)], self.edge_parameters()
+        nodes, parameters = self._summed([align(x) for align, x in zip(self.aligns, inputs)]), self.edge_parameters()
         for node in self.placed.nodes:
             terms = []
             for e in self.placed.incoming(node):
@@ -133,17 +135,17 @@ class MixedCell(layers.Layer):
         """The cell's nodes [batch, *space, channels], and what `backward` needs of them.
 
         Args:
-            inputs: for each input the terms to sum, each of these in pieces along the channels.
+            inputs: for each alignment the terms to sum, each of these in pieces along the channels.
             draw: [k] operations and weights for every edge.
             weights: values of `weights_in_order`.
             keep: whether `backward` will be called.
         """
         rows = self.edge_parameters(weights)
         aligned, kept = [], [None] * len(self.placed.edges)
-        for shared, terms, kernel in zip(self._shared, inputs, weights[-self._inputs :]):
+        for shared, terms, kernel in zip(self._shared, inputs, weights[-len(self._parts) :]):
             with self._after(aligned[-1:]):
                 aligned.append(shared.forward(terms, kernel))
-        nodes = [x for x, _ in aligned]
+        nodes = self._summed([x for x, _ in aligned])
         for node in self.placed.nodes:
             terms = []
             for e in self.placed.incoming(node):
@@ -163,13 +165,13 @@ class MixedCell(layers.Layer):
             learn: `WEIGHTS` if the weights' gradients are asked for, `ALPHA` if those of the draw's weights; the others
                 are None.
         """
-        kernels, aligned, last = kept.weights[-self._inputs :], kept.aligned, list(doutput[-1:])
+        kernels, aligned, last = kept.weights[-len(self._parts) :], kept.aligned, list(doutput[-1:])
         if self._low_memory:
             aligned = []
             for shared, terms, kernel in zip(self._shared, kept.inputs, kernels):
                 aligned.append(shared.again(terms, kernel, last[0]))
                 last = [aligned[-1][0]]
-        nodes = [*(x for x, _ in aligned), *kept.nodes]
+        nodes = [*self._summed([x for x, _ in aligned]), *kept.nodes]
         gradients: list[tf.Tensor | None] = [None] * len(nodes)
         for node, dnode in zip(self.placed.output, doutput):
             gradients[node] = dnode
@@ -183,45 +185,54 @@ class MixedCell(layers.Layer):
                     )
                 last = [gradients[i]]
         dkernels = []
-        for i, (shared, terms, kernel, (x, statistics)) in enumerate(zip(self._shared, kept.inputs, kernels, aligned)):
+        for part, (shared, terms, kernel, (x, statistics)) in enumerate(zip(self._shared, kept.inputs, kernels, aligned)):
             with self._after(last):
-                dterms, dkernel = shared.backward(terms, kernel, statistics, x, gradients[i], self._before(i, known))
-            self._add(i, dterms, known)
+                dy = gradients[self._parts[part][0]]
+                dterms, dkernel = shared.backward(terms, kernel, statistics, x, dy, self._before(part, known))
+            self._add(part, dterms, known)
             dkernels.append(dkernel)
             last = [dkernel]
         matrices = [tf.stack([row for row, own in zip(drows, self._signatures) if own == signature]) for signature in self.parameters]
         return [*matrices, *dkernels] if WEIGHTS in learn else None, dshares if ALPHA in learn else None
 
-    def join(self, number: int, outputs: Sequence[Pieces]) -> list[Pieces]:
-        """What an input joins, as terms of a sum: each source is one, or all together are one where they are concatenated."""
-        own = self.placed.inputs[number]
-        sources = [outputs[source] for source in own.sources]
-        if own.join == "concat":
-            return [[piece for pieces in sources for piece in pieces]]
-        return sources if self._alike(number) else [[tf.concat(pieces, axis=-1)] for pieces in sources]
+    def join(self, outputs: Sequence[Pieces]) -> list[list[Pieces]]:
+        """What each alignment joins, as terms of a sum: each source is one, or all together are one where they are concatenated."""
+        found = []
+        for _, concatenated, part in self._parts:
+            sources = [outputs[source] for source in part.sources]
+            if concatenated:
+                found.append([[piece for pieces in sources for piece in pieces]])
+            else:
+                found.append(sources if self._alike(part.sources) else [[tf.concat(pieces, axis=-1)] for pieces in sources])
+        return found
 
-    def _alike(self, number: int) -> bool:
-        """Whether the sources of an input come in equally many pieces; else these can't be summed one by one."""
-        return len({self._pieces[source] for source in self.placed.inputs[number].sources}) == 1
+    def _alike(self, sources: Sequence[int]) -> bool:
+        """Whether outputs come in equally many pieces; else these can't be summed one by one."""
+        return len({self._pieces[source] for source in sources}) == 1
+
+    def _summed(self, aligned: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The nodes of the inputs: sums of what their alignments give."""
+        of_inputs = [[x for x, (i, *_) in zip(aligned, self._parts) if i == number] for number in range(self._inputs)]
+        return [tf.add_n(own) if len(own) > 1 else own[0] for own in of_inputs]
 
     def _before(self, number: int, known: Gradients) -> list[Pieces]:
-        """What the gradients of an input's terms are added to, in the structure of `join`; an empty list for nothing."""
-        own = self.placed.inputs[number]
-        if own.join == "concat":
+        """What the gradients of an alignment's terms are added to, in the structure of `join`; an empty list for nothing."""
+        _, concatenated, part = self._parts[number]
+        if concatenated:
             return [[]]
-        before = [known.get(source, []) for source in own.sources]
-        return before if self._alike(number) else [[tf.concat(pieces, axis=-1)] if pieces else [] for pieces in before]
+        before = [known.get(source, []) for source in part.sources]
+        return before if self._alike(part.sources) else [[tf.concat(pieces, axis=-1)] if pieces else [] for pieces in before]
 
     def _add(self, number: int, dterms: Sequence[Pieces], known: Gradients) -> None:
-        """Keeps the gradients of an input's terms, to which `_before` was added, as those of its sources."""
-        own = self.placed.inputs[number]
-        if own.join != "concat":
-            alike = self._alike(number)
-            for source, dterm in zip(own.sources, dterms):
+        """Keeps the gradients of an alignment's terms, to which `_before` was added, as those of its sources."""
+        _, concatenated, part = self._parts[number]
+        if not concatenated:
+            alike = self._alike(part.sources)
+            for source, dterm in zip(part.sources, dterms):
                 known[source] = dterm if alike else tf.split(dterm[0], self._pieces[source], axis=-1)
             return
         pieces = iter(dterms[0])
-        for source in own.sources:
+        for source in part.sources:
             found = [next(pieces) for _ in range(self._pieces[source])]
             known[source] = [a + b for a, b in zip(known[source], found)] if source in known else found
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras import ops
 
 from scnas_keras.kernels.fused_norm import gradient_from_output, normalize, normalize_gradient
-from scnas_keras.networks.parts import Align, upsample
-from scnas_keras.operations.base import NEGATIVE_SLOPE, subsample
+from scnas_keras.networks.parts import TRANSPOSED, Align, halved, spread, upsample
+from scnas_keras.operations.base import NEGATIVE_SLOPE
 from scnas_keras.supernet.mixture import graph_function
 
 Pieces = list[tf.Tensor]
@@ -63,7 +63,8 @@ class SharedAlign:
     """
 
     def __init__(self, align: Align):
-        self._shift, self._epsilon = align.shift, align.norm.epsilon
+        self._shift, self._bridge, self._epsilon = align.shift, align.bridge, align.norm.epsilon
+        self._times = 2**align.shift if align.shift > 0 else 1
         self.forward = graph_function(self._forward)
         self.again = graph_function(lambda terms, kernel, after: self._forward(terms, kernel))
         """`forward` once more, not before the tensor `after` is known."""
@@ -72,18 +73,28 @@ class SharedAlign:
     def _forward(self, terms: Sequence[Pieces], kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The aligned input [batch, *space, channels], and the statistics that `backward` needs."""
         y = _project(self._activate, terms, kernel)
+        if self._spreads:
+            y = spread(y, self._times)
         y, statistics = normalize(y, tf.ones((), y.dtype), self._epsilon)
-        return upsample(y) if self._shift > 0 else y, statistics
+        return upsample(y, self._times) if self._repeats else y, statistics
 
     def _backward(self, terms: Sequence[Pieces], kernel, statistics, y, dy, before: Sequence[Pieces]):
         """From output and its gradient: the terms' gradients added to those `before`, empty where there are none; the kernel's."""
-        if self._shift > 0:
-            y, dy = y[(slice(None), *[slice(None, None, 2)] * (y.shape.rank - 2))], _sum_blocks(dy)
+        if self._repeats:
+            y, dy = y[(slice(None), *[slice(None, None, self._times)] * (y.shape.rank - 2))], _sum_blocks(dy, self._times)
         dy = gradient_from_output(dy, y, statistics, self._epsilon)
-        return _project_back(self._activate, terms, kernel, dy, before)
+        return _project_back(self._activate, terms, kernel, _gathered(dy, self._times) if self._spreads else dy, before)
+
+    @property
+    def _spreads(self) -> bool:
+        return self._shift > 0 and self._bridge == TRANSPOSED
+
+    @property
+    def _repeats(self) -> bool:
+        return self._shift > 0 and not self._spreads
 
     def _activate(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.leaky_relu(subsample(x) if self._shift < 0 else x, NEGATIVE_SLOPE)
+        return tf.nn.leaky_relu(halved(x, self._bridge, -self._shift) if self._shift < 0 else x, NEGATIVE_SLOPE)
 
 
 class SharedOut:
@@ -155,12 +166,23 @@ def _total(terms: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.add_n(terms) if len(terms) > 1 else terms[0]
 
 
-def _sum_blocks(x: tf.Tensor) -> tf.Tensor:
-    """Sums over blocks of 2 voxels along every spatial axis: the gradient of `upsample`."""
+def _sum_blocks(x: tf.Tensor, times: int) -> tf.Tensor:
+    """Sums over blocks of so many voxels along every spatial axis: the gradient of `upsample`."""
     rank = x.shape.rank - 2
     if x.dtype != tf.float64:
         pool = {2: tf.nn.avg_pool2d, 3: tf.nn.avg_pool3d}[rank]
-        return pool(x, 2, 2, "VALID") * 2**rank
-    halved = [half for size in tf.unstack(tf.shape(x)[1:-1]) for half in (size // 2, 2)]
-    blocks = tf.reshape(x, [tf.shape(x)[0], *halved, x.shape[-1]])
-    return tf.reduce_sum(blocks, axis=[2 + 2 * axis for axis in range(rank)])
+        return pool(x, times, times, "VALID") * times**rank
+    return tf.reduce_sum(_blocks(x, times), axis=[2 + 2 * axis for axis in range(rank)])
+
+
+def _gathered(x: tf.Tensor, times: int) -> tf.Tensor:
+    """Blocks of voxels as channels: the gradient of `networks.parts.spread`, and its inverse."""
+    rank, space = x.shape.rank - 2, [size // times for size in tf.unstack(tf.shape(x)[1:-1])]
+    order = [0, *(1 + 2 * axis for axis in range(rank)), *(2 + 2 * axis for axis in range(rank)), 1 + 2 * rank]
+    return tf.reshape(tf.transpose(_blocks(x, times), order), [-1, *space, times**rank * x.shape[-1]])
+
+
+def _blocks(x: tf.Tensor, times: int) -> tf.Tensor:
+    """[batch, *space, channels] with each spatial axis as two, of blocks and of the voxels in one."""
+    split = [part for size in tf.unstack(tf.shape(x)[1:-1]) for part in (size // times, times)]
+    return tf.reshape(x, [tf.shape(x)[0], *split, x.shape[-1]])

@@ -40,9 +40,9 @@ def inherit(supernet: Supernet, genotype: Genotype) -> keras.Model:
 
 def _fill_cell(cell: MixedCell, genotype: Genotype, layers: dict[str, keras.Layer]) -> None:
     """Inputs that no edge reads and operations without kernels have no layer, or nothing to fill."""
-    for i, align in enumerate(cell.aligns):
-        if f"{cell.name}_input_{i}" in layers:
-            layers[f"{cell.name}_input_{i}"].kernel.assign(align.kernel)
+    for align in cell.aligns:
+        if align.name in layers:
+            layers[align.name].kernel.assign(align.kernel)
     edges = genotype.cells[cell.placed.kind]
     wanted = groups(edges)
     for number, (parameters, edge) in enumerate(zip(cell.edge_parameters(), edges)):

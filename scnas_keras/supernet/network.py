@@ -68,8 +68,7 @@ class Network:
         for cell in self._cells:
             own, rest = rest[: len(cell.weights_in_order)], rest[len(cell.weights_in_order) :]
             places = [self._banks.place_of(edge) for edge in cell.placed.edges]
-            inputs = [cell.join(i, outputs) for i in range(len(cell.placed.inputs))]
-            nodes, kept = cell.forward(inputs, [rows[bank][row] for bank, row in places], own, keep)
+            nodes, kept = cell.forward(cell.join(outputs), [rows[bank][row] for bank, row in places], own, keep)
             outputs.append(nodes)
             cells.append(kept)
         logits = self._out.forward(outputs[self._last], out_kernel, out_bias)

@@ -20,9 +20,10 @@ def reference_forward(supernet: Supernet, images: tf.Tensor, draws: Sequence[Dra
     for cell in supernet.cells:
         inputs = []
         for own in cell.placed.inputs:
-            sources = [outputs[source] for source in own.sources]
-            inputs.append(tf.concat(sources, axis=-1) if own.join == "concat" else tf.add_n(sources))
+            for part in own.alignments:
+                sources = [outputs[source] for source in part.sources]
+                inputs.append(tf.concat(sources, axis=-1) if own.join == "concat" else tf.add_n(sources))
         places = [supernet.banks.place_of(edge) for edge in cell.placed.edges]
         outputs.append(cell.call(inputs, [Draw(draws[bank].operations[row], draws[bank].weights[row]) for bank, row in places]))
     (last,) = supernet.space.head.sources
-    return supernet.out(outputs[last])
+    return supernet.at_full_resolution(supernet.out(outputs[last]))

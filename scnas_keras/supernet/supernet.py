@@ -14,7 +14,7 @@ from scnas_keras.machine.names import FLOAT16
 from scnas_keras.machine.precision import apply_gradients, scaled, scaled_loss
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks.buildable import check_buildable
-from scnas_keras.networks.derived import stem_name
+from scnas_keras.networks.derived import at_full_resolution, stem_name
 from scnas_keras.networks.parts import OutCell, Stem
 from scnas_keras.spaces.places import output_widths
 from scnas_keras.spaces.space import SearchSpace
@@ -97,7 +97,7 @@ class Supernet(keras.Model):
         self.banks, self.stem_channels = Banks(space), stem_channels
         self.stems = [fuse(Stem(stem.width * stem_channels, affine=False, name=stem_name(i))) for i, stem in enumerate(space.stems)]
         self.cells = self._build_cells(stem_channels, rng)
-        self.out = OutCell(num_classes, name="logits")
+        self.out, self._doubled = OutCell(num_classes, name="logits"), at_full_resolution(space)
         self.alpha = [
             self.add_weight(name=f"alpha_{i}", shape=bank.shape, initializer=self._initial_alpha, dtype="float32")
             for i, bank in enumerate(self.banks.banks)
@@ -152,7 +152,7 @@ class Supernet(keras.Model):
         for stem in self.stems:
             stem.build((*dynamic, channels))
         for cell in self.cells:
-            cell.build([(*dynamic, stem_channels * own.width) for own in cell.placed.inputs])
+            cell.build([(*dynamic, stem_channels * part.width) for own in cell.placed.inputs for part in own.alignments])
         (last,) = self.space.head.sources
         self.out.build((*dynamic, stem_channels * output_widths(self.space)[last]))
         self.built = True
@@ -197,7 +197,11 @@ class Supernet(keras.Model):
 
     def forward(self, images: tf.Tensor, draws: Sequence[relax.Draw], learn: Collection[str] = ()) -> tf.Tensor:
         """Logits [batch, *space, num_classes] under a draw for each bank; `learn` says which gradients will be asked for."""
-        return self._network(images, draws, learn)
+        return self.at_full_resolution(self._network(images, draws, learn))
+
+    def at_full_resolution(self, logits: tf.Tensor) -> tf.Tensor:
+        """The logits of a head at a coarser level as they are compared with labels."""
+        return self._doubled(logits) if self._doubled else logits
 
     def call(self, images):
         return self.forward(images, [relax.strongest(tf.convert_to_tensor(alpha)) for alpha in self.alpha])

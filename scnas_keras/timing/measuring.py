@@ -13,7 +13,7 @@ import tensorflow as tf
 from scnas_keras.kernels.fast_forms import use_fast_form
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks.derived import from_genotype
-from scnas_keras.networks.parts import Align, OutCell, Stem
+from scnas_keras.networks.parts import Align, Doubled, OutCell, Stem
 from scnas_keras.operations.build import build_operation
 from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, NETWORK, OPERATION, STEM, UPDATE, Part, reference
@@ -91,10 +91,11 @@ def _head_step(part: Part) -> tuple[Step, list[tf.Tensor], int]:
     layer, dice, loss = OutCell(part.outputs, dtype="float32"), MeanDice(part.outputs, None, name="dice"), JaccardLoss()
     (features,) = _inputs(part, 0)
     layer.build(features.shape)
-    labels = tf.random.stateless_uniform(features.shape[:-1], (2, 3), 0, part.outputs, tf.int32)
+    labels = tf.random.stateless_uniform([part.batch, *(size << part.shift for size in part.voxels)], (2, 3), 0, part.outputs, tf.int32)
+    doubled = Doubled(part.shift, smooth=True, dtype="float32")
 
     def step(values, labels):
-        logits = layer(values)
+        logits = doubled(layer(values))
         dice.update_state(labels, logits)
         weights = [variable.value for variable in layer.trainable_variables]
         return [*_gradients([loss(labels, logits)], [values, *weights]), dice.result()]
@@ -151,7 +152,7 @@ def _layer(part: Part) -> keras.Layer:
     if part.kind == OPERATION:
         return build_operation(part.name, part.role, branches=part.count)
     if part.kind == ALIGN:
-        return Align(part.outputs, part.shift)
+        return Align(part.outputs, part.shift, bridge=part.name)
     if part.kind == STEM:
         return Stem(part.outputs)
     return Additions() if part.kind == ADD else keras.layers.Concatenate()

@@ -67,7 +67,7 @@ class _Part:
     name: str
     role: Literal[*ROLES]
     count: Size
-    shift: Annotated[int, Meta(ge=-1, le=10**9)]
+    shift: Annotated[int, Meta(ge=-(10**9), le=10**9)]
 
 
 @dataclasses.dataclass(frozen=True)

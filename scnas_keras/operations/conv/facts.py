@@ -10,4 +10,4 @@ def kernels(rank: int, channels: int, branches: int = 1) -> Kernels:
     return {"kernel": ((3,) * rank + (channels, branches * channels), math.sqrt(2 / (3**rank * channels)))}
 
 
-OPERATIONS = (Facts("conv_3", "conv 3", "conv", kernels=kernels, normalizations=1),)
+OPERATIONS = (Facts("conv_3", "conv 3", "conv", kernels=kernels, normalizations=(1,)),)

@@ -14,6 +14,6 @@ def kernels(rank: int, channels: int, branches: int = 1) -> Kernels:
 
 
 OPERATIONS = tuple(
-    Facts(f"dilated_conv_3_rate_{rate}", f"dilated conv 3, rate {rate}", "dilated", {"rate": rate}, kernels, normalizations=1)
+    Facts(f"dilated_conv_3_rate_{rate}", f"dilated conv 3, rate {rate}", "dilated", {"rate": rate}, kernels, normalizations=(1,))
     for rate in (2, 3, 4)
 )

@@ -14,4 +14,4 @@ def kernels(rank: int, channels: int) -> Kernels:
     }
 
 
-OPERATIONS = (Facts("ghost_conv", "ghost conv", "ghost", kernels=kernels, normalizations=1),)
+OPERATIONS = (Facts("ghost_conv", "ghost conv", "ghost", kernels=kernels, normalizations=(0.5, 0.5)),)

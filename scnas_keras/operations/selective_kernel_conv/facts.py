@@ -26,7 +26,7 @@ OPERATIONS = (
         "selective kernel conv 3",
         "selective",
         kernels=kernels,
-        normalizations=2,
+        normalizations=(1, 1),
         per_item=("squeeze", "excite"),
     ),
 )

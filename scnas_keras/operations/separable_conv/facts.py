@@ -11,4 +11,4 @@ def kernels(rank: int, channels: int) -> Kernels:
     return {"depthwise_1": depthwise, "pointwise_1": pointwise, "depthwise_2": depthwise, "pointwise_2": pointwise}
 
 
-OPERATIONS = (Facts("separable_conv_3", "separable conv 3", "separable", kernels=kernels, normalizations=2),)
+OPERATIONS = (Facts("separable_conv_3", "separable conv 3", "separable", kernels=kernels, normalizations=(1, 1)),)

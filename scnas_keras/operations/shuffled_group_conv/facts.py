@@ -18,5 +18,12 @@ def kernels(rank: int, channels: int) -> Kernels:
 
 
 OPERATIONS = (
-    Facts("shuffled_group_conv_3", "shuffled group conv 3", "group", kernels=kernels, normalizations=1.5, divisor=GROUPS * BOTTLENECK),
+    Facts(
+        "shuffled_group_conv_3",
+        "shuffled group conv 3",
+        "group",
+        kernels=kernels,
+        normalizations=(0.25, 0.25, 1),
+        divisor=GROUPS * BOTTLENECK,
+    ),
 )

@@ -1,0 +1,11 @@
+"""Zhang et al. 2022 (Auto-LW-MISN): a U of 2 + 3 + 2 cells, as for nuclei, all of one kind, with eight light operations."""
+
+from scnas_keras.spaces.light_shape import light_u
+from scnas_keras.spaces.space import SearchSpace
+
+RANKS = (2, 3)
+
+
+def build(rank: int) -> SearchSpace:
+    """The paper's space for two spatial axes, and the same for three."""
+    return light_u("light", rank, levels=2, middle=3)
