@@ -1,5 +1,6 @@
 """Whole scans through a network that sees patches, a row of voxels after the other: memory holds the rows of one band of tiles."""
 
+import dataclasses
 import functools
 import itertools
 from collections import deque
@@ -45,10 +46,42 @@ _ROW_AXES = 1, 3, 4
 """Of what a network gives: where the patch's axes are."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Class probabilities of a row of voxels, as a sequence: of each class float32 [y, z]. Each voxel's sum to 1.
+
+    It lies in columns as wide as a tile, one after the other: what a tile adds to is then in few places of the file, of which the system
+    writes whole pages.
+
+    Attributes:
+        columns: [columns, classes + 1, y, width], sums of weighted probabilities, and last of weights.
+        inside: what of y and z is the scan's.
+    """
+
+    columns: np.ndarray
+    inside: tuple[slice, slice]
+
+    def __len__(self) -> int:
+        return self.columns.shape[1] - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._map(index) / self._weights
+
+    @functools.cached_property
+    def _weights(self) -> np.ndarray:
+        return self._map(-1)
+
+    def _map(self, number: int) -> np.ndarray:
+        columns = np.moveaxis(self.columns[:, number], 0, 1)
+        return columns.reshape(len(columns), -1)[self.inside]
+
+
 class ProbabilityRows:
     """Class probabilities of a preprocessed scan from half-overlapping tiles, row by row along its first axis.
 
-    A row is float32 [classes, y, z], of which each voxel sums to 1. It is valid until it is given back by `release`.
+    A row is valid until it is given back by `release`.
 
     Args:
         network: [batch, *patch_size, channels] to class probabilities, of each patch row by row: [batch, x, num_classes, y, z].
@@ -80,7 +113,8 @@ class ProbabilityRows:
         self._before = tuple((padded - n) // 2 for padded, n in zip(self._padded, self._size))
         self._starts = [tile_starts(padded, patch) for padded, patch in zip(self._padded, self._patch)]
         self._weight = tile_weight(self._patch)
-        self._pool = RowPool(scratch, (num_classes + 1, *self._padded[1:]))
+        columns = -(-self._padded[2] // self._patch[2])
+        self._pool = RowPool(scratch, (columns, num_classes + 1, self._padded[1], self._patch[2]))
         self._lent: deque[np.ndarray] = deque()
         self._workers = usable_cpus()
         self._threads = ThreadPoolExecutor(self._workers)
@@ -89,7 +123,7 @@ class ProbabilityRows:
         """Gives back the oldest row that was handed out."""
         self._pool.give(self._lent.popleft())
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Row]:
         held: deque[np.ndarray] = deque()
         begins, total = self._starts[0], len(self._starts[0]) * len(self._starts[1]) * len(self._starts[2])
         inside = tuple(slice(before, before + n) for before, n in zip(self._before, self._size))
@@ -108,24 +142,24 @@ class ProbabilityRows:
                 if not inside[0].start <= index < inside[0].stop:
                     self._pool.give(row)
                     continue
-                row[:-1] /= row[-1]
                 self._lent.append(row)
-                yield row[(slice(self._classes), *inside[1:])]
+                yield Row(row, inside[1:])
 
     def _add(self, held: Sequence[np.ndarray], first: int, places: Sequence[tuple[int, ...]]) -> None:
         """Adds weighted probabilities of tiles, and their weights, to the rows that they cover."""
         tiles = np.zeros((self._batch, *self._patch, self._image.shape[-1]), np.float32)
         for tile, place in zip(tiles, places):
             self._cut((first, *place), tile)
-        areas = [tuple(slice(start, start + patch) for start, patch in zip(place, self._patch[1:])) for place in places]
         share = self._weight / len(self._flips)
         for axes in self._flips:
             flipped = np.ascontiguousarray(np.flip(tiles, [axis + 1 for axis in axes]))
             values = np.flip(np.asarray(self._network(flipped), np.float32), [_ROW_AXES[axis] for axis in axes])
-            self._each(functools.partial(_add_row, held, values, share, areas), range(self._patch[0]))
-        for area in areas:
-            for row, weight in zip(held, self._weight):
-                row[(self._classes, *area)] += weight
+            for own, place in zip(values, places):
+                self._each(functools.partial(_add_row, held, own, share, slice(self._classes), place), range(self._patch[0]))
+        ones = np.ones((self._patch[0], 1, 1, 1), np.float32)
+        for place in places:
+            for index in range(self._patch[0]):
+                _add_row(held, ones, self._weight, slice(self._classes, None), place, index)
 
     def _each(self, work: Callable[[Any], None], rows: Sequence) -> None:
         """Does work on rows side by side: NumPy lets other threads run meanwhile."""
@@ -141,10 +175,17 @@ class ProbabilityRows:
         tile[target] = self._image[source]
 
 
-def _add_row(held: Sequence[np.ndarray], values: np.ndarray, share: np.ndarray, areas: Sequence[tuple[slice, ...]], index: int) -> None:
-    """Adds one row of some tiles' weighted probabilities, [tiles, x, classes, y, z], to where they lie in the row that is held."""
-    for own, area in zip(values, areas):
-        held[index][(slice(own.shape[1]), *area)] += own[index] * share[index]
+def _add_row(held: Sequence[np.ndarray], values: np.ndarray, share: np.ndarray, maps: slice, place: tuple[int, int], index: int) -> None:
+    """Adds one row of a tile's values [x, maps, y, z], times its weights [x, y, z], to some maps of the row that is held, at (y, z)."""
+    weighted = values[index] * share[index]
+    height, width = share.shape[1:]
+    column, offset = divmod(place[1], width)
+    for number, target, source in (
+        (column, slice(offset, width), slice(0, width - offset)),
+        (column + 1, slice(0, offset), slice(width - offset, width)),
+    ):
+        if target.stop > target.start:
+            held[index][number, maps, place[0] : place[0] + height, target] += weighted[..., source]
 
 
 def _groups(places: Iterator[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:

@@ -66,7 +66,7 @@ class RowPool:
         """A row, with anything in it."""
         if not self._free:
             count = max(1, _CHUNK // (4 * math.prod(self._shape)))
-            self._free.extend(self._scratch.array((min(count, _MOST), *self._shape)))
+            self._free.extend(np.asarray(self._scratch.array((min(count, _MOST), *self._shape))))
         return self._free.pop()
 
     def give(self, row: np.ndarray) -> None:
