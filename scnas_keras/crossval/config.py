@@ -32,7 +32,8 @@ class CrossvalConfig(TrainingConfig):
         return [name.strip() for name in self.networks.split(",")]
 
     def check_given(self, names: Collection[str]) -> None:
-        """Raises ConfigError for --width where no network takes it; tasks and presets set it whatever is trained."""
+        """Also raises ConfigError for --width where no network takes it; tasks and presets set it whatever is trained."""
+        super().check_given(names)
         if "width" in names and self.width not in (None, "auto") and not {GENOTYPE, TRANSFER} & {*self.network_names}:
             raise ConfigError(
                 f"--width is for {GENOTYPE} or {TRANSFER}, of which --networks={self.networks} names none. Leave out one of the two; "

@@ -19,6 +19,7 @@ from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
 from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.tasks.holdout import Holdout, parse_protocol
 from scnas_keras.tasks.split_files import count_folds
 
 _MAY_DIFFER = {*OF_HOST, "devices", "checkpoint_minutes"}
@@ -202,6 +203,12 @@ def _check_architecture(training: Training) -> None:
     trained_model(training.config)
 
 
+def holdout_of(config: CrossvalConfig) -> Holdout | None:
+    """The repeated holdout, None if there are folds: of k-fold cross-validation or of a file."""
+    return None if config.splits else parse_protocol(config.protocol, config.split)
+
+
 def _count(config: CrossvalConfig) -> int:
-    """Number of folds."""
-    return count_folds(config.splits) if config.splits else config.num_folds
+    """Number of folds, or of repeats."""
+    holdout = holdout_of(config)
+    return count_folds(config.splits) if config.splits else holdout.repeats if holdout else config.num_folds

@@ -93,7 +93,7 @@ def warn_of_leak(config: RetrainConfig, architecture: Architecture, fold: "Fold"
         return
     judged = getattr(fold.split, config.judge_on)
     seen = set(judged) & searched
-    remedy = "Use the search's --fold, --num_folds and --split_seed"
+    remedy = "Use the search's --fold, --protocol, --num_folds and --split_seed"
     if config.judge_on == HELD_OUT:  # the search learned alpha from them
         remedy = "Compare it with networks that no search has found by --judge_on=validation"
     if seen:

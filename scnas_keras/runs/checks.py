@@ -7,7 +7,8 @@ from scnas_keras.architectures.registry import Network
 from scnas_keras.errors import ConfigError, missing
 from scnas_keras.options import WIDEST
 from scnas_keras.runs.config import RunConfig
-from scnas_keras.tasks.names import DATA_DIR_VARIABLE
+from scnas_keras.tasks.holdout import parse_protocol
+from scnas_keras.tasks.names import BY_PATIENT, DATA_DIR_VARIABLE
 
 
 def refuse_if_several_missing(config: RunConfig, *others: str | None) -> None:
@@ -36,13 +37,14 @@ def check_positive(config: Any, *names: str) -> None:
 
 
 def check_data(config: Any) -> None:
-    """Raises ConfigError for seeds, shares and counts that are out of range."""
+    """Raises ConfigError for seeds, shares and counts that are out of range, and for a protocol that is none."""
     check_positive(config, "processes")
     for name in ("seed", "split_seed"):
         if not 0 <= getattr(config, name) < 2**31:
             raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to 2147483647.")
     if config.foreground_share is not None and not 0 <= config.foreground_share <= 1:
         raise ConfigError(f"--foreground_share={config.foreground_share} must be from 0 to 1.")
+    parse_protocol(config.protocol, BY_PATIENT if config.splits else config.split)
 
 
 def channels_of(width: str, hint: str = "") -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+from collections.abc import Collection
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
@@ -10,7 +11,7 @@ from scnas_keras.options import LAST_SEED, MANY, option
 from scnas_keras.patches.names import AUGMENTATIONS
 from scnas_keras.planning.names import NNUNET, RULES
 from scnas_keras.preprocessing.names import FLOAT16, STORAGES
-from scnas_keras.tasks.names import BY_PATIENT, SPLIT_METHODS
+from scnas_keras.tasks.names import BY_PATIENT, KFOLD, SPLIT_METHODS
 
 CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
 
@@ -113,6 +114,12 @@ class DataConfig(PlanningConfig):
         None, "Share of the patches that are centred on a labelled voxel. Default: the plan's.", "Plan", least=0, most=1
     )
     storage: str = option(FLOAT16, "Number type of prepared scans on disk.", "Data", choices=STORAGES)
+    protocol: str = option(
+        KFOLD,
+        "kfold: --num_folds folds, each case validated in one of them; or like holdout:0.3x4: a share of 0.3 of the cases is held out, "
+        "four times, by the seeds from --split_seed on. Repeat K is --fold=K.",
+        "Split",
+    )
     num_folds: int = option(5, "Number of folds.", "Split", least=2, most=10**6)
     split_seed: int = option(
         0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Split", least=0, most=LAST_SEED
@@ -130,3 +137,11 @@ class DataConfig(PlanningConfig):
         None, "Regular expression that finds the patient in a case's name; a patient's cases stay in one fold.", "Split"
     )
     seed: int = option(0, "Of patches, start values and draws.", "Run", least=0, most=LAST_SEED)
+
+    def check_given(self, names: Collection[str]) -> None:
+        """Raises ConfigError for --num_folds where the protocol, which a task may set, has no folds."""
+        if "num_folds" in names and "protocol" not in names and self.protocol != KFOLD:
+            raise ConfigError(
+                f"--num_folds={self.num_folds}: the protocol of --task={self.task}, {self.protocol}, has repeats instead of folds. Add "
+                f"--protocol={KFOLD}, or leave out --num_folds."
+            )

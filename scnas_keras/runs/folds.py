@@ -167,7 +167,8 @@ def open_fold(
             f"{task.root}: training with regions isn't possible yet; plan and verify take them. Give each voxel one class in dataset.json."
         )
     names = [case.name for case in task.cases]
-    folds, groups = find_folds(names, config.num_folds, config.split_seed, config.split, config.group_pattern, config.splits)
+    how = (config.num_folds, config.split_seed, config.split, config.group_pattern, config.splits, config.protocol)
+    folds, groups = find_folds(names, *how)
     split = split_fold(folds, fold, config.split_seed, groups)
     plans = plans or plan_by_rules(config, task, network)
     configuration = configure(config, plans, network)

@@ -9,6 +9,7 @@ from scnas_keras.metrics.paired import FEWEST_UNITS
 from scnas_keras.runs.folds import Fold, open_fold
 from scnas_keras.select.config import SelectConfig
 from scnas_keras.select.names import DEFAULT, DICE, NSD
+from scnas_keras.tasks.names import KFOLD
 from scnas_keras.tasks.patients import group_by_patient
 from scnas_keras.tasks.splits import Split
 
@@ -62,6 +63,8 @@ def few_units(found: Survey, config: SelectConfig) -> str | None:
     remedy = "Add scans, or try another --fold"
     if config.splits:
         remedy = "Put more into the validation part of --splits"
+    elif config.protocol != KFOLD:
+        remedy = "Hold out a larger share with --protocol, or add scans"
     elif folds > 1 and total == len(found.patients):
         remedy = f"Give --num_folds={folds}, or add scans"
     return f"{units} validation scans (or patients) are too few to tell which network is better: {FEWEST_UNITS} are needed. {remedy}."

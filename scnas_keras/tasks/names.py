@@ -6,3 +6,5 @@ SPLITS = "splits.json"
 """The file of folds that a run leaves."""
 BY_PATIENT, NNUNET = SPLIT_METHODS = ("by_patient", "nnunet")
 """How cases are dealt out to folds; `tasks.splits` does it."""
+KFOLD = "kfold"
+"""The protocol in which every case is validated in one fold; the other is repeated holdout (`tasks.holdout`)."""

@@ -4,6 +4,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from scnas_keras.errors import ConfigError, some_of
 
 _DATE = re.compile(r"(?<!\d)(19|20)\d\d[-_]?[01]\d[-_]?[0-3]\d(?!\d)")
@@ -70,6 +72,20 @@ def shared_patients(groups: Mapping[str, Sequence[str]], first: Sequence[str], s
     """Patients with cases in both of two lists of names."""
     one, other = set(first), set(second)
     return [patient for patient, cases in groups.items() if one.intersection(cases) and other.intersection(cases)]
+
+
+def shuffled(names: Sequence[str], seed: int) -> list[str]:
+    """The names in an order that depends on nothing but them and the seed."""
+    return np.random.Generator(np.random.PCG64(seed)).permutation(sorted(names)).tolist()
+
+
+def in_patient_order(names: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """The names gathered by patient, in the order in which the patients come first."""
+    owner = {name: patient for patient, cases in groups.items() for name in cases}
+    patients: dict[str, list[str]] = {}
+    for name in names:
+        patients.setdefault(owner[name], []).append(name)
+    return list(patients.values())
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -9,8 +9,9 @@ import numpy as np
 from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError, some_of
-from scnas_keras.tasks.names import BY_PATIENT, SPLIT_METHODS
-from scnas_keras.tasks.patients import group_by_patient, guess_pattern
+from scnas_keras.tasks.holdout import held_out_parts, parse_protocol
+from scnas_keras.tasks.names import BY_PATIENT, KFOLD, SPLIT_METHODS
+from scnas_keras.tasks.patients import group_by_patient, guess_pattern, in_patient_order, shuffled
 from scnas_keras.tasks.split_files import FoldNames, Groups, read_splits, warn_of_divided_patients
 
 FOLDS = 5
@@ -42,6 +43,7 @@ def find_folds(
     method: str = BY_PATIENT,
     pattern: str | None = None,
     file: str | os.PathLike | None = None,
+    protocol: str = KFOLD,
 ) -> tuple[list[FoldNames], Groups]:
     """All folds, of `make_splits` or of a file, and the cases of each patient.
 
@@ -50,7 +52,7 @@ def find_folds(
     Args:
         pattern: tells the patient by a case's name (`group_by_patient`). Without it, names that look as if patients
             owned several cases cause a warning.
-        file: splits to read (`read_splits`); then `num_folds` and `method` don't count.
+        file: splits to read (`read_splits`); then `num_folds`, `method` and `protocol` don't count.
 
     Raises:
         ConfigError: flags that don't go together or with the names.
@@ -59,39 +61,47 @@ def find_folds(
     groups = group_by_patient(names, pattern)
     if pattern is None:
         _warn_of_likely_patients(names)
-    folds = read_splits(file, names, groups) if file else make_splits(names, num_folds, seed, groups, method)
+    folds = read_splits(file, names, groups) if file else make_splits(names, num_folds, seed, groups, method, protocol)
     return folds, groups
 
 
 def make_splits(
-    names: Sequence[str], num_folds: int = FOLDS, seed: int = 0, groups: Groups | None = None, method: str = BY_PATIENT
+    names: Sequence[str],
+    num_folds: int = FOLDS,
+    seed: int = 0,
+    groups: Groups | None = None,
+    method: str = BY_PATIENT,
+    protocol: str = KFOLD,
 ) -> list[FoldNames]:
-    """Folds for cross-validation; every case is validated in exactly one.
+    """Folds for cross-validation; every case is validated in exactly one. Or the repeats of a holdout, which may share cases.
 
     Args:
         groups: patient -> names of their cases, of all cases. Default: every case is a patient of its own.
         method: "by_patient" keeps a patient's cases in one fold, and folds within one patient's cases of each other's
             size. "nnunet" repeats nnU-Net's folds, scikit-learn's KFold(num_folds, shuffle=True, random_state=12345)
             over the sorted names. That knows no patients: a warning names those that it divides.
+        protocol: "kfold", or like "holdout:0.3x4", which has repeats instead of `num_folds` folds (`held_out_parts`).
 
     Raises:
-        ConfigError: an unknown method, `num_folds` under 2.
+        ConfigError: an unknown method or protocol, `num_folds` under 2.
         DataError: too few cases or patients.
     """
     groups = groups or group_by_patient(names)
     if method not in SPLIT_METHODS:
         raise ConfigError(f"--split={method}: unknown. Choose one of {', '.join(SPLIT_METHODS)}.")
-    if num_folds < 2:
+    holdout = parse_protocol(protocol, method)
+    if holdout is None and num_folds < 2:
         raise ConfigError(f"--num_folds={num_folds}: cross-validation needs at least 2 folds.")
-    _check_count(len(names), num_folds, "labelled cases", "Label more cases.")
+    least = FEWEST if holdout else num_folds
+    _check_count(len(names), least, "labelled cases", "Label more cases.")
     if method == BY_PATIENT:
         _check_count(
             len(groups),
-            num_folds,
+            least,
             f"patients ({len(names)} labelled cases by --group_pattern)",
             "Label more patients, or fix --group_pattern if they are more.",
         )
-        parts = _parts_by_patient(names, num_folds, seed, groups)
+        parts = held_out_parts(names, groups, holdout, seed) if holdout else _parts_by_patient(names, num_folds, seed, groups)
     else:
         parts = _parts_of_nnunet(names, num_folds)
     folds = [FoldNames(tuple(sorted(set(names) - set(part))), tuple(sorted(part))) for part in parts]
@@ -129,8 +139,8 @@ def split_fold(folds: Sequence[FoldNames], fold: int | Literal["all"], seed: int
         )
     training, validation = folds[fold].training, folds[fold].validation
     groups, set_aside = groups or group_by_patient(training + validation), set(validation)
-    shuffled = [name for name in _shuffled(training + validation, seed) if name not in set_aside]
-    patients = _patients_in_order(shuffled, groups)
+    ordered = [name for name in shuffled(training + validation, seed) if name not in set_aside]
+    patients = in_patient_order(ordered, groups)
     if len(patients) < 2:
         remedy = f"Use --num_folds={len(groups)}" if len(groups) > 2 else "Label more patients"
         raise DataError(
@@ -155,24 +165,11 @@ def _check_count(count: int, num_folds: int, what: str, remedy: str) -> None:
         raise DataError(f"--num_folds={num_folds} needs at least as many, found {count} {what}. Use --num_folds={count} or fewer.")
 
 
-def _shuffled(names: Sequence[str], seed: int) -> list[str]:
-    return np.random.Generator(np.random.PCG64(seed)).permutation(sorted(names)).tolist()
-
-
-def _patients_in_order(names: Sequence[str], groups: Groups) -> list[list[str]]:
-    """The names gathered by patient, in the order in which the patients come first."""
-    owner = {name: patient for patient, cases in groups.items() for name in cases}
-    patients: dict[str, list[str]] = {}
-    for name in names:
-        patients.setdefault(owner[name], []).append(name)
-    return list(patients.values())
-
-
 def _parts_by_patient(names: Sequence[str], num_folds: int, seed: int, groups: Groups) -> list[list[str]]:
-    shuffled = _shuffled(names, seed)
-    patients = _patients_in_order(shuffled, groups)
+    ordered = shuffled(names, seed)
+    patients = in_patient_order(ordered, groups)
     if len(patients) == len(names):  # dealing them out would balance as well, but these are the folds of earlier runs
-        return [part.tolist() for part in np.array_split(shuffled, num_folds)]
+        return [part.tolist() for part in np.array_split(ordered, num_folds)]
     parts: list[list[str]] = [[] for _ in range(num_folds)]
     for cases in sorted(patients, key=len, reverse=True):
         min(parts, key=len).extend(cases)

@@ -23,9 +23,11 @@ def verify(config: VerifyConfig) -> Any:
 
 
 def main(config: VerifyConfig) -> str:
+    from scnas_keras.declarations import config_of
     from scnas_keras.metrics.paired import FEWEST_UNITS
-    from scnas_keras.runs.data_config import DataConfig
+    from scnas_keras.options import parse
     from scnas_keras.runs.following import following
+    from scnas_keras.tasks.names import KFOLD
     from scnas_keras.verify.runner import report_file
 
     report = verify(config)
@@ -38,8 +40,9 @@ def main(config: VerifyConfig) -> str:
         sys.exit(1)
     checked = dataclasses.replace(config, data_dir=config.fixed_dir or config.data_dir)
     enough = report.cases // FEWEST_UNITS  # folds that leave enough scans for a verdict
-    folds = min(DataConfig.num_folds, enough if enough > 1 else report.cases)
-    fewer = {} if folds == DataConfig.num_folds else {"num_folds": folds}
+    usual = parse(config_of("select"), ["", f"--task={config.task}"])
+    folds = min(usual.num_folds, enough if enough > 1 else report.cases)
+    fewer = {} if folds == usual.num_folds or usual.protocol != KFOLD else {"num_folds": folds}
     return following("select", checked, data_dir=checked.data_dir, **fewer, workdir="runs/selected", budget_minutes=100)
 
 
