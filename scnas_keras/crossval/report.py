@@ -3,14 +3,18 @@
 import csv
 import dataclasses
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scnas_keras.crossval.published import PUBLISHED
+from scnas_keras.crossval.beside import notes, published_of
+from scnas_keras.crossval.published import Published
 from scnas_keras.crossval.results import NetworkResult
 from scnas_keras.metrics.case_table import surface_cells, surface_columns
 from scnas_keras.metrics.paired import FEWEST_UNITS, PairedTest
 from scnas_keras.reporting.text_table import table
+from scnas_keras.tasks.holdout import Holdout
+from scnas_keras.tasks.names import KFOLD
 
 COSTS = {
     "parameters": ("params M", 1e6, "{:.2f}"),
@@ -30,11 +34,12 @@ class CrossvalReport:
 
     Attributes:
         task: name of the task flag.
-        num_folds: folds in all.
+        num_folds: folds in all, or repeats.
         classes: foreground classes.
         networks: with their finished folds.
         tests: of every two networks.
         unit: what a test counts, "case" or "patient".
+        holdout: of which the folds are the repeats; None for folds.
     """
 
     task: str
@@ -43,6 +48,12 @@ class CrossvalReport:
     networks: tuple[NetworkResult, ...]
     tests: tuple[PairedTest, ...]
     unit: str
+    holdout: Holdout | None = None
+
+    @property
+    def protocol(self) -> str:
+        """How cases were split, in words."""
+        return self.holdout.words if self.holdout else f"{self.num_folds} folds"
 
     @property
     def dataset(self) -> str:
@@ -52,24 +63,25 @@ class CrossvalReport:
     @property
     def text(self) -> str:
         """For people."""
-        finished = [network for network in self.networks if network.folds]
-        cases = {case for network in finished for case in network.dice}
-        lines = [f"{self.dataset}: Dice over {len(cases)} whole scans, mean of cases; ± is the deviation of the folds' averages", ""]
+        finished, published = [network for network in self.networks if network.folds], published_of(self.task, len(self.classes))
+        lines = [*self._title(finished), ""]
         tolerances = sorted({fold.cost["tolerance_mm"] for network in finished for fold in network.folds if "tolerance_mm" in fold.cost})
         titles = (f"NSD at {', '.join(f'{one:g}' for one in tolerances)} mm", "HD95 mm") if tolerances else ()
         rows = [
-            ("", *self.classes, "average", "± folds", "folds", *titles),
+            ("", *self.classes, "average", "MIoU", f"± {self._part}s", f"{self._part}s", *titles),
             *((*self._dice_row(network), *self._surface_cells(network)[: len(titles)]) for network in finished),
-            *((*row, *[""] * len(titles)) for row in self._published_rows()),
+            *((*_published_row(row), *[""] * len(titles)) for row in published),
         ]
-        costs = [("", *(title for title, *_ in COSTS.values())), *(self._cost_row(network) for network in finished)]
-        lines += [*table(rows), *self._sources(), "", *table(costs)]
+        costs = [("", *(title for title, *_ in COSTS.values()))]
+        costs += [_cost_row(network.name, {name: network.cost(name) for name in COSTS}) for network in finished]
+        costs += [_cost_row(f"published: {row.network}", row.costs) for row in published if row.costs]
+        lines += [*table(rows), *notes(published, self._number_of_cases, self.protocol), "", *table(costs)]
         if self.tests:
             lines += ["", f"paired by {self.unit}, Wilcoxon signed-rank test, p corrected for {len(self.tests)} pairs (Holm):"]
             lines += table([("", "difference", "better", "worse", "p", "")] + [self._test_row(test) for test in self.tests])
         for network in self.networks:
             if network.missing:
-                lines += [f"{network.name}: fold {', '.join(map(str, network.missing))} not there yet"]
+                lines += [f"{network.name}: {self._part} {', '.join(map(str, network.missing))} not there yet"]
         lines += self._warnings(finished)
         return "\n".join(lines)
 
@@ -77,6 +89,7 @@ class CrossvalReport:
         """For programs."""
         return {
             "task": self.task,
+            "protocol": str(self.holdout or KFOLD),
             "num_folds": self.num_folds,
             "classes": self.classes,
             "networks": {network.name: self._network_json(network) for network in self.networks},
@@ -97,12 +110,38 @@ class CrossvalReport:
                     writer.writerow([network.name, fold.fold, case, patients.get(case, case), *values, *more])
         return stream.getvalue()
 
+    @property
+    def _part(self) -> str:
+        return "repeat" if self.holdout else "fold"
+
+    @property
+    def _number_of_cases(self) -> int | None:
+        """Of the task, trained on or not; None of training runs that didn't tell on how many they trained."""
+        folds = [fold for network in self.networks for fold in network.folds]
+        return max((fold.cost["training_scans"] + len(fold.dice) for fold in folds if fold.cost.get("training_scans")), default=None)
+
+    def _title(self, finished: Sequence[NetworkResult]) -> list[str]:
+        """What the table is of, and how a case counts that several folds validated."""
+        times = Counter(case for _, case in {key for network in finished for key in network.measured()})
+        several = sum(number > 1 for number in times.values())
+        part = self._part
+        lines = [
+            f"{self.dataset}: Dice and MIoU over {len(times)} whole scans, mean of cases; ± is the deviation of the {part}s' average Dice"
+        ]
+        if several:
+            lines += [
+                f"{several} of them were validated in several {part}s: each counts once, by its mean over these, in averages and in tests.",
+                f"As {part}s share cases, their deviation is no measure of how sure an average is.",
+            ]
+        return lines
+
     def _network_json(self, network: NetworkResult) -> dict[str, Any]:
         return {
             "dice": {name: network.class_mean(name) for name in self.classes},
             "average": network.average(self.classes),
-            "nsd": {name: network.surface_mean(name, "nsd") for name in self.classes},
-            "hd95_mm": {name: network.surface_mean(name, "hd95") for name in self.classes},
+            "miou": network.miou,
+            "nsd": {name: network.class_mean(name, "nsd") for name in self.classes},
+            "hd95_mm": {name: network.class_mean(name, "hd95") for name in self.classes},
             "fold_averages": {fold.fold: NetworkResult(network.name, (fold,)).average(self.classes) for fold in network.folds},
             "spread": network.spread(self.classes),
             "missing_folds": network.missing,
@@ -115,25 +154,14 @@ class CrossvalReport:
             network.name,
             *means,
             _text(network.average(self.classes)),
+            _text(network.miou),
             _text(network.spread(self.classes)),
             f"{len(network.folds)} of {self.num_folds}",
         )
 
     def _surface_cells(self, network: NetworkResult) -> tuple[str, str]:
-        hd95 = network.surface_average(self.classes, "hd95")
-        return _text(network.surface_average(self.classes, "nsd")), "-" if hd95 is None else f"{hd95:.2f}"
-
-    def _cost_row(self, network: NetworkResult) -> tuple[str, ...]:
-        costs = [(network.cost(name), scale, form) for name, (_, scale, form) in COSTS.items()]
-        return network.name, *("-" if cost is None else form.format(cost / scale) for cost, scale, form in costs)
-
-    def _published_rows(self) -> list[tuple[str, ...]]:
-        rows = [row for row in PUBLISHED.get(self.task, ()) if len(row.dice) == len(self.classes)]
-        return [(f"published: {row.network}", *map(_text, row.dice), _text(row.average), "", "") for row in rows]
-
-    def _sources(self) -> list[str]:
-        rows = self._published_rows() and PUBLISHED[self.task]
-        return [f"published: {source}" for source in dict.fromkeys(row.source for row in rows or ())]
+        hd95 = network.average(self.classes, "hd95")
+        return _text(network.average(self.classes, "nsd")), "-" if hd95 is None else f"{hd95:.2f}"
 
     def _test_row(self, test: PairedTest) -> tuple[str, ...]:
         verdict = "differ" if test.differs else "not distinguishable"
@@ -152,8 +180,17 @@ class CrossvalReport:
         """What stands against reading the averages side by side."""
         folds = {network.name: tuple(fold.fold for fold in network.folds) for network in finished}
         if len({*folds.values()}) > 1:
-            return ["Averages are over different folds: compare the paired differences, which are over the cases in common."]
+            return [f"Averages are over different {self._part}s: compare the paired differences, which are over the cases in common."]
         return []
+
+
+def _published_row(row: Published) -> tuple[str, ...]:
+    return f"published: {row.network}", *map(_text, row.dice), _text(row.average), "" if row.miou is None else _text(row.miou), "", ""
+
+
+def _cost_row(title: str, costs: Mapping[str, float | None]) -> tuple[str, ...]:
+    found = [(costs.get(name), scale, form) for name, (_, scale, form) in COSTS.items()]
+    return title, *("-" if cost is None else form.format(cost / scale) for cost, scale, form in found)
 
 
 def _text(value: float | None) -> str:

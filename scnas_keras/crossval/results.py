@@ -7,7 +7,9 @@ from typing import Any
 
 from scnas_keras.crossval.trainings import Training
 from scnas_keras.errors import ConfigError
-from scnas_keras.metrics.case_table import class_mean, read_case_table, read_surface_table
+from scnas_keras.metrics.case_table import of_measure, read_case_table, read_surface_table
+from scnas_keras.metrics.dice import iou_of_dice
+from scnas_keras.metrics.paired import mean_by_unit
 from scnas_keras.metrics.structure import Surfaces
 from scnas_keras.planning.names import PLANS
 from scnas_keras.runs.run_folder import CASES, SURFACES
@@ -31,6 +33,12 @@ class FoldResult:
     cost: Mapping[str, Any]
     surfaces: Mapping[str, Mapping[str, Surfaces]] = dataclasses.field(default_factory=dict)
 
+    def of(self, measure: str) -> Mapping[str, Mapping[str, float]]:
+        """Case -> class -> "dice", "iou", "nsd" or "hd95" (mm), where it is defined."""
+        if measure == "iou":
+            return {case: {name: iou_of_dice(value) for name, value in found.items()} for case, found in self.dice.items()}
+        return self.dice if measure == "dice" else of_measure(self.surfaces, measure)
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkResult:
@@ -47,17 +55,36 @@ class NetworkResult:
     missing: tuple[int, ...] = ()
 
     @property
-    def dice(self) -> dict[str, Mapping[str, float]]:
-        """Case -> class -> Dice, of all finished folds."""
-        return {case: found for fold in self.folds for case, found in fold.dice.items()}
+    def dice(self) -> dict[str, dict[str, float]]:
+        """Case -> class -> Dice."""
+        return self.cases("dice")
 
-    def class_mean(self, name: str) -> float | None:
-        """Mean Dice of a class over all cases that have it."""
-        return _mean([found[name] for found in self.dice.values() if name in found])
+    def measured(self, measure: str = "dice") -> dict[tuple[int, str], Mapping[str, float]]:
+        """(Fold, case) -> class -> a measure of `FoldResult.of`: folds of a holdout may share cases."""
+        return {(fold.fold, case): found for fold in self.folds for case, found in fold.of(measure).items()}
 
-    def average(self, classes: Sequence[str]) -> float | None:
-        """Mean of the classes' means, as in the paper's Table 1."""
-        return _mean([self.class_mean(name) for name in classes])
+    def cases(self, measure: str) -> dict[str, dict[str, float]]:
+        """Case -> class -> a measure, its mean over the folds that validated the case: each case counts once."""
+        values: dict[str, dict[str, list[float]]] = {}
+        for (_, case), found in self.measured(measure).items():
+            own = values.setdefault(case, {})
+            for name, value in found.items():
+                own.setdefault(name, []).append(value)
+        return {case: {name: statistics.fmean(own) for name, own in found.items()} for case, found in values.items()}
+
+    def class_mean(self, name: str, measure: str = "dice") -> float | None:
+        """Mean of a class' measure over all cases in which it is defined."""
+        return _mean([found.get(name) for found in self.cases(measure).values()])
+
+    def average(self, classes: Sequence[str], measure: str = "dice") -> float | None:
+        """Mean of the classes' means, as in the SCNAS paper's Table 1."""
+        return _mean([self.class_mean(name, measure) for name in classes])
+
+    @property
+    def miou(self) -> float | None:
+        """Mean over the cases of a case's mean IoU of the classes that label or segmentation has (Zhang et al. 2022, section 3.4)."""
+        measured = self.measured("iou")
+        return _mean([*mean_by_unit(measured, {key: key[1] for key in measured}).values()])
 
     def fold_averages(self, classes: Sequence[str]) -> list[float]:
         """The same, of each fold alone."""
@@ -68,14 +95,6 @@ class NetworkResult:
         """Sample standard deviation of the folds' averages; None for fewer than two."""
         averages = self.fold_averages(classes)
         return statistics.stdev(averages) if len(averages) > 1 else None
-
-    def surface_mean(self, name: str, measure: str) -> float | None:
-        """Mean of a class' "nsd" or "hd95" (mm) over all cases in which it is defined."""
-        return class_mean({case: found for fold in self.folds for case, found in fold.surfaces.items()}, name, measure)
-
-    def surface_average(self, classes: Sequence[str], measure: str) -> float | None:
-        """Mean of the classes' means."""
-        return _mean([self.surface_mean(name, measure) for name in classes])
 
     def cost(self, name: str) -> float | None:
         """Mean of a cost over the folds."""

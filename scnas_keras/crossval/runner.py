@@ -6,7 +6,7 @@ import pathlib
 from scnas_keras.crossval.config import CrossvalConfig
 from scnas_keras.crossval.report import CrossvalReport
 from scnas_keras.crossval.results import collect
-from scnas_keras.crossval.trainings import all_trainings
+from scnas_keras.crossval.trainings import all_trainings, holdout_of
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import readable_json, user_path, write_text
 from scnas_keras.metrics.paired import paired_tests
@@ -58,10 +58,12 @@ def _write(config: CrossvalConfig, trainings) -> CrossvalResult:
     cases = {case for network in networks for case in network.dice}
     groups = group_by_patient(sorted(cases), config.group_pattern)
     patients = {case: patient for patient, members in groups.items() for case in members}
-    tests = paired_tests({network.name: network.dice for network in networks if network.folds}, patients)
+    measured = {network.name: network.measured() for network in networks if network.folds}
+    owners = {key: patients[key[1]] for keys in measured.values() for key in keys}
+    tests = paired_tests(measured, owners)
     folds = len({training.fold for training in trainings})
     unit = "patient" if len(groups) < len(cases) else "case"
-    report = CrossvalReport(config.task, folds, tuple(classes), tuple(networks), tuple(tests), unit)
+    report = CrossvalReport(config.task, folds, tuple(classes), tuple(networks), tuple(tests), unit, holdout_of(config))
     write_text(folder / "crossval.txt", report.text + "\n")
     write_text(folder / "crossval.json", readable_json(report.to_json()))
     write_text(folder / "cases.csv", report.cases_csv(patients))

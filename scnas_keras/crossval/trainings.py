@@ -38,6 +38,7 @@ class _Result:
     seconds_per_epoch: float | None = None
     epochs: float | None = None
     training_peak_bytes: float | None = None
+    training_scans: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,11 @@ def dice_scores(label: np.ndarray, prediction: np.ndarray, num_classes: int) -> 
     return scores
 
 
+def iou_of_dice(dice: float) -> float:
+    """Intersection over union, TP / (TP + FP + FN), of two masks by their Dice, 2 TP / (2 TP + FP + FN): the Jaccard index."""
+    return dice / (2 - dice)
+
+
 def _are_classes(values: np.ndarray, num_classes: int) -> bool:
     if not values.size:
         return True

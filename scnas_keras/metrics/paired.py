@@ -12,8 +12,9 @@ import scipy
 LEVEL = 0.05
 FEWEST_UNITS = 6
 """With fewer, no outcome of a Wilcoxon test is significant at 5 %."""
-Cases = Mapping[str, Mapping[str, float]]
-"""Case -> class -> Dice; a class that is in neither label nor segmentation is left out."""
+Cases = Mapping[Any, Mapping[str, float]]
+"""Case -> class -> Dice; a class that is in neither label nor segmentation is left out. Where a case was measured in several folds, its
+key is (fold, case), and the map to patients says whose it is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,25 +45,25 @@ class PairedTest:
         return self.corrected < LEVEL
 
 
-def aligned(networks: Sequence[Cases]) -> list[dict[str, dict[str, float]]]:
+def aligned(networks: Sequence[Cases]) -> list[dict[Any, dict[str, float]]]:
     """The networks' Dice with a number where another one has it, in cases that both segmented.
 
     Where one network has a Dice of a class and another none, the label lacks the class and the first invented it (Dice 0): the other was
     right, and counts as 1. Else a false structure would count against nobody.
     """
-    classes: dict[str, set[str]] = {}
+    classes: dict[Any, set[str]] = {}
     for cases in networks:
         for case, dice in cases.items():
             classes.setdefault(case, set()).update(dice)
     return [{case: dict.fromkeys(classes[case], 1.0) | dice for case, dice in cases.items()} for cases in networks]
 
 
-def paired_tests(networks: Mapping[str, Cases], patients: Mapping[str, str]) -> list[PairedTest]:
+def paired_tests(networks: Mapping[str, Cases], patients: Mapping[Any, str]) -> list[PairedTest]:
     """Every pair of networks on the units that both have results of.
 
     Args:
         networks: name -> what is known of each network.
-        patients: case -> patient, whose cases count as one unit: they aren't independent.
+        patients: case -> patient, whose cases count as one unit: they aren't independent. A case of one network alone doesn't count.
     """
     tests = [_test(first, second, networks, patients) for first, second in itertools.combinations(networks, 2)]
     corrected = holm([test.probability for test in tests])
@@ -79,7 +80,7 @@ def holm(probabilities: Sequence[float]) -> list[float]:
     return result
 
 
-def dice_by_unit(cases: Cases, patients: Mapping[str, str]) -> dict[str, float]:
+def mean_by_unit(cases: Cases, patients: Mapping[Any, str]) -> dict[str, float]:
     """Patient, or case where every case is a patient, -> mean over its cases of the mean over the classes that are there."""
     units: dict[str, list[float]] = {}
     for case, dice in cases.items():
@@ -88,10 +89,11 @@ def dice_by_unit(cases: Cases, patients: Mapping[str, str]) -> dict[str, float]:
     return {unit: statistics.fmean(values) for unit, values in units.items()}
 
 
-def _test(first: str, second: str, networks: Mapping[str, Cases], patients: Mapping[str, str]) -> PairedTest:
-    both = aligned([networks[first], networks[second]])
-    units = {name: dice_by_unit(cases, patients) for name, cases in zip((first, second), both)}
-    common = sorted(units[first].keys() & units[second].keys())
+def _test(first: str, second: str, networks: Mapping[str, Cases], patients: Mapping[Any, str]) -> PairedTest:
+    shared = [case for case in networks[first] if case in networks[second]]
+    both = aligned([{case: networks[name][case] for case in shared} for name in (first, second)])
+    units = {name: mean_by_unit(cases, patients) for name, cases in zip((first, second), both)}
+    common = sorted(units[first])
     differences = np.array([units[first][unit] - units[second][unit] for unit in common])
     different = np.count_nonzero(differences)
     result: Any = scipy.stats.wilcoxon(differences[differences != 0]) if different else None  # a type that scipy makes on the way

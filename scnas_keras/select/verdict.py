@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import scipy
 
-from scnas_keras.metrics.paired import FEWEST_UNITS, LEVEL, Cases, aligned, dice_by_unit, paired_tests
+from scnas_keras.metrics.paired import FEWEST_UNITS, LEVEL, Cases, aligned, mean_by_unit, paired_tests
 
 _CONFIDENCE = 0.95
 _CHEAPER = 0.9
@@ -101,14 +101,14 @@ def contest(
         winner_cases, *default_cases = (_of_class(cases, objective) for cases in (winner_cases, *default_cases))
     both = _mean_of(default_cases)
     (test,) = paired_tests({winner: winner_cases, default: both}, patients)
-    own, others = dice_by_unit(winner_cases, patients), dice_by_unit(both, patients)
+    own, others = mean_by_unit(winner_cases, patients), mean_by_unit(both, patients)
     common = sorted(own.keys() & others.keys())
     differences = np.array([own[unit] - others[unit] for unit in common])
     interval = None
     if len(differences) > 1:
         half = float(scipy.stats.sem(differences) * scipy.stats.t.ppf((1 + _CONFIDENCE) / 2, len(differences) - 1))
         interval = (float(differences.mean()) - half, float(differences.mean()) + half)
-    means = [statistics.fmean(units.values()) for cases in default_cases if (units := dice_by_unit(cases, patients))]
+    means = [statistics.fmean(units.values()) for cases in default_cases if (units := mean_by_unit(cases, patients))]
     noise = max(means) - min(means) if means else 0.0
     counted = {patients.get(case, case) for case in winner_cases}
     unit = "patient" if len(counted) < len(winner_cases) else "scan"
