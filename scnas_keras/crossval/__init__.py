@@ -1,9 +1,10 @@
 """scnas crossval --task=TASK --data_dir=DIR --genotype=RUN --networks=genotype,u_resnet,nnunet --workdir=CV
 
 Trains networks on every fold of a cross-validation and puts them into one table. Each fold of each network is a run of scnas retrain in the
-folder CV/NETWORK/fold_K. The table has Dice of every class over whole scans, spread over folds, cost, and a paired test of every two
+folder CV/NETWORK/fold_K. The table has Dice of every class over whole scans, MIoU, spread over folds, cost, and a paired test of every two
 networks. Finished folds aren't repeated, and an interrupted one goes on. --folds=0,2 runs some of them, so that several machines can share
 the work: the same command merges what is there. CV then holds crossval.txt, crossval.json, crossval.png and cases.csv.
+With --protocol=holdout:0.3x4 the folds are four repeats, each with a share of 0.3 of the cases held out.
 
 --networks says which: genotype (of --genotype; {fold} in it stands for the fold's number), transfer (of --transfer_from), or hand-made.
 """

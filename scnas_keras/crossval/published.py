@@ -68,7 +68,9 @@ SCNAS: dict[str, tuple[Published, ...]] = {
 
 def _zhang(table: int, data: str, number: int, what: str, protocol: str, rows: Mapping[str, tuple[float, ...]]) -> tuple[Published, ...]:
     """Rows of Zhang et al., as printed: MIoU and Dice in percent, then parameters in millions and multiply-adds in 1e9, at 256 x 256."""
-    source = Source(f"Zhang et al. 2022, Computer Science 49(10), Tables {table} and 5: {data}", number, what, protocol)
+    source = Source(
+        f"Zhang et al. 2022, Computer Science 49(10), Tables {table} and 5: {data}, all resized to 256 x 256", number, what, protocol
+    )
     units = {"parameters": 1e6, "multiply_adds": 1e9}
     found = []
     for name, (miou, dice, *costs) in rows.items():
