@@ -146,3 +146,4 @@ def test_too_few_validation_scans_for_a_verdict_are_told_in_the_beginning(scans,
     one = Survey(fold, dict.fromkeys(names, "one patient"))
     assert few_units(one, SelectConfig()).startswith("1 validation") and "--num_folds" not in few_units(one, SelectConfig())
     assert few_units(one, SelectConfig(splits="own.json")).endswith("Put more into the validation part of --splits.")
+    assert few_units(one, SelectConfig(protocol="holdout:0.1x4")).endswith("Hold out a larger share with --protocol, or add scans.")

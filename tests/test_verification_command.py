@@ -43,6 +43,13 @@ def test_the_next_command_has_folds_of_six_scans_where_there_are_enough(cases, f
     assert ("--num_folds" in following) == (folds is not None) and (folds is None or f"--num_folds={folds}" in following)
 
 
+def test_the_next_command_of_a_task_that_holds_cases_out_names_no_number_of_folds(monkeypatch):
+    """Which it would refuse."""
+    monkeypatch.setattr(verify, "verify", lambda config: Report(pathlib.Path("data"), 12, (), {}))
+    following = verify.main(VerifyConfig(data_dir="data", task="nuclei"))
+    assert "--task=nuclei" in following and "--num_folds" not in following
+
+
 def test_the_next_command_names_a_folder_that_isnt_there_yet(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(verify, "verify", lambda config: Report(pathlib.Path("data"), 40, (), {}))
