@@ -44,6 +44,8 @@ def check_data(config: Any) -> None:
             raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to 2147483647.")
     if config.foreground_share is not None and not 0 <= config.foreground_share <= 1:
         raise ConfigError(f"--foreground_share={config.foreground_share} must be from 0 to 1.")
+    if not 0 < config.architecture_share <= 0.5:
+        raise ConfigError(f"--architecture_share={config.architecture_share} must be above 0, and at most 0.5.")
     parse_protocol(config.protocol, BY_PATIENT if config.splits else config.split)
 
 

@@ -11,7 +11,7 @@ from scnas_keras.options import LAST_SEED, MANY, option
 from scnas_keras.patches.names import AUGMENTATIONS
 from scnas_keras.planning.names import NNUNET, RULES
 from scnas_keras.preprocessing.names import FLOAT16, STORAGES
-from scnas_keras.tasks.names import BY_PATIENT, KFOLD, SPLIT_METHODS
+from scnas_keras.tasks.names import ARCHITECTURE_SHARE, BY_PATIENT, KFOLD, SPLIT_METHODS
 
 CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
 
@@ -123,6 +123,13 @@ class DataConfig(PlanningConfig):
     num_folds: int = option(5, "Number of folds.", "Split", least=2, most=10**6)
     split_seed: int = option(
         0, "Of the folds. Keep it for all runs that are compared or build on each other.", "Split", least=0, most=LAST_SEED
+    )
+    architecture_share: float = option(
+        ARCHITECTURE_SHARE,
+        "Share of a fold's training cases on which a search trains the architecture instead of the weights; they are the held-out ones.",
+        "Split",
+        above=0,
+        most=0.5,
     )
     split: str = option(
         BY_PATIENT,

@@ -15,7 +15,7 @@ from scnas_keras.options import parse
 
 _OF_DATA = (
     *("task", "data_dir", "cache_dir", "num_phantoms", "spacing", "plan", "configuration", "storage"),
-    *("protocol", "num_folds", "split_seed", "split", "splits", "group_pattern", "fold"),
+    *("protocol", "num_folds", "split_seed", "architecture_share", "split", "splits", "group_pattern", "fold"),
 )
 
 

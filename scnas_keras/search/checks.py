@@ -13,6 +13,8 @@ from scnas_keras.supernet.names import UNIFORM, operations_drawn
 OLDEST_CHECKPOINT = 2
 """Version of a supernet's checkpoint that this program at least reads."""
 TARGETS = ("target_gmacs", "target_mparams", "target_ms")
+PENALTIES = {"target_mparams": "penalty_parameters", "target_gmacs": "penalty_multiply_adds"}
+"""By the target of the same cost."""
 
 
 def check(config: SearchConfig) -> None:
@@ -65,14 +67,14 @@ def check_guards(config: SearchConfig) -> None:
     Raises:
         ConfigError: a value out of range, or alpha asked to learn something while it doesn't learn.
     """
-    for name in ("warm_up", "parameter_free_dropout"):
+    for name in ("warm_up", "parameter_free_dropout", "path_dropout"):
         if not 0 <= getattr(config, name) < 1:
             raise ConfigError(f"--{name}={getattr(config, name)} must be from 0 to below 1.")
     for name, least in (("max_identity_edges", 0), ("stop_after_stable", 1), ("hessian_every", 1)):
         value = getattr(config, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name}={value} must be at least {least}.")
-    for name in TARGETS:
+    for name in (*TARGETS, *PENALTIES.values()):
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise ConfigError(f"--{name}={value} must be above 0.")
@@ -85,6 +87,9 @@ def check_guards(config: SearchConfig) -> None:
         raise ConfigError(
             f"--warm_up={config.warm_up} of --epochs={config.epochs} leaves no whole epoch in which the architecture learns; lower it."
         )
-    idle = [name for name in (*TARGETS, "stop_after_stable") if getattr(config, name) is not None]
+    for target, penalty in PENALTIES.items():
+        if getattr(config, target) is not None and getattr(config, penalty) is not None:
+            raise ConfigError(f"--{target} and --{penalty} price the same cost; give one of them.")
+    idle = [name for name in (*TARGETS, *PENALTIES.values(), "stop_after_stable") if getattr(config, name) is not None]
     if config.relaxation == UNIFORM and idle:
         raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")

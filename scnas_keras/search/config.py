@@ -7,7 +7,7 @@ from scnas_keras.options import FASTEST, LAST_SEED, MANY, WIDEST, option
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
-from scnas_keras.training.names import SCNAS, SHORT
+from scnas_keras.training.names import JACCARD, LOSS_NAMES, SCNAS, SHORT
 
 AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
 COLDEST = 1e-6
@@ -70,6 +70,7 @@ class SearchConfig(JudgeConfig, RunConfig):
     alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for alpha.", "Architecture", least=0, most=1)
     weights_lr: float = option(0.003, "Learning rate (Adam) of the network's weights.", "Weights", above=0, most=FASTEST)
     weights_betas: tuple[float, ...] = option((0.9, 0.999), "Adam's betas for the weights.", "Weights", least=0, most=1)
+    loss: str = option(JACCARD, "What weights and alpha minimise.", "Weights", choices=LOSS_NAMES)
     plateau: float = option(
         0.1, "Divide the weights' rate by 10 when the training loss stands still for this share of the search.", "Weights", above=0, most=1
     )
@@ -77,6 +78,13 @@ class SearchConfig(JudgeConfig, RunConfig):
     parameter_free_dropout: float = option(
         0.0,
         "Drop a drawn pool or identity with this probability while training; falls linearly to 0 at the end.",
+        "Guard rails",
+        least=0,
+        most=1,
+    )
+    path_dropout: float = option(
+        0.0,
+        "Drop a drawn operation but an identity with this probability while training, on each edge of each cell.",
         "Guard rails",
         least=0,
         most=1,
@@ -91,6 +99,21 @@ class SearchConfig(JudgeConfig, RunConfig):
         above=0,
     )
     target_mparams: float | None = option(None, "The most parameters (in 1e6) of the derived network, likewise.", "Guard rails", above=0)
+    penalty_parameters: float | None = option(
+        None,
+        "Instead of a target: the weight of the operations' expected parameters in alpha's loss, in thousands at 32 channels (lambda 1 of "
+        "Auto-LW-MISN).",
+        "Guard rails",
+        above=0,
+        most=10**6,
+    )
+    penalty_multiply_adds: float | None = option(
+        None,
+        "Instead of a target: the weight of their expected multiply-adds, in millions at 32 channels on 32 x 32 voxels (lambda 2).",
+        "Guard rails",
+        above=0,
+        most=10**6,
+    )
     target_ms: float | None = option(
         None,
         "The most milliseconds of a training step of the derived network, likewise: at --width, with this search's patch and batch, on the "

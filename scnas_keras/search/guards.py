@@ -8,9 +8,11 @@ from scnas_keras.search.config import SearchConfig
 from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
 from scnas_keras.spaces.milliseconds import TimeTables
+from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.supernet.diagnostics import Diagnostics
 from scnas_keras.supernet.names import SOFTMAX
 from scnas_keras.supernet.penalty import MILLISECONDS, MULTIPLY_ADDS, PARAMETERS, UNITS, CostPenalty
+from scnas_keras.supernet.plain_penalty import PlainPenalty
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
 
 
@@ -38,6 +40,17 @@ def cost_penalty(config: SearchConfig, tables: CostTables, times: TimeTables | N
             )
         targets[name] = value * UNITS[name]
     return CostPenalty(tables, targets, max_identity_edges=config.max_identity_edges, times=times) if targets else None
+
+
+def plain_penalty(config: SearchConfig, space: SearchSpace) -> PlainPenalty | None:
+    """The penalty of fixed weights that the flags ask for.
+
+    Raises:
+        ConfigError: an operation can't be counted as it is.
+    """
+    if config.penalty_parameters is None and config.penalty_multiply_adds is None:
+        return None
+    return PlainPenalty(space, config.penalty_parameters or 0.0, config.penalty_multiply_adds or 0.0)
 
 
 def search_fraction(fraction: float, warm_up: float) -> float:

@@ -23,7 +23,7 @@ from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.supernet.names import GUMBEL_PAIR
 from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import Supernet
-from scnas_keras.training.losses import JaccardLoss
+from scnas_keras.training.losses import make_loss
 from scnas_keras.training.optimizers import Adam
 
 
@@ -87,8 +87,9 @@ def build(
     Called in a strategy's scope, it has its variables on all devices.
     """
     negligible = config.skip_below if config.relaxation == GUMBEL_PAIR else 0.0
+    space = space or space_of(config)
     supernet = Supernet(
-        space or space_of(config),
+        space,
         len(fold.task.channel_names),
         fold.task.num_classes,
         config.stem_channels,
@@ -98,13 +99,15 @@ def build(
         seed=config.seed,
         parameter_free_dropout=config.parameter_free_dropout,
         penalty=penalty,
+        plain_penalty=guards.plain_penalty(config, space),
+        path_dropout=config.path_dropout,
         ignore_label=fold.task.ignore_label,
     )
     (b1, b2), (a1, a2) = config.weights_betas, config.alpha_betas
     optimizers = Adam(config.weights_lr, b1, b2), Adam(config.alpha_lr, a1, a2)
     supernet.compile(
         *(scaled(optimizer, config.mixed_precision) for optimizer in optimizers),
-        JaccardLoss(ignore_label=fold.task.ignore_label),
+        make_loss(config.loss, ignore_label=fold.task.ignore_label),
         slices,
     )
     supernet.temperature.assign(guards.temperature(config, 0.0))

@@ -81,7 +81,7 @@ def check_search(folder: str, found: Survey) -> pathlib.Path:
     if result.get("cases") != parts:
         raise ConfigError(
             f"{flag} had other cases in its fold, so that it may have seen those that the race judges on. Search with the --fold, "
-            "--protocol, --num_folds, --split, --split_seed, --splits and --group_pattern of this selection."
+            "--protocol, --num_folds, --architecture_share, --split, --split_seed, --splits and --group_pattern of this selection."
         )
     rank = Genotype.load(path).space.rank
     if rank != len(found.patch_size):

@@ -136,6 +136,22 @@ def drop_parameter_free(drawn: Draw, operations: Sequence[str], rate: tf.Tensor,
     return dataclasses.replace(drawn, weights=drawn.weights * factor)
 
 
+def path_masks(drawn: Draw, operations: Sequence[str], rate: float, seed: tf.Tensor) -> tf.Tensor:
+    """What drawn operations' weights are multiplied with where paths are dropped at random: float32, of the draw's shape.
+
+    0 with probability `rate`, else 1 / (1 - rate), but 1 for an identity (DARTS, Liu et al. 2019, drops paths so).
+
+    Args:
+        drawn: the draw.
+        operations: names of all candidates.
+        rate: 0 to below 1.
+        seed: int32 [2].
+    """
+    concerned = tf.gather(tf.constant([not operation(name).is_identity for name in operations]), drawn.operations)
+    kept = tf.random.stateless_uniform(tf.shape(drawn.operations), seed) >= rate
+    return tf.where(concerned, tf.cast(kept, tf.float32) / (1 - rate), 1.0)
+
+
 def strongest(alpha: tf.Tensor) -> Draw:
     """The most probable operation of every edge, with weight one."""
     operations = tf.argmax(alpha, axis=-1, output_type=tf.int32)[..., None]

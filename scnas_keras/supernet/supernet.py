@@ -25,6 +25,7 @@ from scnas_keras.supernet.mixture import ALPHA, WEIGHTS, Mixture
 from scnas_keras.supernet.names import GUMBEL_PAIR, UNIFORM
 from scnas_keras.supernet.network import Network
 from scnas_keras.supernet.penalty import CostPenalty
+from scnas_keras.supernet.plain_penalty import PlainPenalty
 
 WARM_UP, SEARCH = "warm_up", "search"
 
@@ -52,6 +53,8 @@ class Supernet(keras.Model):
         parameter_free_dropout: rate at which training drops drawn pools and identities (`relaxation.drop_parameter_free`),
             to begin with; 0 is off.
         penalty: what α learns beside the loss, or None.
+        plain_penalty: the same, at fixed weights.
+        path_dropout: rate at which training drops drawn operations but identities, on each edge of each cell; 0 is off.
         ignore_label: label value of voxels that the Dice doesn't count; a loss has its own.
 
     Attributes:
@@ -82,13 +85,16 @@ class Supernet(keras.Model):
         seed: int = 0,
         parameter_free_dropout: float = 0.0,
         penalty: CostPenalty | None = None,
+        plain_penalty: PlainPenalty | None = None,
+        path_dropout: float = 0.0,
         ignore_label: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.space, self.num_classes, self.relaxation, self.seed = space, num_classes, relaxation, seed
         self.ignore_label = ignore_label
-        self.penalty, self.phase = penalty, SEARCH
+        self.penalty, self.plain_penalty, self.phase = penalty, plain_penalty, SEARCH
+        self._path_dropout = path_dropout
         self._low_memory, self._negligible = low_memory, negligible
         self._drops = parameter_free_dropout > 0
         rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5CAA5]))
@@ -195,9 +201,34 @@ class Supernet(keras.Model):
             for i, (bank, own) in enumerate(zip(self.banks.banks, drawn))
         ]
 
-    def forward(self, images: tf.Tensor, draws: Sequence[relax.Draw], learn: Collection[str] = ()) -> tf.Tensor:
-        """Logits [batch, *space, num_classes] under a draw for each bank; `learn` says which gradients will be asked for."""
-        return self.at_full_resolution(self._network(images, draws, learn))
+    def _masks(self, drawn: list[relax.Draw]) -> list[list[tf.Tensor]] | None:
+        """For each cell and edge what path dropout multiplies the last draw's weights with: a function of (seed, draws, edge)."""
+        if not self._path_dropout:
+            return None
+        seed, masks = tf.random.fold_in([tf.constant(self.seed, tf.int32), tf.convert_to_tensor(self.draws)], 2), []
+        for cell in self.space.placed:
+            own, places = tf.random.fold_in(seed, cell.number), [self.banks.place_of(edge) for edge in cell.edges]
+            found: dict[int, tf.Tensor] = {}
+            for i, (bank, draw) in enumerate(zip(self.banks.banks, drawn)):
+                edges = [e for e, (number, _) in enumerate(places) if number == i]
+                of_edges = dataclasses.replace(draw, operations=tf.gather(draw.operations, [places[e][1] for e in edges]))
+                masks_of_bank = relax.path_masks(of_edges, bank.candidates, self._path_dropout, seed_of_bank(own, i))
+                found |= dict(zip(edges, tf.unstack(masks_of_bank, len(edges))))
+            masks.append([found[e] for e in range(len(places))])
+        return masks
+
+    def forward(
+        self,
+        images: tf.Tensor,
+        draws: Sequence[relax.Draw],
+        learn: Collection[str] = (),
+        masks: Sequence[Sequence[tf.Tensor]] | None = None,
+    ) -> tf.Tensor:
+        """Logits [batch, *space, num_classes] under a draw for each bank; `learn` says which gradients will be asked for.
+
+        `masks` are, of each cell and edge, what the draw's weights are multiplied with.
+        """
+        return self.at_full_resolution(self._network(images, draws, learn, masks))
 
     def at_full_resolution(self, logits: tf.Tensor) -> tf.Tensor:
         """The logits of a head at a coarser level as they are compared with labels."""
@@ -274,7 +305,7 @@ class Supernet(keras.Model):
 
     def _gradient(self, images, labels, drawn, variables, learn, optimizer):
         """Loss, and the gradient with respect to variables, or to the weights of the draw if there are none."""
-        slices = count_slices(images.shape[0], self.accumulate)
+        slices, masks = count_slices(images.shape[0], self.accumulate), self._masks(drawn)
 
         def compute(images, labels):
             weights = [tf.identity(own.weights) for own in drawn]
@@ -282,7 +313,7 @@ class Supernet(keras.Model):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(wanted)
                 draws = [dataclasses.replace(own, weights=weight) for own, weight in zip(drawn, weights)]
-                loss = self.loss_function(labels, self.forward(images, draws, learn)) / slices
+                loss = self.loss_function(labels, self.forward(images, draws, learn, masks)) / slices
                 objective = scaled_loss(optimizer, loss)
             return loss, *tape.gradient(objective, wanted)
 
@@ -291,10 +322,12 @@ class Supernet(keras.Model):
         return loss, gradients
 
     def _penalty_share(self) -> tf.Tensor:
-        if not self.penalty:
-            return tf.zeros(())
-        excess = self.penalty.excess(self._alpha_tensors())
-        return tf.reduce_sum(tf.convert_to_tensor(self.multipliers) * tf.nn.relu(excess)) / _replicas()
+        total, alpha = tf.zeros(()), self._alpha_tensors()
+        if self.penalty:
+            total += tf.reduce_sum(tf.convert_to_tensor(self.multipliers) * tf.nn.relu(self.penalty.excess(alpha)))
+        if self.plain_penalty:
+            total += self.plain_penalty(alpha)
+        return total / _replicas()
 
     def _alpha_tensors(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(alpha) for alpha in self.alpha]

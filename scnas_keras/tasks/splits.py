@@ -10,7 +10,7 @@ from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError, some_of
 from scnas_keras.tasks.holdout import held_out_parts, parse_protocol
-from scnas_keras.tasks.names import BY_PATIENT, KFOLD, SPLIT_METHODS
+from scnas_keras.tasks.names import ARCHITECTURE_SHARE, BY_PATIENT, KFOLD, SPLIT_METHODS
 from scnas_keras.tasks.patients import group_by_patient, guess_pattern, in_patient_order, shuffled
 from scnas_keras.tasks.split_files import FoldNames, Groups, read_splits, warn_of_divided_patients
 
@@ -122,8 +122,14 @@ def parse_fold(text: str) -> int | Literal["all"]:
     return int(text)
 
 
-def split_fold(folds: Sequence[FoldNames], fold: int | Literal["all"], seed: int = 0, groups: Groups | None = None) -> Split:
-    """Divides a fold's training cases 4:1 for weights and architecture as SCNAS does, patients as a whole.
+def split_fold(
+    folds: Sequence[FoldNames],
+    fold: int | Literal["all"],
+    seed: int = 0,
+    groups: Groups | None = None,
+    architecture_share: float = ARCHITECTURE_SHARE,
+) -> Split:
+    """Divides a fold's training cases for weights and architecture, 4:1 as SCNAS does or by another share, patients as a whole.
 
     Of `ALL`, every case is for the weights.
 
@@ -148,7 +154,7 @@ def split_fold(folds: Sequence[FoldNames], fold: int | Literal["all"], seed: int
             f"{some_of(training)}. Weights and architecture need one each. {remedy}, or have the "
             "--splits file train on more."
         )
-    held_out, wanted = [], max(1, round(len(training) / 5))
+    held_out, wanted = [], max(1, round(len(training) * architecture_share))
     for cases in patients:
         if len(held_out) + len(cases) <= wanted:
             held_out += cases
