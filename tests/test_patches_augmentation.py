@@ -60,6 +60,7 @@ def test_the_presets_are_the_documented_tables():
     assert by_name(first, "elastic") == {"name": "elastic", "probability": 0.2, "alpha": (0, 900), "sigma": (9, 13)}
     assert [item.inverted for item in v2.transforms if isinstance(item, Gamma)] == [True, False]
     assert preset("none", (64, 64, 64), (0, 1, 2)) == Augmentation()
+    assert preset("cutout", (64, 64, 64), (0, 1, 2)).to_dict()["transforms"] == [{"name": "cutout", "probability": 1.0, "length": 16}]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_mirrors_are_those_asked_for():
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="v3: expected one of 2018, v2, none"):
+    with pytest.raises(ConfigError, match="v3: expected one of 2018, v2, none, cutout"):
         preset("v3", (64, 64, 64), ())
 
 

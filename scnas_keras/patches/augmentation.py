@@ -19,6 +19,7 @@ AnyTransform = (
     | intensity.Contrast
     | intensity.LowResolution
     | intensity.Gamma
+    | intensity.Cutout
     | spatial.Mirror
 )
 _ORDER = (spatial.SpatialTransform, intensity.IntensityTransform, spatial.Mirror)

@@ -1,7 +1,7 @@
 """Random changes of a patch's intensities. All of them take and return float32 [*, channels] and may work in place.
 
 Patches lie in memory one channel after the other (`image[..., channel]` is contiguous), which these functions keep.
-Source: nnU-Net v2, see `presets.py`.
+Source: nnU-Net v2, see `presets.py`; but for `Cutout`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 
 from scnas_keras.documents.ranges import Share
-from scnas_keras.patches.transforms import Factors, Range, Transform, Zooms, halved_uniform, happens
+from scnas_keras.patches.transforms import Factors, Length, Range, Transform, Zooms, halved_uniform, happens
 
 EPSILON = 1e-7
 
@@ -138,6 +138,27 @@ class Gamma(_Factor, frozen=True, tag="gamma"):
             curve -= curve.mean()
             curve *= (-std if self.inverted else std) / max(curve.std(), np.float32(EPSILON))
             np.add(curve, mean, out=values)
+        return image
+
+
+class Cutout(IntensityTransform, frozen=True, tag="cutout"):
+    """Sets a cube, in slices a square, of `length` voxels a side to 0 in all channels: the mean intensity, once normalised.
+
+    Its centre is drawn uniformly from the patch, so that a part of it may lie beyond the border.
+
+    Reference:
+        DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, arXiv 1708.04552.
+    """
+
+    length: Length
+
+    def draw(self, random: np.random.Generator, channels: int) -> np.ndarray:
+        """The centre, as a share of the patch along each axis."""
+        return random.random(3)
+
+    def change(self, image: np.ndarray, drawn: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        first = [int(share * size) - self.length // 2 for share, size in zip(drawn, image.shape[:-1], strict=True)]
+        image[tuple(slice(max(low, 0), low + self.length) for low in first)] = 0
         return image
 
 

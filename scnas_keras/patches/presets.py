@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.patches.augmentation import Augmentation
-from scnas_keras.patches.intensity import Brightness, Contrast, Gamma, GaussianBlur, GaussianNoise, LowResolution
-from scnas_keras.patches.names import AUGMENTATIONS, NONE, V2
+from scnas_keras.patches.intensity import Brightness, Contrast, Cutout, Gamma, GaussianBlur, GaussianNoise, LowResolution
+from scnas_keras.patches.names import AUGMENTATIONS, CUTOUT, NONE, V2
 from scnas_keras.patches.spatial import Elastic, Mirror, Rotation, Scaling
 
 ANISOTROPIC = 3  # a patch whose longest axis is longer than that many times its slices is augmented within them
 ELONGATED = 1.5  # a slice with an aspect beyond that isn't turned all around
+
+CUTOUT_LENGTH = 16
+"""Voxels a side of the hole."""
 
 
 def preset(name: str, patch_size: Sequence[int], mirror_axes: Sequence[int]) -> Augmentation:
@@ -17,7 +20,8 @@ def preset(name: str, patch_size: Sequence[int], mirror_axes: Sequence[int]) -> 
 
     Args:
         name: "none"; "2018", of nnU-Net's first public code (April 2019), nearest to the 2018 paper; or "v2", of
-            nnU-Net v2. Both are taken over in numbers and order, but for the changes to the input of a cascade.
+            nnU-Net v2. Both are taken over in numbers and order, but for the changes to the input of a cascade. "cutout":
+            a hole in every patch and no other change, as DARTS and Auto-LW-MISN (Zhang et al. 2022, section 3.1) train.
         patch_size: voxels along the plan axes; two for slices.
         mirror_axes: plan axes that may be flipped.
 
@@ -28,6 +32,8 @@ def preset(name: str, patch_size: Sequence[int], mirror_axes: Sequence[int]) -> 
         raise ConfigError(f"--augmentation={name}: expected one of {', '.join(AUGMENTATIONS)}.")
     if name == NONE:
         return Augmentation()
+    if name == CUTOUT:
+        return Augmentation((Cutout(1.0, CUTOUT_LENGTH),))
     in_plane = len(patch_size) == 2 or max(patch_size) / patch_size[0] > ANISOTROPIC
     mirrors = (Mirror(0.5, tuple(mirror_axes)),) if mirror_axes else ()
     transforms = _v2(patch_size, in_plane) if name == V2 else _2018(patch_size, in_plane)

@@ -19,6 +19,8 @@ Zooms = tuple[_Zoom, _Zoom]
 """A `Range` of grids as dense as the patch's or coarser."""
 Voxels = tuple[Annotated[float, msgspec.Meta(ge=1, le=1e3)], Annotated[float, msgspec.Meta(ge=1, le=1e3)]]
 """A `Range` of voxels, 1 or more."""
+Length = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+"""A number of whole voxels."""
 Degree = Annotated[float, msgspec.Meta(ge=0, le=180)]
 Degrees = tuple[Degree, Degree, Degree]
 

@@ -72,8 +72,8 @@ class PlanningConfig(TaskConfig):
     )
     augmentation: str | None = option(
         None,
-        "What is done to training patches: as nnU-Net did in 2018 (the paper's), as its version 2 does, or nothing. Default: v2, and "
-        "2018 in the plan scnas.",
+        "What is done to training patches: as nnU-Net did in 2018 (the paper's), as its version 2 does, nothing, or a hole of 16 voxels a "
+        "side (cutout). Default: v2, and 2018 in the plan scnas.",
         "Plan",
         choices=AUGMENTATIONS,
     )
