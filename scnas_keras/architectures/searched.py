@@ -68,11 +68,15 @@ class _Searched:
 
 @dataclasses.dataclass(frozen=True)
 class DerivedNetwork(_Searched):
-    """The network of a genotype, or without one of a genotype that has a convolution on every edge, which is the largest."""
+    """The network of a genotype, or without one of a genotype that has a convolution on every edge, which is the largest.
+
+    With `path_dropout` it is built so that training can leave out edges (`networks.path_dropout`).
+    """
 
     space: SearchSpace
     width: int
     genotype: Genotype | None = None
+    path_dropout: bool = False
     name = "genotype"
     several_outputs = True
     largest_batch = 8  # the paper's
@@ -103,7 +107,8 @@ class DerivedNetwork(_Searched):
 
         if self.genotype is None:
             raise TypeError("The network of no genotype in particular can be planned for, not built.")
-        return from_genotype(self.genotype, channels, num_classes, self.width, deep_supervision=deep_supervision, name=self.name)
+        options = {"deep_supervision": deep_supervision, "name": self.name, "path_dropout": self.path_dropout}
+        return from_genotype(self.genotype, channels, num_classes, self.width, **options)
 
     def _map(self, edge: PlacedEdge, name: str | None) -> tuple | None:
         """What edges have in common that share a feature map: a pool or a strided identity of the same node. None for no map."""

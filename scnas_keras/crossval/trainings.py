@@ -14,7 +14,7 @@ from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.planning.names import RULES
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.trained import trained_model
-from scnas_keras.runs.checks import channels_of, check_outputs
+from scnas_keras.runs.checks import channels_of, check_outputs, check_paths
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
@@ -186,6 +186,7 @@ def _baseline_width(config: CrossvalConfig, name: str) -> int:
 def _check_architecture(training: Training) -> None:
     """Finds out before the first training run whether a later one can't be built."""
     width = training.config.width
+    check_paths(training.config.network, training.config.path_dropout)
     if training.config.network != GENOTYPE:
         check_outputs(footprint(training.config.network, int(width)), training.config.deep_supervision)
         return

@@ -10,6 +10,7 @@ from scnas_keras.networks import blocks
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.heads import LOGITS, with_outputs
 from scnas_keras.networks.parts import Align, Doubled, OutCell, Stem
+from scnas_keras.networks.path_dropout import PathDropout
 from scnas_keras.operations.build import build_operation, layer_class
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.genotype import Edge, Genotype
@@ -18,7 +19,13 @@ from scnas_keras.spaces.space import SearchSpace
 
 
 def from_genotype(
-    genotype: Genotype, channels: int, num_classes: int, stem_channels: int = 64, deep_supervision: bool = False, name: str = "derived"
+    genotype: Genotype,
+    channels: int,
+    num_classes: int,
+    stem_channels: int = 64,
+    deep_supervision: bool = False,
+    name: str = "derived",
+    path_dropout: bool = False,
 ) -> keras.Model:
     """The network that a genotype describes, with new weights.
 
@@ -34,6 +41,7 @@ def from_genotype(
             width, which runs fastest when it is a multiple of 16 (64, 128); 68 is the paper's.
         deep_supervision: also give the logits of the coarser decoder levels but the coarsest, as a list, finest first.
         name: the model's name.
+        path_dropout: let the result of every edge but an identity go through a `PathDropout`, which training uses.
 
     Raises:
         ConfigError: `stem_channels` can't be divided among the nodes, or the space holds connections that there is no layer for.
@@ -56,7 +64,7 @@ def from_genotype(
     image, features = blocks.image(space.rank, channels)
     outputs = [Stem(stem.width * stem_channels, name=stem_name(i))(features) for i, stem in enumerate(space.stems)]
     for cell in space.placed:
-        outputs.append(_cell(cell, genotype.cells[cell.kind], space.node_channels(stem_channels, cell), outputs))
+        outputs.append(_cell(cell, genotype.cells[cell.kind], space.node_channels(stem_channels, cell), outputs, path_dropout))
     heads = [outputs[i] for i in (*space.head.sources, *(space.head.auxiliary if deep_supervision else ()))]
     logits = [OutCell(num_classes, dtype="float32", name=f"{LOGITS}_{i}" if i else LOGITS)(x) for i, x in enumerate(heads)]
     if doubled := at_full_resolution(space):
@@ -95,7 +103,7 @@ def has_own_layer(name: str) -> bool:
     return operation(name).learns and not layer_class(name).merges
 
 
-def _cell(cell: PlacedCell, edges: Sequence[Edge], width: int, outputs: list):
+def _cell(cell: PlacedCell, edges: Sequence[Edge], width: int, outputs: list, path_dropout: bool):
     """Adds one cell; `outputs` are those of the stems and of the cells before it."""
     wanted, roles = groups(edges), {edge.source: edge.role for edge in cell.edges}
     terms: dict[int, list] = {j: [] for j in cell.nodes}
@@ -110,6 +118,8 @@ def _cell(cell: PlacedCell, edges: Sequence[Edge], width: int, outputs: list):
             continue
         for name, found in own.items():
             for j, y in zip(found, _apply(cell, i, name, found, roles[i], x)):
+                if path_dropout and not operation(name).is_identity:
+                    y = PathDropout(name=f"{operation_name(cell.name, i, name, j)}_dropout")(y)
                 terms[j].append(y)
     concatenated = [nodes[j] for j in cell.output]
     return layers.Concatenate(name=f"{cell.name}_output")(concatenated) if len(concatenated) > 1 else concatenated[0]

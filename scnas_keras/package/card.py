@@ -14,7 +14,7 @@ from scnas_keras.package.found import Found
 _RECIPE = (
     *("preset", "loss", "optimizer", "momentum", "learning_rate", "schedule", "weight_decay", "deep_supervision", "ema", "augmentation"),
     *("mirror_axes", "steps_per_epoch", "accumulate", "foreground_share", "budget_minutes", "epochs", "seed"),
-    *("protocol", "num_folds", "fold"),
+    *("protocol", "num_folds", "fold", "path_dropout"),
 )
 """Flags that name nothing of the place where it was trained."""
 _RESULT = ("task", "network", "configuration", "width", "parameters", "multiply_adds", "training_scans", "updates", "epochs", "batch_size")

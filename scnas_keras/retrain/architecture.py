@@ -9,7 +9,7 @@ from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, MATCH, 
 from scnas_keras.errors import ConfigError
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.trained import trained_model
-from scnas_keras.runs.checks import channels_of, check_outputs
+from scnas_keras.runs.checks import channels_of, check_outputs, check_paths
 from scnas_keras.spaces.cost import cost_tables
 from scnas_keras.spaces.genotype import Genotype, genotype_file
 from scnas_keras.training.names import SCNAS
@@ -48,6 +48,7 @@ def choose(config: RetrainConfig, early: bool = False) -> Architecture:
         ConfigError: flags that don't go together, --deep_supervision among them.
         GenotypeError: a damaged genotype.
     """
+    check_paths(config.network, config.path_dropout)
     found = _choose(config, early)
     check_outputs(found.network, config.deep_supervision)
     return found

@@ -1,7 +1,10 @@
 """The network that is trained, with its loss and optimizer, and what is left of it in the end."""
 
+import dataclasses
+
 import keras
 
+from scnas_keras.architectures.searched import DerivedNetwork
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.names import NONE
@@ -28,20 +31,34 @@ def build(config: RetrainConfig, found: Recipe, fold: Fold, architecture: Archit
             )
         loss = make_loss(found.loss, fold.configuration.batch_dice, config.class_weights, ignored)
         slices = cluster.slices(fold.configuration.batch_size, config.accumulate)
-        learner.compile(make_optimizer(found, config.ema, config.mixed_precision), loss, found.weight_decay, found.clip_norm, slices)
+        learner.compile(
+            make_optimizer(found, config.ema, config.mixed_precision),
+            loss,
+            found.weight_decay,
+            found.clip_norm,
+            slices,
+            found.path_dropout,
+            config.seed,
+        )
     return learner
 
 
 def new_network(found: Recipe, fold: Fold, architecture: Architecture) -> keras.Model:
-    """The network of a fold's plan, with start values by Keras' seed."""
-    configuration, task = fold.configuration, fold.task
+    """The network of a fold's plan, with start values by Keras' seed; a searched one with layers for its path dropout."""
+    configuration, task, network = fold.configuration, fold.task, architecture.network
+    if isinstance(network, DerivedNetwork):
+        network = dataclasses.replace(network, path_dropout=found.path_dropout > 0)
     stages = configuration.topology, configuration.features_per_stage
-    return architecture.network.build(*stages, len(task.channel_names), task.num_classes, found.deep_supervision)
+    return network.build(*stages, len(task.channel_names), task.num_classes, found.deep_supervision)
 
 
 def portable(found: Recipe, fold: Fold, architecture: Architecture, learner: Learner) -> keras.Model:
-    """The trained network on one device and in float32, with its output at full resolution, to be used anywhere."""
+    """The trained network on one device and in float32, without path dropout and with one output, at full resolution, to use anywhere."""
     set_precision(NONE)
-    network = new_network(found, fold, architecture)
-    network.set_weights(learner.network.get_weights())
+    network = new_network(dataclasses.replace(found, path_dropout=0.0), fold, architecture)
+    if learner.paths:  # whose layers come in another order
+        for layer in network.layers:
+            layer.set_weights(learner.network.get_layer(layer.name).get_weights())
+    else:
+        network.set_weights(learner.network.get_weights())
     return at_full_resolution(network)

@@ -6,10 +6,7 @@ from typing import Any, ClassVar
 from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
 from scnas_keras.options import FASTEST, MANY, option
 from scnas_keras.runs.config import HELD_OUT, JudgeConfig, RunConfig
-from scnas_keras.training.names import LOSS_NAMES, PRESET_NAMES
-
-ADAM, SGD = OPTIMIZERS = ("adam", "sgd")
-PLATEAU, POLY = SCHEDULES = ("plateau", "poly")
+from scnas_keras.training.names import LOSS_NAMES, OPTIMIZERS, PRESET_NAMES, SCHEDULES
 
 
 def preset_option(default: str | None) -> Any:
@@ -17,7 +14,8 @@ def preset_option(default: str | None) -> Any:
     return option(
         default,
         "scnas: all of the paper's setting, with its data, from flags/presets/scnas.cfg; nnunet: trained as nnU-Net does (SGD, Dice + "
-        "cross-entropy, polynomial decay, deep supervision); short: for training runs of up to a few hours, with flags/presets/short.cfg. "
+        "cross-entropy, polynomial decay, deep supervision); short: for training runs of up to a few hours, with flags/presets/short.cfg; "
+        "light: as Auto-LW-MISN retrains (Adam, Dice + cross-entropy, cosine, path dropout), with flags/presets/light.cfg. "
         "None: the paper's loss, optimizer and schedule only. What is given besides wins.",
         "Training",
         choices=PRESET_NAMES,
@@ -46,8 +44,8 @@ class RecipeConfig(RunConfig):
     )
     schedule: str | None = option(
         None,
-        "How the rate falls: at plateaus of the training loss (SCNAS), or as (1 - t) ^ 0.9 over the run (nnU-Net), which suits short "
-        "runs. Default: the preset's.",
+        "How the rate falls: at plateaus of the training loss (SCNAS); or over the run as (1 - t) ^ 0.9 (nnU-Net), which suits short runs, "
+        "or as half a cosine (DARTS). Default: the preset's.",
         "Training",
         choices=SCHEDULES,
     )
@@ -109,6 +107,14 @@ class TrainingConfig(RecipeConfig):
         "--baseline_width.",
         "Network",
     )
+    path_dropout: float | None = option(
+        None,
+        "While a searched network trains, leave out each edge's operation but identities with this probability, for each patch by itself. "
+        "Default: the preset's, which is 0 for all but light.",
+        "Training",
+        least=0,
+        most=1,
+    )
     epochs: int | None = option(None, "Epochs. Default: the preset's.", "Run", most=MANY, least=1)
 
 
@@ -121,8 +127,8 @@ class RetrainConfig(JudgeConfig, TrainingConfig):
     patience: int | None = option(
         None,
         "End the run when the held-out Dice, averaged over epochs, hasn't risen by 0.001 for so many epochs: instead of --budget_minutes, "
-        "and only with --judge_on=held_out. For --schedule=plateau, and more epochs than --plateau waits; the rate of poly wouldn't come "
-        "to its end.",
+        "and only with --judge_on=held_out. For --schedule=plateau, and more epochs than --plateau waits; the rate of others wouldn't "
+        "come to its end.",
         "Training",
         least=1,
         most=MANY,

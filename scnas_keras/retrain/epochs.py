@@ -7,7 +7,7 @@ import keras
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.build import new_network
-from scnas_keras.retrain.config import POLY, RetrainConfig
+from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.recipes import Recipe, steps_per_epoch
 from scnas_keras.retrain.transfer import take_weights
 from scnas_keras.runs.assembly import Run, assemble, patch_batches
@@ -16,7 +16,8 @@ from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.tasks.splits import ALL
 from scnas_keras.training.learner import Learner
-from scnas_keras.training.schedules import LEAST_RATE, Collapse, Patience, Plateau, Poly, start_again
+from scnas_keras.training.names import PLATEAU
+from scnas_keras.training.schedules import FALLING, LEAST_RATE, Collapse, Patience, Plateau, start_again
 
 COLUMNS = ("loss", "dice", "val_loss", "val_dice", "learning_rate")
 
@@ -37,8 +38,10 @@ def train(
     validation = fold.sampler(*judged, seed=config.seed * 2 + 1, augmented=False)
     batch_size = cluster.batch_size(fold.configuration.batch_size)
     steps = steps_per_epoch(found, len(training.cases), batch_size, config.budget_minutes, config.steps_per_epoch)
-    plateaus = Plateau(horizon, config.plateau, LEAST_RATE, factor=0.2)
-    schedule = Poly(horizon, found.learning_rate) if found.schedule == POLY else plateaus
+    if found.schedule == PLATEAU:
+        schedule = Plateau(horizon, config.plateau, LEAST_RATE, factor=0.2)
+    else:
+        schedule = FALLING[found.schedule](horizon, found.learning_rate)
     patience = {"patience": Patience(config.patience)} if config.patience else {}  # checkpoints without it go on
 
     def again(restarts: int) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from scnas_keras.machine.precision import scaled
-from scnas_keras.retrain.config import ADAM
 from scnas_keras.retrain.recipes import Recipe
+from scnas_keras.training.names import ADAM
 from scnas_keras.training.optimizers import SGD, Adam
 
 

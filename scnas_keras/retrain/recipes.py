@@ -4,8 +4,8 @@ import dataclasses
 import math
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.retrain.config import ADAM, PLATEAU, POLY, SGD, TrainingConfig
-from scnas_keras.training.names import DICE_CE, JACCARD, NNUNET, SCNAS, SHORT
+from scnas_keras.retrain.config import TrainingConfig
+from scnas_keras.training.names import ADAM, COSINE, DICE_CE, JACCARD, LIGHT, NNUNET, PLATEAU, POLY, SCNAS, SGD, SHORT
 
 BUDGET_STEPS = 50
 """Steps an epoch at most where a run ends by wall time, so that what is shown and saved isn't rare."""
@@ -21,13 +21,14 @@ class Recipe:
         loss: one of `training.losses.LOSSES`.
         optimizer: "adam", or "sgd" with Nesterov momentum.
         learning_rate: at the start.
-        schedule: "plateau" or "poly".
+        schedule: "plateau", "poly" or "cosine".
         epochs: of a run without a time budget.
         steps_per_epoch: None for one patch of each training case.
         deep_supervision: where the network has outputs for it.
         weight_decay: times the weights, is added to their gradients (L2).
         clip_norm: the most that all gradients together may measure; None for no limit.
         momentum: of sgd.
+        path_dropout: probability with which an edge's operation is left out, where the network has such edges.
     """
 
     loss: str
@@ -40,14 +41,17 @@ class Recipe:
     weight_decay: float = 0.0
     clip_norm: float | None = None
     momentum: float = MOMENTUM
+    path_dropout: float = 0.0
 
 
 PRESETS = {
     SCNAS: Recipe(JACCARD, ADAM, 3e-4, PLATEAU, epochs=500, steps_per_epoch=None, deep_supervision=False),
     NNUNET: Recipe(DICE_CE, SGD, 0.01, POLY, 1000, 250, deep_supervision=True, weight_decay=3e-5, clip_norm=12.0),
     SHORT: Recipe(DICE_CE, ADAM, 2e-3, POLY, 100, 250, deep_supervision=True, clip_norm=12.0),
+    LIGHT: Recipe(DICE_CE, ADAM, 6e-3, COSINE, 30, None, deep_supervision=False, weight_decay=2e-4, path_dropout=0.15),
 }
-"""SCNAS section 3 (retraining); nnU-Net's version 2; and what gets furthest in minutes to hours (docs/training.md)."""
+"""SCNAS section 3 (retraining); nnU-Net's version 2; what gets furthest in minutes to hours (docs/training.md); and Auto-LW-MISN
+(Zhang et al. 2022) section 3.1 (retraining), whose binary cross-entropy is that of two classes."""
 _RATES = {ADAM: 3e-4, SGD: 0.01}
 
 
@@ -77,6 +81,8 @@ def recipe(config: TrainingConfig) -> Recipe:
         raise ConfigError(
             f"--momentum={config.momentum} is for --optimizer={SGD}, and the optimizer is {found.optimizer}. Leave one of them out."
         )
+    if not 0 <= found.path_dropout < 1:
+        raise ConfigError(f"--path_dropout={found.path_dropout} must be from 0 (none) to below 1, for example 0.15.")
     if not 0 <= config.ema < 1:
         raise ConfigError(f"--ema={config.ema} must be from 0 (none) to below 1, for example 0.99.")
     return found

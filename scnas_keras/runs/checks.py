@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from scnas_keras.architectures.registry import Network
+from scnas_keras.architectures.registry import GENOTYPE, Network
 from scnas_keras.errors import ConfigError, missing
 from scnas_keras.options import WIDEST
 from scnas_keras.runs.config import RunConfig
@@ -62,6 +62,15 @@ def check_outputs(network: Network, deep_supervision: str) -> None:
     """Raises ConfigError where --deep_supervision=true asks a network for outputs that it can't have."""
     if deep_supervision == "true" and not network.several_outputs:
         raise ConfigError(f"--deep_supervision=true: a {network.name} network has no outputs at coarser levels. Leave out one of the two.")
+
+
+def check_paths(network: str, path_dropout: float | None) -> None:
+    """Raises ConfigError where --path_dropout asks to leave out edges of a hand-made network, which has none."""
+    if path_dropout and network != GENOTYPE:
+        raise ConfigError(
+            f"--path_dropout={path_dropout} leaves out edges of a searched network's cells, and a {network} network has none. Leave out "
+            "one of the two."
+        )
 
 
 def check_betas(config: Any, *names: str) -> None:

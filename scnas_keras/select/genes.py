@@ -18,8 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from scnas_keras.patches.names import NONE, PAPER, V2
-from scnas_keras.retrain.config import OPTIMIZERS, SGD
-from scnas_keras.training.names import LOSS_NAMES
+from scnas_keras.training.names import LOSS_NAMES, OPTIMIZERS, SGD
 
 Value = str | int | float
 Genes = Mapping[str, Value]

@@ -13,7 +13,7 @@ from scnas_keras.patches.names import PAPER, V2
 from scnas_keras.planning.names import RULES, SCNAS
 from scnas_keras.planning.plans import load_plans
 from scnas_keras.planning.topology import Topology
-from scnas_keras.retrain.config import OPTIMIZERS, RetrainConfig
+from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.recipes import MOMENTUM, recipe
 from scnas_keras.runs.config import HELD_OUT
 from scnas_keras.runs.folds import configure, plan_by_rules
@@ -28,6 +28,7 @@ from scnas_keras.select.race import Trial
 from scnas_keras.select.setting import Setting
 from scnas_keras.select.survey import Survey
 from scnas_keras.select.tuned_network import lacking, network_of, width_of, with_genes
+from scnas_keras.training.names import OPTIMIZERS
 
 PLACES = 8
 """The most entrants with a sampled recipe: each share of `genes` whole."""

@@ -10,7 +10,9 @@ from scnas_keras.kernels.fast_forms import use_fast_forms
 from scnas_keras.machine.accumulation import count_slices, over_slices
 from scnas_keras.machine.precision import apply_gradients, regularize, scaled_loss
 from scnas_keras.metrics.mean_dice import MeanDice
+from scnas_keras.networks.path_dropout import path_names, scaled_paths
 from scnas_keras.training.losses import DeepSupervision, SegmentationLoss
+from scnas_keras.training.path_dropout import path_factors
 
 
 class Learner(keras.Model):
@@ -42,6 +44,8 @@ class Learner(keras.Model):
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
         accumulate: int = 1,
+        path_dropout: float = 0.0,
+        seed: int = 0,
         **kwargs,
     ):
         """Sets what an update is made of. From here on the network uses TensorFlow's faster kernels (`kernels.fast_forms`).
@@ -51,6 +55,8 @@ class Learner(keras.Model):
             loss: (labels, logits), of one output.
             weight_decay, clip_norm: see `machine.precision.regularize`.
             accumulate: slices that a device computes its share of a batch in, one after the other: the same update with less memory.
+            path_dropout: with which probability a training step leaves out each of the network's paths, if it has any, for an item.
+            seed: of that.
             **kwargs: of `keras.Model.compile`.
 
         Raises:
@@ -64,6 +70,8 @@ class Learner(keras.Model):
         super().compile(optimizer=optimizer, jit_compile=False, **kwargs)
         use_fast_forms(self.network)
         self.weight_decay, self.clip_norm, self.accumulate = weight_decay, clip_norm, accumulate
+        self.path_dropout, self.seed = path_dropout, seed
+        self.paths = path_names(self.network) if path_dropout else []
         self.sliceable = not loss.couples_items
         loss.over_replicas = sum_over_replicas
         self.loss_function = DeepSupervision(loss, output_strides(self.network)) if len(self.network.outputs) > 1 else loss
@@ -75,15 +83,16 @@ class Learner(keras.Model):
         trainable = self.network.trainable_variables
         slices = count_slices(images.shape[0], self.accumulate)
 
-        def compute(images, labels):
-            outputs = self.network(images, training=True)
+        def compute(images, labels, *factors):
+            with scaled_paths({name: own[:, i] for own in factors for i, name in enumerate(self.paths)}):
+                outputs = self.network(images, training=True)
             loss = self.loss_function(labels, outputs) / slices
             gradients = _gradients(scaled_loss(self.optimizer, loss), trainable)
             self._measure_dice(labels, outputs)
             return loss, *gradients
 
         shapes = [(), *(variable.shape for variable in trainable)]
-        loss, *gradients = over_slices(compute, (images, labels), slices, shapes)
+        loss, *gradients = over_slices(compute, (images, labels, *self._path_factors(images)), slices, shapes)
         gradients = regularize(self.optimizer, gradients, trainable, self.weight_decay, self.clip_norm)
         apply_gradients(self.optimizer, gradients, trainable)
         return self._measured(loss)
@@ -99,6 +108,13 @@ class Learner(keras.Model):
             return [self.loss_function(labels, outputs) / slices]
 
         return self._measured(*over_slices(compute, (images, labels), slices, [()]))
+
+    def _path_factors(self, images):
+        """For each item of a batch the factors of its paths, [batch, paths]; nothing where no path is left out."""
+        if not self.paths:
+            return []
+        share = images.shape[0] or tf.shape(images)[0]
+        return [path_factors(self.path_dropout, len(self.paths), self.seed, self.optimizer.iterations.value, share)]
 
     def _measure_dice(self, labels, outputs):
         self.dice.update_state(labels, outputs[0] if isinstance(outputs, (list, tuple)) else outputs)

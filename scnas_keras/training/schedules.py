@@ -1,7 +1,7 @@
 """Keras callbacks that change a run as it goes: learning rates by how far it has come, its end, a second start after a collapse."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypedDict
 
 import keras
@@ -10,6 +10,7 @@ from absl import logging
 
 from scnas_keras.documents.ranges import Counter
 from scnas_keras.runs.horizon import Horizon
+from scnas_keras.training.names import COSINE, POLY
 
 LEAST_RATE = 1e-7
 """Under this learning rate SCNAS ends a training."""
@@ -21,20 +22,23 @@ LEAST_RISE = 0.001
 """Of that average, over the best until then; less doesn't count as one."""
 
 
-class Poly(keras.callbacks.Callback):
-    """The rate times (1 - t) ^ power, t the finished share of the run: nnU-Net's schedule, set once an epoch.
+class _Falling(keras.callbacks.Callback):
+    """A rate that is a function of the finished share of the run, set once an epoch.
 
     In a run that ends by wall time, which has epochs of any length, it is set before every step.
 
     Args:
         horizon: of the run.
         rate: at the start.
-        power: of the decay.
     """
 
-    def __init__(self, horizon: Horizon, rate: float, power: float = 0.9):
+    def __init__(self, horizon: Horizon, rate: float):
         super().__init__()
-        self._horizon, self.rate, self._power = horizon, rate, power
+        self._horizon, self.rate = horizon, rate
+
+    def share(self, fraction: float) -> float:
+        """What is left of the rate when a fraction (0 to 1) of the run is done."""
+        raise NotImplementedError
 
     @property
     def state(self) -> float:
@@ -57,7 +61,29 @@ class Poly(keras.callbacks.Callback):
             self._set()
 
     def _set(self) -> None:
-        self.model.optimizer.learning_rate.assign(self.rate * (1 - self._horizon.fraction) ** self._power)
+        self.model.optimizer.learning_rate.assign(self.rate * self.share(self._horizon.fraction))
+
+
+class Poly(_Falling):
+    """The rate times (1 - t) ^ 0.9, t the finished share of the run: nnU-Net's schedule."""
+
+    def share(self, fraction: float) -> float:
+        return (1 - fraction) ** 0.9
+
+
+class Cosine(_Falling):
+    """The rate times (1 + cos(pi t)) / 2, t the finished share of the run: from all of it to 0, without restarts.
+
+    Reference:
+        Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, arXiv 1608.03983, eq. 5.
+    """
+
+    def share(self, fraction: float) -> float:
+        return (1 + math.cos(math.pi * fraction)) / 2
+
+
+FALLING: Mapping[str, type[_Falling]] = {POLY: Poly, COSINE: Cosine}
+"""By the name of a schedule."""
 
 
 class PlateauState(TypedDict):
