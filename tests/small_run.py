@@ -60,7 +60,10 @@ def small_network():
 
 
 class SmallRun:
-    """A run of some epochs in a folder; `loop.run()` goes on from the folder's checkpoint. `callbacks` come before the plateau's."""
+    """A run of some epochs in a folder; `loop.run()` goes on from the folder's checkpoint. `callbacks` come before the plateau's.
+
+    `update` is for `Learner.compile`.
+    """
 
     def __init__(
         self,
@@ -74,11 +77,13 @@ class SmallRun:
         optimizer=None,
         batch_size=BATCH,
         parts=None,
+        network=small_network,
+        **update,
     ):
         cluster = cluster or Cluster(tf.distribute.get_strategy())
         with cluster.strategy.scope():
-            self.model = Learner(small_network(), 2)
-            self.model.compile(optimizer() if optimizer else keras.optimizers.Adam(0.05), JaccardLoss())
+            self.model = Learner(network(), 2)
+            self.model.compile(optimizer() if optimizer else keras.optimizers.Adam(0.05), JaccardLoss(), **update)
         horizon = horizon or Horizon(epochs)
         self.plateau = Plateau(horizon, 0.1, factor=0.5)
         batches = Batches(

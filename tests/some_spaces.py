@@ -18,6 +18,8 @@ LEVEL = u_shaped("level", 3, TINY.operations, 1, (ENCODER, DECODER))
 """Two cells at full resolution, where the network isn't the point either: the fastest to trace."""
 DENSE = u_shaped("dense", 3, OPERATIONS, 3, (ENCODER, DECODER))
 """The same with nodes that have two to four inputs, and are read as often."""
+MANY = u_shaped("many", 3, TINY.operations, 3, (ENCODER, DECODER))
+"""`DENSE` of four operations."""
 FLAT = u_shaped("flat", 2, OPERATIONS, 2, U)
 PATHS = SearchSpace(
     "paths",

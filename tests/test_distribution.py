@@ -78,6 +78,12 @@ def test_both_levels_of_a_search_add_up_their_gradients_over_devices_and_slices(
             np.testing.assert_allclose(two[name], one[name], err_msg=name, **({"rtol": 1e-5} if name == "losses" else {"atol": 1e-6}))
 
 
+@pytest.mark.parametrize("name", ["two", "slices"])
+def test_two_devices_leave_out_the_paths_that_one_does(name, two_devices):
+    with np.load(two_devices / "dropped.npz") as found:
+        np.testing.assert_allclose(found[name], found["one"], atol=2e-6)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_learns_on_two_devices(precision, two_devices, two_devices_at_night):

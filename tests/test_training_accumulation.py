@@ -41,7 +41,7 @@ def test_a_slice_is_computed_after_the_other_and_traced_once():
 
 
 @pytest.mark.parametrize("accumulate", [2, 4])
-@pytest.mark.parametrize("name", ["jaccard", "clipped", "decayed"])
+@pytest.mark.parametrize("name", ["jaccard", "clipped", "decayed", "dropped"])
 def test_a_learner_learns_what_it_does_from_the_whole_batch(name, accumulate):
     np.testing.assert_allclose(learned(ONE, name, accumulate=accumulate), learned(ONE, name), atol=2e-6)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from scnas_keras.networks.path_dropout import PathDropout
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import LOSSES
 
@@ -17,6 +18,7 @@ LEARNERS = {  # loss, its options, of `Learner.compile`, whether with deep super
     "batch-dice-ce": ("dice_ce", {"batch_dice": True}, {}, False),
     "clipped": ("jaccard", {}, {"clip_norm": 0.01}, False),
     "decayed": ("jaccard", {}, {"weight_decay": 0.1}, False),
+    "dropped": ("jaccard", {}, {"path_dropout": 0.4, "seed": 2}, False),
     "nnunet": ("dice_ce", {"batch_dice": True}, {"clip_norm": 0.5, "weight_decay": 0.1}, True),
     "ignoring": ("dice_ce", {"batch_dice": True, "ignore_label": 2, "class_weights": (1, 2, 0)}, {"clip_norm": 0.5}, True),
 }
@@ -25,7 +27,7 @@ LEARNERS = {  # loss, its options, of `Learner.compile`, whether with deep super
 def small_network(deep_supervision):
     keras.utils.set_random_seed(3)
     image = keras.Input((None, None, 1))
-    fine = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    fine = PathDropout()(keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image))
     coarse = keras.layers.Conv2D(4, 3, 2, padding="same", activation="relu")(fine)
     outputs = [keras.layers.Conv2D(3, 1)(x) for x in (fine, coarse)]
     return keras.Model(image, outputs if deep_supervision else outputs[0])

@@ -1,6 +1,6 @@
 """What two devices compute and what one does, in a process of its own, since a process' devices can't be split once it computes.
 
-python tests/two_devices.py FOLDER           steps of a search, and runs of the small learner
+python tests/two_devices.py FOLDER           steps of a search, runs of the small learner, and steps of one with path dropout
 python tests/two_devices.py FOLDER night     searches, steps with every loss, and runs of the small learner in half precisions
 """
 
@@ -123,6 +123,7 @@ def by_day(folder, two, one):
             np.savez(folder / f"{name}_{devices}.npz", *updated(cluster, make))
     for name, cluster, accumulate in (("two", two, 1), ("one", one, 1), ("slices", two, 2)):
         np.savez(folder / f"step_{name}.npz", **stepped(cluster, accumulate))
+    np.savez(folder / "dropped.npz", two=learned(two, "dropped"), one=learned(one, "dropped"), slices=learned(two, "dropped", accumulate=2))
     for name, cluster in (("single", one), ("mirrored", two)):
         train_learner(folder / name, cluster, "none", 0)
 
