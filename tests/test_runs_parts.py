@@ -9,6 +9,7 @@ from scnas_keras.retrain import epochs as of_retrain
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.search import SearchConfig
 from scnas_keras.search import epochs as of_search
+from scnas_keras.training.schedules import Cosine
 
 OPTIMIZER = types.SimpleNamespace(learning_rate=None)
 CLUSTER = types.SimpleNamespace(batch_size=lambda size: size, from_chief=list)
@@ -51,7 +52,16 @@ def test_a_search_learns_weights_and_alpha_on_parts_of_their_own_and_sees_valida
     config, horizon, run = SearchConfig(seed=5, judge_on=judge), Horizon(4, None), types.SimpleNamespace(path=None, extended=False)
     found = put_together(of_search.train, config, FOLD, supernet, monitor, horizon, run, CLUSTER)
     assert found.batches == [[("train", 15, True), ("held_out", 16, True)], [(judge, 17, False)]]
-    assert [plateau.factor for plateau in found.callbacks] == [0.1]
+    assert [plateau.factor for plateau in found.callbacks] == [0.1] and list(found.parts) == ["plateau", "monitor"]
+
+
+def test_a_search_whose_rate_falls_as_a_cosine_begins_at_that_of_the_flags(put_together):
+    supernet = types.SimpleNamespace(optimizer=OPTIMIZER, alpha_optimizer=OPTIMIZER)
+    monitor, run = types.SimpleNamespace(columns=()), types.SimpleNamespace(path=None, extended=False)
+    config = SearchConfig(weights_schedule="cosine", weights_lr=0.02)
+    found = put_together(of_search.train, config, FOLD, supernet, monitor, Horizon(4, None), run, CLUSTER)
+    (schedule,) = found.callbacks
+    assert isinstance(schedule, Cosine) and schedule.rate == 0.02 and found.parts["cosine"] is schedule
 
 
 @pytest.mark.parametrize(

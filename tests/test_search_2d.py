@@ -1,5 +1,6 @@
 """Search in two dimensions, from slices of scans and from pictures: found, trained, and used on a whole scan."""
 
+import csv
 import json
 
 import keras
@@ -20,6 +21,17 @@ from scnas_keras.spaces.u_shape import u_shaped
 
 FLAT = u_shaped("tiny", 2, ("conv_3", "max_pool_3", "identity", "zero"), 1, U)
 SHORT = {"task": "custom", "configuration": "2d", "epochs": 1, "steps_per_epoch": 2, "validation_steps": 1, "batch_size": 2, "processes": 1}
+
+DARTS = {
+    "augmentation": "cutout",
+    "weights_optimizer": "sgd",
+    "weights_schedule": "cosine",
+    "weights_lr": 0.02,
+    "weights_decay": 3e-4,
+    "alpha_decay": 1e-3,
+    "epochs": 2,
+}
+"""What a search is updated by in DARTS, on pictures."""
 
 
 def write_pictures(folder):
@@ -45,7 +57,8 @@ def searched(request, tmp_path_factory):
     flags = {**SHORT, "data_dir": str(write(folder / "data")), "cache_dir": str(folder / "cache"), "patch_size": (16, 16)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checks, "find_space", lambda name, rank: {2: FLAT}[rank])
-        runner.run_search(SearchConfig(**flags, workdir=str(folder / "search"), stem_channels=4, width=4))
+        options = DARTS if request.param == "pictures" else {}
+        runner.run_search(SearchConfig(**flags | options, workdir=str(folder / "search"), stem_channels=4, width=4))
     return request.param, folder, flags
 
 
@@ -60,6 +73,17 @@ def test_what_a_search_leaves_is_two_dimensional(searched):
     cost = json.loads((folder / "search" / "cost.json").read_text())
     assert 0 < cost["gibibytes"]["low_memory"] < cost["gibibytes"]["fast"] < 4
     assert (folder / "search" / "genotype.png").stat().st_size > 10_000
+
+
+def test_the_rate_of_the_weights_falls_as_a_cosine(searched):
+    kind, folder, _ = searched
+    if kind != "pictures":
+        pytest.skip("slices are searched with the default")
+    with open(folder / "search" / "history.csv", newline="", encoding="utf-8") as stream:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(stream)]
+    assert rates == pytest.approx([0.02, 0.01])
+    plan = json.loads((folder / "search" / "plans.json").read_text())
+    assert plan["configurations"]["2d"]["augmentation"]["transforms"] == [{"name": "cutout", "probability": 1.0, "length": 16}]
 
 
 @pytest.mark.nightly

@@ -16,6 +16,7 @@ from scnas_keras.plan import PlanConfig
 from scnas_keras.preprocessing.prepared_case import PreparedCase
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.retrain.architecture import choose
+from scnas_keras.retrain.recipes import recipe
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.search import SearchConfig
 from scnas_keras.tasks.split_files import FoldNames, write_splits
@@ -162,6 +163,12 @@ def test_the_papers_preset_is_one_file_for_three_commands(tmp_path):
     for config in (search, trainings[0]):
         (tmp_path / "flags.cfg").write_text(to_flagfile(dataclasses.replace(config, batch_size=None)))
         assert parse(type(config), ["command", f"--flagfile={tmp_path}/flags.cfg"]) == dataclasses.replace(config, batch_size=None)
+
+
+def test_the_light_preset_trains_batches_of_four(tmp_path):
+    for config_class in (RetrainConfig, CrossvalConfig):
+        config = parse(config_class, ["command", "--task=hippocampus", "--preset=light"])
+        assert (config.batch_size, config.epochs, recipe(config).epochs, recipe(config).path_dropout) == (4, None, 30, 0.15)
 
 
 def test_the_width_of_the_papers_preset_is_a_searched_networks(caplog):

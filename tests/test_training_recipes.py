@@ -13,13 +13,16 @@ from scnas_keras.machine.precision import regularize, scaled
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.retrain.optimizers import make_optimizer
 from scnas_keras.retrain.recipes import MOMENTUM, PRESETS, Recipe, recipe, steps_per_epoch
+from scnas_keras.training.losses import make_loss
 from scnas_keras.training.optimizers import SGD, Adam
 
 
 def test_presets():
-    scnas, nnunet = (recipe(RetrainConfig(preset=name)) for name in ("scnas", "nnunet"))
+    scnas, nnunet, light = (recipe(RetrainConfig(preset=name)) for name in ("scnas", "nnunet", "light"))
     assert scnas == Recipe("jaccard", "adam", 3e-4, "plateau", 500, None, False, 0.0, None)
     assert nnunet == Recipe("dice_ce", "sgd", 0.01, "poly", 1000, 250, True, 3e-5, 12.0)
+    assert light == Recipe("dice_ce", "adam", 6e-3, "cosine", 30, None, False, 2e-4, None, path_dropout=0.15)
+    assert recipe(RetrainConfig()).path_dropout == 0
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,8 @@ def test_presets():
         ("scnas", {"optimizer": "adam"}, {}),
         ("scnas", {"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9}),
         ("nnunet", {"momentum": 0.0}, {"momentum": 0.0}),
+        ("light", {"path_dropout": 0.0, "schedule": "poly"}, {"path_dropout": 0.0, "schedule": "poly"}),
+        ("scnas", {"path_dropout": 0.3}, {"path_dropout": 0.3}),
     ],
 )
 def test_flags_win_over_the_preset(preset, flags, changes):
@@ -54,12 +59,23 @@ def test_flags_win_over_the_preset(preset, flags, changes):
         ({"clip_norm": -1.0}, "--clip_norm=-1.0"),
         ({"optimizer": "sgd", "momentum": 1.0}, "--momentum=1.0 must be from 0"),
         ({"preset": "nnunet", "momentum": -0.1}, "--momentum=-0.1 must be from 0"),
+        ({"path_dropout": 1.0}, "--path_dropout=1.0 must be from 0"),
         ({"momentum": 0.9}, "--momentum=0.9 is for --optimizer=sgd, and the optimizer is adam"),
     ],
 )
 def test_numbers_out_of_range_are_refused(flags, message):
     with pytest.raises(ConfigError, match=message):
         recipe(RetrainConfig(**flags))
+
+
+def test_the_cross_entropy_of_two_classes_is_the_binary_one():
+    """With Dice, as Auto-LW-MISN trains: one minus the soft Dice of the foreground, and the mean over voxels of -log p of the truth."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(2, 6, 5, 2)).astype("float32"), rng.integers(0, 2, (2, 6, 5))
+    p = 1 / (1 + np.exp(logits[..., 0] - logits[..., 1]))
+    binary = -(labels * np.log(p) + (1 - labels) * np.log(1 - p)).mean()
+    dice = float(make_loss("dice")(labels, logits))
+    assert float(make_loss("dice_ce")(labels, logits)) == pytest.approx(dice + binary, rel=1e-5)
 
 
 @pytest.mark.parametrize(

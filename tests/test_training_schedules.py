@@ -16,7 +16,7 @@ from scnas_keras.runs import horizon as horizon_module
 from scnas_keras.runs.horizon import Horizon
 from scnas_keras.training.learner import Learner
 from scnas_keras.training.losses import JaccardLoss
-from scnas_keras.training.schedules import LEAST_RATE, Collapse, Patience, Plateau, Poly, start_again
+from scnas_keras.training.schedules import LEAST_RATE, Collapse, Cosine, Patience, Plateau, Poly, start_again
 
 
 @pytest.fixture
@@ -65,6 +65,28 @@ def test_poly_over_epochs():
     again = begun(Poly(horizon, 0.01), model)
     again.state = json.loads(json.dumps(poly.state))
     np.testing.assert_allclose(poly_rates(again, model, horizon, [5]), [0.00053589], rtol=1e-4)
+
+
+def test_cosine_over_epochs():
+    """Of 0.04: all of it, 0.04 (2 + sqrt 2) / 4, a half, 0.04 (2 - sqrt 2) / 4; a run that is extended goes on by its new length."""
+    horizon, model = Horizon(4), stub_model(0.04)
+    cosine = begun(Cosine(horizon, 0.04), model)
+    np.testing.assert_allclose(poly_rates(cosine, model, horizon, range(4)), [0.04, 0.03414214, 0.02, 0.00585786], rtol=1e-6)
+    horizon.epochs = 8
+    np.testing.assert_allclose(poly_rates(cosine, model, horizon, [4, 6, 8]), [0.02, 0.00585786, 0], atol=1e-8)
+    cosine.restart(0.004)
+    again = begun(Cosine(horizon, 0.04), model)
+    again.state = json.loads(json.dumps(cosine.state))
+    np.testing.assert_allclose(poly_rates(again, model, horizon, [4]), [0.002], rtol=1e-6)
+
+
+def test_cosine_by_wall_time_is_set_before_every_step(now):
+    horizon, model = Horizon(1, budget_seconds=60), stub_model()
+    cosine = begun(Cosine(horizon, 0.1), model)
+    horizon.begin()
+    now.seconds += 20
+    cosine.on_train_batch_begin(0)
+    assert rate_of(model) == pytest.approx(0.075)
 
 
 def test_poly_by_wall_time_is_set_before_every_step(now):

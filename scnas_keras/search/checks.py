@@ -9,6 +9,7 @@ from scnas_keras.search.config import LOW_MEMORY, SearchConfig
 from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.supernet.names import UNIFORM, operations_drawn
+from scnas_keras.training.names import SGD
 
 OLDEST_CHECKPOINT = 2
 """Version of a supernet's checkpoint that this program at least reads."""
@@ -37,12 +38,25 @@ def check(config: SearchConfig) -> None:
         "checkpoint_minutes",
     )
     check_betas(config, "weights_betas", "alpha_betas")
+    check_momentum(config)
     if not 0 <= config.skip_below <= 0.5:
         raise ConfigError(f"--skip_below={config.skip_below} must be from 0 to 0.5: of two drawn operations, one weighs at least a half.")
     check_data(config)
     check_guards(config)
     for channels in (config.stem_channels, config.width):
         space_of(config).check_width(channels)
+
+
+def check_momentum(config: SearchConfig) -> None:
+    """Refuses a momentum out of range, or where there is none."""
+    momentum = config.weights_momentum
+    if momentum is not None and not 0 <= momentum < 1:
+        raise ConfigError(f"--weights_momentum={momentum} must be from 0 (none) to below 1, for example 0.9.")
+    if momentum is not None and config.weights_optimizer != SGD:
+        raise ConfigError(
+            f"--weights_momentum={momentum} is for --weights_optimizer={SGD}, and the optimizer is {config.weights_optimizer}. Leave one "
+            "of them out."
+        )
 
 
 def space_of(config: SearchConfig) -> SearchSpace:

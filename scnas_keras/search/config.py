@@ -7,7 +7,7 @@ from scnas_keras.options import FASTEST, LAST_SEED, MANY, WIDEST, option
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
-from scnas_keras.training.names import JACCARD, LOSS_NAMES, SCNAS, SHORT
+from scnas_keras.training.names import ADAM, COSINE, JACCARD, LOSS_NAMES, OPTIMIZERS, PLATEAU, SCNAS, SHORT
 
 AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
 COLDEST = 1e-6
@@ -68,9 +68,25 @@ class SearchConfig(JudgeConfig, RunConfig):
     )
     alpha_lr: float = option(0.003, "Learning rate (Adam) of the architecture parameters alpha.", "Architecture", above=0, most=FASTEST)
     alpha_betas: tuple[float, ...] = option((0.5, 0.999), "Adam's betas for alpha.", "Architecture", least=0, most=1)
-    weights_lr: float = option(0.003, "Learning rate (Adam) of the network's weights.", "Weights", above=0, most=FASTEST)
+    alpha_decay: float = option(
+        0.0, "L2 penalty's share of alpha's gradient; the paper's has none, DARTS' is 0.001.", "Architecture", least=0, most=1
+    )
+    weights_optimizer: str = option(ADAM, "Optimizer of the network's weights.", "Weights", choices=OPTIMIZERS)
+    weights_lr: float = option(0.003, "Learning rate of the network's weights at the start.", "Weights", above=0, most=FASTEST)
     weights_betas: tuple[float, ...] = option((0.9, 0.999), "Adam's betas for the weights.", "Weights", least=0, most=1)
     loss: str = option(JACCARD, "What weights and alpha minimise.", "Weights", choices=LOSS_NAMES)
+    weights_momentum: float | None = option(
+        None, "Momentum of sgd for the weights, from 0 to below 1. Default: 0.9, DARTS'.", "Weights", least=0, most=1
+    )
+    weights_decay: float = option(
+        0.0, "L2 penalty's share of the weights' gradient, drawn or not in a step; DARTS' is 0.0003.", "Weights", least=0, most=1
+    )
+    weights_schedule: str = option(
+        PLATEAU,
+        "How the weights' rate falls: at plateaus of the training loss (SCNAS), or as half a cosine over the search (DARTS).",
+        "Weights",
+        choices=(PLATEAU, COSINE),
+    )
     plateau: float = option(
         0.1, "Divide the weights' rate by 10 when the training loss stands still for this share of the search.", "Weights", above=0, most=1
     )

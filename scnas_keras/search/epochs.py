@@ -20,7 +20,8 @@ from scnas_keras.spaces.cost import CostTables
 from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.supernet.hessian import alpha_curvature
 from scnas_keras.supernet.supernet import Supernet
-from scnas_keras.training.schedules import Plateau
+from scnas_keras.training.names import PLATEAU
+from scnas_keras.training.schedules import FALLING, Plateau
 
 COLUMNS = ("loss", "held_out_loss", "val_loss", "val_dice", "temperature", "learning_rate")
 
@@ -47,7 +48,10 @@ def train(
     steps = config.steps_per_epoch or math.ceil(len(fold.split.train) / batch_size)
     training = [fold.sampler(part, seed=config.seed * 3 + i, augmented=True) for i, part in enumerate(("train", "held_out"))]
     validation = fold.sampler(config.judge_on, seed=config.seed * 3 + 2, augmented=False)
-    plateau = Plateau(horizon, config.plateau, factor=0.1)
+    if config.weights_schedule == PLATEAU:
+        schedule = Plateau(horizon, config.plateau, factor=0.1)
+    else:
+        schedule = FALLING[config.weights_schedule](horizon, config.weights_lr)
     assembly = assemble(
         Run(
             model=supernet,
@@ -57,8 +61,8 @@ def train(
             horizon=horizon,
             columns=(*COLUMNS, *monitor.columns),
             describe=lambda logs: _between_epochs(config, supernet, monitor, horizon, logs),
-            callbacks=[plateau],
-            parts={"plateau": plateau, "monitor": monitor},
+            callbacks=[schedule],
+            parts={config.weights_schedule: schedule, "monitor": monitor},
             digest=fold.digest,
             checkpoint_minutes=config.checkpoint_minutes,
             extend=lambda: _stand(config, supernet, horizon),

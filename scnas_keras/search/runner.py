@@ -1,5 +1,7 @@
 """A whole search, from its flags to what is left in the run's folder."""
 
+import keras
+
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.machine.names import BFLOAT16
@@ -24,7 +26,11 @@ from scnas_keras.supernet.names import GUMBEL_PAIR
 from scnas_keras.supernet.penalty import CostPenalty
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import make_loss
-from scnas_keras.training.optimizers import Adam
+from scnas_keras.training.names import ADAM
+from scnas_keras.training.optimizers import SGD, Adam
+
+MOMENTUM = 0.9
+"""Of SGD for the weights, as in DARTS (Liu et al., arXiv 1806.09055, section A.1.1)."""
 
 
 def run_search(config: SearchConfig) -> SearchResult:
@@ -103,12 +109,22 @@ def build(
         path_dropout=config.path_dropout,
         ignore_label=fold.task.ignore_label,
     )
-    (b1, b2), (a1, a2) = config.weights_betas, config.alpha_betas
-    optimizers = Adam(config.weights_lr, b1, b2), Adam(config.alpha_lr, a1, a2)
     supernet.compile(
-        *(scaled(optimizer, config.mixed_precision) for optimizer in optimizers),
+        *(
+            scaled(optimizer, config.mixed_precision)
+            for optimizer in (weights_optimizer(config), Adam(config.alpha_lr, *config.alpha_betas))
+        ),
         make_loss(config.loss, ignore_label=fold.task.ignore_label),
         slices,
+        config.weights_decay,
+        config.alpha_decay,
     )
     supernet.temperature.assign(guards.temperature(config, 0.0))
     return supernet
+
+
+def weights_optimizer(config: SearchConfig) -> keras.Optimizer:
+    """What learns the network's weights: Adam, or SGD with DARTS' momentum."""
+    if config.weights_optimizer == ADAM:
+        return Adam(config.weights_lr, *config.weights_betas)
+    return SGD(config.weights_lr, MOMENTUM if config.weights_momentum is None else config.weights_momentum)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from scnas_keras.kernels.fused_norm import fuse
 from scnas_keras.machine.accumulation import count_slices, over_slices
 from scnas_keras.machine.names import FLOAT16
-from scnas_keras.machine.precision import apply_gradients, scaled, scaled_loss
+from scnas_keras.machine.precision import apply_gradients, regularize, scaled, scaled_loss
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks.buildable import check_buildable
 from scnas_keras.networks.derived import at_full_resolution, stem_name
@@ -238,7 +238,14 @@ class Supernet(keras.Model):
         return self.forward(images, [relax.strongest(tf.convert_to_tensor(alpha)) for alpha in self.alpha])
 
     def compile(
-        self, weights_optimizer: keras.Optimizer, alpha_optimizer: keras.Optimizer, loss: keras.Loss, accumulate: int = 1, **kwargs
+        self,
+        weights_optimizer: keras.Optimizer,
+        alpha_optimizer: keras.Optimizer,
+        loss: keras.Loss,
+        accumulate: int = 1,
+        weights_decay: float = 0.0,
+        alpha_decay: float = 0.0,
+        **kwargs,
     ):
         """Sets the two optimizers and the loss (labels [batch, *space], logits) of both levels.
 
@@ -249,12 +256,14 @@ class Supernet(keras.Model):
             loss: a mean over items.
             accumulate: slices that a device computes its share of a batch in, one after the other, under one draw: the same update
                 with less memory.
+            weights_decay, alpha_decay: times Θ and α, are added to their gradients (L2).
             **kwargs: of `keras.Model.compile`.
         """
         super().compile(optimizer=weights_optimizer, jit_compile=False, **kwargs)
         if self.dtype_policy.name == "mixed_float16" and not isinstance(alpha_optimizer, keras.optimizers.LossScaleOptimizer):
             alpha_optimizer = scaled(alpha_optimizer, FLOAT16)  # as Keras does to the other
         self.alpha_optimizer, self.loss_function, self.accumulate = alpha_optimizer, loss, accumulate
+        self.weights_decay, self.alpha_decay = weights_decay, alpha_decay
         self.optimizer.build(self.weight_variables)
         alpha_optimizer.build(self.alpha)
 
@@ -271,11 +280,13 @@ class Supernet(keras.Model):
         """
         (images, labels), (held_out_images, held_out_labels) = data
         loss, gradients = self.weights_gradient(images, labels)
+        gradients = regularize(self.optimizer, gradients, self.weight_variables, self.weights_decay, None)
         apply_gradients(self.optimizer, gradients, self.weight_variables)
         self.loss_tracker.update_state(self._of_all_replicas(loss))
         if not self.learns_alpha:
             return {"loss": self.loss_tracker.result()}
         held_out_loss, gradients = self.alpha_gradient(held_out_images, held_out_labels)
+        gradients = regularize(self.alpha_optimizer, gradients, self.alpha, self.alpha_decay, None)
         apply_gradients(self.alpha_optimizer, gradients, self.alpha)
         self.held_out_tracker.update_state(self._of_all_replicas(held_out_loss))
         if self.penalty:
