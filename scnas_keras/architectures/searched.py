@@ -107,8 +107,9 @@ class DerivedNetwork(_Searched):
 
         if self.genotype is None:
             raise TypeError("The network of no genotype in particular can be planned for, not built.")
-        options = {"deep_supervision": deep_supervision, "name": self.name, "path_dropout": self.path_dropout}
-        return from_genotype(self.genotype, channels, num_classes, self.width, **options)
+        return from_genotype(
+            self.genotype, channels, num_classes, self.width, deep_supervision, name=self.name, path_dropout=self.path_dropout
+        )
 
     def _map(self, edge: PlacedEdge, name: str | None) -> tuple | None:
         """What edges have in common that share a feature map: a pool or a strided identity of the same node. None for no map."""
