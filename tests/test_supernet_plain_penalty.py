@@ -106,9 +106,9 @@ def test_alpha_learns_it_and_nothing_else_does():
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ({"penalty_parameters": 0.01, "target_mparams": 1.0}, "--target_mparams and --penalty_parameters price the same cost"),
-        ({"penalty_multiply_adds": 0.01, "target_gmacs": 1.0}, "--target_gmacs and --penalty_multiply_adds price the same cost"),
-        ({"penalty_multiply_adds": 0.0}, "--penalty_multiply_adds=0.0 must be above 0"),
+        ({"penalty_parameters": 0.01, "target_mparams": 1.0}, "--target_mparams=1.0 and --penalty_parameters=0.01 price the same"),
+        ({"penalty_multiply_adds": 0.01, "target_gmacs": 1.0}, "--target_gmacs=1.0 and --penalty_multiply_adds=0.01 price the same"),
+        ({"penalty_multiply_adds": -1.0}, "--penalty_multiply_adds=-1.0 must be a number from 0 up"),
         ({"penalty_parameters": 0.1, "relaxation": "uniform"}, "--penalty_parameters has no effect"),
         ({"path_dropout": 1.0}, "--path_dropout=1.0 must be from 0 to below 1"),
     ],

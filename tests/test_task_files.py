@@ -73,7 +73,7 @@ def test_a_flag_of_no_command_is_refused_by_all(task_file, config_class, line):
         ("--search:alpha_lr=nan", "--search:alpha_lr=nan: expected a finite number, found nan"),
         ("--search:epochs", "--search:epochs: Missing value for flag --epochs"),
         ("--search:noepochs", "--search:noepochs: .*noepochs"),
-        ("--search:preset=nnunet", "--search:preset=nnunet: value should be one of <scnas|short>"),
+        ("--search:preset=nnunet", "--search:preset=nnunet: value should be one of <scnas|short|light_paper>"),
         ("--search:optimizer=newton", "--search:optimizer=newton: value should be one of <adam|sgd>"),
         ("--alpha_betas=0.9;0.99", r"mine.cfg: --alpha_betas=0.9;0.99: expected numbers with commas between"),
     ],

@@ -1,5 +1,7 @@
 """What a search refuses before anything is read or written, and what flags say of its space. Loads no framework."""
 
+import math
+
 from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.names import NONE
@@ -88,7 +90,7 @@ def check_guards(config: SearchConfig) -> None:
         value = getattr(config, name)
         if value is not None and value < least:
             raise ConfigError(f"--{name}={value} must be at least {least}.")
-    for name in (*TARGETS, *PENALTIES.values()):
+    for name in TARGETS:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise ConfigError(f"--{name}={value} must be above 0.")
@@ -102,8 +104,14 @@ def check_guards(config: SearchConfig) -> None:
             f"--warm_up={config.warm_up} of --epochs={config.epochs} leaves no whole epoch in which the architecture learns; lower it."
         )
     for target, penalty in PENALTIES.items():
-        if getattr(config, target) is not None and getattr(config, penalty) is not None:
-            raise ConfigError(f"--{target} and --{penalty} price the same cost; give one of them.")
-    idle = [name for name in (*TARGETS, *PENALTIES.values(), "stop_after_stable") if getattr(config, name) is not None]
+        weight = getattr(config, penalty)
+        if not 0 <= weight < math.inf:
+            raise ConfigError(f"--{penalty}={weight} must be a number from 0 up.")
+        if getattr(config, target) is not None and weight:
+            raise ConfigError(
+                f"--{target}={getattr(config, target)} and --{penalty}={weight} price the same cost: give one of them, and --{penalty}=0 "
+                "where a task sets it."
+            )
+    idle = [name for name in (*TARGETS, *PENALTIES.values(), "stop_after_stable") if getattr(config, name)]
     if config.relaxation == UNIFORM and idle:
         raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")

@@ -7,7 +7,7 @@ from scnas_keras.options import FASTEST, LAST_SEED, MANY, WIDEST, option
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
-from scnas_keras.training.names import ADAM, COSINE, JACCARD, LOSS_NAMES, OPTIMIZERS, PLATEAU, SCNAS, SHORT
+from scnas_keras.training.names import ADAM, COSINE, JACCARD, LIGHT_PAPER, LOSS_NAMES, OPTIMIZERS, PLATEAU, SCNAS, SHORT
 
 AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
 COLDEST = 1e-6
@@ -23,9 +23,10 @@ class SearchConfig(JudgeConfig, RunConfig):
     fold: int = option(0, "Fold of the cross-validation: its cases are never trained on.", "Split", least=0)
     preset: str | None = option(
         None,
-        "scnas: all of the paper's setting; short: for searches of minutes to hours. From flags/presets; what is given besides wins.",
+        "scnas: all of the paper's setting; short: for searches of minutes to hours; light_paper: as Auto-LW-MISN searches. From "
+        "flags/presets; what is given besides wins.",
         "Run",
-        choices=(SCNAS, SHORT),
+        choices=(SCNAS, SHORT, LIGHT_PAPER),
     )
     seed: int | tuple[int, ...] = option(
         0,
@@ -115,19 +116,19 @@ class SearchConfig(JudgeConfig, RunConfig):
         above=0,
     )
     target_mparams: float | None = option(None, "The most parameters (in 1e6) of the derived network, likewise.", "Guard rails", above=0)
-    penalty_parameters: float | None = option(
-        None,
+    penalty_parameters: float = option(
+        0.0,
         "Instead of a target: the weight of the operations' expected parameters in alpha's loss, in thousands at 32 channels (lambda 1 of "
-        "Auto-LW-MISN).",
+        "Auto-LW-MISN); 0 is off.",
         "Guard rails",
-        above=0,
+        least=0,
         most=10**6,
     )
-    penalty_multiply_adds: float | None = option(
-        None,
+    penalty_multiply_adds: float = option(
+        0.0,
         "Instead of a target: the weight of their expected multiply-adds, in millions at 32 channels on 32 x 32 voxels (lambda 2).",
         "Guard rails",
-        above=0,
+        least=0,
         most=10**6,
     )
     target_ms: float | None = option(

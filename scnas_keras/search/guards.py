@@ -48,9 +48,9 @@ def plain_penalty(config: SearchConfig, space: SearchSpace) -> PlainPenalty | No
     Raises:
         ConfigError: an operation can't be counted as it is.
     """
-    if config.penalty_parameters is None and config.penalty_multiply_adds is None:
+    if not config.penalty_parameters and not config.penalty_multiply_adds:
         return None
-    return PlainPenalty(space, config.penalty_parameters or 0.0, config.penalty_multiply_adds or 0.0)
+    return PlainPenalty(space, config.penalty_parameters, config.penalty_multiply_adds)
 
 
 def search_fraction(fraction: float, warm_up: float) -> float:

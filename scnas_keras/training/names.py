@@ -7,3 +7,5 @@ PLATEAU, POLY, COSINE = SCHEDULES = ("plateau", "poly", "cosine")
 """How a learning rate falls; `training.schedules` has the callbacks."""
 SCNAS, NNUNET, SHORT, LIGHT = PRESET_NAMES = ("scnas", "nnunet", "short", "light")
 """Ways to train; `retrain.recipes` has the numbers, flags/presets what goes with them."""
+LIGHT_PAPER = "light_paper"
+"""A way to search, beside `SCNAS` and `SHORT`."""
