@@ -8,9 +8,12 @@ from absl import logging
 from PIL import Image
 from small_task import REAL_DATA, save
 
+from scnas_keras.checks.headers import verify_headers
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image
-from scnas_keras.tasks.loading import find_task, load_label, load_task
+from scnas_keras.preprocessing.measure import measure_task
+from scnas_keras.tasks.loading import find_task, load_image, load_label, load_task
+from scnas_keras.verify.dataset import verify_task
 
 RANDOM = np.random.default_rng(0)
 
@@ -58,6 +61,36 @@ def test_classes_are_the_values_of_the_masks(tmp_path, values, kind, labels, lab
     task = load_task(write_pictures(tmp_path, values, kind=kind, colours=()))
     assert (task.channel_names, task.labels, task.label_map) == (("gray",), labels, label_map)
     assert set(np.unique(load_label(task, task.cases[0]))) <= set(task.declared_values)
+
+
+def gray_among_colour(folder):
+    """Four pictures, of which the first is gray."""
+    write_pictures(folder, [(0, 255)] * 4)
+    Image.fromarray(RANDOM.integers(0, 256, (6, 8), np.uint8)).save(folder / "images" / "0.png")
+    return folder
+
+
+def test_gray_pictures_among_colour_ones_have_three_equal_channels_and_are_told_once(tmp_path, caplog):
+    task = load_task(gray_among_colour(tmp_path / "Cells"))
+    assert task.channel_names == ("red", "green", "blue")
+    with caplog.at_level("WARNING"):
+        verify_headers(task)
+    assert len(caplog.messages) == 1 and "gray pictures among those in colour, taken as three equal channels (1)" in caplog.messages[0]
+    image = load_image(task, task.cases[0]).array
+    assert image.shape == (8, 6, 1, 3) and (image == image[..., :1]).all() and image.std() > 0
+    report = verify_task(task, processes=1, progress=False)
+    assert [finding.case for finding in report.findings if finding.key == "gray"] == ["0"]
+    assert not [finding for finding in report.findings if finding.kind.severity == "error"]
+    fingerprint = measure_task(task, tmp_path / "cache", 1, False)
+    assert len(fingerprint.intensities) == 3 and len(fingerprint.shapes) == 4
+
+
+def test_gray_pictures_for_channels_that_are_no_colours_are_refused(tmp_path):
+    folder = gray_among_colour(tmp_path / "Cells")
+    names = {"channel_names": {"0": "DAPI", "1": "GFP", "2": "RFP"}, "labels": {"background": 0, "cell": 255}}
+    (folder / "dataset.json").write_text(json.dumps(names))
+    with pytest.raises(DataError, match=r"(?s)number of channels.*0\.png.*1 in the file, 3 declared.*-> "):
+        verify_headers(load_task(folder))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def picture(path, array, **options):
     return path
 
 
-def tiff(path, array, bits=None, order="<", photometric=1, extra=(), width=None, packed=False):
+def tiff(path, array, bits=None, order="<", photometric=1, extra=(), width=None, packed=False, planar=1):
     """Writes a TIFF of numbers [row, column(, channel)] of any kind; with fewer `bits` they are bytes of rows."""
     kind, channels = {"u": 1, "i": 2, "f": 3}[array.dtype.kind], array.shape[2] if array.ndim == 3 else 1
     bits, pixels = bits or 8 * array.dtype.itemsize, array.astype(array.dtype.newbyteorder(order)).tobytes()
@@ -33,7 +33,12 @@ def tiff(path, array, bits=None, order="<", photometric=1, extra=(), width=None,
         262: [photometric],
         273: [0],
     }
-    tags |= {277: [channels], 278: [len(array)], 279: [len(pixels)]} | ({338: extra} if extra else {}) | {339: [kind] * channels}
+    tags |= (
+        {277: [channels], 278: [len(array)], 279: [len(pixels)]}
+        | ({284: [2]} if planar == 2 else {})
+        | ({338: extra} if extra else {})
+        | {339: [kind] * channels}
+    )
     end = 14 + 12 * len(tags)
     behind = b"".join(struct.pack(f"{order}{len(values)}H", *values) for values in tags.values() if len(values) > 2)
     tags[273] = [end + len(behind)]
@@ -141,26 +146,37 @@ def test_numbers_of_few_bits_are_as_stored(bits, rows, name, tmp_path):
 @pytest.mark.parametrize(
     "bits, colour, rows, clear", [(8, 0, [[1, 2, 2]], [2]), (2, 0, [[0x58]], [1]), (8, 2, [[1, 2, 3, 4, 5, 6]], [4, 5, 6])]
 )
-def test_a_transparent_colour_is_transparency(bits, colour, rows, clear, tmp_path):
-    def make(clear):
-        chunks = chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear))
-        return png(tmp_path / "a.png", [bytes(row) for row in rows], 2 if colour else 3, bits, colour, chunks)
+def test_a_transparent_colour_is_a_colour(bits, colour, rows, clear, tmp_path):
+    def values(chunks):
+        return read_image(png(tmp_path / "a.png", [bytes(row) for row in rows], 2 if colour else 3, bits, colour, chunks)).array
 
-    with pytest.raises(DataError, match="a.png: parts of the picture are transparent"):
-        read_image(make(clear))
-    assert read_image(make([0] * len(clear))).array.shape[3] == (3 if colour else 1)  # none has it
+    np.testing.assert_array_equal(values(chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear))), values(b""))
 
 
 @pytest.mark.parametrize("channels", [2, 4])
-def test_a_constant_alpha_channel_is_dropped_and_another_is_refused(channels, tmp_path):
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+def test_alpha_is_left_out(channels, ending, tmp_path):
     array = RANDOM.integers(0, 256, (HEIGHT, WIDTH, channels), np.uint8)
-    array[..., -1] = 255
-    path = picture(tmp_path / "a.png", array)
+    path = picture(tmp_path / f"a{ending}", array)
     np.testing.assert_array_equal(read_image(path).array[:, :, 0], array[..., :-1].transpose(1, 0, 2))
     assert read_header(path).channels == channels - 1
-    array[0, 0, -1] = 0
-    with pytest.raises(DataError, match="a.png.*transparent.*alpha"):
-        read_image(picture(path, array))
+    if channels == 2:
+        np.testing.assert_array_equal(read_label(path)[0][:, :, 0], array[..., 0].T)
+
+
+def test_gray_gives_three_equal_channels_where_colours_are_wanted(tmp_path):
+    array = RANDOM.integers(0, 65536, (HEIGHT, WIDTH)).astype(np.uint16)
+    path = picture(tmp_path / "a.png", array)
+    for names in (("red", "green", "blue"), ("R", "G", "B"), ("rgb_to_0_1",) * 3):
+        np.testing.assert_array_equal(read_image(path, channels=names).array, np.repeat(array.T[:, :, None, None], 3, 3))
+        header = read_header(path, names)
+        assert header.channels == 3 and [doubt.kind for doubt in header.doubts] == ["gray"]
+    for names in ((), ("gray",), ("T1", "T2", "FLAIR")):
+        assert read_image(path, channels=names).array.shape[3] == read_header(path, names).channels == 1
+    colour = RANDOM.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    volume = read_image(picture(tmp_path / "b.png", colour), channels=("red", "green", "blue"))
+    np.testing.assert_array_equal(volume.array[:, :, 0], colour.transpose(1, 0, 2))
+    assert volume.geometry.doubts == ()
 
 
 def test_a_palette_keeps_its_numbers_in_a_label_and_is_no_image(tmp_path):
@@ -248,10 +264,29 @@ def test_colour_masks_are_refused(tmp_path):
         read_label(picture(tmp_path / "a.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8)))
 
 
-def test_colour_of_16_bits_is_refused_rather_than_cut_to_8(tmp_path):
-    png(tmp_path / "a.png", [bytes(range(6))], 1, 16, 2)
-    with pytest.raises(DataError, match="a.png.*16 bits"):
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize(
+    "name, options", [("a.png", {})] + [("a.tif", {"order": order, "packed": packed}) for order in "<>" for packed in (0, 1)]
+)
+def test_colour_of_16_bits_is_read_in_full(channels, name, options, tmp_path):
+    array, path = RANDOM.integers(0, 65536, (HEIGHT, WIDTH, channels)).astype(np.uint16), tmp_path / name
+    if name == "a.png":
+        png(path, [row.astype(">u2").tobytes() for row in array], WIDTH, 16, {3: 2, 4: 6}[channels])
+    else:
+        tiff(path, array, photometric=2, extra=(2,) * (channels - 3), **options)
+    np.testing.assert_array_equal(read_image(path).array[:, :, 0], array[..., :3].transpose(1, 0, 2))
+
+
+def test_gray_of_16_bits_with_alpha_is_refused_rather_than_cut_to_8(tmp_path):
+    png(tmp_path / "a.png", [bytes(range(4))], 1, 16, 4)
+    with pytest.raises(DataError, match="a.png: gray with alpha, of 16 bits"):
         read_header(tmp_path / "a.png")
+
+
+def test_colours_of_16_bits_that_lie_apart_are_refused(tmp_path):
+    path = tiff(tmp_path / "a.tif", np.zeros((HEIGHT, WIDTH, 3), np.uint16), photometric=2, planar=2)
+    with pytest.raises(DataError, match="a.tif: its colours lie apart"):
+        read_header(path)
 
 
 def test_a_picture_without_a_size_is_refused(tmp_path):

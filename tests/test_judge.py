@@ -50,8 +50,8 @@ class Opened:
         self.prepared, self.scans, self.labels, self.seen = set(), [], [], []
         for name in ARRAYS:
             monkeypatch.setattr(PreparedCase, name, self._noted(getattr(PreparedCase, name)))
-        read_image, load_label, seen_in = validation.read_image, validation.load_label, runner.seen_in
-        monkeypatch.setattr(validation, "read_image", lambda files, *own: self.scans.append(_name(files[0])) or read_image(files, *own))
+        load_image, load_label, seen_in = validation.load_image, validation.load_label, runner.seen_in
+        monkeypatch.setattr(validation, "load_image", lambda task, case, *own: self.scans.append(case.name) or load_image(task, case, *own))
         monkeypatch.setattr(validation, "load_label", lambda task, case: self.labels.append(case.name) or load_label(task, case))
         monkeypatch.setattr(runner, "seen_in", lambda cases: self.seen.extend(case.name for case in cases) or seen_in(cases))
 
@@ -61,10 +61,6 @@ class Opened:
             return method(case, *arguments)
 
         return noted
-
-
-def _name(file):
-    return file.name.removesuffix(".nii.gz")
 
 
 @pytest.fixture

@@ -482,3 +482,14 @@ def test_the_next_command_exports_beside_the_model(name, folder, tmp_path, monke
 def test_after_a_prediction_by_several_networks_nothing_is_proposed(monkeypatch):
     monkeypatch.setattr("scnas_keras.predict.predict", lambda config: [])
     assert main(PredictConfig(model="one,two")) is None
+
+
+def test_a_gray_picture_is_segmented_by_a_model_of_colours(tmp_path, caplog):
+    Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "a.png")
+    (found,) = collect_scans(str(tmp_path / "a.png"), str(tmp_path / "out.png"), ("red", "green", "blue"))
+    with caplog.at_level("INFO"):
+        volume = read_scan(found, ("red", "green", "blue"))
+    assert volume.array.shape == (4, 3, 1, 3) and (volume.array == volume.array[..., :1]).all()
+    assert "a.png: gray alone" in caplog.text
+    with pytest.raises(DataError, match="a.png: the model needs 3 channels"):
+        read_scan(found, ("DAPI", "GFP", "RFP"))

@@ -102,6 +102,8 @@ KINDS = {kind.key: kind for kind in (
          "Scans are read as written here. Other programs may read or refuse them: write these files again with the program they are from."),
     Kind("unfinished", WARNING, "unfinished files beside the slices of a scan",
          "The slices are evenly spaced without them. Download or copy the scan again if it ends too early; otherwise remove these files."),
+    Kind("gray", WARNING, "gray pictures among those in colour, taken as three equal channels",
+         "They are trained on and segmented so. If they mean something else, take them out of the dataset."),
     Kind("unit_spacing", WARNING, "spacing of exactly 1 x 1 x 1 mm, which often means that it was lost",
          "Compare with the scanner's protocol, and convert from DICOM again if it is wrong."),
     Kind("intensities", WARNING, "cases with intensities apart from those of the other cases",

@@ -22,7 +22,7 @@ from scnas_keras.checks.voxels import (
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import Geometry, read_image, read_label, read_values
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.loading import load_label
+from scnas_keras.tasks.loading import load_image, load_label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def read_voxels(case: Case, task: Task, broken: frozenset[Path] = frozenset()) -
         label, findings = _read_label(case, task)
     if not broken.intersection(case.images):
         try:
-            volume = read_image(case.images)
+            volume = load_image(task, case)
         except (DataError, OSError) as error:
             findings.append(_unreadable(case, case.images[0], error))
     image = None if volume is None else volume.array

@@ -88,7 +88,7 @@ class Header:
 
 
 NO_UNIT, OTHER_UNIT, NO_ORIENTATION, NO_SPACING = "no_unit", "other_unit", "no_orientation", "no_spacing"
-TWO_PLACES, REPAIRED, UNFINISHED = "two_places", "repaired", "unfinished"
+TWO_PLACES, REPAIRED, UNFINISHED, GRAY = "two_places", "repaired", "unfinished", "gray"
 
 
 @dataclasses.dataclass(frozen=True)

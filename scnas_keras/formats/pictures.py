@@ -14,23 +14,24 @@ from PIL import Image
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
+from scnas_keras.formats.deep_colour import is_deep, read_deep
 from scnas_keras.formats.geometry import PIXELS, Geometry
 from scnas_keras.formats.picture_headers import check_meaning, pixel_size, scale, stored_kind, unread_kind
 from scnas_keras.formats.stored import Allocate, Stored, cut_off, unreadable
 
-_CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "LA": 1, "RGB": 3, "RGBA": 3}
+_CHANNELS = {"1": 1, "L": 1, "I": 1, "F": 1, "I;16": 1, "I;16B": 1, "I;16L": 1, "I;16N": 1, "P": 1, "PA": 1, "LA": 1, "RGB": 3, "RGBA": 3}
 _ERRORS = (OSError, SyntaxError, TypeError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def open_file(path: Path) -> Stored:
-    """Reads size and kind of a picture: gray of 8 or 16 bits or floating point, RGB, or indexed (a label)."""
+    """Reads size and kind of a picture: gray of 8 or 16 bits or floating point, RGB of 8 or 16, or indexed (a label). Alpha is left out."""
     try:
         with Image.open(path) as image:
             (width, height), mode, pages = image.size, image.mode, getattr(image, "n_frames", 1)
             stored_mode = str(image.tile[0][3]) if image.tile else ""
             spacing, (slope, inter) = (*pixel_size(path, image), PIXELS[2]), scale(path, image)
             check_meaning(path, image)
-            kind, clear = stored_kind(image), None if mode == "P" else image.info.get("transparency")
+            kind, deep = stored_kind(image), is_deep(path, image)
     except _ERRORS as error:
         if unread := unread_kind(path):
             raise DataError(
@@ -45,16 +46,12 @@ def open_file(path: Path) -> Stored:
         )
     if mode not in _CHANNELS:
         raise DataError(f"{path}: pictures of the kind {mode} have no known channels. Save it as gray or RGB.")
-    if re.search("(RGBA?|LA);16", stored_mode):
-        raise DataError(
-            f"{path}: colour of 16 bits a channel can't be read in full. Save each channel as a gray "
-            "picture of 16 bits (CASE_0000.png, CASE_0001.png, ...), or the picture with 8 bits."
-        )
+    channels = _CHANNELS[mode]
 
     def voxels(_: Allocate) -> np.ndarray:
         try:
             with Image.open(path) as image:
-                array = np.asarray(image)
+                array = read_deep(path) if deep else np.asarray(image)
                 check_meaning(path, image)  # again, for PNG may tell behind its pixels
         except _ERRORS as error:
             raise cut_off(path, error) from error
@@ -63,15 +60,10 @@ def open_file(path: Path) -> Stored:
             array = array.view(kind)
         if few := re.search(r"\bL;([24])", stored_mode):  # Pillow stretches them to 0...255
             array = array // (255 // (2 ** int(few[1]) - 1))
-        if clear is not None:
-            _check_alpha(path, (array == clear).all(-1))
-        if mode in ("LA", "RGBA"):
-            _check_alpha(path, array[..., -1])
-            array = array[..., :-1]
-        return array.transpose(1, 0, 2)[:, :, None, :]
+        return array[..., :channels].transpose(1, 0, 2)[:, :, None, :]  # without alpha
 
     affine = np.diag([*spacing, 1.0])
-    return Stored(path, (width, height, 1), _CHANNELS[mode], affine, voxels, slope, inter, indexed=mode == "P")
+    return Stored(path, (width, height, 1), channels, affine, voxels, slope, inter, indexed=mode in ("P", "PA"))
 
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
@@ -87,11 +79,3 @@ def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
         options |= {"dpi": (25.4 / width, 25.4 / height)}
     Image.fromarray(np.ascontiguousarray(array[:, :, 0].T)).save(stream, kind, **options)
     write_bytes(path, stream.getvalue())
-
-
-def _check_alpha(path: Path, alpha: np.ndarray) -> None:
-    if alpha.min() != alpha.max():
-        raise DataError(
-            f"{path}: parts of the picture are transparent, so that its colours alone don't show what it "
-            "looks like. Save it without an alpha channel."
-        )

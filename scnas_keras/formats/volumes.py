@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats.colours import are_colours, in_colour
 from scnas_keras.formats.endings import ENDINGS, WRITABLE, ending_of, reader_of
 from scnas_keras.formats.foreign import told, told_absent
 from scnas_keras.formats.geometry import (
@@ -36,28 +37,33 @@ PROBABILITY_ONE = 2**16 - 1
 _SLAB = 32  # voxels; several neighbours along the axis that files store first, so that memory is read in whole lines
 
 
-def read_header(paths: Paths) -> Header:
+def read_header(paths: Paths, channels: Sequence[str] = ()) -> Header:
     """Reads shape, affine, spacing and number of channels of a file, or of a case's files with one channel each.
+
+    Args:
+        paths: its files.
+        channels: see `read_image`.
 
     Raises DataError if a file can't be read, or several don't lie on one voxel grid.
     """
-    return _header(_open_all(paths))
+    return _header(_open_all(paths, channels))
 
 
-def read_image(paths: Paths, allocate: Allocate = in_memory) -> Volume:
+def read_image(paths: Paths, allocate: Allocate = in_memory, channels: Sequence[str] = ()) -> Volume:
     """Reads an image from a file with one or several channels, or from several files with one channel each, in order.
 
     Args:
         paths: its files.
         allocate: makes the array that the image is read into, and those for what is unpacked on the way, such as
             `machine.scratch.Scratch.array`.
+        channels: names of those wanted. Where they are colours, a gray picture gives three equal ones.
 
     Raises:
         DataError: a file can't be read or is cut off, its affine maps the volume to a plane, or several files don't lie
             on one voxel grid.
         ConfigError: the format needs a library that isn't installed.
     """
-    files = _open_all(paths)
+    files = _open_all(paths, channels)
     for file in files:
         if file.indexed:
             raise DataError(f"{file.path}: its pixels are numbers of colours in a palette, not intensities. Save it as gray or RGB.")
@@ -187,8 +193,10 @@ def _open_label(path: Path) -> Stored:
     return file
 
 
-def _open_all(paths: Paths) -> list[Stored]:
+def _open_all(paths: Paths, channels: Sequence[str]) -> list[Stored]:
     files = [_open(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+    if len(files) == 1 and are_colours(channels):
+        return [in_colour(files[0])]
     first, *others = files
     for file in files if others else ():
         if file.channels != 1:

@@ -91,7 +91,7 @@ class Predictor:
             ConfigError: of the output's name.
         """
         places = [image] if isinstance(image, (str, os.PathLike)) else image
-        volume = read_image([pathlib.Path(place) for place in places])
+        volume = read_image([pathlib.Path(place) for place in places], channels=self.channels)
         segmentation = self._model.segment(volume, self._mirror)
         if output is not None:
             write_label(output, segmentation, volume.geometry)

@@ -12,7 +12,7 @@ from scnas_keras.errors import ConfigError, DataError, counted, some_of
 from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, PROBABILITIES, WRITABLE, ending_of, holds_dicom, is_picture, reader_of, strip_ending
 from scnas_keras.formats.foreign import is_other_scan, told, told_absent
-from scnas_keras.formats.geometry import NO_UNIT, UNFINISHED
+from scnas_keras.formats.geometry import GRAY, NO_UNIT, UNFINISHED
 from scnas_keras.formats.volumes import Allocate, Volume, in_memory, read_image
 from scnas_keras.predict.channels import absent_channels, check_order
 from scnas_keras.tasks.layout_nnunet import group_channels
@@ -123,7 +123,7 @@ def read_scan(scan: Scan, channels: Sequence[str], allocate: Allocate = in_memor
             f"{len(scan.files)}: {some_of([file.name for file in scan.files])}.{absent_channels(scan.files, channels)} Give one file per "
             "channel, in order, or one file with all."
         )
-    volume = read_image(scan.files, allocate)
+    volume = read_image(scan.files, allocate, channels)
     if volume.array.shape[3] == 1 < len(channels):
         raise DataError(
             f"{scan.files[0]}: the model needs {counted(len(channels), 'channel')} ({', '.join(channels)}), found 1."
@@ -134,6 +134,8 @@ def read_scan(scan: Scan, channels: Sequence[str], allocate: Allocate = in_memor
     for doubt in volume.geometry.doubts:
         if doubt.kind == UNFINISHED:
             logging.warning("%s: %s. Download or copy the scan again if it ends too early.", scan.files[0], doubt.text)
+        elif doubt.kind == GRAY:
+            logging.info("%s: %s, as in training.", scan.files[0], doubt.text)
         elif doubt.kind != NO_UNIT or not likely:
             sizes = " x ".join(f"{step:.4g}" for step in volume.spacing)
             logging.warning("%s: the header has %s. Voxels are %s mm.", scan.files[0], doubt.text, sizes)

@@ -30,7 +30,6 @@ from scnas_keras.checks.preparation import check_voxels
 from scnas_keras.checks.ranges import intensity_ranges
 from scnas_keras.errors import ConfigError, DataError, OutputError, counted
 from scnas_keras.files import write_text, writing
-from scnas_keras.formats.volumes import read_image
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.preprocessing.budget import check_disk, memory_needed
 from scnas_keras.preprocessing.cache_folder import check_readable, check_writable, open_folder
@@ -40,7 +39,7 @@ from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.prepared_case import OUTSIDE, PreparedCase, is_whole, write_case
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.loading import load_label
+from scnas_keras.tasks.loading import load_image, load_label
 
 __all__ = ["CACHE_FORMAT", "OUTSIDE", "PreparedCase", "prepare"]
 
@@ -120,7 +119,7 @@ def _prepare_case(case: Case, task: Task, plan: PreprocessingPlan, folder: Path,
         return
     _remove(target)
     label = load_label(task, case)  # before the image, since reading it takes the most memory
-    volume = read_image(case.images)
+    volume = load_image(task, case)
     if digest(contents(case, folder.parent)) != known[case.name]:
         raise DataError(changed(case))
     check_voxels(case, volume.array, label, task)

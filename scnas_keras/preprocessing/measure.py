@@ -12,7 +12,7 @@ import numpy as np
 from scnas_keras.checks.preparation import check_voxels
 from scnas_keras.errors import DataError, counted
 from scnas_keras.files import write_text
-from scnas_keras.formats.volumes import read_header, read_image
+from scnas_keras.formats.volumes import read_header
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.preprocessing.cache_folder import check_readable, check_writable, open_folder
 from scnas_keras.preprocessing.contents import changed, contents, digest, read_contents
@@ -20,7 +20,7 @@ from scnas_keras.preprocessing.cropping import crop_to_nonzero
 from scnas_keras.preprocessing.fingerprint import Fingerprint, Intensities
 from scnas_keras.preprocessing.sketch import Sketch, merge, sketch
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.loading import load_label
+from scnas_keras.tasks.loading import load_image, load_label
 
 FORMAT = 2
 FINGERPRINTS = "fingerprints"
@@ -61,7 +61,7 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
     if todo:
         check_writable(cache_dir, folder, f"{counted(len(todo), 'case')} must be measured")
         work = functools.partial(_measure_to_file, task=dataclasses.replace(task, cases=(), test_cases=()), folder=folder, known=known)
-        map_cases(work, todo, f"Measuring {task.name}", _memory(todo), processes, progress)
+        map_cases(work, todo, f"Measuring {task.name}", _memory(todo, task), processes, progress)
     spacings, shapes, relative_sizes = [], [], []
     totals: list[Sketch | None] = [None] * len(task.channel_names)
     for file in files:  # one case's sketches at a time, so that memory doesn't grow with the cases
@@ -85,7 +85,7 @@ def measure_task(task: Task, cache_dir: str | Path, processes: int | None = None
 
 def measure_case(case: Case, task: Task) -> CaseMeasure:
     """Reads and measures one case; DataError for what no training run could use, as `verify` tells it."""
-    volume, label = read_image(case.images), load_label(task, case)
+    volume, label = load_image(task, case), load_label(task, case)
     check_voxels(case, volume.array, label, task)
     crop = crop_to_nonzero(volume.array, volume.spacing)
     labelled = label > 0
@@ -139,7 +139,7 @@ def named_labels(task: Task) -> dict[str, int | tuple[int, ...]]:
     return named if task.ignore_label is None else named | {"ignore": task.ignore_label}
 
 
-def _memory(cases: Sequence[Case]) -> int:
+def _memory(cases: Sequence[Case], task: Task) -> int:
     """Bytes at the peak of measuring the largest of these cases."""
-    headers = [read_header(case.images) for case in cases]
+    headers = [read_header(case.images, task.channel_names) for case in cases]
     return max(int(np.prod(header.shape)) * (header.channels + 1) * _BYTES_PER_VALUE for header in headers)

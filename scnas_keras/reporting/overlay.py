@@ -85,7 +85,7 @@ def overlay_figure(
     centre = _centre(prediction if label is None or not np.any(label) else label)
     planes = planes_of(image.shape, spacing)
     in_colour = planes == PICTURE and image.shape[3] == 3
-    pictures = _slices(np.clip(image / 255, 0, 1) if in_colour else image[..., 0], centre, planes)
+    pictures = _slices(np.clip(image / (255 if image.max() < 256 else 65535), 0, 1) if in_colour else image[..., 0], centre, planes)
     colours = _class_colours(len(class_names), first=2 if in_colour else 0)  # blue is hard to see on stained tissue
     window = np.percentile(np.concatenate([plane.ravel() for plane in pictures]), (0.5, 99.5))  # of greys
     layers = [(None,) * len(planes)] + [[colours[classes] for classes in _slices(mask, centre, planes)] for mask in masks.values()]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
-from scnas_keras.formats.volumes import read_image, write_label
+from scnas_keras.formats.volumes import write_label
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.machine.scratch import Scratch
 from scnas_keras.metrics.case_table import write_case_table, write_surface_table
@@ -20,7 +20,7 @@ from scnas_keras.reporting.overlay import draw_overlay, shown
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.runs.folds import Fold
 from scnas_keras.runs.run_folder import CASES, SURFACES, RunFolder
-from scnas_keras.tasks.loading import load_label
+from scnas_keras.tasks.loading import load_image, load_label
 
 RANKS = ("best", "median", "worst")
 _LISTED = 8
@@ -54,7 +54,7 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
     judged, dice, surfaces, packed, seconds = getattr(fold.split, config.judge_on), {}, {}, {}, []
     scratch, measuring = Scratch(run.path), 0.0
     for number, name in enumerate(judged, start=1):
-        volume, label = read_image(cases[name].images, scratch.array), load_label(fold.task, cases[name])
+        volume, label = load_image(fold.task, cases[name], scratch.array), load_label(fold.task, cases[name])
         begun = time.monotonic()
         segmentation = model.segment(volume, config.mirror, scratch)
         seconds.append(time.monotonic() - begun)
@@ -101,7 +101,7 @@ def _draw(fold: Fold, packed: Mapping[str, bytes], dice: Mapping[str, Sequence[f
     for rank in RANKS:
         run[f"overlay_{rank}.png"].unlink(missing_ok=True)  # of a former end of an extended run
     for rank, name in representative(dice).items():
-        volume, label = read_image(cases[name].images), load_label(fold.task, cases[name])
+        volume, label = load_image(fold.task, cases[name]), load_label(fold.task, cases[name])
         segmentation = np.frombuffer(zlib.decompress(packed[name]), np.uint8).reshape(label.shape)
         if ignored is not None:
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))

@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from scnas_keras.errors import DataError, some_of
+from scnas_keras.formats.colours import COLOURS
 from scnas_keras.formats.endings import ending_of, is_picture, strip_ending
 from scnas_keras.formats.volumes import read_header, read_label
 from scnas_keras.tasks.cases import Case, Task
@@ -32,7 +33,7 @@ def is_pictures_layout(root: Path) -> bool:
 def load_pictures(root: Path, content: DatasetJson | None, tolerant: bool = False) -> Task:
     """Reads such a folder.
 
-    Without dataset.json channels are named after the first picture's colours, and the classes are the values found in
+    Without dataset.json channels are colours if any picture has some, and the classes are the values found in
     up to 50 masks.
 
     Args:
@@ -53,8 +54,8 @@ def load_pictures(root: Path, content: DatasetJson | None, tolerant: bool = Fals
             raise DataError(
                 f"{root}: without a dataset.json, images and masks must be 2D pictures; found {some_of(volumes)}. For volumes, {_REMEDY}."
             )
-        first = next(_readable(lambda case: read_header(case.images), cases, tolerant))
-        channels = {1: ("gray",), 3: ("red", "green", "blue")}[first.channels]
+        found = _readable(lambda case: read_header(case.images), cases, tolerant=True)
+        channels = COLOURS if any(header.channels == len(COLOURS) for header in found) else ("gray",)
         labels = _labels_in_masks(root, cases, tolerant)
     name = str((content and content.name) or root.resolve().name)
     return Task(name, root, channels, labels.names, check_cases(file, cases), (), labels.regions, labels.ignore_label, labels.label_map)

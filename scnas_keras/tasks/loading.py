@@ -10,7 +10,8 @@ import numpy as np
 
 from scnas_keras.errors import DataError, some_of
 from scnas_keras.files import user_path
-from scnas_keras.formats.volumes import read_label
+from scnas_keras.formats.geometry import Volume
+from scnas_keras.formats.volumes import Allocate, in_memory, read_image, read_label
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.dataset_json import channel_names, is_text, read_dataset
 from scnas_keras.tasks.layout_decathlon import load_decathlon
@@ -139,6 +140,11 @@ def _load(root: Path) -> Task:
         f"beside it ({root} holds {_contents(root)}). A task folder has "
         f"one of these layouts:\n{LAYOUTS}"
     )
+
+
+def load_image(task: Task, case: Case, allocate: Allocate = in_memory) -> Volume:
+    """The image of a case with the task's channels, which three equal ones of a gray picture may be; see `read_image`."""
+    return read_image(case.images, allocate, task.channel_names)
 
 
 def load_label(task: Task, case: Case) -> np.ndarray:
