@@ -11,7 +11,7 @@ from scnas_keras.files import user_path
 from scnas_keras.formats.endings import ENDINGS, PROBABILITIES, ending_of, is_picture, plain_files, strip_ending
 from scnas_keras.runs.run_folder import FINALS, FLAGS, SELECTED
 from scnas_keras.tasks.cases import Case, Task
-from scnas_keras.tasks.loading import load_task
+from scnas_keras.tasks.loading import is_task, load_task
 
 VALIDATION = "validation"
 """The folder of a training run that holds its segmentations."""
@@ -56,7 +56,7 @@ def find_labels(folder: str) -> Labels:
         DataError: the dataset is broken.
     """
     root = user_path(folder)
-    if (root / "dataset.json").is_file():
+    if is_task(root):
         task = load_task(root)
         return Labels(task, {case.name: case.label_file for case in task.cases})
     return Labels(None, _segmentations("labels", root))

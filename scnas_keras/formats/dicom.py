@@ -3,6 +3,7 @@
 All are a list of frames (`scnas_keras.formats.frames`), sorted by their positions and checked alike.
 """
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from scnas_keras.errors import DataError
-from scnas_keras.formats.endings import ENDINGS, dicom_files, ending_of, is_unfinished, plain_files, reader_of
+from scnas_keras.formats.endings import ENDINGS, SLICES, dicom_files, ending_of, is_unfinished, plain_files, reader_of
 from scnas_keras.formats.foreign import told_absent
 from scnas_keras.formats.geometry import make_affine
 from scnas_keras.formats.instances import Instance, read_instance, read_pixels, without_image
@@ -28,6 +29,11 @@ def open_file(path: Path) -> Stored:
         DataError: no series or several, a file that can't be read, frames that don't fit together, or a gap between them.
         ConfigError: pydicom isn't installed.
     """
+    return open_series(path)[0]
+
+
+def open_series(path: Path) -> tuple[Stored, list[Path]]:
+    """`open_file`, and the file of each frame in the order of the third axis."""
     instances = _series(path)
     frames = [frame for instance in instances for frame in instance.frames]
     alone = not path.is_dir() and len(frames) > 1 == len(instances)
@@ -62,7 +68,8 @@ def open_file(path: Path) -> Stored:
     affine = make_affine(matrix, frames[0].position)
     shape = (width, height, len(frames))
     padding = _padding(instances, slope, inter) if one else ()
-    return Stored(path, shape, first.samples, affine, voxels, slope, inter, doubts=doubts, indexed=first.indexed, padding=padding)
+    stored = Stored(path, shape, first.samples, affine, voxels, slope, inter, doubts=doubts, indexed=first.indexed, padding=padding)
+    return stored, [frame.file for frame in frames]
 
 
 def series_files(path: Path) -> list[Path]:
@@ -103,6 +110,8 @@ def _series(path: Path) -> list[Instance]:
             f"{path}: no DICOM series found (it holds: {', '.join(names[:5]) or 'nothing'}). "
             "Name the folder that directly holds the slices of one scan."
         )
+    if path.name == SLICES and all(len(own) == len(own[0].frames) == 1 for own in series.values()):
+        series = {"": [dataclasses.replace(own, series="", reference="") for (own,) in series.values()]}  # anonymous one by one
     if len(series) > 1:
         raise DataError(
             f"{path}: expected one DICOM series, found {len(series)}:{''.join(_described(series[uid]) for uid in sorted(series))}\n"

@@ -42,6 +42,8 @@ ENDINGS = {  # the longer ones first: .nii.gz before .nii
     ".jpeg": Ending("pictures", label=False, writes=False),
 }
 WRITABLE = tuple(ending for ending, kind in ENDINGS.items() if kind.writes)
+SLICES, MASKS = "DICOM_anon", "Ground"
+"""Folders of a patient of CHAOS: a scan's slices, each made anonymous by itself, and a picture of the mask of each."""
 PROBABILITIES = "_probabilities"
 """What the name of a file of class probabilities has behind that of its segmentation."""
 
@@ -57,8 +59,10 @@ def strip_ending(name: str) -> str:
 
 
 def reader_of(path: Path) -> str | None:
-    """The module that reads a file or folder of DICOM slices, by its ending, else by DICOM's mark inside; or None."""
+    """The module that reads a file, or a folder of DICOM slices or their masks, by its ending, else by DICOM's mark inside; or None."""
     ending = ending_of(path.name)
+    if path.is_dir() and path.name == MASKS and (path.parent / SLICES).is_dir():
+        return "slice_masks"
     if path.is_dir() or (ending is None and _is_dicom(path)):
         return "dicom"
     return ENDINGS[ending].reader if ending else None
@@ -72,6 +76,11 @@ def is_picture(path: Path) -> bool:
 def dicom_files(folder: Path) -> Iterator[Path]:
     """The files directly in a folder that are read as slices of a scan, by name; hidden and unfinished ones never are."""
     yield from (path for path in plain_files(folder) if not is_unfinished(path.name) and reader_of(path) == "dicom")
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """The pictures directly in a folder, by name."""
+    return [path for path in plain_files(folder) if is_picture(path)]
 
 
 def is_unfinished(name: str) -> bool:

@@ -33,8 +33,8 @@ class TaskConfig:
     task: str | None = option(None, "Task, which names a flagfile with its settings.", "Data")
     data_dir: str | None = option(
         None,
-        "The task's folder, in the layout of the Decathlon or of nnU-Net, or the folder around it; or a folder of 2D pictures "
-        "(images/, masks/). Default: $SCNAS_DATA_DIR.",
+        "The task's folder, in the layout of the Decathlon, of nnU-Net, of CHAOS (CT), of PROMISE12, or of 2D pictures (images/, masks/); "
+        "or the folder around it. Default: $SCNAS_DATA_DIR.",
         "Data",
         path=True,
     )

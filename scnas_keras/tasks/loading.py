@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,11 @@ from scnas_keras.formats.geometry import Volume
 from scnas_keras.formats.volumes import Allocate, in_memory, read_image, read_label
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.dataset_json import channel_names, is_text, read_dataset
+from scnas_keras.tasks.layout_chaos import is_chaos, load_chaos
 from scnas_keras.tasks.layout_decathlon import load_decathlon
 from scnas_keras.tasks.layout_nnunet import load_nnunet
 from scnas_keras.tasks.layout_pictures import is_pictures_layout, load_pictures
+from scnas_keras.tasks.layout_promise12 import is_promise12, load_promise12
 from scnas_keras.tasks.names import DATA_DIR_VARIABLE
 from scnas_keras.tasks.nearest import nearest
 
@@ -46,7 +48,21 @@ LAYOUTS = """\
   2D pictures (dataset.json with "channel_names" and "labels" only if classes need names):
     Nuclei/
         images/a.png                    gray or RGB; also .tif, .bmp, .jpg
-        masks/a.png                     its labels: 0 background, 1, 2, ...; or 0 and 255"""
+        masks/a.png                     its labels: 0 background, 1, 2, ...; or 0 and 255
+  CHAOS, CT scans:
+    CHAOS_Train_Sets/Train_Sets/CT/
+        1/DICOM_anon/i0000,0000b.dcm    a folder a patient, with all slices
+        1/Ground/liver_GT_000.png       a mask for each slice, in the order of their names
+  PROMISE12:
+    TrainingData/                       or TrainingData_Part1/, ... in one folder
+        Case00.mhd                      a scan, with its voxels in Case00.raw
+        Case00_segmentation.mhd         its labels: 0 background, 1 prostate"""
+_WITHOUT_JSON: tuple[tuple[Callable[[Path], bool], Callable[[Path], Task]], ...] = (
+    (is_pictures_layout, lambda root: load_pictures(root, None)),
+    (is_chaos, load_chaos),
+    (is_promise12, load_promise12),
+)
+"""Layouts that need no dataset.json: what tells them, and what reads them."""
 
 
 def find_task(folder_hint: str, data_dir: str | Path | None = None) -> Path:
@@ -81,12 +97,12 @@ def _find(root: Path, folder_hint: str) -> Path:
         raise DataError(f"{root}: is a file, not a folder. Give --data_dir the task's folder or the one around it.")
     if not root.is_dir():
         raise DataError(f"{root}: no such folder.{nearest(root)} Give --data_dir the task's folder or the one around it.")
-    if _is_task(root):
+    if is_task(root):
         return root
     tasks, closed = [], {}
     for folder in sorted(folder for folder in root.iterdir() if folder.is_dir()):
         try:
-            tasks += [folder] * _is_task(folder)
+            tasks += [folder] * is_task(folder)
         except PermissionError as error:  # as of lost+found, which is at the top of many disks
             closed[folder] = error
     matching = tasks if folder_hint == "custom" else _matching(tasks, folder_hint)
@@ -97,7 +113,7 @@ def _find(root: Path, folder_hint: str) -> Path:
             with _reading(folder):
                 raise closed[folder]
     found = ", ".join(task.name for task in matching or tasks) or f"none; the folder holds {_contents(root)}"
-    above = next((folder for folder in list(root.absolute().parents)[:2] if not tasks and _is_task(folder)), None)
+    above = next((folder for folder in list(root.absolute().parents)[:2] if not tasks and is_task(folder)), None)
     if above:
         raise DataError(f"{root}: is a folder inside of the task {above}. Give --data_dir={above}.")
     wanted = "a task here or one folder below" if folder_hint == "custom" else f'one task folder for "{folder_hint}"'
@@ -106,6 +122,11 @@ def _find(root: Path, folder_hint: str) -> Path:
         f"(task folders: {found}). Give --data_dir the task's folder itself. It must have one of these "
         f"layouts:\n{LAYOUTS}"
     )
+
+
+def is_task(folder: Path) -> bool:
+    """Whether a folder has one of the layouts."""
+    return (folder / "dataset.json").is_file() or any(fits(folder) for fits, _ in _WITHOUT_JSON)
 
 
 def load_task(path: str | Path) -> Task:
@@ -120,13 +141,14 @@ def load_task(path: str | Path) -> Task:
 
 def _load(root: Path) -> Task:
     file = root / "dataset.json"
-    if not file.is_file() and not is_pictures_layout(root):
+    if not file.is_file():
+        for fits, load in _WITHOUT_JSON:
+            if fits(root):
+                return load(root)
         raise DataError(
             f"{file}: not found, and no folders images/ and masks/ either; {root} holds {_contents(root)}. "
             f"A task folder has one of these layouts:\n{LAYOUTS}"
         )
-    if not file.is_file():
-        return load_pictures(root, None)
     content = read_dataset(file)
     channel_names(file, content)  # whatever the layout
     if content.training is not None:
@@ -173,10 +195,6 @@ def _reading(folder: Path) -> Iterator[None]:
         raise DataError(
             f"{closed}: can't be read ({error.strerror}). Ask for the right to enter the folder (chmod u+rx), or give another --data_dir."
         ) from error
-
-
-def _is_task(folder: Path) -> bool:
-    return (folder / "dataset.json").is_file() or is_pictures_layout(folder)
 
 
 def _contents(folder: Path) -> str:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from scnas_keras.formats.endings import dicom_files, reader_of
+from scnas_keras.formats.endings import dicom_files, mask_files, reader_of
 from scnas_keras.tasks.cases import Case
 
 
@@ -19,10 +19,12 @@ def source_digest(case: Case) -> str:
 def files_of(path: Path) -> Iterator[Path]:
     """What a reader reads where a path is named.
 
-    A file; the slices in a folder, or of the series of the slice that is named; and the files that a header of NRRD or MetaImage leaves its
-    voxels to.
+    A file; the slices or masks in a folder, or the slices of the series of the slice that is named; and the files that a header of NRRD or
+    MetaImage leaves its voxels to.
     """
-    if path.is_dir():
+    if reader_of(path) == "slice_masks":
+        yield from mask_files(path)
+    elif path.is_dir():
         yield from dicom_files(path)
     elif reader_of(path) == "dicom":
         from scnas_keras.formats.dicom import series_files

@@ -1,0 +1,43 @@
+"""The CT scans of CHAOS (chaos.grand-challenge.org): a folder a patient, with slices in DICOM_anon/ and their masks in Ground/."""
+
+from pathlib import Path
+
+from scnas_keras.errors import DataError, some_of
+from scnas_keras.formats.endings import MASKS, SLICES
+from scnas_keras.tasks.cases import Case, Task
+
+_PLACES = "", "CT", "Train_Sets/CT"
+"""Where the patients are in a folder that may be CT/, Train_Sets/ or CHAOS_Train_Sets/."""
+
+
+def is_chaos(root: Path) -> bool:
+    """Whether a folder holds such patients."""
+    return any(_seems_patient(folder) for place in _PLACES for folder in _folders(root / place))
+
+
+def load_chaos(root: Path) -> Task:
+    """Reads such a folder, whose cases are the patients; DataError names those of whom slices or masks are missing."""
+    patients = next(found for place in _PLACES if (found := [folder for folder in _folders(root / place) if _is_patient(folder)]))
+    lacking = [f"{patient.name} (no {name}/)" for patient in patients for name in (SLICES, MASKS) if not (patient / name).is_dir()]
+    if lacking:
+        raise DataError(
+            f"{patients[0].parent}: {len(lacking)} of {len(patients)} patients aren't whole: {some_of(lacking)}. Each needs slices in "
+            f"{SLICES}/ and masks in {MASKS}/: unpack the training sets again, or move these folders elsewhere."
+        )
+    cases = tuple(Case(patient.name, (patient / SLICES,), patient / MASKS) for patient in patients)
+    return Task("CHAOS_CT", root, ("CT",), {0: "background", 1: "liver"}, cases)
+
+
+def _folders(around: Path) -> list[Path]:
+    return [path for path in sorted(around.iterdir()) if path.is_dir()] if around.is_dir() else []
+
+
+def _is_patient(folder: Path) -> bool:
+    return (folder / SLICES).is_dir() or (folder / MASKS).is_dir()
+
+
+def _seems_patient(folder: Path) -> bool:
+    try:
+        return _is_patient(folder)
+    except PermissionError:  # as of lost+found, which is at the top of many disks
+        return False
