@@ -20,12 +20,14 @@ def scan(shape, channels, seed=0, high=200.0):
     return image
 
 
-def plan(spacing=(1.0, 1.0, 1.0), schemes=("zscore",), masked=False, transpose=(0, 1, 2), **orders):
+NUMBERS = {"ct": (20.0, 150.0, 90.0, 35.0), "fixed": (None, None, 0.3667, 0.3533)}
+
+
+def plan(spacing=(1.0, 1.0, 1.0), schemes=("zscore",), masked=False, transpose=(0, 1, 2), slice_size=None, **orders):
     channels = tuple(
-        Normalization(f"c{index}", scheme, masked and "zscore" in scheme, *((20.0, 150.0, 90.0, 35.0) if scheme == "ct" else ()))
-        for index, scheme in enumerate(schemes)
+        Normalization(f"c{index}", scheme, masked and "zscore" in scheme, *NUMBERS.get(scheme, ())) for index, scheme in enumerate(schemes)
     )
-    return PreprocessingPlan(spacing, channels, LABELS, transpose, Resampling(**orders))
+    return PreprocessingPlan(spacing, channels, LABELS, transpose, Resampling(**orders), slice_size=slice_size)
 
 
 PLANS = {
@@ -40,6 +42,9 @@ PLANS = {
     "coarse, smooth along it": (plan((4.0, 0.8, 0.8), coarse_axis_order=1, transpose=(2, 0, 1)), (1.0, 1.0, 3.5)),
     "smooth back": (plan((0.8, 1.3, 1.0), probabilities_order=3), (1.0, 1.0, 1.0)),
     "orders": (plan((0.8, 1.3, 1.0), image_order=1), (1.0, 1.0, 1.0)),
+    "slices of a size": (plan((None, 0.8, 0.8), ("fixed",), transpose=(2, 1, 0), slice_size=(17, 30)), (1.0, 0.9, 4.0)),
+    "slices of a size, masked": (plan((None, 1.0, 1.0), masked=True, transpose=(2, 0, 1), slice_size=(12, 9)), (1.0, 1.0, 1.0)),
+    "fixed": (plan((0.8, 1.3, 1.0), ("fixed", "zscore")), (1.0, 0.9, 1.0)),
     "others": (plan((0.8, 1.3, 1.0), ("rescale_to_0_1", "rgb_to_0_1", "none")), (1.0, 1.0, 1.0)),
 }
 

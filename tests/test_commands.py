@@ -159,6 +159,12 @@ AT_ONCE = [
     (f"search {RUN_FLAGS} --protocol=holdout:1.5x4", "holds out a share of 1.5; expected one above 0 and below 1"),
     (f"retrain {RUN_FLAGS} --network=unet --protocol=holdout:0.3x0", "expected 1 to 1000 repeats, found 0"),
     (f"select {RUN_FLAGS} --budget_minutes=9 --protocol=half", "expected kfold, or like holdout:0.3x4"),
+    (
+        f"search {RUN_FLAGS} --resize=256,256",
+        "--resize=256,256 is for pictures and slices, and --configuration=3d_fullres has volumes: use 2d",
+    ),
+    (f"search {RUN_FLAGS} --configuration=2d --resize=256", "--resize=256: expected two sizes in pixels, like --resize=256,256"),
+    (f"search {RUN_FLAGS} --configuration=2d --resize=9,9 --spacing=1,1,1", "--resize=9,9 and --spacing both say"),
     (f"search {RUN_FLAGS} --plan=gone.json", "gone.json: can't be read"),
     ("search --task=custom --data_dir=DATA", "--workdir=DIR"),
     ("search --task=custom --data_dir=DATA --workdir=FILES", "holds files that are not a run's"),

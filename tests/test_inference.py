@@ -289,7 +289,7 @@ CT = {"scheme": "ct", "low": -100, "high": 300, "mean": 50, "std": 80}
         (in_plan(labels={"0": "a", "2": "b"}), 'plan.labels: found {"0": "a", "2": "b"}, expected at least 2 labels, with the'),
         (in_plan(labels={"0": "a", "x": "b"}), 'plan.labels.x: found the key "x", expected a whole number as key.'),
         (in_plan(channels=[]), "plan.channels: found [], expected a list of length >= 1."),
-        (in_channel(scheme="pet"), 'plan.channels[1].scheme: found "pet", expected one of "ct", "none", '),
+        (in_channel(scheme="pet"), 'plan.channels[1].scheme: found "pet", expected one of "ct", "fixed", '),
         (in_channel(scheme="ct"), 'plan.channels[1].low: found null, expected a number, as the scheme is "ct".'),
         (in_channel(**CT | {"std": 0}), 'plan.channels[1].std: found 0.0, expected a number above 0, as the scheme "ct" divides by it.'),
         (in_channel(**CT | {"high": -200}), "plan.channels[1].high: found -200.0, expected a number of at least low, -100."),

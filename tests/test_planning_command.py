@@ -54,6 +54,8 @@ def test_from_a_file_of_nnunets_shape(command, tmp_path):
         ({"memory_gb": float("nan")}, "--memory_gb=nan must be a number above 0"),
         ({"spacing": (1.0, 1.0)}, "three positive sizes in mm"),
         ({"mirror_axes": "1,2"}, "--mirror_axes=1,2: expected auto, none, or some of x, y, z"),
+        ({"resize": (64, 64), "plan": "scnas"}, "--resize=64,64 is for pictures and slices.*found --plan=scnas"),
+        ({"resize": (64, 64, 64)}, "--resize=64,64,64: expected two sizes in pixels"),
         ({"fingerprint": "fingerprint.json"}, "leave out --data_dir"),
         ({"genotype": "genotype.json"}, "--genotype=genotype.json is for --network=genotype"),
         ({"width": 15}, "width 15 can't be built"),

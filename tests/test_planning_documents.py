@@ -8,7 +8,7 @@ from test_planning_planner import fingerprint
 from scnas_keras.architectures.nnunet import NNUNet
 from scnas_keras.documents import decode
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.planning.planner import make_plans
+from scnas_keras.planning.planner import Wishes, make_plans
 from scnas_keras.planning.plans import load_plans
 from scnas_keras.preprocessing.fingerprint import load_fingerprint
 from scnas_keras.preprocessing.plan import PreprocessingPlan, parse_spacing
@@ -60,6 +60,38 @@ def test_an_edited_plan_is_honoured(plans_file):
     assert plans.configuration("3d_cascade_fullres").batch_size == 7  # inherits
     assert plans.configuration("mine").spacing == (3, 1, 1) and plans.configuration("mine").batch_size == 7
     assert plans.preprocessing("mine", {0: "background", 1: "tumour"}).spacing == (3, 1, 1)
+
+
+def test_a_plan_of_slices_with_all_steps_reads_back_equal(tmp_path):
+    wishes = Wishes(slice_size=(256, 128), normalization="fixed", denoise=True)
+    plans = make_plans(MADE, NNUNet(), wishes=wishes)
+    plans.save(tmp_path / "plans.json")
+    assert load_plans(tmp_path / "plans.json") == plans
+    content = json.loads((tmp_path / "plans.json").read_text())["configurations"]["2d"]
+    assert (content["slice_size"], content["fixed"]) == ([256, 128], {"mean": 0.3667, "std": 0.3533})
+    assert content["denoising"] == {"iterations": 5, "time_step": 0.125}
+
+    def edit(content):
+        content["configurations"]["2d"] |= {"fixed": {"mean": 0.1, "std": 0.2}, "slice_size": [64, 64]}
+
+    plan = load_plans(edited(tmp_path / "plans.json", edit)).preprocessing("2d", {0: "background", 1: "tumour"})
+    assert plan.slice_size == (64, 64) and plan.denoising == plans.configuration("2d").denoising
+    assert [(channel.scheme, channel.mean, channel.std) for channel in plan.channels] == [("fixed", 0.1, 0.2)] * 2
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"slice_size": [64, 64]}, "slice_size: found [64, 64], expected none, as spacing has 3 axes"),
+        ({"slice_size": [64]}, "slice_size: found [64], expected"),
+        ({"normalization_schemes": ["FixedNormalization"] * 2}, "fixed: found null, expected its numbers"),
+        ({"fixed": {"mean": 0.4, "std": 0}}, "fixed.std: found 0, expected"),
+        ({"denoising": {"time_step": 0.2}}, "denoising.time_step: found 0.2, expected"),
+    ],
+)
+def test_steps_that_cannot_be_are_refused(changes, message, plans_file):
+    found = refusal(load_plans, edited(plans_file, lambda content: content["configurations"]["3d_fullres"].update(changes)))
+    assert found.startswith(f"configurations.3d_fullres.{message}")
 
 
 def refusal(load, path):

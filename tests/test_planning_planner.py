@@ -270,3 +270,35 @@ def test_the_papers_batch_grows_with_the_dataset():
     """A batch may hold a twentieth of all training voxels."""
     batches = [papers(fingerprint([(36, 50, 35)] * n, [(1.0,) * 3] * n), NNUNet(), memory_gb=24).batch_size for n in (3, 400)]
     assert batches == [2, 16]
+
+
+def test_slices_that_are_brought_to_a_size_are_planned_by_it():
+    """The configuration of slices alone; its spacing is what the size usually makes of theirs."""
+    made = fingerprint([(500, 300, 1), (512, 512, 1), (700, 400, 1)], [(1.0, 1.0, 999.0)] * 3, ("red", "green", "blue"))
+    plans = make_plans(made, NNUNet(), wishes=Wishes(slice_size=(256, 128)))
+    found = plans.configuration("2d")
+    assert list(plans.configurations) == ["2d"] and plans.axes == ("z", "x", "y")
+    assert found.slice_size == (256, 128) and found.median_image_size_in_voxels == found.patch_size == (256, 128)
+    assert found.spacing == (2.0, 3.125)  # 512 by 400 pixels at the median
+    plan = plans.preprocessing("2d", {0: "background", 1: "tumour"})
+    assert (plan.spacing, plan.slice_size, plan.transpose) == ((None, 2.0, 3.125), (256, 128), (2, 0, 1))
+    turned = fingerprint([(1, 500, 300)] * 3, [(5.0, 1.0, 1.0)] * 3)
+    assert make_plans(turned, NNUNet(), wishes=Wishes(slice_size=(64, 32))).configuration("2d").slice_size == (64, 32)  # along y, z
+
+
+@pytest.mark.parametrize("rules, network", [("scnas", SupernetNetwork(SCNAS, 48)), ("nnunet", DerivedNetwork(SCNAS, 16))])
+def test_networks_and_rules_of_volumes_bring_nothing_to_a_size(rules, network):
+    made = fingerprint([(138, 170, 138)] * 10, [(1.0, 1.0, 1.0)] * 10)
+    with pytest.raises(ConfigError, match=f"--resize=64,64 is for pictures and slices.*--plan={rules} and a .* network of 3D"):
+        make_plans(made, network, rules, Wishes(slice_size=(64, 64)))
+
+
+@pytest.mark.parametrize("rules", ["nnunet", "scnas"])
+def test_fixed_numbers_and_denoising_are_of_all_configurations(rules):
+    made = fingerprint([(138, 170, 138)] * 10, [(1.0, 1.0, 1.0)] * 10, ("CT", "T1"), relative_size=0.5)
+    plans = make_plans(made, SupernetNetwork(SCNAS, 48), rules, Wishes(normalization="fixed", denoise=True))
+    for name, found in plans.configurations.items():
+        assert found.normalization_schemes == ("FixedNormalization",) * 2 and found.use_mask_for_norm == (False, False)
+        plan = plans.preprocessing(name, {0: "background", 1: "tumour"})
+        assert [(channel.scheme, channel.mean, channel.std) for channel in plan.channels] == [("fixed", 0.3667, 0.3533)] * 2
+        assert (plan.denoising.iterations, plan.denoising.time_step) == (5, 0.125)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from scnas_keras.checks import ranges
+from scnas_keras.documents import Misfit
 from scnas_keras.errors import DataError
 from scnas_keras.preprocessing.cropping import nonzero_mask
 from scnas_keras.preprocessing.normalization import mean_and_std, normalize
@@ -95,3 +96,20 @@ def test_the_mask_is_what_any_channel_has_with_its_holes_filled():
     np.testing.assert_array_equal(nonzero_mask(array), expected)
     array[4, 4, 2:4, 0] = 0  # a way out
     assert not nonzero_mask(array)[4, 4, 2:5].any()
+
+
+def test_fixed_numbers_follow_the_scans_own_range():
+    """Auto-LW-MISN (Zhang et al. 2022, section 3.2): 0 to 1, minus 0.3667, over 0.3533."""
+    fixed = Normalization("CT", "fixed", mean=0.3667, std=0.3533)
+    array = np.array([-1000, 0, 1000], np.float32).reshape(3, 1, 1)
+    np.testing.assert_allclose(normalize(array, fixed).ravel(), [-0.3667 / 0.3533, 0.1333 / 0.3533, 0.6333 / 0.3533], rtol=1e-5)
+    np.testing.assert_allclose(normalize(3 * array + 7, fixed), normalize(array, fixed), atol=1e-6)
+    np.testing.assert_allclose(normalize(np.full((2, 2, 2), 5, np.float32), fixed), -0.3667 / 0.3533, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "numbers, words", [({"mean": 0.5}, "std: found null"), ({"mean": 0.5, "std": 0.0}, "std: found 0.0, expected a number above 0")]
+)
+def test_fixed_numbers_must_be_there(numbers, words):
+    with pytest.raises(Misfit, match=words):
+        Normalization("CT", "fixed", **numbers)

@@ -1,13 +1,16 @@
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
 from row_by_row import resize_argmax, restore_probabilities
 from small_task import REAL_DATA, change, save, write_task
 
+from scnas_keras.documents import Misfit
 from scnas_keras.errors import DataError
 from scnas_keras.formats.volumes import read_image, read_label, write_label
 from scnas_keras.preprocessing.cropping import crop_to_nonzero
-from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
+from scnas_keras.preprocessing.plan import Denoising, Normalization, PreprocessingPlan, Resampling
 from scnas_keras.preprocessing.resampling import resize, resize_label
 from scnas_keras.preprocessing.scans import preprocess_image, preprocess_label
 from scnas_keras.tasks.loading import load_task
@@ -186,6 +189,54 @@ def test_pictures_keep_their_single_slice(tmp_path):
     prepared = preprocess_label(label, crop, finer)
     assert prepared.shape == (1, 60, 40)
     np.testing.assert_array_equal(restore_probabilities((one_hot(prepared)), crop, finer), label)
+
+
+@pytest.mark.parametrize("size", [(31, 17), (60, 45), (2000, 9), (1, 1)])
+def test_whole_slices_are_brought_to_one_size_and_back(size, tmp_path):
+    """Whatever their spacing and their empty borders; 1999 pixels aren't 2000, although within a thousandth."""
+    colours = tuple(Normalization(name, "rgb_to_0_1") for name in "RGB")
+    plan = PreprocessingPlan((None, 1.0, 1.0), colours, LABELS, (2, 0, 1), slice_size=(2000, 9))
+    array = np.zeros((*size, 1, 3), np.float32)
+    array[size[0] // 3 :, :] = np.random.default_rng(0).integers(1, 255, (size[0] - size[0] // 3, size[1], 1, 3))
+    save(tmp_path / "picture.nii.gz", array, np.diag([0.3, 1.7, 999.0, 1.0]))
+    volume = read_image(tmp_path / "picture.nii.gz")
+    image, crop, _ = preprocess_image(volume, plan)
+    assert image.shape == (1, 2000, 9, 3) and crop.size == (*size, 1)
+    expected = [resize(array[..., channel].transpose(2, 0, 1) / 255, (1, 2000, 9), (0, 3, 3)) for channel in range(3)]
+    np.testing.assert_allclose(image, np.stack(expected, -1), atol=1e-6)
+    label = np.zeros((*size, 1), np.uint8)
+    label[size[0] // 2 :] = 2
+    prepared = preprocess_label(label, crop, plan)
+    assert prepared.shape == (1, 2000, 9)
+    restored = restore_probabilities(one_hot(prepared), crop, plan)
+    assert restored.shape == label.shape
+    if size[1] <= 9:
+        np.testing.assert_array_equal(restored, label)
+    narrow = PreprocessingPlan((None, 1.0, 1.0), colours, LABELS, (2, 0, 1), slice_size=(1999, 9))
+    assert preprocess_image(volume, narrow).image.shape == (1, 1999, 9, 3)
+
+
+def test_slices_of_a_scan_are_brought_to_one_size_and_keep_their_number(tmp_path):
+    volume, label, _ = read_small(tmp_path, balls(), (1.0, 1.0, 2.5))
+    plan = PreprocessingPlan((None, 1.0, 1.0), ZSCORE, LABELS, (2, 0, 1), slice_size=(64, 48))
+    image, crop, _ = preprocess_image(volume, plan)
+    assert image.shape == (32, 64, 48, 2) and crop.size == label.shape
+    restored = restore_probabilities(one_hot(preprocess_label(label, crop, plan)), crop, plan)
+    for value in (1, 2):
+        assert dice(restored == value, label == value) > 0.97
+
+
+def test_volumes_are_not_brought_to_a_size():
+    with pytest.raises(Misfit, match=r"slice_size: found \[64, 64\], expected none, as spacing resamples slices"):
+        PreprocessingPlan((1.0, 1.0, 1.0), ZSCORE, LABELS, slice_size=(64, 64))
+
+
+def test_a_plan_without_new_steps_is_written_as_before():
+    """What the cache and runs were begun with stays."""
+    plain = PreprocessingPlan((1.0, 1.0, 1.0), ZSCORE, LABELS)
+    assert "slice_size" not in plain.to_json() + repr(plain) and "denoising" not in plain.to_json() + repr(plain)
+    steps = PreprocessingPlan((None, 1.0, 1.0), ZSCORE, LABELS, slice_size=(64, 48), denoising=Denoising())
+    assert json.loads(steps.to_json())["slice_size"] == [64, 48] and json.loads(steps.to_json())["denoising"]["iterations"] == 5
 
 
 def test_every_value_of_a_label_survives(tmp_path):

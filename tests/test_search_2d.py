@@ -49,12 +49,13 @@ def write_pictures(folder):
     return folder
 
 
-@pytest.fixture(scope="module", params=[pytest.param("slices", marks=pytest.mark.nightly), "pictures"])
+@pytest.fixture(scope="module", params=[*(pytest.param(kind, marks=pytest.mark.nightly) for kind in ("slices", "sized")), "pictures"])
 def searched(request, tmp_path_factory):
     """Data, flags of every run on them, and a finished search."""
     folder = tmp_path_factory.mktemp(request.param)
-    write = write_pictures if request.param == "pictures" else lambda path: write_task(path, num_cases=6, shape=(20, 16, 6))
+    write = (lambda path: write_task(path, num_cases=6, shape=(20, 16, 6))) if request.param == "slices" else write_pictures
     flags = {**SHORT, "data_dir": str(write(folder / "data")), "cache_dir": str(folder / "cache"), "patch_size": (16, 16)}
+    flags |= {"resize": (32, 16)} if request.param == "sized" else {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checks, "find_space", lambda name, rank: {2: FLAT}[rank])
         options = DARTS if request.param == "pictures" else {}
@@ -91,14 +92,14 @@ def test_the_found_network_is_trained_and_segments_a_whole_image(searched):
     kind, folder, flags = searched
     result = run_training(RetrainConfig(**flags, workdir=str(folder / "trained"), genotype=str(folder / "search"), width="4"))
     assert len(result.dice) == 2
-    image, output = ("images/0.png", "out.png") if kind == "pictures" else ("imagesTr/case_0.nii.gz", "out.nii.gz")
+    image, output = ("images/0.png", "out.png") if kind != "slices" else ("imagesTr/case_0.nii.gz", "out.nii.gz")
     (written,) = predict(PredictConfig(str(folder / "trained"), str(folder / "data" / image), str(folder / output)))
     assert written.is_file()
 
 
 def test_a_genotype_of_another_rank_is_refused(searched):
     kind, folder, flags = searched
-    if kind == "pictures":
+    if kind != "slices":
         pytest.skip("pictures have no patches of three axes")
     three = {**flags, "configuration": "3d_fullres", "patch_size": (8, 8, 8)}
     with pytest.raises(ConfigError, match="2D"):

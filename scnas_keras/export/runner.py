@@ -50,6 +50,12 @@ def run_export(config: ExportConfig) -> pathlib.Path:
             model,
             COMPANION,
         )
+    if companion and companion.plan.denoising and wanted.whole_scans:
+        others = " or ".join(f"--format={name}" for name, kind in FORMATS.items() if not kind.whole_scans)
+        raise ConfigError(
+            f"--format={config.format} takes whole scans, and {model} wants them denoised by SimpleITK, which no graph can hold. Use "
+            f"{others} for prepared patches, or scnas predict."
+        )
     load_tensorflow()
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,7 @@ def _by_itk(library: ModuleType, path: Path, data) -> np.ndarray:
     bare.PhotometricInterpretation = "MONOCHROME2" if inverted else data.PhotometricInterpretation
     bare["PixelData"].VR = "OB"
     bare["PixelData"].is_undefined_length = True
-    sitk = simpleitk(path)
+    sitk = simpleitk(f"{path}: such compressed pixels need", ", or convert the scan to .nii.gz")
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder, "packed.dcm")
         bare.save_as(packed, enforce_file_format=True)

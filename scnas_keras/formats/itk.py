@@ -22,16 +22,16 @@ from scnas_keras.formats.stored import Allocate, Stored, cut_off, unreadable
 
 _KINDS = {"signed integer": "i", "unsigned integer": "u", "float": "f"}
 """ITK's word for a kind of numbers -> numpy's."""
+_OTHERWISE = ", or convert the file to .nii.gz"
 
 
-def simpleitk(path: Path) -> ModuleType:
-    """The SimpleITK module, silenced; raises ConfigError, naming the file that needs it, where it isn't installed."""
+def simpleitk(need: str, otherwise: str = "") -> ModuleType:
+    """The SimpleITK module, silenced; raises ConfigError, saying what needs it and another way out, where it isn't installed."""
     try:
         import SimpleITK
     except ImportError as error:
         raise ConfigError(
-            f"{path}: NRRD and MetaImage files need SimpleITK, which is not installed. Run "
-            "pip install '.[dicom]' in the cloned folder, or convert the file to .nii.gz."
+            f"{need} SimpleITK, which is not installed. Run pip install '.[dicom]' in the cloned folder{otherwise}."
         ) from error
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)  # it would write past the log; what matters is an error here
     return SimpleITK
@@ -48,7 +48,7 @@ def reason(error: Exception) -> str:
 
 def open_file(path: Path) -> Stored:
     """Reads the header of a 3D file. Channels are several numbers a voxel, or a fourth axis."""
-    sitk = simpleitk(path)
+    sitk = simpleitk(f"{path}: NRRD and MetaImage files need", _OTHERWISE)
     try:
         text = read_text(path)
     except OSError as error:
@@ -108,7 +108,7 @@ def in_file_order(array: np.ndarray, dimension: int) -> np.ndarray:
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:
     """Writes a label [i, j, k] in the geometry's own axis order, with its spacing, origin and direction."""
-    sitk = simpleitk(path)
+    sitk = simpleitk(f"{path}: NRRD and MetaImage files need", _OTHERWISE)
     image = sitk.GetImageFromArray(np.ascontiguousarray(array.T))
     affine = ras(geometry.affine)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)

@@ -13,9 +13,9 @@ from scnas_keras.documents.ranges import Spacing
 from scnas_keras.errors import DataError, times
 from scnas_keras.formats.volumes import Volume
 from scnas_keras.machine.memory import available_memory
+from scnas_keras.preprocessing.grids import prepared_shape
 from scnas_keras.preprocessing.plan import PreprocessingPlan
 from scnas_keras.preprocessing.prepared_case import PreparedCase
-from scnas_keras.preprocessing.resampling import resampled_shape
 
 Extent = Annotated[float, Meta(gt=0, le=1e7)]
 OFF_SPACING, OFF_EXTENT = 1.5, 2.0
@@ -90,7 +90,7 @@ def check_grid(volume: Volume, plan: PreprocessingPlan) -> None:
         DataError: naming what the header says.
     """
     size, spacing = (tuple(values[axis] for axis in plan.transpose) for values in (volume.array.shape, volume.spacing))
-    shape = resampled_shape(size, spacing, plan.spacing)
+    shape = prepared_shape(size, spacing, plan)
     grid = (
         f"{volume.geometry.path}: the header says {times(size)} voxels of {times(f'{step:.4g}' for step in spacing)} mm, which the model "
         f"would see as {times(shape)} voxels"

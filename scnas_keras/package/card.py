@@ -37,6 +37,7 @@ def about(config: PackageConfig, companion: Companion, found: Found) -> dict[str
         "channels": [channel.channel for channel in plan.channels],
         "classes": classes,
         "spacing_mm": plan.spacing,
+        "slice_size": plan.slice_size,
         "patch_size": companion.patch_size,
         "trained_on": None if seen is None else dataclasses.asdict(seen),
         "judged_on": result.get("judged_on"),
@@ -65,7 +66,8 @@ def card(told: Mapping[str, Any], name: str) -> str:
     lines += _scans(told["trained_on"], told["channels"])
     lines += _quality(told)
     lines += ["", "## The network", *(f"- {key.replace('_', ' ')}: {_value(value)}" for key, value in result.items() if key != "task")]
-    lines += [f"- spacing: {_joined(told['spacing_mm'])} mm, patch {_joined(told['patch_size'])} voxels"]
+    grid = f"slices of {_joined(told['slice_size'])} pixels" if told["slice_size"] else f"spacing: {_joined(told['spacing_mm'])} mm"
+    lines += [f"- {grid}, patch {_joined(told['patch_size'])} voxels"]
     if told["recipe"]:
         lines += ["", "## How it was trained", *(f"- {key}: {value}" for key, value in told["recipe"].items())]
     if told["versions"]:

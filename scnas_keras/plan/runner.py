@@ -11,13 +11,13 @@ from scnas_keras.plan.config import PlanConfig
 from scnas_keras.planning.checks import warn_of_memory
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.names import PLANS, SCNAS
-from scnas_keras.planning.planner import Wishes, make_plans
+from scnas_keras.planning.planner import check_slices, make_plans
 from scnas_keras.planning.plans import Plans
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, load_fingerprint
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.names import FINGERPRINT
 from scnas_keras.runs.before import check_planning
-from scnas_keras.runs.folds import open_task
+from scnas_keras.runs.folds import open_task, wishes_of
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.known import find_space, space_ranks
 
@@ -35,10 +35,11 @@ def run_plan(config: PlanConfig) -> Plans:
     check_planning(config, fingerprint.axes if fingerprint else CANONICAL_AXES)
     genotype = Genotype.load(config.genotype) if config.genotype else None
     network = _network(config, genotype)  # a width that can't be is told before the scans are measured
+    if config.resize:
+        check_slices(config.resize, network, config.plan)
     if fingerprint is None:
         fingerprint = measure_task(open_task(config), config.cache_folder, config.processes)
-    wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
-    plans = make_plans(fingerprint, network, config.plan, wishes)
+    plans = make_plans(fingerprint, network, config.plan, wishes_of(config))
     if config.plan == SCNAS:
         for configuration in plans.configurations.values():
             warn_of_memory(configuration, network, plans, plans.memory_gb)

@@ -17,11 +17,12 @@ from scnas_keras.patches.names import PAPER, V2
 from scnas_keras.patches.presets import preset
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.names import NNUNET, SCNAS
-from scnas_keras.planning.plans import Configuration, Plans, Scheme
+from scnas_keras.planning.plans import Configuration, Fixed, Plans, Scheme
 from scnas_keras.planning.rules import MASK_BELOW, median_size, normalization_schemes, start_patch, target_spacing, transpose_forward
 from scnas_keras.planning.topology import Topology
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES, Fingerprint
-from scnas_keras.preprocessing.plan import Resampling, parse_spacing
+from scnas_keras.preprocessing.names import FIXED
+from scnas_keras.preprocessing.plan import Denoising, Resampling, parse_spacing
 from scnas_keras.tasks.sides import mirror_axes
 
 LOWRES_SHARE = 0.25  # a patch that sees less than this of the median scan asks for a low resolution
@@ -48,12 +49,18 @@ class Wishes:
         spacing: mm along x, y, z, or along the fingerprint's axes if these aren't called so; or None.
         augmentation: preset of the patches' augmentation; None for the rules' own.
         mirror_axes: "auto", "none", or some of the fingerprint's axes, such as x,y,z.
+        slice_size: pixels that slices are brought to, along those of x, y, z that slices have; or None.
+        normalization: "fixed" for every channel by fixed numbers; None for the rules' own.
+        denoise: whether scans are denoised.
     """
 
     memory_gb: float | None = None
     spacing: Sequence[float] | None = None
     augmentation: str | None = None
     mirror_axes: str = "auto"
+    slice_size: Sequence[int] | None = None
+    normalization: str | None = None
+    denoise: bool = False
 
 
 LONGEST = 2**16
@@ -79,6 +86,8 @@ def make_plans(fingerprint: Fingerprint, network: Footprint, rules: str = NNUNET
             f"--spacing={','.join(f'{step:g}' for step in wishes.spacing)}: the median scan of {fingerprint.name} would have "
             f"{' x '.join(f'{edge:.0f}' for edge in size)} voxels, and an axis can have {LONGEST} at most. It is in mm; name a coarser one."
         )
+    if wishes.slice_size:
+        return _plan_slices(fingerprint, network, rules, wishes)
     if rules == SCNAS:
         return _plan_scnas(fingerprint, network, np.full(3, SCNAS_SPACING) if spacing is None else spacing, wishes)
     return _plan_nnunet(fingerprint, network, target_spacing(fingerprint) if spacing is None else spacing, wishes)
@@ -109,6 +118,31 @@ def _plan_nnunet(fingerprint: Fingerprint, network: Footprint, target: np.ndarra
     return draft.plans(configurations)
 
 
+def check_slices(size: Sequence[int], network: Footprint, rules: str) -> None:
+    """Raises ConfigError unless a network and rules are for slices, so that these can be brought to a size."""
+    if rules != NNUNET or 2 not in network.ranks:
+        raise ConfigError(
+            f"--resize={','.join(map(str, size))} is for pictures and slices, so for --plan={NNUNET} and a network of 2D: found --plan="
+            f"{rules} and a {network.name} network of {' or '.join(f'{rank}D' for rank in network.ranks)}."
+        )
+
+
+def _plan_slices(fingerprint: Fingerprint, network: Footprint, rules: str, wishes: Wishes) -> Plans:
+    """nnU-Net's configuration of slices, where each whole one is brought to one size; the spacing is what this usually makes of theirs."""
+    check_slices(size := wishes.slice_size or (), network, rules)
+    target = target_spacing(fingerprint)
+    order = transpose_forward(target)
+    within = order[1:]
+    along = sorted(within, key=lambda axis: fingerprint.axes[axis])
+    wanted = np.array([size[along.index(axis)] for axis in within], float)
+    extent = np.median(np.array(fingerprint.spacings) * np.array(fingerprint.shapes), axis=0)[list(within)]
+    slices = median_size(fingerprint, target)[order[0]] * fingerprint.num_training
+    draft = _Draft(fingerprint, network, order, wishes, V2)
+    found = draft.configuration(extent / wanted, wanted, float(np.prod(wanted)) * slices, batch_dice=True)
+    first, second = map(int, wanted)
+    return draft.plans({"2d": dataclasses.replace(found, slice_size=(first, second))})
+
+
 def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray, wishes: Wishes) -> Plans:
     """The paper's setting; of its patches as many a step as the memory takes. What it leaves open is as docs/search.md says."""
     order = transpose_forward(target)
@@ -120,7 +154,9 @@ def _plan_scnas(fingerprint: Fingerprint, network: Footprint, target: np.ndarray
     found = draft.fill(target, median, sized, batch_dice=False)
     schemes: tuple[Scheme, ...] = ("ZScoreAfterResampling",) * len(fingerprint.channel_names)
     masked = (fingerprint.relative_size < MASK_BELOW,) * len(schemes)
-    found = dataclasses.replace(found, normalization_schemes=schemes, use_mask_for_norm=masked, foreground_share=0.0)
+    if found.fixed is None:
+        found = dataclasses.replace(found, normalization_schemes=schemes, use_mask_for_norm=masked)
+    found = dataclasses.replace(found, foreground_share=0.0)
     return draft.plans({"3d_fullres": found})
 
 
@@ -131,7 +167,8 @@ class _Draft:
         self.fingerprint, self.network, self.order = fingerprint, network, order
         first, second, third = (fingerprint.axes[axis] for axis in order)
         self.axes = first, second, third
-        self.augmentation = wishes.augmentation or augmentation
+        self.augmentation, self.fixed = wishes.augmentation or augmentation, Fixed() if wishes.normalization == FIXED else None
+        self.denoising = Denoising() if wishes.denoise else None
         self.memory_is_given = wishes.memory_gb is not None
         self.memory_gb = float(network.reference(network.ranks[-1]).gigabytes if wishes.memory_gb is None else wishes.memory_gb)
         self.mirror_axes, message = mirror_axes(list(fingerprint.labels), self.axes, wishes.mirror_axes)
@@ -193,6 +230,8 @@ class _Draft:
     def fill(self, spacing: np.ndarray, median: np.ndarray, sized: Sized, batch_dice: bool) -> Configuration:
         """A configuration's entries around its patch."""
         schemes, use_mask = normalization_schemes(self.fingerprint)
+        if self.fixed:
+            schemes, use_mask = ("FixedNormalization",) * len(schemes), (False,) * len(schemes)
         topology = sized.topology
         rank = len(topology.patch_size)
         return Configuration(
@@ -209,6 +248,8 @@ class _Draft:
             foreground_share=FOREGROUND_SHARE,
             resampling=Resampling(),
             augmentation=preset(self.augmentation, topology.patch_size, self._mirror_axes(rank)),
+            fixed=self.fixed,
+            denoising=self.denoising,
         )
 
     def plans(self, configurations: dict[str, Configuration]) -> Plans:

@@ -27,7 +27,7 @@ from scnas_keras.patches.augmentation import Augmentation
 from scnas_keras.planning.names import PLANS
 from scnas_keras.planning.topology import Topology
 from scnas_keras.preprocessing.fingerprint import Intensities
-from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan, Resampling
+from scnas_keras.preprocessing.plan import Denoising, Normalization, PreprocessingPlan, Resampling
 from scnas_keras.preprocessing.plan import Scheme as PreprocessingScheme
 
 FORMAT, VERSION = "scnas_keras.plans", 1
@@ -41,8 +41,9 @@ Scheme = Literal[
     "RescaleTo01Normalization",
     "RGBTo01Normalization",
     "ZScoreAfterResampling",
+    "FixedNormalization",
 ]
-"""nnU-Net's names of the normalisation schemes, which plans.json uses, and the last of SCNAS, which nnU-Net lacks."""
+"""nnU-Net's names of the normalisation schemes, which plans.json uses, and two that nnU-Net lacks: SCNAS', and one by fixed numbers."""
 SCHEMES: dict[Scheme, PreprocessingScheme] = {
     "ZScoreNormalization": "zscore",
     "CTNormalization": "ct",
@@ -50,6 +51,7 @@ SCHEMES: dict[Scheme, PreprocessingScheme] = {
     "RescaleTo01Normalization": "rescale_to_0_1",
     "RGBTo01Normalization": "rgb_to_0_1",
     "ZScoreAfterResampling": "zscore_resampled",
+    "FixedNormalization": "fixed",
 }
 """Those of `Normalization`."""
 Step = Annotated[int, Meta(ge=1, le=64)]
@@ -57,11 +59,20 @@ Row = Annotated[tuple[Step, ...], Meta(min_length=2, max_length=3)]
 
 
 @dataclasses.dataclass(frozen=True)
+class Fixed:
+    """What is subtracted from intensities of 0 to 1, and what then divides them: by default the numbers of Auto-LW-MISN (Zhang et al. 2022,
+    section 3.2), for the liver in CT."""
+
+    mean: float = 0.3667
+    std: Positive = 0.3533
+
+
+@dataclasses.dataclass(frozen=True)
 class Configuration:
     """One way to train on a dataset. All axes are the plan's.
 
     Attributes:
-        spacing: mm along each axis of the network, 2 or 3.
+        spacing: mm along each axis of the network, 2 or 3. With `slice_size`, what its slices' pixels usually measure.
         median_image_size_in_voxels: of the prepared scans.
         patch_size: voxels.
         batch_size: patches a step.
@@ -73,6 +84,9 @@ class Configuration:
         resampling: spline orders.
         augmentation: what is done to training patches.
         previous_stage: the configuration whose segmentation is another input; its scans are prepared in both ways.
+        slice_size: voxels that each whole slice is brought to, in place of `spacing`; for networks of slices.
+        fixed: the numbers of FixedNormalization, where a channel has it.
+        denoising: what is done to scans before all else, or None.
         blocks_per_stage: convolutions, or residual blocks, of the encoder's stages; None for the network's own numbers.
     """
 
@@ -91,6 +105,9 @@ class Configuration:
     augmentation: Augmentation
     previous_stage: str | None = None
     blocks_per_stage: tuple[Annotated[int, Meta(ge=1, le=32)], ...] | None = dataclasses.field(default=None, repr=False)
+    slice_size: tuple[PatchSize, PatchSize] | None = dataclasses.field(default=None, repr=False)
+    fixed: Fixed | None = dataclasses.field(default=None, repr=False)
+    denoising: Denoising | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
         rank, stages = len(self.spacing), len(self.strides)
@@ -101,6 +118,10 @@ class Configuration:
             _check_count(name, getattr(self, name), stages, "stage of strides")
         if self.blocks_per_stage is not None:
             _check_count("blocks_per_stage", self.blocks_per_stage, stages, "stage of strides")
+        if self.slice_size and rank != 2:
+            raise Misfit("slice_size", self.slice_size, "none, as spacing has 3 axes: volumes aren't brought to a size")
+        if "FixedNormalization" in self.normalization_schemes and self.fixed is None:
+            raise Misfit("fixed", None, 'its numbers, like {"mean": 0.3667, "std": 0.3533}, as a channel has FixedNormalization')
         for name in ("strides", "kernel_sizes"):
             for index, row in enumerate(getattr(self, name)):
                 _check_count(f"{name}[{index}]", row, rank, "axis of spacing")
@@ -119,6 +140,7 @@ class Configuration:
     def to_dict(self) -> dict[str, Any]:
         """For plans.json."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain |= {name: dataclasses.asdict(value) for name in ("fixed", "denoising") if (value := plain[name])}
         plain |= {"resampling": dataclasses.asdict(self.resampling), "augmentation": self.augmentation.to_dict()}
         return {name: value for name, value in plain.items() if value is not None}
 
@@ -189,13 +211,23 @@ class Plans:
         configuration = self.configuration(name)
         channels = []
         for index, scheme in enumerate(configuration.normalization_schemes):
-            found, ct = self.foreground_intensities[index], {}
+            found, numbers = self.foreground_intensities[index], {}
+            if scheme == "FixedNormalization" and configuration.fixed:
+                numbers = dataclasses.asdict(configuration.fixed)
             if scheme == "CTNormalization":
-                ct = {"low": found.percentile_00_5, "high": found.percentile_99_5, "mean": found.mean, "std": found.std}
-            channels.append(Normalization(self.channel_names[index], SCHEMES[scheme], configuration.use_mask_for_norm[index], **ct))
+                numbers = {"low": found.percentile_00_5, "high": found.percentile_99_5, "mean": found.mean, "std": found.std}
+            channels.append(Normalization(self.channel_names[index], SCHEMES[scheme], configuration.use_mask_for_norm[index], **numbers))
         *outer, second, third = configuration.spacing
         spacing = (outer[0] if outer else None, second, third)
-        return PreprocessingPlan(spacing, tuple(channels), dict(labels), self.transpose_forward, configuration.resampling)
+        return PreprocessingPlan(
+            spacing,
+            tuple(channels),
+            dict(labels),
+            self.transpose_forward,
+            configuration.resampling,
+            slice_size=configuration.slice_size,
+            denoising=configuration.denoising,
+        )
 
     def to_json(self) -> str:
         """The document; a cascade's configuration says what it inherits."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scnas_keras.errors import DataError
+from scnas_keras.formats.geometry import canonical_grid
 from scnas_keras.formats.volumes import Header, read_header
 from scnas_keras.preprocessing.foreground import MIN_SHARE, MIN_VOXELS
 from scnas_keras.preprocessing.names import FLOAT32
@@ -63,16 +64,18 @@ def _headers(cases: Sequence[Case]) -> list[Header]:
 def _memory(header: Header, plan: PreprocessingPlan) -> int:
     """The peak is either in reading the files, or in resampling: scan, normalised channel, label, mask and result.
 
-    A channel that is normalised after resampling has its copy there.
+    A channel that is normalised after resampling has its copy there; one that is denoised has another before.
     """
     before, after, channels = math.prod(header.shape), _voxels_after(header, plan), len(plan.channels)
     reading = before * max(20, 12 * channels + 4)
     late = any(channel.scheme == AFTER_RESAMPLING for channel in plan.channels)
-    resampling = before * (4 * channels + 8) + after * (4 * channels + 3 + 5 * late)
+    resampling = before * (4 * channels + 8 + 4 * bool(plan.denoising)) + after * (4 * channels + 3 + 5 * late)
     return int(max(reading, resampling)) + _TEMPORARIES
 
 
 def _voxels_after(header: Header, plan: PreprocessingPlan) -> float:
     """Voxels after resampling, without cropping. Only the product of sizes counts, so their order doesn't matter."""
+    if plan.slice_size:
+        return canonical_grid(header.affine, header.shape)[1][plan.transpose[0]] * math.prod(plan.slice_size)
     spacing = [header.spacing[axis] for axis in plan.transpose]
     return math.prod(header.shape) * math.prod(old / (new or old) for old, new in zip(spacing, plan.spacing) if old > 0)

@@ -34,6 +34,11 @@ class Crop:
         """The box's size in voxels."""
         return tuple(stop - start for start, stop in zip(self.start, self.stop))
 
+    @property
+    def whole(self) -> "Crop":
+        """The box of the whole scan."""
+        return dataclasses.replace(self, start=(0, 0, 0), stop=self.shape)
+
 
 def crop_to_nonzero(array: np.ndarray, spacing: Sequence[float]) -> Crop:
     """The smallest box around the voxels of `array` [x, y, z, channels] that any channel has nonzero; empty if none."""

@@ -18,7 +18,7 @@ def normalize(values: np.ndarray, channel: Normalization, inside: np.ndarray | N
 
     Args:
         values: the cropped channel [a, b, c], finite; resampled for `AFTER_RESAMPLING`.
-        channel: the scheme, and its numbers for CT.
+        channel: the scheme, and its numbers.
         inside: bool [a, b, c], the nonzero mask; read where `channel.use_mask`.
         allocate: makes the array that is returned.
 
@@ -37,6 +37,8 @@ def normalize(values: np.ndarray, channel: Normalization, inside: np.ndarray | N
     low, high = float(values.min()), float(values.max())
     if channel.scheme == "rescale_to_0_1":
         return _mapped(values, lambda block: (block - low) / max(high - low, MIN_SCALE), allocate)
+    if channel.scheme == "fixed":
+        return _mapped(values, lambda block: ((block - low) / max(high - low, MIN_SCALE) - channel.mean) / channel.std, allocate)
     if channel.scheme == "rgb_to_0_1":
         if low < 0 or high > 255:
             raise DataError(

@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from scnas_keras.documents import Misfit
-from scnas_keras.documents.ranges import LabelValue, Name, Spacing, check_consecutive, check_permutation
+from scnas_keras.documents.ranges import LabelValue, Name, PatchSize, Spacing, check_consecutive, check_permutation
 from scnas_keras.errors import ConfigError
 
 VERSION = 2
 Order = Literal[0, 1, 3]
-Scheme = Literal["zscore", "zscore_resampled", "ct", "rescale_to_0_1", "rgb_to_0_1", "none"]
+Scheme = Literal["zscore", "zscore_resampled", "ct", "rescale_to_0_1", "rgb_to_0_1", "fixed", "none"]
+_NUMBERS = {"ct": ("low", "high", "mean", "std"), "fixed": ("mean", "std")}
+"""Schemes that the plan has numbers for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +27,10 @@ class Normalization:
         channel: the channel's name.
         scheme: "zscore", by the scan's own mean and standard deviation; "zscore_resampled", by those of the resampled scan; "ct",
             by the dataset's: clip to [low, high] HU, subtract `mean`, divide by `std`; "rescale_to_0_1", by the scan's own range;
-            "rgb_to_0_1", divide by 255; "none".
+            "rgb_to_0_1", divide by 255; "fixed", by the scan's own range, then subtract `mean` and divide by `std`; "none".
         use_mask: for the first two only: statistics over the nonzero voxels (holes filled), and zeros stay zeros.
-        low, high, mean, std: HU, for "ct" only.
+        low, high: HU, for "ct" only.
+        mean, std: HU for "ct", shares of the scan's range for "fixed".
     """
 
     channel: str
@@ -39,16 +42,14 @@ class Normalization:
     std: float | None = None
 
     def __post_init__(self):
-        if self.scheme != "ct":
-            return
-        for name in ("low", "high", "mean", "std"):
+        for name in _NUMBERS.get(self.scheme, ()):
             value = getattr(self, name)
             if value is None or not math.isfinite(value):
-                raise Misfit(name, value, 'a number, as the scheme is "ct"')
-        if self.low > self.high:
+                raise Misfit(name, value, f'a number, as the scheme is "{self.scheme}"')
+        if self.scheme == "ct" and self.low > self.high:
             raise Misfit("high", self.high, f"a number of at least low, {self.low:g}")
-        if self.std <= 0:
-            raise Misfit("std", self.std, 'a number above 0, as the scheme "ct" divides by it')
+        if self.scheme in _NUMBERS and self.std <= 0:
+            raise Misfit("std", self.std, f'a number above 0, as the scheme "{self.scheme}" divides by it')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,14 @@ class Resampling:
 
 
 @dataclasses.dataclass(frozen=True)
+class Denoising:
+    """Curvature flow within slices across the plan's first axis: so many steps, of a length that is stable at voxels of 1."""
+
+    iterations: Annotated[int, Meta(ge=1, le=1000)] = 5
+    time_step: Annotated[float, Meta(gt=0, le=0.125)] = 0.125
+
+
+@dataclasses.dataclass(frozen=True)
 class PreprocessingPlan:
     """The steps from a scan to the network's input, repeated by prediction exactly as in training.
 
@@ -77,6 +86,9 @@ class PreprocessingPlan:
         transpose: axis i of the plan is axis `transpose[i]` of the canonical x, y, z; the coarsest comes first.
         resampling: spline orders.
         version: of this document's format.
+        slice_size: voxels along the last two axes that each whole slice is brought to, whatever its spacing; None for what follows from
+            `spacing`, which then is but what is usual.
+        denoising: what is done to intensities before all else, or None.
     """
 
     spacing: tuple[Spacing | None, Spacing, Spacing]
@@ -85,10 +97,19 @@ class PreprocessingPlan:
     transpose: tuple[int, int, int] = (0, 1, 2)
     resampling: Resampling = Resampling()
     version: Literal[VERSION] = VERSION
+    slice_size: tuple[PatchSize, PatchSize] | None = dataclasses.field(default=None, repr=False)
+    denoising: Denoising | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
         check_permutation("transpose", self.transpose)
         check_consecutive("labels", self.labels, self.labels)
+        if self.slice_size and self.spacing[0] is not None:
+            raise Misfit("slice_size", self.slice_size, "none, as spacing resamples slices as well: volumes aren't brought to a size")
+
+    @property
+    def target_spacing(self) -> tuple[float | None, ...]:
+        """mm along the plan's axes that scans are resampled to; None for axes whose voxels aren't told by it."""
+        return (None, None, None) if self.slice_size else self.spacing
 
     @property
     def mask_channels(self) -> tuple[bool, ...]:
@@ -96,8 +117,8 @@ class PreprocessingPlan:
         return tuple(channel.use_mask for channel in self.channels)
 
     def to_json(self) -> str:
-        """The plan as a JSON document; equal plans give equal text."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """The plan as a JSON document, without the steps that it leaves out; equal plans give equal text."""
+        return json.dumps({name: value for name, value in dataclasses.asdict(self).items() if value is not None}, indent=2) + "\n"
 
 
 def parse_spacing(values: Sequence[float]) -> tuple[float, float, float]:

@@ -1,10 +1,9 @@
 """From a scan to the network's input, and from the network's output back to the scan.
 
 Steps, as in nnU-Net v2: crop to the nonzero voxels, turn the axes as the plan says, normalise each channel, resample; SCNAS resamples
-before it normalises. `restore_rows` undoes all but the normalisation.
+before it normalises. Where slices are brought to a size, they are whole. `restore_rows` undoes all but the normalisation.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -14,9 +13,11 @@ from scnas_keras.checks.ranges import slabs
 from scnas_keras.errors import DataError, counted
 from scnas_keras.formats.volumes import Allocate, Volume, in_memory
 from scnas_keras.preprocessing.cropping import Crop, crop_to_nonzero, nonzero_mask
+from scnas_keras.preprocessing.denoising import denoised
+from scnas_keras.preprocessing.grids import Grids, grids_of
 from scnas_keras.preprocessing.normalization import AFTER_RESAMPLING, normalize
 from scnas_keras.preprocessing.plan import PreprocessingPlan
-from scnas_keras.preprocessing.resampling import coarse_axis, resampled_shape, resize, resize_label, resize_rows
+from scnas_keras.preprocessing.resampling import resize, resize_label, resize_rows
 
 
 class Preprocessed(NamedTuple):
@@ -34,48 +35,38 @@ class Preprocessed(NamedTuple):
     outside: np.ndarray | None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Grids:
-    """The crop's voxels and the prepared ones, both along the plan's axes."""
-
-    size: tuple[int, int, int]
-    shape: tuple[int, int, int]
-    coarse_axis: int | None
-    coarse_axis_order: int
-
-    def orders(self, order: int) -> tuple[int, int, int]:
-        """Spline orders along the three axes."""
-        return tuple(self.coarse_axis_order if axis == self.coarse_axis else order for axis in range(3))
-
-
 def preprocess_image(volume: Volume, plan: PreprocessingPlan, allocate: Allocate = in_memory) -> Preprocessed:
     """Crops, normalises and resamples a scan.
 
-    Beside the scan and the result it holds one channel of the crop.
+    Beside the scan and the result it holds one channel of the crop, two where the plan denoises.
 
     Args:
         volume: from `read_image`; it isn't changed.
         plan: the plan of the task, or the one saved beside the model.
-        allocate: makes the arrays for the result and for that channel.
+        allocate: makes the arrays for the result and for those channels.
 
     Raises:
         DataError: the number of channels isn't the plan's, a voxel is NaN or infinite, all are zero, or colours don't
             lie in 0 to 255.
+        ConfigError: the plan denoises, and SimpleITK isn't installed.
     """
     _check_channels(volume, plan)
     crop = crop_to_nonzero(volume.array, volume.spacing)
     if 0 in crop.size:
         raise DataError(f"{volume.geometry.path}: every voxel is 0. Export the scan again.")
-    grids = _grids(crop, plan)
+    crop = crop.whole if plan.slice_size else crop
+    grids = grids_of(crop, plan)
     cropped = volume.array[crop.slices].transpose(*plan.transpose, 3)
     inside = nonzero_mask(cropped) if any(plan.mask_channels) else None
     outside = None if inside is None else _resize_label(~inside, grids, plan)
     image = allocate((*grids.shape, len(plan.channels)))
     orders = grids.orders(plan.resampling.image_order)
     for index, channel in enumerate(plan.channels):
-        late = channel.scheme == AFTER_RESAMPLING
+        late, values = channel.scheme == AFTER_RESAMPLING, cropped[..., index]
+        if plan.denoising:
+            values = denoised(values, plan.denoising, allocate)
         try:
-            values = cropped[..., index] if late else normalize(cropped[..., index], channel, inside, allocate)
+            values = values if late else normalize(values, channel, inside, allocate)
         except DataError as error:
             raise DataError(f"{volume.geometry.path}: {error}") from error
         resize(values, grids.shape, orders, out=image[..., index])
@@ -91,7 +82,7 @@ def preprocess_label(label: np.ndarray, crop: Crop, plan: PreprocessingPlan) -> 
 
     Every value counts as a class of its own, also one that the plan doesn't name.
     """
-    return _resize_label(label[crop.slices].transpose(plan.transpose), _grids(crop, plan), plan)
+    return _resize_label(label[crop.slices].transpose(plan.transpose), grids_of(crop, plan), plan)
 
 
 def restore_rows(
@@ -108,7 +99,7 @@ def restore_rows(
     Yields:
         Rows along the plan's first axis, and for each class its map there: see `resize_rows`.
     """
-    grids = _grids(crop, plan)
+    grids = grids_of(crop, plan)
     return resize_rows(rows, grids.shape, grids.size, grids.orders(plan.resampling.probabilities_order), release)
 
 
@@ -125,15 +116,5 @@ def _check_channels(volume: Volume, plan: PreprocessingPlan) -> None:
         raise DataError(f"{path}: {broken} voxels are NaN or infinite. Replace them, for example by 0.")
 
 
-def _grids(crop: Crop, plan: PreprocessingPlan) -> _Grids:
-    size, spacing = (tuple(values[axis] for axis in plan.transpose) for values in (crop.size, crop.spacing))
-    return _Grids(
-        size,
-        resampled_shape(size, spacing, plan.spacing),
-        coarse_axis(spacing, plan.spacing, plan.resampling.anisotropy),
-        plan.resampling.coarse_axis_order,
-    )
-
-
-def _resize_label(label: np.ndarray, grids: _Grids, plan: PreprocessingPlan) -> np.ndarray:
+def _resize_label(label: np.ndarray, grids: Grids, plan: PreprocessingPlan) -> np.ndarray:
     return resize_label(label, grids.shape, grids.orders(plan.resampling.label_order))

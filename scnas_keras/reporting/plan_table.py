@@ -29,7 +29,7 @@ def _row(name: str, configuration: Configuration) -> tuple[str, ...]:
     features = configuration.features_per_stage
     return (
         name,
-        " x ".join(f"{size:.4g}" for size in configuration.spacing),
+        "by size" if configuration.slice_size else " x ".join(f"{size:.4g}" for size in configuration.spacing),
         " x ".join(f"{size:g}" for size in configuration.median_image_size_in_voxels),
         " x ".join(map(str, configuration.patch_size)),
         str(configuration.batch_size),

@@ -1,5 +1,6 @@
 """What flags and folders tell before a framework is loaded, so that a wrong one is refused in the first second."""
 
+import importlib.util
 import math
 import pathlib
 from collections.abc import Sequence
@@ -46,6 +47,8 @@ def check_flags(config: DataConfig, network: Footprint) -> Plans | None:
     """
     check_planning(config)
     plans = None if config.plan in RULES else load_plans(config.plan)
+    if plans and plans.configuration(config.configuration).denoising:
+        _check_denoising(f"--plan={config.plan}")
     _check_rank(config.configuration, plans, network)
     if config.patch_size is not None:
         check_patch(config.patch_size, network)
@@ -76,7 +79,28 @@ def check_planning(config: PlanningConfig, axes: Sequence[str] = CANONICAL_AXES)
         raise ConfigError(f"--memory_gb={config.memory_gb:g} must be a number above 0.")
     if config.spacing is not None:
         parse_spacing(config.spacing)
+    if config.resize is not None:
+        _check_resize(config)
+    if config.denoise:
+        _check_denoising("--denoise")
     mirror_axes((), axes, config.mirror_axes)
+
+
+def _check_denoising(flag: str) -> None:
+    """Raises ConfigError, naming what asks to denoise, where SimpleITK isn't installed."""
+    if importlib.util.find_spec("SimpleITK") is None:
+        raise ConfigError(f"{flag}: denoising needs SimpleITK, which is not installed. Run pip install '.[dicom]' in the cloned folder.")
+
+
+def _check_resize(config: PlanningConfig) -> None:
+    """Raises ConfigError unless slices can be brought to the size that flags name."""
+    text = f"--resize={','.join(map(str, config.resize or ()))}"
+    if len(config.resize or ()) != 2:
+        raise ConfigError(f"{text}: expected two sizes in pixels, like --resize=256,256.")
+    if config.spacing is not None:
+        raise ConfigError(f"{text} and --spacing both say how large pixels become. Leave out one.")
+    if isinstance(config, DataConfig) and config.plan in RULES and rank_named(config.configuration) == 3:
+        raise ConfigError(f"{text} is for pictures and slices, and --configuration={config.configuration} has volumes: use 2d.")
 
 
 def _check_rank(name: str, plans: Plans | None, network: Footprint) -> None:

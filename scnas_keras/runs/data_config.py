@@ -10,7 +10,7 @@ from scnas_keras.files import user_path
 from scnas_keras.options import LAST_SEED, MANY, option
 from scnas_keras.patches.names import AUGMENTATIONS
 from scnas_keras.planning.names import NNUNET, RULES
-from scnas_keras.preprocessing.names import FLOAT16, STORAGES
+from scnas_keras.preprocessing.names import FIXED, FLOAT16, STORAGES
 from scnas_keras.tasks.names import ARCHITECTURE_SHARE, BY_PATIENT, KFOLD, SPLIT_METHODS
 
 CACHE_DIR_VARIABLE = "SCNAS_CACHE_DIR"
@@ -70,6 +70,22 @@ class PlanningConfig(TaskConfig):
         least=1e-6,
         most=10**4,
     )
+    resize: tuple[int, ...] | None = option(
+        None,
+        "Pixels that each picture, or slice of a scan, is brought to, along those of x,y,z that it has, such as 256,256; in place of "
+        "--spacing, and for --configuration=2d. Segmentations have the pictures' own sizes.",
+        "Plan",
+        least=1,
+        most=10**4,
+    )
+    normalization: str | None = option(
+        None,
+        "fixed: each scan's own range becomes 0 to 1, minus 0.3667, over 0.3533 (Auto-LW-MISN's numbers for the liver in CT; others in "
+        "plans.json). Default: by the channels' names, or the rules of the plan.",
+        "Plan",
+        choices=(FIXED,),
+    )
+    denoise: bool = option(False, "Take noise out of the slices of scans, by curvature flow, before all else. Needs SimpleITK.", "Plan")
     augmentation: str | None = option(
         None,
         "What is done to training patches: as nnU-Net did in 2018 (the paper's), as its version 2 does, nothing, or a hole of 16 voxels a "

@@ -35,6 +35,9 @@ from scnas_keras.tasks.names import SPLITS
 from scnas_keras.tasks.split_files import FoldNames, write_splits
 from scnas_keras.tasks.splits import Split, find_folds, split_fold
 
+_OF_PLAN = "spacing", "resize", "normalization", "denoise", "augmentation", "mirror_axes"
+"""Flags that a plan in a file decides."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
@@ -73,7 +76,8 @@ class Fold:
         parts = self.split  # written with the names that checkpoints of version 3 have, whose digests are compared
         split = f"Split(weights={parts.train}, logits={parts.held_out}, validation={parts.validation})"
         cases = {name: case.folder.name for name, case in self.cases.items()}
-        return hashlib.sha256(f"[{split}, {self.plan!r}, {self.configuration!r}, {cases}]".encode()).hexdigest()
+        steps = "".join(f", {step!r}" for step in (self.plan.slice_size, self.plan.denoising) if step)
+        return hashlib.sha256(f"[{split}, {self.plan!r}{steps}, {self.configuration!r}, {cases}]".encode()).hexdigest()
 
     def part(self, *names: str) -> list[PreparedCase]:
         """Cases of some parts ("train", "held_out", "validation"), in order."""
@@ -155,7 +159,7 @@ def open_fold(
     unused = [
         f"--{field.name}"
         for field in dataclasses.fields(PlanningConfig)
-        if field.name in ("spacing", "augmentation", "mirror_axes") and getattr(config, field.name) != field.default
+        if field.name in _OF_PLAN and getattr(config, field.name) != field.default
     ]
     if plans and unused:
         logging.warning("%s decides what %s would: the flags are not used. Edit it there.", config.plan, ", ".join(unused))
@@ -216,8 +220,14 @@ def open_task(config: TaskConfig) -> Task:
 def plan_by_rules(config: DataConfig, task: Task, network: Footprint) -> Plans:
     """The plans that the rules of --plan give for a task and a network."""
     fingerprint = measure_task(task, config.cache_folder, config.processes)
-    wishes = Wishes(config.memory_gb, config.spacing, config.augmentation, config.mirror_axes)
-    return make_plans(fingerprint, network, config.plan, wishes)
+    return make_plans(fingerprint, network, config.plan, wishes_of(config))
+
+
+def wishes_of(config: PlanningConfig) -> Wishes:
+    """What flags decide instead of the rules."""
+    return Wishes(
+        config.memory_gb, config.spacing, config.augmentation, config.mirror_axes, config.resize, config.normalization, config.denoise
+    )
 
 
 def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configuration:
@@ -283,6 +293,8 @@ def _tell(opened: Fold, fold: int | str, trained: Sequence[str]) -> None:
     logging.info("%s: %d cases, channels %s, classes %s; fold %s: %s", task.name, len(task.cases), channels, classes, fold, parts)
     spacing, patch = times(f"{step:g}" for step in configuration.spacing), times(configuration.patch_size)
     axes = ",".join(opened.plans.axes[-len(configuration.spacing) :])
+    if configuration.slice_size:
+        logging.info("%s: each slice is brought to %s pixels", opened.name, times(configuration.slice_size))
     logging.info("%s: spacing %s mm, patch %s voxels along %s, batch %d", opened.name, spacing, patch, axes, configuration.batch_size)
 
 

@@ -48,20 +48,28 @@ def prepare(image: tf.Tensor, spacing: tf.Tensor, plan: PreprocessingPlan) -> tu
     """
     spacing, shape = tf.cast(spacing, tf.float64), tf.shape(image)[:3]
     start, stop = _nonzero_box(_checked(image, spacing))
+    if plan.slice_size:
+        start, stop = tf.zeros_like(start), shape
     cropped = tf.transpose(
         tf.slice(image, tf.pad(start, [[0, 1]]), tf.pad(stop - start, [[0, 1]], constant_values=-1)), (*plan.transpose, 3)
     )
     size = tf.unstack(tf.shape(cropped)[:3])
     steps = [spacing[axis] for axis in plan.transpose]
-    wanted = splines.resampled_size(size, steps, plan.spacing)
+    wanted = _prepared_size(size, steps, plan)
     whole = [shape[axis] for axis in plan.transpose]
-    with tf.control_dependencies(_checks_of_grid(whole, splines.resampled_size(whole, steps, plan.spacing))):
+    with tf.control_dependencies(_checks_of_grid(whole, _prepared_size(whole, steps, plan))):
         prepared = [tf.identity(own) for own in wanted]
-    grids = Grids(shape, start, stop, size, prepared, splines.coarse_axis(steps, plan.spacing, plan.resampling.anisotropy))
+    grids = Grids(shape, start, stop, size, prepared, splines.coarse_axis(steps, plan.target_spacing, plan.resampling.anisotropy))
     inside = with_holes_filled(tf.reduce_any(cropped != 0, axis=-1)) if any(plan.mask_channels) else None
     outside = None if inside is None else _resized_mask(~inside, grids, plan)
     channels = [_prepared(cropped[..., index], channel, inside, outside, grids, plan) for index, channel in enumerate(plan.channels)]
     return tf.stack(channels, axis=-1), grids
+
+
+def _prepared_size(size: list[tf.Tensor], steps: list[tf.Tensor], plan: PreprocessingPlan) -> list[tf.Tensor]:
+    if plan.slice_size:
+        return [size[0], *map(tf.constant, plan.slice_size)]
+    return splines.resampled_size(size, steps, plan.target_spacing)
 
 
 def _prepared(
@@ -118,6 +126,8 @@ def _normalized(values: tf.Tensor, channel: Normalization, inside: tf.Tensor | N
     low, high = tf.reduce_min(values), tf.reduce_max(values)
     if channel.scheme == "rescale_to_0_1":
         return (values - low) / tf.maximum(high - low, MIN_SCALE)
+    if channel.scheme == "fixed":
+        return ((values - low) / tf.maximum(high - low, MIN_SCALE) - channel.mean) / channel.std
     if channel.scheme == "rgb_to_0_1":
         check = tf.debugging.assert_equal((low >= 0) & (high <= 255), True, f"image: channel {channel.channel}: colours go from 0 to 255.")
         with tf.control_dependencies([check] if check is not None else []):

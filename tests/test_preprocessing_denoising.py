@@ -1,0 +1,73 @@
+"""Curvature flow against ITK's own, and what it leaves of noise and edges."""
+
+import builtins
+
+import numpy as np
+import pytest
+
+from scnas_keras.errors import ConfigError
+from scnas_keras.formats.volumes import volume_of
+from scnas_keras.preprocessing.denoising import denoised
+from scnas_keras.preprocessing.plan import Denoising, Normalization, PreprocessingPlan
+from scnas_keras.preprocessing.scans import preprocess_image
+from scnas_keras.runs import before
+from scnas_keras.runs.data_config import DataConfig
+
+sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK: pip install 'scnas_keras[dicom]'")
+
+LABELS = {0: "background", 1: "prostate"}
+
+
+def noisy(shape=(3, 24, 20)):
+    """Slices of 100 and, from the middle on, 300, with noise of deviation 10."""
+    values = np.full(shape, 100, np.float32)
+    values[:, shape[1] // 2 :] = 300
+    return values + np.random.default_rng(0).normal(0, 10, shape).astype(np.float32)
+
+
+def test_noise_goes_and_edges_stay():
+    values = noisy()
+    result = denoised(values, Denoising())
+    assert result.dtype == np.float32 and result.shape == values.shape
+    for rows in (slice(2, 9), slice(15, 22)):
+        assert result[:, rows].std() < 0.6 * values[:, rows].std()
+    assert (result[:, 13] - result[:, 10]).mean() > 180
+    np.testing.assert_allclose(denoised(np.full((2, 5, 6), 7, np.float32), Denoising()), 7)
+
+
+def test_each_slice_is_denoised_by_itself():
+    values, how = noisy(), Denoising(iterations=3, time_step=0.1)
+    for index, section in enumerate(values):
+        expected = sitk.GetArrayFromImage(sitk.CurvatureFlow(sitk.GetImageFromArray(section), 0.1, 3))
+        np.testing.assert_allclose(denoised(values, how)[index], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scheme", ["zscore", "zscore_resampled"])
+def test_scans_are_denoised_before_they_are_normalised_and_resampled(scheme):
+    """Slices lie across the plan's first axis, whatever the scan's spacing."""
+    array = noisy((20, 24, 4))[..., None]
+    volume = volume_of(array, (0.4, 0.4, 3.0))
+    plain, with_flow = (
+        PreprocessingPlan((None, 0.6, 0.5), (Normalization("T2", scheme),), LABELS, (2, 0, 1), denoising=how) for how in (None, Denoising())
+    )
+    flowed = denoised(array[..., 0].transpose(2, 0, 1), Denoising()).transpose(1, 2, 0)[..., None]
+    expected = preprocess_image(volume_of(flowed, volume.spacing), plain).image
+    np.testing.assert_allclose(preprocess_image(volume, with_flow).image, expected, atol=1e-5)
+    assert abs(preprocess_image(volume, plain).image - expected).max() > 0.05
+    np.testing.assert_array_equal(volume.array, array)
+
+
+def test_without_simpleitk_the_error_says_how_to_get_it(monkeypatch):
+    original = builtins.__import__
+
+    def missing(name, *arguments, **options):
+        if name == "SimpleITK":
+            raise ImportError(name)
+        return original(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(ConfigError, match=r"denoising needs SimpleITK, which is not installed\. Run pip install '\.\[dicom\]'"):
+        denoised(noisy(), Denoising())
+    monkeypatch.setattr(before.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"--denoise: denoising needs SimpleITK.*pip install"):
+        before.check_planning(DataConfig(denoise=True))
