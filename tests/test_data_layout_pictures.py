@@ -100,7 +100,7 @@ def test_gray_pictures_for_channels_that_are_no_colours_are_refused(tmp_path):
         ([(0, 1), (0, 255)], "values 0, 1, 255"),
         ([(1, 2)], "values 1, 2"),
         ([(0,), (0,)], "no foreground"),
-        ([range(33)], "more than 32 classes.*one per object"),
+        ([(0, 1), range(33)], "more than 32 classes, 33 of them in 1.png.*one per object"),
     ],
 )
 def test_values_that_make_no_classes_are_refused_with_a_remedy(tmp_path, values, message):

@@ -6,6 +6,7 @@ import pytest
 sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK: pip install 'scnas_keras[dicom]'")
 
 from scnas_keras.errors import DataError  # noqa: E402
+from scnas_keras.evaluate.inputs import find_labels  # noqa: E402
 from scnas_keras.preprocessing.measure import measure_task  # noqa: E402
 from scnas_keras.tasks.loading import find_task, load_image, load_label, load_task  # noqa: E402
 from scnas_keras.tasks.patients import guess_pattern  # noqa: E402
@@ -46,6 +47,12 @@ def test_scans_with_their_segmentations_are_a_task(tmp_path):
     report = verify_dataset(task.root, processes=1, progress=False)
     assert not [finding for finding in report.findings if finding.kind.severity == "error"]
     assert measure_task(task, tmp_path / "cache", 1, False).cases == ("Case00", "Case01", "Case02", "Case03")
+
+
+def test_segmentations_are_compared_with_the_labels_and_not_with_the_scans(tmp_path):
+    found = find_labels(str(write_promise12(tmp_path)))
+    assert found.task.name == "PROMISE12"
+    assert {name: file.name for name, file in found.files.items()}["Case03"] == "Case03_segmentation.mhd" and len(found.files) == 4
 
 
 def test_the_parts_of_the_download_are_one_task(tmp_path):

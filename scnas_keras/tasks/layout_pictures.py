@@ -1,6 +1,6 @@
 """Two folders, images/ and masks/ (or labels/), with files of the same names; 2D pictures need no dataset.json."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -133,10 +133,10 @@ def _labels_in_masks(root: Path, cases: list[Case], tolerant: bool) -> Labels:
     values = sorted(holders)
     where = f"{root}: {len(chosen)} of {len(cases)} masks hold the values {some_of(list(map(str, values)))}"
     if values == [0] or len(values) > MAX_UNNAMED:
+        ((fullest, most),) = Counter(name for names in holders.values() for name in names).most_common(1)
+        complaint = "no foreground" if values == [0] else f"more than {MAX_UNNAMED} classes, {most} of them in {fullest}"
         raise DataError(
-            f"{where}: {'no foreground' if values == [0] else f'more than {MAX_UNNAMED} classes'}. Masks "
-            "must hold one number per class: not one per object, and no blurred outlines. If they do, "
-            f"{_REMEDY}."
+            f"{where}: {complaint}. Masks must hold one number per class, not one per object, nor blurred outlines. If they do: {_REMEDY}."
         )
     if values[0] == 0 and len(values) == 2:
         found = Labels({0: "background", 1: "foreground"}, label_map={} if values[1] == 1 else {values[1]: 1})
