@@ -2,6 +2,7 @@
 
 import dataclasses
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from scnas_keras.errors import DataError
 from scnas_keras.formats.geometry import Volume
 from scnas_keras.formats.volumes import PROBABILITY_ONE, read_label
-from scnas_keras.inference.companion import find_models
+from scnas_keras.inference.companion import Companion, check_alike, find_models
 from scnas_keras.inference.ensemble import Ensemble
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.inference.segmenting import _keeping
@@ -122,6 +123,18 @@ def test_networks_of_other_tasks_are_refused(changes, message, tmp_path):
     folder = saved(tmp_path / "nnunet", model(1), model(2, **changes))
     with pytest.raises(DataError, match=message):
         find_models(str(folder))
+
+
+def test_networks_of_slices_of_one_size_are_not_averaged_with_others():
+    """The former see whole slices, the others what isn't 0 of them; different sizes have the same grid."""
+    plan = model(1, (None, 1.0, 1.0)).plan
+    own, sized, larger = (
+        (Path(name), Companion((8, 8), (), dataclasses.replace(plan, slice_size=size)))
+        for name, size in (("own", None), ("sized", (16, 16)), ("larger", (32, 24)))
+    )
+    check_alike([sized, larger])
+    with pytest.raises(DataError, match="sized has the grid of slices of one size, and own has by a spacing"):
+        check_alike([own, sized])
 
 
 def test_predict_takes_the_folds_of_a_cross_validation(tmp_path, command, caplog):

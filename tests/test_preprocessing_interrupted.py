@@ -191,6 +191,12 @@ def test_slices_keep_their_distance_in_the_estimates(task):
     assert disk_needed(task.cases[:1], slices, "float32") == pytest.approx(voxels * 9.12 + 3 * 120_000, rel=1e-3)
 
 
+def test_a_size_of_slices_counts_in_the_estimates(task):
+    sized = PreprocessingPlan((None, 0.5, 0.5), PLAN.channels, PLAN.labels, (2, 0, 1), slice_size=(30, 7))
+    voxels = 8 * 30 * 7  # of 12 x 10 x 8
+    assert disk_needed(task.cases[:1], sized, "float32") == pytest.approx(voxels * 9.12 + 3 * 120_000, rel=1e-3)
+
+
 def test_the_largest_case_sets_the_memory(tmp_path, task):
     large = load_task(write_task(tmp_path / "large", num_cases=1, shape=(64, 60, 40)))
     both = memory_needed(task.cases + large.cases, PLAN)

@@ -94,7 +94,7 @@ def check_alike(found: Sequence[tuple[pathlib.Path, Companion]]) -> None:
         for what, mine, yours in (
             ("classes", *(", ".join(one.plan.labels.values()) for one in (own, other))),
             ("channels", *(", ".join(channel.channel for channel in one.plan.channels) for one in (own, other))),
-            ("slices", *("brought to a size" if one.plan.slice_size else "of their own size" for one in (own, other))),
+            ("grid", *("of slices of one size" if one.plan.slice_size else "by a spacing" for one in (own, other))),
             ("order of axes", *(", ".join("xyz"[axis] for axis in one.plan.transpose) for one in (own, other))),
         ):
             if mine != yours:
