@@ -277,15 +277,16 @@ def test_colour_of_16_bits_is_read_in_full(channels, name, options, tmp_path):
     np.testing.assert_array_equal(read_image(path).array[:, :, 0], array[..., :3].transpose(1, 0, 2))
 
 
-def test_gray_of_16_bits_with_alpha_is_refused_rather_than_cut_to_8(tmp_path):
-    png(tmp_path / "a.png", [bytes(range(4))], 1, 16, 4)
-    with pytest.raises(DataError, match="a.png: gray with alpha, of 16 bits"):
-        read_header(tmp_path / "a.png")
+def test_gray_of_16_bits_with_alpha_is_read_in_full(tmp_path):
+    array = RANDOM.integers(0, 65536, (HEIGHT, WIDTH, 2)).astype(np.uint16)
+    path = png(tmp_path / "a.png", [row.astype(">u2").tobytes() for row in array], WIDTH, 16, 4)
+    np.testing.assert_array_equal(read_image(path).array[:, :, 0, 0], array[..., 0].T)
+    np.testing.assert_array_equal(read_label(path)[0][:, :, 0], array[..., 0].T)
 
 
 def test_colours_of_16_bits_that_lie_apart_are_refused(tmp_path):
     path = tiff(tmp_path / "a.tif", np.zeros((HEIGHT, WIDTH, 3), np.uint16), photometric=2, planar=2)
-    with pytest.raises(DataError, match="a.tif: its colours lie apart"):
+    with pytest.raises(DataError, match="a.tif: its colours of 16 bits lie apart"):
         read_header(path)
 
 

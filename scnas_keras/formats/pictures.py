@@ -14,7 +14,7 @@ from PIL import Image
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.files import write_bytes
-from scnas_keras.formats.deep_colour import is_deep, read_deep
+from scnas_keras.formats.deep_colour import deep_channels, read_deep
 from scnas_keras.formats.geometry import PIXELS, Geometry
 from scnas_keras.formats.picture_headers import check_meaning, pixel_size, scale, stored_kind, unread_kind
 from scnas_keras.formats.stored import Allocate, Stored, cut_off, unreadable
@@ -31,7 +31,7 @@ def open_file(path: Path) -> Stored:
             stored_mode = str(image.tile[0][3]) if image.tile else ""
             spacing, (slope, inter) = (*pixel_size(path, image), PIXELS[2]), scale(path, image)
             check_meaning(path, image)
-            kind, deep = stored_kind(image), is_deep(path, image)
+            kind, deep = stored_kind(image), deep_channels(path, image)
     except _ERRORS as error:
         if unread := unread_kind(path):
             raise DataError(
@@ -46,7 +46,7 @@ def open_file(path: Path) -> Stored:
         )
     if mode not in _CHANNELS:
         raise DataError(f"{path}: pictures of the kind {mode} have no known channels. Save it as gray or RGB.")
-    channels = _CHANNELS[mode]
+    channels = deep or _CHANNELS[mode]
 
     def voxels(_: Allocate) -> np.ndarray:
         try:
