@@ -1,6 +1,7 @@
 """The flagfiles of tasks and presets: what each command takes from them, and that all train and validate on the same cases."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from small_task import write_task
@@ -178,3 +179,19 @@ def test_the_width_of_the_papers_preset_is_a_searched_networks(caplog):
     caplog.clear()
     choose(dataclasses.replace(config, width="32"))
     assert not caplog.text
+
+
+@pytest.mark.parametrize("preset, following", [("light_paper", "light"), ("scnas", "scnas"), (None, None)])
+def test_what_follows_a_search_has_the_preset_that_belongs_to_it(monkeypatch, capsys, preset, following):
+    """The paper of the light networks has another recipe for training than for searching."""
+    from scnas_keras import search
+    from scnas_keras.runs import before
+
+    monkeypatch.setattr(before, "check_before", lambda *_: None)
+    monkeypatch.setattr(search, "load_tensorflow", lambda: None)
+    monkeypatch.setattr(search, "search", lambda config: SimpleNamespace(table="the table", folder="RUN"))
+    config = parse(SearchConfig, ["search", "--task=nuclei", "--data_dir=D", "--workdir=RUN", *([f"--preset={preset}"] if preset else [])])
+    words = search.main(config).split()
+    assert [word for word in words if word.startswith("--preset")] == ([f"--preset={following}"] if following else [])
+    capsys.readouterr()
+    parse(RetrainConfig, words[1:])  # it is a command

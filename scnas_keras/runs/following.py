@@ -14,7 +14,7 @@ from scnas_keras.formats.endings import is_picture
 from scnas_keras.options import parse
 
 _OF_DATA = (
-    *("task", "data_dir", "cache_dir", "num_phantoms", "spacing", "plan", "configuration", "storage"),
+    *("task", "data_dir", "cache_dir", "num_phantoms", "spacing", "resize", "normalization", "denoise", "plan", "configuration", "storage"),
     *("protocol", "num_folds", "split_seed", "architecture_share", "split", "splits", "group_pattern", "fold"),
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from scnas_keras.console import load_tensorflow
 from scnas_keras.search.config import SearchConfig
+from scnas_keras.training.names import LIGHT, LIGHT_PAPER
 
 
 def search(config: SearchConfig) -> Any:
@@ -36,7 +37,8 @@ def main(config: SearchConfig) -> str:
     print(f"The run is in {result.folder}")
     from scnas_keras.runs.following import following
 
-    return following("retrain", config, preset=config.preset, genotype=result.folder, workdir=f"{result.folder}_trained")
+    preset = LIGHT if config.preset == LIGHT_PAPER else config.preset
+    return following("retrain", config, preset=preset, genotype=result.folder, workdir=f"{result.folder}_trained")
 
 
 def _main_of_seeds(config: SearchConfig) -> str:

@@ -45,8 +45,11 @@ def check(config: SearchConfig) -> None:
         raise ConfigError(f"--skip_below={config.skip_below} must be from 0 to 0.5: of two drawn operations, one weighs at least a half.")
     check_data(config)
     check_guards(config)
-    for channels in (config.stem_channels, config.width):
-        space_of(config).check_width(channels)
+    for name in ("stem_channels", "width"):
+        try:
+            space_of(config).check_width(getattr(config, name))
+        except ConfigError as error:
+            raise ConfigError(f"--{name}={getattr(config, name)} in --space={config.space}: {error}") from None
 
 
 def check_momentum(config: SearchConfig) -> None:
