@@ -1,4 +1,4 @@
-"""tools/benchmark supernet: one search step (weights, then alpha) of drawn operations against all eight
+"""tools/benchmark supernet: one search step (weights, then alpha) of drawn operations against all
 
 Each row runs in a process of its own. Times depend on the machine and on what else it does: read the ratios.
 With --profile, what the operations of one step took, by kind of kernel. With --dints_python=VENV/bin/python, an environment
@@ -19,6 +19,7 @@ from benchmarks.rows import check_rows, print_result, run_rows
 from scnas_keras import console
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import option
+from scnas_keras.spaces.known import DEFAULT, space_names
 
 ROWS = {
     "sampled_pair": "two drawn operations an edge (the search's default), --memory_mode=fast",
@@ -26,9 +27,9 @@ ROWS = {
     "sampled_pair_bfloat16": "the same as the first with --mixed_precision=bfloat16",
     "single_draw": "one drawn operation an edge (--relaxation=gumbel_single)",
     "late_pair": "two drawn operations at the search's last temperature, of which negligible ones aren't run (--skip_below)",
-    "all_operations": "all eight on every edge by plain automatic differentiation, as DARTS does, with Keras' operations",
+    "all_operations": "all on every edge by plain automatic differentiation, as DARTS does, with Keras' operations",
     "all_operations_fast_kernels": "the same with this package's kernels for dilated convolution and average pooling",
-    "all_operations_shared": "all eight through this package's engine (--relaxation=softmax)",
+    "all_operations_shared": "all through this package's engine (--relaxation=softmax)",
 }
 DEFAULT_ROWS = ("sampled_pair", "sampled_pair_low_memory", "single_draw", "all_operations")
 KERNELS = {
@@ -45,6 +46,8 @@ KERNELS = {
 class Config:
     """What is measured."""
 
+    space: str = option(DEFAULT, "The search space.", "Supernet", choices=space_names())
+    rank: int = option(3, "Spatial axes, 2 or 3.", "Supernet", least=2, most=3)
     stem_channels: tuple[int, ...] = option(
         (48,), "Channels of the supernet at full resolution, one or several numbers.", "Supernet", least=1
     )
@@ -80,7 +83,7 @@ def supernet_step(row: str, stem: int, size: int, config: Config):
     class ReferenceSupernet(Supernet):
         mixture_class = Mixture if row.endswith("fast_kernels") else PortableMixture
 
-        def forward(self, images, draws, learn=()):
+        def forward(self, images, draws, learn=(), masks=None):
             everything = [np.broadcast_to(np.arange(draw.weights.shape[-1]), draw.weights.shape) for draw in draws]
             return reference_forward(self, images, [Draw(own, draw.weights) for own, draw in zip(everything, draws)])
 
@@ -89,10 +92,11 @@ def supernet_step(row: str, stem: int, size: int, config: Config):
     relaxation = {"all": "softmax", "single": "gumbel_single"}.get(row.partition("_")[0], "gumbel_pair")
     network = ReferenceSupernet if row in ("all_operations", "all_operations_fast_kernels") else Supernet
     negligible = 0.01 if row == "late_pair" else 0.0
-    supernet = network(find_space("scnas", 3), config.channels, config.classes, stem, relaxation, row.endswith("low_memory"), negligible)
+    space = find_space(config.space, config.rank)
+    supernet = network(space, config.channels, config.classes, stem, relaxation, row.endswith("low_memory"), negligible)
     supernet.compile(Adam(1e-3), Adam(3e-3), JaccardLoss())
     supernet.temperature.assign(0.2 if row == "late_pair" else 1.0)
-    shape = (config.batch_size, *(size,) * 3)
+    shape = (config.batch_size, *(size,) * config.rank)
     images = tf.random.stateless_normal((*shape, config.channels), (1, 2))
     labels = tf.random.stateless_uniform(shape, (3, 4), 0, config.classes, tf.int32)
     step = tf.function(lambda: supernet.train_step(((images, labels), (images, labels))), autograph=False)
@@ -185,26 +189,29 @@ def main(config: Config) -> None:
         print_result(config.row, measure(config))
         return
     rows = check_rows(config.rows, list(ROWS)) if config.rows else list(DEFAULT_ROWS)
-    print(f"supernet: batch {config.batch_size}, {config.channels} channels; a step updates weights and alpha")
+    print(
+        f"supernet of {config.space}, {config.rank}D: batch {config.batch_size}, {config.channels} channels; a step updates weights, alpha"
+    )
     print(f"{'':37}{'s/step':>9}{'x':>7}{'first step s':>14}{'peak GiB':>10}{'x':>7}")
     for stem in config.stem_channels:
         for size in config.patch_size:
             results = run_rows("supernet", [f"{row}:{stem}:{size}" for row in rows])
-            print_table(results)
+            print_table(results, config.rank)
             if config.profile:
                 print_kernels(results[0])
     if config.dints_python:
-        print_table([dints(config)])
+        print_table([dints(config)], 3)
     for row in rows:
         print(f"  {row}: {ROWS[row]}")
 
 
-def print_table(results: list[dict]) -> None:
+def print_table(results: list[dict], rank: int) -> None:
     for result in results:
         time_ratio, memory_ratio = (result[key] / results[0][key] for key in ("seconds", "peak_bytes"))
         row, stem, size = [*result["name"].split(":"), "", ""][:3]
+        where = f"{stem} {size}^{rank}" if size else ""
         print(
-            f"{row:29}{f'{stem} {size}^3' if size else '':8}{result['seconds']:9.2f}{time_ratio:7.2f}{result['first_step_seconds']:14.1f}"
+            f"{row:29}{where:8}{result['seconds']:9.2f}{time_ratio:7.2f}{result['first_step_seconds']:14.1f}"
             f"{result['peak_bytes'] / 2**30:10.2f}{memory_ratio:7.2f}",
             flush=True,
         )
