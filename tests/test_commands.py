@@ -173,6 +173,8 @@ AT_ONCE = [
     (f"retrain {RUN_FLAGS} --network=unet --patience=3", "Add --judge_on=held_out"),
     (f"retrain {RUN_FLAGS} --network=unet --momentum=0.5", "--momentum=0.5 is for --optimizer=sgd"),
     (f"retrain {RUN_FLAGS} --network=unet --init=weights", "name its run with --transfer_from=RUN"),
+    (f"retrain {RUN_FLAGS} --init=search", "name its folder with --genotype=RUN"),
+    (f"retrain {RUN_FLAGS} --init=search --genotype=nowhere/genotype.json", "inherited.keras isn't there"),
     (f"select {RUN_FLAGS}", "--budget_minutes"),
     (f"select {RUN_FLAGS} --budget_minutes=9 --candidates=nonsense", "nonsense"),
     ("predict --model=gone --image=x --output=y", "gone: no such file"),

@@ -102,7 +102,7 @@ def test_a_light_u_reads_what_the_paper_says():
     assert [part.bridge for own in space.placed[6].inputs for part in own.alignments] == [TRANSPOSED, TRANSPOSED, ""]
     assert [part.shift for own in space.placed[2].inputs for part in own.alignments] == [-2, -1]
     assert len(space.placed[0].edges) == 14 and space.derivation == STRONGEST_TWO
-    assert {cell.kind for name in LIGHT[:3] for cell in find_space(name, 2).placed} == {"cell"}
+    assert {cell.kind for name in LIGHT[:3] for cell in find_space(name, 2).placed} == {"shared"}
     assert [len(find_space(name, 2).placed) for name in LIGHT] == [7, 8, 9, 7]
 
 

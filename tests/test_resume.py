@@ -21,7 +21,8 @@ DATA = ("--task=phantom", "--num_phantoms=5", "--patch_size=16,16,16", "--proces
 LENGTH = (f"--epochs={EPOCHS}", f"--steps_per_epoch={STEPS}", "--validation_steps=2", "--checkpoint_minutes=0.0001")
 FLAGS = (*DATA, *LENGTH, "--stem_channels=8", "--width=8", "--alpha_lr=0.1")
 TARGETS = ("--target_mparams=0.004", "--target_ms=30")
-GUARDS = ("--warm_up=0.3", "--parameter_free_dropout=0.2", "--max_identity_edges=1", *TARGETS, "--hessian_every=3")
+PENALTIES = ("--penalty_multiply_adds=0.01", "--path_dropout=0.3")
+GUARDS = ("--warm_up=0.3", "--parameter_free_dropout=0.2", "--max_identity_edges=1", *TARGETS, *PENALTIES, "--hessian_every=3")
 """All that a search has a state for."""
 
 

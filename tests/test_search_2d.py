@@ -97,6 +97,20 @@ def test_the_found_network_is_trained_and_segments_a_whole_image(searched):
     assert written.is_file()
 
 
+@pytest.mark.nightly
+def test_a_training_run_begins_where_the_search_ended(searched):
+    """With next to no learning rate its network has the search's weights."""
+    _, folder, flags = searched
+    begin = {"genotype": str(folder / "search"), "init": "search", "width": "4", "learning_rate": 1e-9}
+    run_training(RetrainConfig(**flags, **begin, workdir=str(folder / "begun")))
+    ours, theirs = (keras.saving.load_model(path) for path in (folder / "begun" / "model.keras", folder / "search" / "inherited.keras"))
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert json.loads((folder / "begun" / "transfer.json").read_text())["not_taken"] == []
+    with pytest.raises(ConfigError, match="inherited.keras is of another width .*Give --width the search's"):
+        run_training(RetrainConfig(**flags, **begin | {"width": "8"}, workdir=str(folder / "wider")))
+
+
 def test_a_genotype_of_another_rank_is_refused(searched):
     kind, folder, flags = searched
     if kind != "slices":

@@ -55,8 +55,8 @@ def test_prices_are_those_of_table_1():
 def test_the_penalty_is_the_mean_over_all_architectures():
     """Two edges a cell, each with four candidates, independent of each other; seven cells have them."""
     space = light_u("tiny", 2, 2, 3, ("separable_conv_3", "ghost_conv", "identity", "zero"), 1)
-    costs, alpha = operation_costs(space, 32, (32, 32)), random_alpha(space, 0)["cell"]
-    names, expected = space.table("cell").candidates, 0.0
+    costs, alpha = operation_costs(space, 32, (32, 32)), random_alpha(space, 0)["shared"]
+    names, expected = space.table("shared").candidates, 0.0
     chances = np.exp(alpha) / np.exp(alpha).sum(-1, keepdims=True)
     for choice in itertools.product(range(4), repeat=2):
         own = [costs[names[c]] for c in choice]

@@ -16,6 +16,7 @@ from scnas_keras.assess.report import FOUND, RANDOM, SAMPLED, NetworkRow, Report
 from scnas_keras.assess.verdict import verdict_of_runs
 from scnas_keras.files import readable_json, write_text
 from scnas_keras.inference.keras_file import save_network
+from scnas_keras.inference.names import INHERITED
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.progress import each
 from scnas_keras.runs.checkpoint import restore_model
@@ -116,7 +117,7 @@ def score_networks(
         cost = tables.of_genotype(genotypes[name]) if name in genotypes else None
         counts = (cost.parameters, cost.multiply_adds) if cost else (None, None)
         rows.append(NetworkRow(name, kind, score.dice, score.loss, *counts))
-    save_network(inherit(supernet, search.genotype), folder / "inherited.keras")
+    save_network(inherit(supernet, search.genotype), folder / INHERITED)
     del supernet, shared
     keras.backend.clear_session()  # a second search shall not carry this one's graphs along
     return rows, clock["seconds_since"]

@@ -123,7 +123,7 @@ def _check_used(config: CrossvalConfig, names: Sequence[str]) -> None:
     readers = {
         "genotype": (config.genotype, (GENOTYPE,)),
         "transfer_from": (config.transfer_from, (TRANSFER,)),
-        "init": (config.init != "scratch", (TRANSFER,)),
+        "init": (config.init != "scratch", (_init_of(config),)),
         "baseline_width": (config.baseline_width, (*HANDMADE, *((GENOTYPE, TRANSFER) if (width or "").startswith(MATCH) else ()))),
     }
     for flag, (value, readers_of_it) in readers.items():
@@ -166,9 +166,14 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
         flag = "genotype" if name == GENOTYPE else "transfer_from"
         kind |= {"network": GENOTYPE, flag: (getattr(config, flag) or "").replace("{fold}", str(fold)) or None}
         kind |= {"width": _width(config)}
-        kind |= {"init": config.init} if name == TRANSFER else {}
+        kind |= {"init": config.init} if name == _init_of(config) else {}
     folder = user_path(config.workdir) / name / f"fold_{fold}"
     return RetrainConfig(**shared | kind | {"fold": str(fold), "workdir": str(folder)})
+
+
+def _init_of(config: CrossvalConfig) -> str:
+    """The network that --init is for."""
+    return GENOTYPE if config.init == "search" else TRANSFER
 
 
 def _width(config: CrossvalConfig) -> str:

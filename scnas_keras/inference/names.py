@@ -2,6 +2,8 @@
 
 MODEL, COMPANION = "model.keras", "model.json"
 """The network, and what must be known to use it."""
+INHERITED = "inherited.keras"
+"""A found network with the weights that it had in its search."""
 PACKAGE, MANIFEST, CARD = ".zip", "package.json", "model_card.md"
 """The ending of a network in one file, what it holds, and what a person should know of it."""
 TABLES = "validation.csv", "surfaces.csv"

@@ -96,9 +96,10 @@ class TrainingConfig(RecipeConfig):
     )
     init: str = option(
         "scratch",
-        "Start values: new ones, or every weight of --transfer_from's trained network that fits; the others are named.",
+        "Start values: new ones, or every weight of --transfer_from's trained network that fits (weights), or of what --genotype's search "
+        "trained at its --stem_channels (search); the others are named.",
         "Network",
-        choices=("scratch", "weights"),
+        choices=("scratch", "weights", "search"),
     )
     width: str | None = option(
         None,

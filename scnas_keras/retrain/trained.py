@@ -4,16 +4,19 @@ import pathlib
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
-from scnas_keras.inference.names import COMPANION, MODEL
+from scnas_keras.inference.names import COMPANION, INHERITED, MODEL
 from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.spaces.genotype import genotype_file
 
 
 def trained_model(config: RetrainConfig) -> pathlib.Path | None:
-    """The model file that --init=weights takes weights of; None for new ones.
+    """The model file that --init takes weights of; None for new ones.
 
     Raises:
         ConfigError: none is named, or it isn't there.
     """
+    if config.init == "search":
+        return _searched(config.genotype)
     if config.init != "weights":
         return None
     if not config.transfer_from:
@@ -25,4 +28,14 @@ def trained_model(config: RetrainConfig) -> pathlib.Path | None:
             f"--transfer_from={config.transfer_from}: {file} with {COMPANION} beside it, a trained network, isn't there; a search leaves "
             "none. Name the --workdir of scnas retrain, or leave out --init=weights."
         )
+    return file
+
+
+def _searched(genotype: str | None) -> pathlib.Path:
+    """What a search leaves of the network that it found."""
+    if not genotype:
+        raise ConfigError("--init=search takes the weights that a search trained: name its folder with --genotype=RUN.")
+    file = genotype_file(genotype).with_name(INHERITED)
+    if not file.is_file():
+        raise ConfigError(f"--init=search: {file} isn't there. Name the --workdir of a finished scnas search, or leave out --init.")
     return file

@@ -9,6 +9,7 @@ from absl import logging
 from scnas_keras.errors import ConfigError, times
 from scnas_keras.files import write_text
 from scnas_keras.inference.keras_file import load_network
+from scnas_keras.inference.names import INHERITED
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.runs.run_folder import RunFolder
 
@@ -25,7 +26,7 @@ def take_weights(network: keras.Model, path: pathlib.Path) -> tuple[int, list[st
 
     Raises:
         DataError: the model can't be read.
-        ConfigError: none fits.
+        ConfigError: none fits; or one of a search doesn't, which was of the same architecture.
     """
     theirs = {_place(layer, i): weight for layer in load_network(path).layers for i, weight in enumerate(layer.weights)}
     taken, left = 0, []
@@ -38,8 +39,12 @@ def take_weights(network: keras.Model, path: pathlib.Path) -> tuple[int, list[st
             else:
                 found = "not there" if other is None else f"{times(other.shape) or 1} there"
                 left.append(f"{layer.name}, {weight.name}: {times(weight.shape) or 1} here, {found}")
+            if other is not None and tuple(other.shape) != tuple(weight.shape) and path.name == INHERITED:
+                raise ConfigError(
+                    f"--init=search: {path} is of another width or of other data ({left[-1]}). Give --width the search's --stem_channels."
+                )
     if not taken:
-        raise ConfigError(f"--init=weights: no weight of {path} fits this network. Give both the same --network, architecture and --width.")
+        raise ConfigError(f"--init: no weight of {path} fits this network. Give both the same --network, architecture and --width.")
     return taken, left
 
 

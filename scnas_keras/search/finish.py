@@ -8,7 +8,7 @@ import numpy as np
 
 from scnas_keras.files import write_text
 from scnas_keras.inference.keras_file import save_network
-from scnas_keras.inference.names import MODEL
+from scnas_keras.inference.names import INHERITED, MODEL
 from scnas_keras.machine.names import NONE
 from scnas_keras.machine.precision import set_precision
 from scnas_keras.networks import from_genotype
@@ -26,6 +26,7 @@ from scnas_keras.spaces.derive import derive, softmax
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype
 from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.supernet.diagnostics import edge_entropy
+from scnas_keras.supernet.inherit import inherit
 from scnas_keras.supernet.names import GUMBEL_PAIR, UNIFORM
 from scnas_keras.supernet.supernet import Supernet
 
@@ -61,6 +62,7 @@ def finish(
     set_precision(NONE)
     model = from_genotype(genotype, len(fold.task.channel_names), fold.task.num_classes, config.width)
     save_network(model, run[MODEL])
+    save_network(inherit(supernet, genotype), run[INHERITED])
     cost = network_cost(model, fold.patch_size)
     step = {"milliseconds": round(times.of_genotype(genotype), 3)} if times else {}
     run.write_summary(

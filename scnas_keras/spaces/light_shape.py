@@ -45,10 +45,10 @@ def light_u(name: str, rank: int, levels: int, middle: int, operations: Sequence
     for number, level in enumerate(at, start=1):
         skip = (len(at) + 1 - number,) if number > levels + middle else ()
         inputs = Input((max(number - 2, 0),), **_BRIDGES), Input((number - 1, *skip), join="concat", **_BRIDGES)
-        places.append(Place("cell", inputs, level))
+        places.append(Place("shared", inputs, level))
     decoder = {place.level: number for number, place in enumerate(places, start=1) if number > levels + middle}
     head = Head((len(places),), auxiliary=tuple(decoder[level] for level in range(1, levels)))
-    return _of_kinds(name, rank, ("cell",), operations, nodes, places, head)
+    return _of_kinds(name, rank, ("shared",), operations, nodes, places, head)
 
 
 def light_chain(name: str, rank: int, cells: int, operations: Sequence[str] = OPERATIONS, nodes: int = 4) -> SearchSpace:
