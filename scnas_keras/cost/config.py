@@ -19,6 +19,9 @@ class CostConfig:
     )
     space: str | None = option(None, "Instead of --network: a search space.", "Network", choices=space_names())
     patch_size: tuple[int, ...] = option((128, 128, 128), "Voxels of the patch along each axis.", "Network", least=1, most=10**4)
+    rank: int | None = option(
+        None, "Spatial axes, 2 or 3, to be sure of them. Default: as many as --patch_size has.", "Network", least=2, most=3
+    )
     spacing: tuple[float, ...] | None = option(
         None, "mm along each axis, from which nnU-Net's stages follow. Default: 1 each.", "Network", least=1e-6, most=10**4
     )
@@ -47,6 +50,8 @@ class CostConfig:
         sizes, steps = self.patch_size, self.spacing
         if len(sizes) not in (2, 3):
             raise ConfigError(f"--patch_size={','.join(map(str, sizes))}: expected two or three sizes.")
+        if self.rank not in (None, len(sizes)):
+            raise ConfigError(f"--rank={self.rank}: --patch_size={','.join(map(str, sizes))} has {len(sizes)} sizes. Give it one an axis.")
         if steps is not None and len(steps) != len(sizes):
             raise ConfigError(f"--spacing={','.join(map(str, steps))}: expected {len(sizes)} numbers, as --patch_size has.")
         if not self.space and not self.network:
