@@ -134,6 +134,14 @@ def test_the_next_command_has_only_flags_that_it_knows():
     assert parse(VerifyConfig, shlex.split(line)[1:]).spacing == (1.0, 1.0, 2.0)
 
 
+def test_what_takes_a_task_s_flag_away_is_in_the_next_line():
+    """nuclei.cfg brings pictures to one size."""
+    flags = ["", "--task=nuclei", "--resize=auto", "--architecture_share=0.5"]
+    line = following("retrain", parse(SearchConfig, flags), genotype="RUN", preset=None)
+    assert line == "scnas retrain --task=nuclei --resize=auto --architecture_share=0.5 --genotype=RUN"
+    assert parse(RetrainConfig, line.split()[1:]).resize is None
+
+
 @pytest.mark.parametrize(
     "files, image, output",
     [

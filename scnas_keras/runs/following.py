@@ -30,8 +30,9 @@ def following(command: str, config: Any, **more: Any) -> str:
     given = {name: getattr(config, name) for name in _OF_DATA if name in own}
     if "workdir" in more:
         more["workdir"] = _unused(pathlib.Path(more["workdir"]))
-    flags = {name: value for name, value in given.items() if name == "task" or value != getattr(usual, name)} | more
-    return shlex.join(["scnas", command, *(f"--{name}={flag_text(value)}" for name, value in flags.items() if value is not None)])
+    flags = {name: value for name, value in given.items() if name == "task" or value != getattr(usual, name)}
+    flags |= {name: value for name, value in more.items() if value is not None}
+    return shlex.join(["scnas", command, *(f"--{name}={flag_text(value)}" for name, value in flags.items())])
 
 
 def predict_one(folder: pathlib.Path, files: Sequence[str | os.PathLike]) -> str:
