@@ -12,6 +12,7 @@ from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.parts import MAX_POOL, TRANSPOSED, Align, Doubled, spread
 from scnas_keras.spaces.cost import cost_tables
+from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.description import STRONGEST_TWO
 from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.random_genotypes import random_genotype
@@ -104,6 +105,21 @@ def test_a_light_u_reads_what_the_paper_says():
     assert len(space.placed[0].edges) == 14 and space.derivation == STRONGEST_TWO
     assert {cell.kind for name in LIGHT[:3] for cell in find_space(name, 2).placed} == {"shared"}
     assert [len(find_space(name, 2).placed) for name in LIGHT] == [7, 8, 9, 7]
+
+
+def test_of_equal_edges_the_first_two_stay_and_of_equal_operations_the_first():
+    """The deriving rule where alpha ties: as it begins, and where one node's edges are equal but for zero, which is no choice."""
+    space = find_space("light", 2)
+    ((name, alpha),) = ((table.name, np.zeros((table.rows, len(table.candidates)))) for table in space.tables)
+    first = derive(space, {name: alpha}).present("shared")
+    assert [(edge.source, edge.target) for edge in first] == [(source, node) for node in (2, 3, 4, 5) for source in (0, 1)]
+    assert {edge.operation for edge in first} == {"identity"}
+    alpha[:, space.tables[0].candidates.index("zero")] = 9.0
+    ghost = space.tables[0].candidates.index("ghost_conv")
+    alpha[9:, ghost] = 1.0  # the last node's edges, from the two inputs and three nodes
+    alpha[9:, ghost + 1] = 1.0
+    last = [edge for edge in derive(space, {name: alpha}).present("shared") if edge.target == 5]
+    assert [(edge.source, edge.operation) for edge in last] == [(0, "ghost_conv"), (1, "ghost_conv")]
 
 
 def test_the_chain_halves_at_a_third_and_at_two_thirds():
