@@ -18,7 +18,9 @@ def define(values: flags.FlagValues, field: dataclasses.Field) -> None:
     kind, shared = plain_type(field.type), {"flag_values": values}
     several = kind is int and tuple[int, ...] in typing.get_args(field.type)
     default, help = field.default, field.metadata["help"]
-    if field.metadata["choices"]:
+    if field.metadata["choices"] and default is None:
+        flags.DEFINE(_AutoParser(flags.EnumParser(list(field.metadata["choices"]))), field.name, default, help, serializer=None, **shared)
+    elif field.metadata["choices"]:
         flags.DEFINE_enum(field.name, default, list(field.metadata["choices"]), help, **shared)
     elif kind is bool:
         define_switch(values, field.name, default, help)

@@ -12,9 +12,11 @@ from scnas_keras.spaces.light_shape import light_chain, light_u
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
 from scnas_keras.supernet.mixture import ALPHA, WEIGHTS
+from scnas_keras.supernet.plain_penalty import PlainPenalty
 from scnas_keras.supernet.reference import reference_forward
 from scnas_keras.supernet.relaxation import Draw
 from scnas_keras.supernet.supernet import Supernet
+from scnas_keras.training.losses import JaccardLoss
 
 DEEP = u_shaped("deep", 3, OPERATIONS, 2, (REDUCTION, ENCODER, REDUCTION, ENCODER, EXPANSION, DECODER, EXPANSION, DECODER))
 
@@ -107,6 +109,31 @@ def test_gradients_equal_automatic_differentiation(space, k, low_memory):
     for variable, a, b in zip([*supernet.weight_variables, *shares], found, expected, strict=True):
         scale = max(np.abs(b).max(), 1e-3)
         np.testing.assert_allclose(a / scale, b / scale, atol=3e-3, err_msg=str(variable.shape))
+
+
+@pytest.mark.parametrize(
+    "policy, low_memory",
+    [
+        ("mixed_float16", True),
+        pytest.param("mixed_float16", False, marks=pytest.mark.nightly),
+        pytest.param("mixed_bfloat16", False, marks=pytest.mark.nightly),
+    ],
+)
+def test_a_light_network_takes_a_step_of_lower_precision(policy, low_memory):
+    """With all that the paper's search has: path dropout, a plain penalty, decay."""
+    keras.utils.set_random_seed(1)
+    penalty = PlainPenalty(LIGHT, 0.015, 0.005)
+    supernet = Supernet(LIGHT, 2, 3, 8, low_memory=low_memory, plain_penalty=penalty, path_dropout=0.3, dtype=policy)
+    supernet.compile(keras.optimizers.SGD(0.005, 0.9), keras.optimizers.Adam(6e-4), JaccardLoss(), weights_decay=3e-4, alpha_decay=1e-3)
+    images, labels = batch(3)
+    pair = images[:, 0], labels[:, 0]
+    before = [np.array(variable) for variable in (*supernet.weight_variables, *supernet.alpha)]
+    values = tf.function(lambda: supernet.train_step((pair, pair)), autograph=False)()
+    assert all(np.isfinite(value) for value in values.values())
+    after = [np.array(variable) for variable in (*supernet.weight_variables, *supernet.alpha)]
+    assert all(np.isfinite(one).all() for one in after)
+    if policy == "mixed_bfloat16":  # float16 may begin with a loss scale that is too large, and take no step
+        assert all((one != other).any() for one, other in zip(before[:1] + before[-1:], after[:1] + after[-1:]))
 
 
 def test_a_stem_that_the_nodes_do_not_divide():

@@ -16,7 +16,7 @@ from scnas_keras.search import SearchConfig, guards
 from scnas_keras.search.checks import check_guards
 from scnas_keras.spaces.cost import operation_costs
 from scnas_keras.spaces.known import find_space
-from scnas_keras.spaces.light_shape import light_u
+from scnas_keras.spaces.light_shape import light_chain, light_u
 from scnas_keras.supernet.banks import Banks
 from scnas_keras.supernet.mixture import ALPHA, WEIGHTS
 from scnas_keras.supernet.plain_penalty import PlainPenalty
@@ -151,6 +151,15 @@ def test_a_mask_is_a_function_of_seed_step_and_edge():
     supernet.draws.assign(8)
     assert (np.array(supernet._masks(drawn)) != np.array(first)).any()
     assert Supernet(LIGHT, 2, 3, 8)._masks(drawn) is None
+
+
+def test_a_cell_without_an_edge_of_a_bank_has_no_masks_of_it():
+    """Two tables with other candidates, each read by one of the cells."""
+    chain = light_chain("chain", 2, 4, TINY.operations, 1)
+    few = dataclasses.replace(chain.tables[1], candidates=("separable_conv_3", "identity", "zero"))
+    supernet = Supernet(dataclasses.replace(chain, tables=(chain.tables[0], few)), 2, 3, 8, path_dropout=0.5)
+    drawn = [Draw(tf.zeros((bank.rows, 2), tf.int32), tf.ones((bank.rows, 2))) for bank in supernet.banks.banks]
+    assert np.shape(supernet._masks(drawn)) == (4, 2, 2) and len(drawn) == 2
 
 
 def test_masks_act_on_outputs_and_gradients():

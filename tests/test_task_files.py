@@ -181,6 +181,35 @@ def test_the_width_of_the_papers_preset_is_a_searched_networks(caplog):
     assert not caplog.text
 
 
+def test_the_papers_preset_sets_all_that_a_task_sets():
+    """Else a task's own choice would be taken for the paper's."""
+    folder = options._FLAGS
+
+    def names(path):
+        lines = (line.strip() for line in path.read_text().splitlines())
+        return {line.removeprefix("--").partition("=")[0] for line in lines if line.startswith("--")}
+
+    preset = names(folder / "presets" / "scnas.cfg")
+    bare = {name.rpartition(":")[2] for name in preset}
+    for path in sorted(folder.glob("*.cfg")):
+        left = {name for name in names(path) - preset if name.rpartition(":")[2] not in bare}
+        assert left <= {"task", "num_phantoms"}, path.name
+
+
+def test_a_choice_that_a_task_made_is_taken_back_by_auto():
+    assert parse(SearchConfig, ["", "--task=liver_ct"]).normalization == "fixed"
+    assert parse(SearchConfig, ["", "--task=liver_ct", "--normalization=auto"]).normalization is None
+    paper = parse(SearchConfig, ["", "--task=prostate_mr", "--preset=scnas"])
+    assert (paper.resize, paper.normalization, paper.denoise, paper.penalty_parameters) == (None, None, False, 0)
+
+
+def test_the_preset_of_the_light_paper_is_for_light_spaces():
+    from scnas_keras.search.checks import check
+
+    with pytest.raises(ConfigError, match="searches light networks, and --space=scnas. Add --space=light .*light_9"):
+        check(parse(SearchConfig, ["", "--task=custom", "--preset=light_paper", "--configuration=2d"]))
+
+
 @pytest.mark.parametrize("preset, following", [("light_paper", "light"), ("scnas", "scnas"), (None, None)])
 def test_what_follows_a_search_has_the_preset_that_belongs_to_it(monkeypatch, capsys, preset, following):
     """The paper of the light networks has another recipe for training than for searching."""

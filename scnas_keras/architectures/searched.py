@@ -78,8 +78,11 @@ class DerivedNetwork(_Searched):
     genotype: Genotype | None = None
     path_dropout: bool = False
     name = "genotype"
-    several_outputs = True
     largest_batch = 8  # the paper's
+
+    @property
+    def several_outputs(self) -> bool:
+        return bool(self.space.head.auxiliary)
 
     @functools.cached_property
     def _read(self) -> dict[int, tuple[int, ...]]:

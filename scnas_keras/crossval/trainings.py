@@ -12,7 +12,7 @@ from scnas_keras.errors import ConfigError, some_of
 from scnas_keras.files import user_path
 from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.planning.names import RULES
-from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.retrain.config import SCRATCH, SEARCH, RetrainConfig
 from scnas_keras.retrain.trained import trained_model
 from scnas_keras.runs.checks import channels_of, check_outputs, check_paths
 from scnas_keras.runs.config import OF_HOST
@@ -123,7 +123,7 @@ def _check_used(config: CrossvalConfig, names: Sequence[str]) -> None:
     readers = {
         "genotype": (config.genotype, (GENOTYPE,)),
         "transfer_from": (config.transfer_from, (TRANSFER,)),
-        "init": (config.init != "scratch", (_init_of(config),)),
+        "init": (config.init != SCRATCH, (_init_of(config),)),
         "baseline_width": (config.baseline_width, (*HANDMADE, *((GENOTYPE, TRANSFER) if (width or "").startswith(MATCH) else ()))),
     }
     for flag, (value, readers_of_it) in readers.items():
@@ -173,7 +173,7 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
 
 def _init_of(config: CrossvalConfig) -> str:
     """The network that --init is for."""
-    return GENOTYPE if config.init == "search" else TRANSFER
+    return GENOTYPE if config.init == SEARCH else TRANSFER
 
 
 def _width(config: CrossvalConfig) -> str:

@@ -117,7 +117,6 @@ class ProbabilityRows:
         self._pool = RowPool(scratch, (columns, num_classes + 1, self._padded[1], self._patch[2]))
         self._lent: deque[np.ndarray] = deque()
         self._workers = usable_cpus()
-        self._threads = ThreadPoolExecutor(self._workers)
 
     def release(self) -> None:
         """Gives back the oldest row that was handed out."""
@@ -163,8 +162,8 @@ class ProbabilityRows:
 
     def _each(self, work: Callable[[Any], None], rows: Sequence) -> None:
         """Does work on rows side by side: NumPy lets other threads run meanwhile."""
-        shares = [rows[first :: self._workers] for first in range(self._workers)]
-        for _ in self._threads.map(lambda share: [work(row) for row in share], shares):
+        shares = [rows[first :: self._workers] for first in range(min(self._workers, len(rows)))]
+        for _ in _threads().map(lambda share: [work(row) for row in share], shares):
             pass
 
     def _cut(self, start: Sequence[int], tile: np.ndarray) -> None:
@@ -173,6 +172,12 @@ class ProbabilityRows:
         source = tuple(slice(max(0, first), min(n, first + patch)) for first, n, patch in zip(begin, self._size, self._patch))
         target = tuple(slice(part.start - first, part.stop - first) for part, first in zip(source, begin))
         tile[target] = self._image[source]
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Those of the process, for all networks."""
+    return ThreadPoolExecutor(usable_cpus())
 
 
 def _add_row(held: Sequence[np.ndarray], values: np.ndarray, share: np.ndarray, maps: slice, place: tuple[int, int], index: int) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.networks.parts import MAX_POOL, NEAREST, POINTWISE, TRANSPOSED
 from scnas_keras.operations.facts import DOUBLING
+from scnas_keras.spaces.description import MAX_POOL, NEAREST, POINTWISE, TRANSPOSED
 from scnas_keras.spaces.places import PlacedInput
 from scnas_keras.spaces.space import SearchSpace
 

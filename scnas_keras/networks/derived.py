@@ -67,12 +67,12 @@ def from_genotype(
         outputs.append(_cell(cell, genotype.cells[cell.kind], space.node_channels(stem_channels, cell), outputs, path_dropout))
     heads = [outputs[i] for i in (*space.head.sources, *(space.head.auxiliary if deep_supervision else ()))]
     logits = [OutCell(num_classes, dtype="float32", name=f"{LOGITS}_{i}" if i else LOGITS)(x) for i, x in enumerate(heads)]
-    if doubled := at_full_resolution(space):
+    if doubled := head_doubling(space):
         logits[0] = doubled(logits[0])
     return with_outputs(image, logits, name)
 
 
-def at_full_resolution(space: SearchSpace) -> Doubled | None:
+def head_doubling(space: SearchSpace) -> Doubled | None:
     """What brings the logits of a head at a coarser level to the image's resolution; None where they have it."""
     (source,) = space.head.sources
     level = space.levels[source]

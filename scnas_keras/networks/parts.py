@@ -6,10 +6,8 @@ import math
 from keras import initializers, layers, ops
 
 from scnas_keras.operations.base import NEGATIVE_SLOPE, InstanceNorm, serializable, subsample, takes_only
-from scnas_keras.spaces.cost import taps
-
-POINTWISE, MAX_POOL, NEAREST, TRANSPOSED = "pointwise", "max_pool", "nearest", "transposed"
-"""Of what `spaces.description.Input` names, the ways to halve and to double that have a layer."""
+from scnas_keras.spaces.description import MAX_POOL, TRANSPOSED
+from scnas_keras.spaces.places import taps
 
 
 def upsample(x, times: int = 2):
@@ -20,7 +18,7 @@ def upsample(x, times: int = 2):
 
 
 def halved(x, bridge: str, halvings: int):
-    """[batch, *space, channels] at a resolution that is halved some times, as `POINTWISE` or `MAX_POOL` says."""
+    """[batch, *space, channels] at a resolution that is halved some times, to every second voxel, or by `MAX_POOL`."""
     for _ in range(halvings):
         x = _highest(x) if bridge == MAX_POOL else subsample(x)
     return x
@@ -93,7 +91,7 @@ class Align(layers.Layer):
         channels: node width.
         shift: how often the resolution is doubled; -1 halves it, 0 keeps it.
         affine: whether the normalisation has learned scale and offset.
-        bridge: how it is halved, `POINTWISE` or `MAX_POOL`, or doubled, `NEAREST` or `TRANSPOSED`; the first of them by default.
+        bridge: how it is halved, "pointwise" or "max_pool", or doubled, "nearest" or "transposed"; the first of them by default.
     """
 
     def __init__(self, channels: int, shift: int = 0, affine: bool = True, bridge: str = "", **kwargs):

@@ -87,12 +87,16 @@ def resize_label(label: np.ndarray, shape: Sequence[int], orders: Sequence[int])
 
 
 def resize_rows(
-    rows: Iterable[np.ndarray], size: Sequence[int], shape: Sequence[int], orders: Sequence[int], release: Callable[[], None] | None = None
+    rows: Iterable[Sequence[np.ndarray]],
+    size: Sequence[int],
+    shape: Sequence[int],
+    orders: Sequence[int],
+    release: Callable[[], None] | None = None,
 ) -> Iterator[tuple[slice, Iterator[np.ndarray]]]:
     """Resizes class probabilities that come row by row, of which it holds as many as a slab of the result depends on.
 
     Args:
-        rows: [classes, b, c] each, as many as `size` says.
+        rows: as many as `size` says, each a sequence of the classes' [b, c].
         size: the three sizes of the whole.
         shape: those wanted. Slabs are the same for every `size`.
         orders: of the spline along each axis.
@@ -101,7 +105,7 @@ def resize_rows(
     Yields:
         Rows of the result, and for each class its map there, float32; to be taken before the next slab is asked for.
     """
-    coming, window, first = iter(rows), deque[np.ndarray](), 0
+    coming, window, first = iter(rows), deque[Sequence[np.ndarray]](), 0
     slabs = list(_slabs(size, shape, orders, max(1, _SLAB_VOXELS // (shape[1] * shape[2]))))
     needed = list(itertools.accumulate((source.start for _, source, _ in reversed(slabs)), min))[::-1]
     for (out, source, matrices), from_here in zip(slabs, needed):
@@ -145,7 +149,7 @@ def _slabs(
             yield rows, source, (first_axis[rows, source], *others)
 
 
-def _class_maps(rows: Sequence[np.ndarray], matrices: _Matrices) -> Iterator[np.ndarray]:
+def _class_maps(rows: Sequence[Sequence[np.ndarray]], matrices: _Matrices) -> Iterator[np.ndarray]:
     for index in range(len(rows[0])):
         yield _resize_block(np.stack([row[index] for row in rows]), matrices)
 

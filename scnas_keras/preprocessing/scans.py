@@ -4,7 +4,7 @@ Steps, as in nnU-Net v2: crop to the nonzero voxels, turn the axes as the plan s
 before it normalises. Where slices are brought to a size, they are whole. `restore_rows` undoes all but the normalisation.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,12 +86,12 @@ def preprocess_label(label: np.ndarray, crop: Crop, plan: PreprocessingPlan) -> 
 
 
 def restore_rows(
-    rows: Iterable[np.ndarray], crop: Crop, plan: PreprocessingPlan, release: Callable[[], None] | None = None
+    rows: Iterable[Sequence[np.ndarray]], crop: Crop, plan: PreprocessingPlan, release: Callable[[], None] | None = None
 ) -> Iterator[tuple[slice, Iterator[np.ndarray]]]:
     """Brings class probabilities from the preprocessed grid onto that of the crop, along the plan's axes.
 
     Args:
-        rows: [classes, b, c] for each row of the grid of `preprocess_image`'s result, any float type.
+        rows: of the grid of `preprocess_image`'s result, each a sequence of the classes' [b, c].
         crop: from `preprocess_image`.
         plan: the same as there.
         release: called for each row, in order, once it isn't needed any more.

@@ -8,6 +8,9 @@ from scnas_keras.options import FASTEST, MANY, option
 from scnas_keras.runs.config import HELD_OUT, JudgeConfig, RunConfig
 from scnas_keras.training.names import LOSS_NAMES, OPTIMIZERS, PRESET_NAMES, SCHEDULES
 
+SCRATCH, WEIGHTS, SEARCH = INITS = ("scratch", "weights", "search")
+"""Start values: new ones, those of another trained network, those that its search trained."""
+
 
 def preset_option(default: str | None) -> Any:
     """The flag --preset, in a command that takes one or none unless told otherwise."""
@@ -95,11 +98,11 @@ class TrainingConfig(RecipeConfig):
         path=True,
     )
     init: str = option(
-        "scratch",
+        SCRATCH,
         "Start values: new ones, or every weight of --transfer_from's trained network that fits (weights), or of what --genotype's search "
         "trained at its --stem_channels (search); the others are named.",
         "Network",
-        choices=("scratch", "weights", "search"),
+        choices=INITS,
     )
     width: str | None = option(
         None,

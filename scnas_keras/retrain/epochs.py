@@ -7,7 +7,7 @@ import keras
 from scnas_keras.machine.distribution import Cluster
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.retrain.build import new_network
-from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.retrain.config import SEARCH, RetrainConfig
 from scnas_keras.retrain.recipes import Recipe, steps_per_epoch
 from scnas_keras.retrain.transfer import take_weights
 from scnas_keras.runs.assembly import Run, assemble, patch_batches
@@ -48,7 +48,7 @@ def train(
         keras.utils.set_random_seed(config.seed + 1000 * (restarts + 1))
         fresh = new_network(found, fold, architecture)
         if architecture.weights:
-            take_weights(fresh, architecture.weights)
+            take_weights(fresh, architecture.weights, config.init == SEARCH)
         start_again(learner, learner.network, fresh.get_weights())
         schedule.restart(found.learning_rate / 10)
         for own in patience.values():

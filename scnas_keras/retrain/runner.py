@@ -11,7 +11,7 @@ from scnas_keras.networks.heads import at_full_resolution
 from scnas_keras.retrain.architecture import Architecture, choose
 from scnas_keras.retrain.build import build, portable
 from scnas_keras.retrain.checks import OLDEST_CHECKPOINT, check, check_classes, check_genotype, warn_of_leak
-from scnas_keras.retrain.config import RetrainConfig
+from scnas_keras.retrain.config import SEARCH, RetrainConfig
 from scnas_keras.retrain.epochs import train
 from scnas_keras.retrain.finish import TrainingResult, finish
 from scnas_keras.retrain.recipes import Recipe, recipe
@@ -61,7 +61,7 @@ def _run(config: RetrainConfig, found: Recipe, architecture: Architecture, clust
     preflight.check_training(fold, architecture.network, cost, run, cluster, config.accumulate, learner.sliceable)
     if cluster.chief:
         preflight.check_scans(fold, config.judge_on)
-    transfer = take_weights(learner.network, architecture.weights) if architecture.weights else None
+    transfer = take_weights(learner.network, architecture.weights, config.init == SEARCH) if architecture.weights else None
     if cluster.chief:
         run.begin(config)
         fold.save(run.path)

@@ -5,8 +5,8 @@ import pathlib
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import user_path
 from scnas_keras.inference.names import COMPANION, INHERITED, MODEL
-from scnas_keras.retrain.config import RetrainConfig
-from scnas_keras.spaces.genotype import genotype_file
+from scnas_keras.retrain.config import SEARCH, WEIGHTS, RetrainConfig
+from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype, genotype_file
 
 
 def trained_model(config: RetrainConfig) -> pathlib.Path | None:
@@ -15,9 +15,9 @@ def trained_model(config: RetrainConfig) -> pathlib.Path | None:
     Raises:
         ConfigError: none is named, or it isn't there.
     """
-    if config.init == "search":
+    if config.init == SEARCH:
         return _searched(config.genotype)
-    if config.init != "weights":
+    if config.init != WEIGHTS:
         return None
     if not config.transfer_from:
         raise ConfigError("--init=weights takes the weights of a trained network: name its run with --transfer_from=RUN.")
@@ -35,7 +35,15 @@ def _searched(genotype: str | None) -> pathlib.Path:
     """What a search leaves of the network that it found."""
     if not genotype:
         raise ConfigError("--init=search takes the weights that a search trained: name its folder with --genotype=RUN.")
-    file = genotype_file(genotype).with_name(INHERITED)
+    named = genotype_file(genotype)
+    file = named.with_name(INHERITED)
     if not file.is_file():
-        raise ConfigError(f"--init=search: {file} isn't there. Name the --workdir of a finished scnas search, or leave out --init.")
+        raise ConfigError(
+            f"--init=search: {file} isn't there: the search hasn't finished, or an older version of the program ran it. Leave out --init, "
+            "or search again."
+        )
+    if Genotype.load(named).cells != Genotype.load(named.with_name(GENOTYPE_FILE)).cells:
+        raise ConfigError(
+            f"--init=search: {named} isn't the network that the search beside it ended with. Name {named.parent}, its folder."
+        )
     return file

@@ -9,24 +9,28 @@ from absl import logging
 from scnas_keras.errors import ConfigError, times
 from scnas_keras.files import write_text
 from scnas_keras.inference.keras_file import load_network
-from scnas_keras.inference.names import INHERITED
 from scnas_keras.retrain.architecture import Architecture
 from scnas_keras.runs.run_folder import RunFolder
 
 TRANSFER = "transfer.json"
 
 
-def take_weights(network: keras.Model, path: pathlib.Path) -> tuple[int, list[str]]:
+def take_weights(network: keras.Model, path: pathlib.Path, of_search: bool = False) -> tuple[int, list[str]]:
     """Puts those weights of a saved model into a network that have the same place and shape.
 
     A weight's place is its layer's name and its number within the layer.
+
+    Args:
+        network: that takes them.
+        path: of the model.
+        of_search: whether it is of the search of the network itself, so that all that is there must fit.
 
     Returns:
         How many were taken, and a line for each of the network's that was not.
 
     Raises:
         DataError: the model can't be read.
-        ConfigError: none fits; or one of a search doesn't, which was of the same architecture.
+        ConfigError: none fits; or one of the search doesn't.
     """
     theirs = {_place(layer, i): weight for layer in load_network(path).layers for i, weight in enumerate(layer.weights)}
     taken, left = 0, []
@@ -39,7 +43,7 @@ def take_weights(network: keras.Model, path: pathlib.Path) -> tuple[int, list[st
             else:
                 found = "not there" if other is None else f"{times(other.shape) or 1} there"
                 left.append(f"{layer.name}, {weight.name}: {times(weight.shape) or 1} here, {found}")
-            if other is not None and tuple(other.shape) != tuple(weight.shape) and path.name == INHERITED:
+            if other is not None and tuple(other.shape) != tuple(weight.shape) and of_search:
                 raise ConfigError(
                     f"--init=search: {path} is of another width or of other data ({left[-1]}). Give --width the search's --stem_channels."
                 )

@@ -76,7 +76,8 @@ class Fold:
         parts = self.split  # written with the names that checkpoints of version 3 have, whose digests are compared
         split = f"Split(weights={parts.train}, logits={parts.held_out}, validation={parts.validation})"
         cases = {name: case.folder.name for name, case in self.cases.items()}
-        steps = "".join(f", {step!r}" for step in (self.plan.slice_size, self.plan.denoising) if step)
+        later = (getattr(self.plan, field.name) for field in dataclasses.fields(self.plan) if not field.repr)  # steps since version 3
+        steps = "".join(f", {step!r}" for step in later if step is not None)
         return hashlib.sha256(f"[{split}, {self.plan!r}{steps}, {self.configuration!r}, {cases}]".encode()).hexdigest()
 
     def part(self, *names: str) -> list[PreparedCase]:

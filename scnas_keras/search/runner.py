@@ -29,7 +29,7 @@ from scnas_keras.training.losses import make_loss
 from scnas_keras.training.names import ADAM
 from scnas_keras.training.optimizers import SGD, Adam
 
-MOMENTUM = 0.9
+DARTS_MOMENTUM = 0.9
 """Of SGD for the weights, as in DARTS (Liu et al., arXiv 1806.09055, section A.1.1)."""
 
 
@@ -127,4 +127,4 @@ def weights_optimizer(config: SearchConfig) -> keras.Optimizer:
     """What learns the network's weights: Adam, or SGD with DARTS' momentum."""
     if config.weights_optimizer == ADAM:
         return Adam(config.weights_lr, *config.weights_betas)
-    return SGD(config.weights_lr, MOMENTUM if config.weights_momentum is None else config.weights_momentum)
+    return SGD(config.weights_lr, DARTS_MOMENTUM if config.weights_momentum is None else config.weights_momentum)

@@ -14,7 +14,7 @@ from scnas_keras.spaces.derive import KEPT_EDGES
 from scnas_keras.spaces.description import ARGMAX
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.paths import kept_sources
-from scnas_keras.spaces.places import Group, PlacedCell, PlacedInput, output_widths
+from scnas_keras.spaces.places import Group, PlacedCell, PlacedInput, output_widths, taps
 from scnas_keras.spaces.presence import Shares, edge_shares, zero_mask
 from scnas_keras.spaces.space import SearchSpace
 
@@ -213,11 +213,6 @@ def _edges(space: SearchSpace, cell: PlacedCell, channels: int, voxels: int) -> 
     return tuple(
         np.array([(known[name][0], known[name][1] * voxels + known[name][2]) for name in edge.candidates], np.int64) for edge in cell.edges
     )
-
-
-def taps(bridge: str, shift: int, rank: int) -> int:
-    """Weights of an alignment's kernel for each pair of channels: those of the voxels that a transposed convolution makes of one."""
-    return 2 ** (rank * shift) if bridge == "transposed" else 1
 
 
 def _parts(own: PlacedInput, rank: int, width: int, channels: int, voxels: Callable[[int], int]) -> list[tuple[int, int]]:

@@ -5,6 +5,10 @@ import dataclasses
 ARGMAX, STRONGEST_TWO = DERIVATIONS = ("argmax", "strongest_two")
 """How a network follows from alpha; `spaces.derive` has a function for each."""
 
+POINTWISE, FACTORIZED, MAX_POOL = HALVINGS = ("pointwise", "factorized", "max_pool")
+NEAREST, LINEAR, TRANSPOSED = DOUBLINGS = ("nearest", "linear", "transposed")
+"""How a source is brought to a node of another resolution; see `Input`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:

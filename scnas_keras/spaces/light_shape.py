@@ -8,7 +8,7 @@ halved by one max pool of four, or doubled by one transposed convolution of four
 
 from collections.abc import Sequence
 
-from scnas_keras.spaces.description import STRONGEST_TWO, Cell, CellEdge, Head, Input, Place, Table
+from scnas_keras.spaces.description import MAX_POOL, STRONGEST_TWO, TRANSPOSED, Cell, CellEdge, Head, Input, Place, Table
 from scnas_keras.spaces.space import SearchSpace
 
 OPERATIONS = (
@@ -23,7 +23,7 @@ OPERATIONS = (
 )
 """Table 1."""
 _INPUTS = 2
-_BRIDGES = {"halve": "max_pool", "double": "transposed"}
+_BRIDGES = {"halve": MAX_POOL, "double": TRANSPOSED}
 
 
 def light_u(name: str, rank: int, levels: int, middle: int, operations: Sequence[str] = OPERATIONS, nodes: int = 4) -> SearchSpace:

@@ -3,7 +3,7 @@
 import dataclasses
 
 from scnas_keras.operations.facts import DOUBLING, HALVING, ORDINARY
-from scnas_keras.spaces.description import Description, Input
+from scnas_keras.spaces.description import TRANSPOSED, Description, Input
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,11 @@ class Alignment:
     width: int
     shift: int
     bridge: str
+
+
+def taps(bridge: str, shift: int, rank: int) -> int:
+    """Weights of an alignment's kernel for each pair of channels: those of the voxels that a transposed convolution makes of one."""
+    return 2 ** (rank * shift) if bridge == TRANSPOSED else 1
 
 
 @dataclasses.dataclass(frozen=True)

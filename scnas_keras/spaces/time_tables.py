@@ -7,9 +7,8 @@ import numpy as np
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.operations.registry import operation
-from scnas_keras.spaces.cost import taps
 from scnas_keras.spaces.milliseconds import ADD, ALIGN, CONCAT, HEAD, OPERATION, STEM, UPDATE, CellTimes, Part, TimeTables
-from scnas_keras.spaces.places import PlacedCell, PlacedInput, output_widths
+from scnas_keras.spaces.places import PlacedCell, PlacedInput, output_widths, taps
 from scnas_keras.spaces.space import SearchSpace
 
 _UPDATED = 100_000

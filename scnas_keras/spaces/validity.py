@@ -7,14 +7,14 @@ from typing import Any
 from scnas_keras.errors import ConfigError
 from scnas_keras.operations.facts import ROLES
 from scnas_keras.operations.registry import known_operations, operation
-from scnas_keras.spaces.description import DERIVATIONS, Cell, Description, Input, Place, Table
+from scnas_keras.spaces.description import DERIVATIONS, DOUBLINGS, HALVINGS, Cell, Description, Input, Place, Table
 from scnas_keras.spaces.places import PlacedCell, output_levels, placed_cells
 
 MOST = 10_000
 """Rows of a table, and a width as a multiple of the network's, beyond which a document is damaged."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 """Of a cell or a table: names of layers and of columns are made of them."""
-JOINS, HALVINGS, DOUBLINGS = ("sum", "concat", "weighted"), ("pointwise", "factorized", "max_pool"), ("nearest", "linear", "transposed")
+JOINS = ("sum", "concat", "weighted")
 
 
 def check(space: Description) -> None:

@@ -12,8 +12,9 @@ import tensorflow as tf
 from keras import ops
 
 from scnas_keras.kernels.fused_norm import gradient_from_output, normalize, normalize_gradient
-from scnas_keras.networks.parts import TRANSPOSED, Align, halved, spread, upsample
+from scnas_keras.networks.parts import Align, halved, spread, upsample
 from scnas_keras.operations.base import NEGATIVE_SLOPE
+from scnas_keras.spaces.description import TRANSPOSED
 from scnas_keras.supernet.mixture import graph_function
 
 Pieces = list[tf.Tensor]

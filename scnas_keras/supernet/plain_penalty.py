@@ -18,7 +18,7 @@ class PlainPenalty:
 
     Expected over softmax(alpha), which bounds it; equations 5 and 6 write raw alphas, whose penalty has no lower bound. Summed over all
     edges of all cells, each operation at the thousand parameters and million multiply-adds of Table 1, whatever the network's own width
-    and patch: at real size the penalty would swamp the loss.
+    and patch: at real size the penalty would swamp the loss. In 3D kernels have three axes, and voxels are as many: no table has these.
 
     Args:
         space: the search space.

@@ -26,4 +26,4 @@ def reference_forward(supernet: Supernet, images: tf.Tensor, draws: Sequence[Dra
         places = [supernet.banks.place_of(edge) for edge in cell.placed.edges]
         outputs.append(cell.call(inputs, [Draw(draws[bank].operations[row], draws[bank].weights[row]) for bank, row in places]))
     (last,) = supernet.space.head.sources
-    return supernet.at_full_resolution(supernet.out(outputs[last]))
+    return supernet.doubled(supernet.out(outputs[last]))

@@ -14,7 +14,7 @@ from scnas_keras.machine.names import FLOAT16
 from scnas_keras.machine.precision import apply_gradients, regularize, scaled, scaled_loss
 from scnas_keras.metrics.mean_dice import MeanDice
 from scnas_keras.networks.buildable import check_buildable
-from scnas_keras.networks.derived import at_full_resolution, stem_name
+from scnas_keras.networks.derived import head_doubling, stem_name
 from scnas_keras.networks.parts import OutCell, Stem
 from scnas_keras.spaces.places import output_widths
 from scnas_keras.spaces.space import SearchSpace
@@ -103,7 +103,7 @@ class Supernet(keras.Model):
         self.banks, self.stem_channels = Banks(space), stem_channels
         self.stems = [fuse(Stem(stem.width * stem_channels, affine=False, name=stem_name(i))) for i, stem in enumerate(space.stems)]
         self.cells = self._build_cells(stem_channels, rng)
-        self.out, self._doubled = OutCell(num_classes, name="logits"), at_full_resolution(space)
+        self.out, self._doubled = OutCell(num_classes, name="logits"), head_doubling(space)
         self.alpha = [
             self.add_weight(name=f"alpha_{i}", shape=bank.shape, initializer=self._initial_alpha, dtype="float32")
             for i, bank in enumerate(self.banks.banks)
@@ -211,6 +211,8 @@ class Supernet(keras.Model):
             found: dict[int, tf.Tensor] = {}
             for i, (bank, draw) in enumerate(zip(self.banks.banks, drawn)):
                 edges = [e for e, (number, _) in enumerate(places) if number == i]
+                if not edges:
+                    continue
                 of_edges = dataclasses.replace(draw, operations=tf.gather(draw.operations, [places[e][1] for e in edges]))
                 masks_of_bank = relax.path_masks(of_edges, bank.candidates, self._path_dropout, seed_of_bank(own, i))
                 found |= dict(zip(edges, tf.unstack(masks_of_bank, len(edges))))
@@ -228,9 +230,9 @@ class Supernet(keras.Model):
 
         `masks` are, of each cell and edge, what the draw's weights are multiplied with.
         """
-        return self.at_full_resolution(self._network(images, draws, learn, masks))
+        return self.doubled(self._network(images, draws, learn, masks))
 
-    def at_full_resolution(self, logits: tf.Tensor) -> tf.Tensor:
+    def doubled(self, logits: tf.Tensor) -> tf.Tensor:
         """The logits of a head at a coarser level as they are compared with labels."""
         return self._doubled(logits) if self._doubled else logits
 
