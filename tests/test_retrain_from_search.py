@@ -33,7 +33,7 @@ def test_the_folder_and_its_genotype_name_the_network_that_the_search_trained(se
 
 def test_another_genotype_in_the_folder_is_not_that_network(searched):
     uniform_genotype("conv_3", TINY).save(searched / "epoch_12.json")
-    with pytest.raises(ConfigError, match="epoch_12.json isn't the network that the search there ended with. Name its folder"):
+    with pytest.raises(ConfigError, match="epoch_12.json isn't the network that the search beside it ended with. Name"):
         init_of(searched / "epoch_12.json")
     sparse_genotype(0, TINY).save(searched / "copy.json")
     assert init_of(searched / "copy.json") == searched / "inherited.keras"
