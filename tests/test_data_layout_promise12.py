@@ -8,7 +8,7 @@ sitk = pytest.importorskip("SimpleITK", reason="needs SimpleITK: pip install 'sc
 from scnas_keras.errors import DataError  # noqa: E402
 from scnas_keras.evaluate.inputs import find_labels  # noqa: E402
 from scnas_keras.preprocessing.measure import measure_task  # noqa: E402
-from scnas_keras.tasks.loading import find_task, load_image, load_label, load_task  # noqa: E402
+from scnas_keras.tasks.loading import find_task, is_task, load_image, load_label, load_task  # noqa: E402
 from scnas_keras.tasks.patients import guess_pattern  # noqa: E402
 from scnas_keras.verify.dataset import verify_dataset  # noqa: E402
 
@@ -53,6 +53,28 @@ def test_segmentations_are_compared_with_the_labels_and_not_with_the_scans(tmp_p
     found = find_labels(str(write_promise12(tmp_path)))
     assert found.task.name == "PROMISE12"
     assert {name: file.name for name, file in found.files.items()}["Case03"] == "Case03_segmentation.mhd" and len(found.files) == 4
+
+
+def test_a_folder_of_masks_alone_is_one_of_labels(tmp_path):
+    folder = write_promise12(tmp_path)
+    for scan in folder.glob("Case??.*"):
+        scan.unlink()
+    assert not is_task(folder)
+    found = find_labels(str(folder))
+    assert found.task is None and list(found.files) == [f"Case{number:02d}_segmentation" for number in range(4)]
+    write_case(tmp_path / "other", 9)
+    for ending in ("mhd", "raw"):
+        (tmp_path / "other" / f"Case09.{ending}").replace(folder / f"Case09.{ending}")
+    assert not is_task(folder)  # no scan has its mask
+
+
+@pytest.mark.parametrize("other", [".", "TrainingData_Part2"])
+def test_a_case_in_two_folders_is_refused_with_both(other, tmp_path):
+    first = write_promise12(tmp_path / "TrainingData_Part1")
+    write_case(tmp_path / other, 2)
+    with pytest.raises(DataError, match=r"1 files are there twice: .*Case02\.mhd and .*Case02\.mhd\. ") as caught:
+        load_task(tmp_path)
+    assert all(str(folder / "Case02.mhd") in str(caught.value) for folder in (first, tmp_path / other))
 
 
 def test_the_parts_of_the_download_are_one_task(tmp_path):
