@@ -1,5 +1,7 @@
 """The CT scans of CHAOS: slices and a picture of the mask of each."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,9 +14,10 @@ from scnas_keras.architectures.registry import footprint  # noqa: E402
 from scnas_keras.errors import DataError  # noqa: E402
 from scnas_keras.formats.volumes import read_header, read_label  # noqa: E402
 from scnas_keras.planning.planner import make_plans  # noqa: E402
+from scnas_keras.predict.inputs import collect_scans, read_scan  # noqa: E402
 from scnas_keras.preprocessing.cache import prepare  # noqa: E402
 from scnas_keras.preprocessing.measure import measure_task  # noqa: E402
-from scnas_keras.tasks.loading import find_task, load_image, load_task  # noqa: E402
+from scnas_keras.tasks.loading import find_task, is_task, load_image, load_task  # noqa: E402
 from scnas_keras.tasks.patients import guess_pattern  # noqa: E402
 from scnas_keras.tasks.sources import files_of  # noqa: E402
 from scnas_keras.verify.dataset import verify_dataset  # noqa: E402
@@ -68,7 +71,7 @@ def test_each_slice_has_the_mask_of_its_place_among_the_names(reverse, names, va
     expected = MASKS[::-1] if reverse else MASKS  # [k, row, column], k from the lowest on
     save(tmp_path / "twin.nii.gz", np.ascontiguousarray(expected.transpose(2, 1, 0)), geometry.affine)
     np.testing.assert_array_equal(label, read_label(tmp_path / "twin.nii.gz")[0])
-    scan = read_header(patient / "DICOM_anon")
+    scan = read_header(patient / "DICOM_anon", own_series=True)
     assert scan.shape == geometry.shape and np.array_equal(scan.affine, geometry.affine)
 
 
@@ -129,5 +132,45 @@ def test_a_patient_without_masks_or_slices_is_named(tmp_path):
 def test_several_series_elsewhere_are_refused_as_before(tmp_path):
     patient = write_patient(tmp_path / "1")
     (patient / "DICOM_anon").rename(patient / "DICOM")
-    with pytest.raises(DataError, match="expected one DICOM series, found 6"):
+    with pytest.raises(DataError, match=r"(?s)expected one DICOM series, found 6.*made anonymous one by one, give all of them one Series"):
         read_header(patient / "DICOM")
+
+
+def test_the_readers_know_nothing_of_a_folders_name(tmp_path):
+    scan = write_patient(tmp_path / "1") / "DICOM_anon"
+    with pytest.raises(DataError, match="expected one DICOM series, found 6"):
+        read_header(scan)
+    assert read_header(scan, own_series=True).shape == (3, 4, COUNT)
+
+
+@pytest.mark.parametrize("place, read", [("Train_Sets/CT/1", True), ("Test_Sets/CT/3", True), ("mine/3", False)])
+def test_a_patient_is_segmented_and_a_folder_of_another_that_is_called_so_is_not_merged(place, read, tmp_path):
+    patient = write_patient(tmp_path / place)
+    if not place.startswith("Train"):
+        shutil.rmtree(patient / "Ground")
+    (scan,) = collect_scans(str(patient / "DICOM_anon"), str(tmp_path / "a.nii.gz"), ("CT",))
+    if read:
+        assert read_scan(scan, ("CT",)).array.shape == (3, 4, COUNT, 1)
+    else:
+        with pytest.raises(DataError, match="expected one DICOM series, found 6"):
+            read_scan(scan, ("CT",))
+
+
+def test_masks_of_several_organs_are_refused(tmp_path):
+    """Those of MR scans hold 63 (liver), 126, 189 and 252."""
+    patient = write_patient(tmp_path / "1")
+    organs = np.resize(np.array([0, 63, 126, 189, 252], np.uint8), ARRAY.shape[1:])
+    Image.fromarray(organs).save(patient / "Ground" / "liver_GT_003.png")
+    with pytest.raises(DataError, match=r"liver_GT_003\.png: .*liver alone.*found 63, 126, 189, 252 beside 0\. .*write a dataset\.json"):
+        read_label(patient / "Ground")
+
+
+@pytest.mark.parametrize("inside", ["", "InPhase"])
+def test_the_mr_scans_of_a_patient_are_no_patients(inside, tmp_path):
+    for sequence in ("T1DUAL", "T2SPIR"):
+        write_slices(tmp_path / "MR" / "1" / sequence / "DICOM_anon" / inside)
+        (tmp_path / "MR" / "1" / sequence / "Ground").mkdir()
+    for folder in (tmp_path, tmp_path / "MR", tmp_path / "MR" / "1", tmp_path / "MR" / "1" / "T2SPIR"):
+        assert not is_task(folder)
+        with pytest.raises(DataError, match="expected a task here or one folder below"):
+            find_task("custom", folder)

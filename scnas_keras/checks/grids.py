@@ -47,7 +47,7 @@ def read_grid(case: Case, task: Task) -> tuple[Grid | None, list[Finding]]:
     headers, findings = {}, []
     for path in case.files:
         try:
-            headers[path] = read_header(path, task.channel_names if case.images == (path,) else ())
+            headers[path] = read_header(path, task.channel_names if case.images == (path,) else (), case.own_series)
         except DataError as error:
             findings.append(_unreadable(case, path, error))
     flat = {path: problem for path, header in headers.items() if (problem := _no_volume(header))}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from scnas_keras.errors import DataError
-from scnas_keras.formats.endings import ENDINGS, SLICES, dicom_files, ending_of, is_unfinished, plain_files, reader_of
+from scnas_keras.formats.endings import ENDINGS, dicom_files, ending_of, is_unfinished, plain_files, reader_of
 from scnas_keras.formats.foreign import told_absent
 from scnas_keras.formats.geometry import make_affine
 from scnas_keras.formats.instances import Instance, read_instance, read_pixels, without_image
@@ -22,19 +22,23 @@ from scnas_keras.formats.unfinished import doubts_of_unfinished, unfinished_file
 _PACKED = ".gz", ".bz2", ".xz", ".zst", ".zip"
 
 
-def open_file(path: Path) -> Stored:
+def open_file(path: Path, own_series: bool = False) -> Stored:
     """Reads the headers of all frames of a series; the third axis follows their positions, sheared by a tilted gantry.
+
+    Args:
+        path: a folder of slices, one of them, or an object of many frames.
+        own_series: whether the slices in a folder may each have a series and a frame of reference of their own.
 
     Raises:
         DataError: no series or several, a file that can't be read, frames that don't fit together, or a gap between them.
         ConfigError: pydicom isn't installed.
     """
-    return open_series(path)[0]
+    return open_series(path, own_series)[0]
 
 
-def open_series(path: Path) -> tuple[Stored, list[Path]]:
+def open_series(path: Path, own_series: bool = False) -> tuple[Stored, list[Path]]:
     """`open_file`, and the file of each frame in the order of the third axis."""
-    instances = _series(path)
+    instances = _series(path, own_series)
     frames = [frame for instance in instances for frame in instance.frames]
     alone = not path.is_dir() and len(frames) > 1 == len(instances)
     unfinished = [] if alone else [file for file in unfinished_files(path if path.is_dir() else path.parent) if file != path]
@@ -88,7 +92,7 @@ def _padding(instances: Sequence[Instance], slope: float, inter: float) -> tuple
     return tuple(sorted(found))
 
 
-def _series(path: Path) -> list[Instance]:
+def _series(path: Path, own_series: bool = False) -> list[Instance]:
     """The files of the only series in a folder, or of the series that a slice belongs to."""
     if not path.is_dir():
         named = read_instance(path)
@@ -110,13 +114,15 @@ def _series(path: Path) -> list[Instance]:
             f"{path}: no DICOM series found (it holds: {', '.join(names[:5]) or 'nothing'}). "
             "Name the folder that directly holds the slices of one scan."
         )
-    if path.name == SLICES and all(len(own) == len(own[0].frames) == 1 for own in series.values()):
-        series = {"": [dataclasses.replace(own, series="", reference="") for (own,) in series.values()]}  # anonymous one by one
+    single = all(len(own) == len(own[0].frames) == 1 for own in series.values())
+    if single and own_series:
+        series = {"": [dataclasses.replace(own, series="", reference="") for (own,) in series.values()]}
     if len(series) > 1:
+        apart = " If they are one scan whose slices were made anonymous one by one, give all of them one SeriesInstanceUID and one "
+        apart += "FrameOfReferenceUID."
         raise DataError(
             f"{path}: expected one DICOM series, found {len(series)}:{''.join(_described(series[uid]) for uid in sorted(series))}\n"
-            "Name one slice file of the series that you mean, or move each series into a folder of its "
-            "own."
+            f"Name one slice file of the series that you mean, or move each series into a folder of its own.{apart if single else ''}"
         )
     _refuse_left_out(path, next(iter(series)))
     return next(iter(series.values()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scnas_keras.errors import DataError, counted, times
+from scnas_keras.errors import DataError, counted, some_of, times
 from scnas_keras.formats import pictures
 from scnas_keras.formats.dicom import open_series
 from scnas_keras.formats.endings import SLICES, mask_files
@@ -22,7 +22,7 @@ def open_file(path: Path) -> Stored:
     Raises:
         DataError: there isn't one for each slice, of its size and of one channel, or the scan can't be read.
     """
-    scan, slices = open_series(path.parent / SLICES)
+    scan, slices = open_series(path.parent / SLICES, own_series=True)
     masks, by_name = mask_files(path), sorted(slices)
     if len(masks) != len(slices):
         raise DataError(f"{path}: found {counted(len(masks), 'mask')} for {counted(len(slices), 'slice')} in {scan.path}. {_AGAIN}")
@@ -37,7 +37,19 @@ def open_file(path: Path) -> Stored:
     def voxels(_: Allocate) -> np.ndarray:
         array = np.empty((*scan.shape, 1), np.uint8)
         for place, file in enumerate(slices):
-            array[:, :, place] = opened[file].voxels(in_memory)[:, :, 0] != 0
+            mask = opened[file].voxels(in_memory)[:, :, 0]
+            _check_one_organ(opened[file].path, mask)
+            array[:, :, place] = mask != 0
         return array
 
     return Stored(path, scan.shape, 1, scan.affine, voxels)
+
+
+def _check_one_organ(path: Path, mask: np.ndarray) -> None:
+    """Raises DataError for a mask of several organs, as those of CHAOS' MR scans are."""
+    values = [str(value) for value in np.unique(mask) if value]
+    if len(values) > 1:
+        raise DataError(
+            f"{path}: a mask of a CT scan holds the liver alone, as 0 and one other value, found {some_of(values)} beside 0. Those of MR "
+            "scans hold four organs: convert scan and masks to .nii.gz with a number a class, and write a dataset.json for them."
+        )

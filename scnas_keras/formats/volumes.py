@@ -37,19 +37,19 @@ PROBABILITY_ONE = 2**16 - 1
 _SLAB = 32  # voxels; several neighbours along the axis that files store first, so that memory is read in whole lines
 
 
-def read_header(paths: Paths, channels: Sequence[str] = ()) -> Header:
+def read_header(paths: Paths, channels: Sequence[str] = (), own_series: bool = False) -> Header:
     """Reads shape, affine, spacing and number of channels of a file, or of a case's files with one channel each.
 
     Args:
         paths: its files.
-        channels: see `read_image`.
+        channels, own_series: see `read_image`.
 
     Raises DataError if a file can't be read, or several don't lie on one voxel grid.
     """
-    return _header(_open_all(paths, channels))
+    return _header(_open_all(paths, channels, own_series))
 
 
-def read_image(paths: Paths, allocate: Allocate = in_memory, channels: Sequence[str] = ()) -> Volume:
+def read_image(paths: Paths, allocate: Allocate = in_memory, channels: Sequence[str] = (), own_series: bool = False) -> Volume:
     """Reads an image from a file with one or several channels, or from several files with one channel each, in order.
 
     Args:
@@ -57,13 +57,15 @@ def read_image(paths: Paths, allocate: Allocate = in_memory, channels: Sequence[
         allocate: makes the array that the image is read into, and those for what is unpacked on the way, such as
             `machine.scratch.Scratch.array`.
         channels: names of those wanted. Where they are colours, a gray picture gives three equal ones.
+        own_series: whether the slices in a folder of DICOM may each have a series and a frame of reference of their own, as where they
+            were made anonymous one by one.
 
     Raises:
         DataError: a file can't be read or is cut off, its affine maps the volume to a plane, or several files don't lie
             on one voxel grid.
         ConfigError: the format needs a library that isn't installed.
     """
-    files = _open_all(paths, channels)
+    files = _open_all(paths, channels, own_series)
     for file in files:
         if file.indexed:
             raise DataError(f"{file.path}: its pixels are numbers of colours in a palette, not intensities. Save it as gray or RGB.")
@@ -158,7 +160,7 @@ def _module(reader: str) -> ModuleType:
     return importlib.import_module(f"scnas_keras.formats.{reader}")
 
 
-def _open(path: str | Path) -> Stored:
+def _open(path: str | Path, own_series: bool = False) -> Stored:
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: {told_absent(path) or 'no such file. Check the path, or download the file again.'}")
@@ -174,7 +176,7 @@ def _open(path: str | Path) -> Stored:
             f"{path}: expected a scan whose name ends in {', '.join(ENDINGS)}, or a folder of DICOM "
             "slices. Convert it to .nii.gz, or correct its name."
         )
-    return _module(reader).open_file(path)
+    return _module(reader).open_file(path, **({"own_series": True} if own_series and reader == "dicom" else {}))
 
 
 def _open_label(path: Path) -> Stored:
@@ -193,8 +195,8 @@ def _open_label(path: Path) -> Stored:
     return file
 
 
-def _open_all(paths: Paths, channels: Sequence[str]) -> list[Stored]:
-    files = [_open(path) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
+def _open_all(paths: Paths, channels: Sequence[str], own_series: bool) -> list[Stored]:
+    files = [_open(path, own_series) for path in ([paths] if isinstance(paths, (str, Path)) else paths)]
     if len(files) == 1 and are_colours(channels):
         return [in_colour(files[0])]
     first, *others = files

@@ -11,6 +11,7 @@ from scnas_keras.formats.volumes import read_image, volume_of, write_label
 from scnas_keras.inference.companion import find_models
 from scnas_keras.inference.ensemble import Ensemble
 from scnas_keras.inference.packaged import remove_unpacked
+from scnas_keras.tasks.layout_chaos import are_slices
 
 
 class Predictor:
@@ -31,6 +32,7 @@ class Predictor:
 
         Raises:
             DataError: a file is missing or damaged, or the networks are of different tasks.
+            ConfigError: one wants scans denoised, and SimpleITK isn't installed.
         """
         model = Ensemble.load([file for file, _ in find_models(os.fspath(path))])
         remove_unpacked()
@@ -90,8 +92,8 @@ class Predictor:
             DataError: it can't be read, or see `predict`.
             ConfigError: of the output's name.
         """
-        places = [image] if isinstance(image, (str, os.PathLike)) else image
-        volume = read_image([pathlib.Path(place) for place in places], channels=self.channels)
+        places = [pathlib.Path(place) for place in ([image] if isinstance(image, (str, os.PathLike)) else image)]
+        volume = read_image(places, channels=self.channels, own_series=all(map(are_slices, places)))
         segmentation = self._model.segment(volume, self._mirror)
         if output is not None:
             write_label(output, segmentation, volume.geometry)

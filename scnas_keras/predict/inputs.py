@@ -15,6 +15,7 @@ from scnas_keras.formats.foreign import is_other_scan, told, told_absent
 from scnas_keras.formats.geometry import GRAY, NO_UNIT, UNFINISHED
 from scnas_keras.formats.volumes import Allocate, Volume, in_memory, read_image
 from scnas_keras.predict.channels import absent_channels, check_order
+from scnas_keras.tasks.layout_chaos import are_slices
 from scnas_keras.tasks.layout_nnunet import group_channels
 from scnas_keras.tasks.nearest import nearest
 
@@ -123,7 +124,7 @@ def read_scan(scan: Scan, channels: Sequence[str], allocate: Allocate = in_memor
             f"{len(scan.files)}: {some_of([file.name for file in scan.files])}.{absent_channels(scan.files, channels)} Give one file per "
             "channel, in order, or one file with all."
         )
-    volume = read_image(scan.files, allocate, channels)
+    volume = read_image(scan.files, allocate, channels, own_series=all(map(are_slices, scan.files)))
     if volume.array.shape[3] == 1 < len(channels):
         raise DataError(
             f"{scan.files[0]}: the model needs {counted(len(channels), 'channel')} ({', '.join(channels)}), found 1."

@@ -55,7 +55,7 @@ def _headers(cases: Sequence[Case]) -> list[Header]:
     headers = []
     for case in cases:
         try:
-            headers.append(read_header(case.images))
+            headers.append(read_header(case.images, own_series=case.own_series))
         except DataError:
             continue  # reported when its turn comes
     return headers

@@ -141,5 +141,5 @@ def named_labels(task: Task) -> dict[str, int | tuple[int, ...]]:
 
 def _memory(cases: Sequence[Case], task: Task) -> int:
     """Bytes at the peak of measuring the largest of these cases."""
-    headers = [read_header(case.images, task.channel_names) for case in cases]
+    headers = [read_header(case.images, task.channel_names, case.own_series) for case in cases]
     return max(int(np.prod(header.shape)) * (header.channels + 1) * _BYTES_PER_VALUE for header in headers)

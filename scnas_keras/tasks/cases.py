@@ -6,11 +6,19 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One scan: its name, its image files (one, or one per channel), and its label where there is one."""
+    """One scan.
+
+    Attributes:
+        name: unique in its task.
+        images: its image files, one, or one per channel.
+        label: its label file, where there is one.
+        own_series: whether its DICOM slices may each have a series of their own; see `read_image`.
+    """
 
     name: str
     images: tuple[Path, ...]
     label: Path | None
+    own_series: bool = False
 
     @property
     def label_file(self) -> Path:

@@ -8,6 +8,8 @@ from scnas_keras.tasks.cases import Case, Task
 
 _PLACES = "", "CT", "Train_Sets/CT"
 """Where the patients are in a folder that may be CT/, Train_Sets/ or CHAOS_Train_Sets/."""
+_SEQUENCES = "T1DUAL", "T2SPIR"
+"""Folders of a patient's MR scans, whose masks hold several organs."""
 
 
 def is_chaos(root: Path) -> bool:
@@ -24,8 +26,14 @@ def load_chaos(root: Path) -> Task:
             f"{patients[0].parent}: {len(lacking)} of {len(patients)} patients aren't whole: {some_of(lacking)}. Each needs slices in "
             f"{SLICES}/ and masks in {MASKS}/: unpack the training sets again, or move these folders elsewhere."
         )
-    cases = tuple(Case(patient.name, (patient / SLICES,), patient / MASKS) for patient in patients)
+    cases = tuple(Case(patient.name, (patient / SLICES,), patient / MASKS, own_series=True) for patient in patients)
     return Task("CHAOS_CT", root, ("CT",), {0: "background", 1: "liver"}, cases)
+
+
+def are_slices(folder: Path) -> bool:
+    """Whether a folder holds the slices of a patient, each made anonymous by itself: of the training sets, or of the test sets' CT."""
+    patient = folder.absolute().parent
+    return folder.name == SLICES and ((patient / MASKS).is_dir() or patient.parent.name == "CT")
 
 
 def _folders(around: Path) -> list[Path]:
@@ -33,7 +41,7 @@ def _folders(around: Path) -> list[Path]:
 
 
 def _is_patient(folder: Path) -> bool:
-    return (folder / SLICES).is_dir() or (folder / MASKS).is_dir()
+    return folder.name not in _SEQUENCES and ((folder / SLICES).is_dir() or (folder / MASKS).is_dir())
 
 
 def _seems_patient(folder: Path) -> bool:

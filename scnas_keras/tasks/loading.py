@@ -166,7 +166,7 @@ def _load(root: Path) -> Task:
 
 def load_image(task: Task, case: Case, allocate: Allocate = in_memory) -> Volume:
     """The image of a case with the task's channels, which three equal ones of a gray picture may be; see `read_image`."""
-    return read_image(case.images, allocate, task.channel_names)
+    return read_image(case.images, allocate, task.channel_names, case.own_series)
 
 
 def load_label(task: Task, case: Case) -> np.ndarray:

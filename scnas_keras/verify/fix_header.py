@@ -57,7 +57,7 @@ def fix_headers(source: Path, target: Path, processes: int | None = None) -> str
 
 def _unsafe(case: Case) -> str | None:
     """Why it can't be trusted that image and label have the same voxels in the same order."""
-    image, label = read_header(case.images[0]), read_header(case.label)
+    image, label = read_header(case.images[0], own_series=case.own_series), read_header(case.label)
     if image.shape != label.shape:
         return f"its shape is {label.shape}, its image's {image.shape}"
     axes = ["".join(nib.aff2axcodes(header.affine)) for header in (label, image)]

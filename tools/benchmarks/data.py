@@ -104,7 +104,9 @@ def prepare_scans(task, folder: pathlib.Path, spacing: tuple[float, ...] | None)
     from scnas_keras.preprocessing.cache import prepare
     from scnas_keras.preprocessing.plan import Normalization, PreprocessingPlan
 
-    spacing = spacing or tuple(np.median([read_header(case.images).spacing for case in task.cases], axis=0).tolist())
+    spacing = spacing or tuple(
+        np.median([read_header(case.images, own_series=case.own_series).spacing for case in task.cases], axis=0).tolist()
+    )
     channels = tuple(
         Normalization(name, "ct", False, -1000, 400, -100, 300) if is_ct else Normalization(name, "zscore", use_mask=True)
         for name, is_ct in zip(task.channel_names, task.is_ct)
