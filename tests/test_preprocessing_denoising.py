@@ -1,12 +1,18 @@
 """Curvature flow against ITK's own, and what it leaves of noise and edges."""
 
 import builtins
+import dataclasses
+import importlib.util
+import json
 
 import numpy as np
 import pytest
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.formats.volumes import volume_of
+from scnas_keras.inference.companion import Companion, find_models
+from scnas_keras.predict import runner as predict
+from scnas_keras.predict.config import PredictConfig
 from scnas_keras.preprocessing.denoising import denoised
 from scnas_keras.preprocessing.plan import Denoising, Normalization, PreprocessingPlan
 from scnas_keras.preprocessing.scans import preprocess_image
@@ -68,6 +74,19 @@ def test_without_simpleitk_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(ConfigError, match=r"denoising needs SimpleITK, which is not installed\. Run pip install '\.\[dicom\]'"):
         denoised(noisy(), Denoising())
-    monkeypatch.setattr(before.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"--denoise: denoising needs SimpleITK.*pip install"):
         before.check_planning(DataConfig(denoise=True))
+
+
+@pytest.mark.parametrize("denoising", [Denoising(), None])
+def test_a_model_that_denoises_is_refused_by_name_before_a_framework_is_loaded(denoising, tmp_path, monkeypatch):
+    plan = PreprocessingPlan((None, 0.6, 0.5), (Normalization("T2", "zscore"),), LABELS, denoising=denoising)
+    (tmp_path / "model.json").write_text(json.dumps(dataclasses.asdict(Companion((8, 8), (), plan))))
+    (tmp_path / "model.keras").write_bytes(b"")
+    assert [file.parent for file, _ in find_models(str(tmp_path))] == [tmp_path]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(predict, "load_tensorflow", lambda: pytest.fail("too late"))
+    message = r"model\.keras was trained on denoised scans: denoising needs SimpleITK.*pip install" if denoising else "--image=nowhere"
+    with pytest.raises(ConfigError, match=message):
+        predict.run_prediction(PredictConfig(model=str(tmp_path), image="nowhere", output=str(tmp_path / "a.nii.gz")))

@@ -16,7 +16,7 @@ from scnas_keras.files import file_in, user_path
 from scnas_keras.inference.names import COMPANION, MODEL
 from scnas_keras.inference.packaged import is_package, unpacked
 from scnas_keras.inference.seen import Seen
-from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan
+from scnas_keras.preprocessing.plan import VERSION, PreprocessingPlan, check_denoising
 
 _REMEDY = "Copy it again from where the model was trained."
 
@@ -77,6 +77,7 @@ def find_models(text: str) -> list[tuple[pathlib.Path, Companion]]:
 
     Raises:
         DataError: see `find_model`; or they can't be averaged.
+        ConfigError: one wants scans denoised, and SimpleITK isn't installed.
     """
     one = user_path(text).exists()  # a comma may be part of a name
     if not one and not all(map(str.strip, text.split(","))):
@@ -84,6 +85,9 @@ def find_models(text: str) -> list[tuple[pathlib.Path, Companion]]:
     paths = [path for part in ([text] if one else text.split(",")) for path in _folds(part.strip())]
     found = [find_model(path) for path in paths]
     check_alike(found)
+    for path, companion in found:
+        if companion.plan.denoising:
+            check_denoising(f"{path} was trained on denoised scans")
     return found
 
 

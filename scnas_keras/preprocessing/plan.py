@@ -1,6 +1,7 @@
 """What preprocessing must know beyond the scan itself, as a JSON document saved beside each model."""
 
 import dataclasses
+import importlib.util
 import json
 import math
 from collections.abc import Sequence
@@ -119,6 +120,12 @@ class PreprocessingPlan:
     def to_json(self) -> str:
         """The plan as a JSON document, without the steps that it leaves out; equal plans give equal text."""
         return json.dumps({name: value for name, value in dataclasses.asdict(self).items() if value is not None}, indent=2) + "\n"
+
+
+def check_denoising(asks: str) -> None:
+    """Raises ConfigError, naming what asks to denoise, where SimpleITK isn't installed."""
+    if importlib.util.find_spec("SimpleITK") is None:
+        raise ConfigError(f"{asks}: denoising needs SimpleITK, which is not installed. Run pip install '.[dicom]' in the cloned folder.")
 
 
 def parse_spacing(values: Sequence[float]) -> tuple[float, float, float]:

@@ -1,6 +1,5 @@
 """What flags and folders tell before a framework is loaded, so that a wrong one is refused in the first second."""
 
-import importlib.util
 import math
 import pathlib
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from scnas_keras.planning.names import RULES, rank_named
 from scnas_keras.planning.plans import Plans, load_plans
 from scnas_keras.preprocessing.cache_folder import open_folder
 from scnas_keras.preprocessing.fingerprint import CANONICAL_AXES
-from scnas_keras.preprocessing.plan import parse_spacing
+from scnas_keras.preprocessing.plan import check_denoising, parse_spacing
 from scnas_keras.runs.config import RunConfig
 from scnas_keras.runs.data_config import DataConfig, PlanningConfig, TaskConfig
 from scnas_keras.runs.run_folder import check_folder
@@ -48,7 +47,7 @@ def check_flags(config: DataConfig, network: Footprint) -> Plans | None:
     check_planning(config)
     plans = None if config.plan in RULES else load_plans(config.plan)
     if plans and plans.configuration(config.configuration).denoising:
-        _check_denoising(f"--plan={config.plan}")
+        check_denoising(f"--plan={config.plan}")
     _check_rank(config.configuration, plans, network)
     if config.patch_size is not None:
         check_patch(config.patch_size, network)
@@ -82,14 +81,8 @@ def check_planning(config: PlanningConfig, axes: Sequence[str] = CANONICAL_AXES)
     if config.resize is not None:
         _check_resize(config)
     if config.denoise:
-        _check_denoising("--denoise")
+        check_denoising("--denoise")
     mirror_axes((), axes, config.mirror_axes)
-
-
-def _check_denoising(flag: str) -> None:
-    """Raises ConfigError, naming what asks to denoise, where SimpleITK isn't installed."""
-    if importlib.util.find_spec("SimpleITK") is None:
-        raise ConfigError(f"{flag}: denoising needs SimpleITK, which is not installed. Run pip install '.[dicom]' in the cloned folder.")
 
 
 def _check_resize(config: PlanningConfig) -> None:
