@@ -1,9 +1,14 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from PIL import Image
 
 from scnas_keras.errors import ConfigError, DataError
 from scnas_keras.formats.geometry import PIXELS
+from scnas_keras.formats.volumes import read_image
 from scnas_keras.metrics.dice import dice_scores
 from scnas_keras.reporting.overlay import OPACITY, draw_overlay, overlay_figure
 
@@ -21,6 +26,16 @@ def volumes():
     prediction[5:7, 1, 1] = 1  # two of the four
     prediction[0, 0, 0] = 1  # and one elsewhere
     return image, label, prediction
+
+
+def write_deep(path, colours):
+    """A PNG of 16 bits a colour [row, column, 3], which Pillow can't write."""
+    (height, width, _), rows = colours.shape, [row.astype(">u2").tobytes() for row in colours]
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))), (b"IEND", b"")
+    coded = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(coded))
+    return path
 
 
 def test_dice_in_the_title_is_what_a_person_computes(volumes):
@@ -110,6 +125,17 @@ def test_a_picture_in_colour_keeps_its_colours():
     panels = [axes for axes in overlay_figure(image, None, mask, ("background", "nucleus"), PIXELS, "picture").axes if axes.images]
     np.testing.assert_allclose(np.asarray(panels[0].images[0].get_array()), image[:, :, 0].swapaxes(0, 1) / 255)
     np.testing.assert_array_equal(np.asarray(panels[1].images[1].get_array())[..., 3] > 0, mask[:, :, 0].T == 1)
+
+
+def test_a_dark_picture_of_16_bits_is_drawn_dark(tmp_path):
+    colours = np.random.default_rng(0).integers(0, 200, (9, 12, 3)).astype(np.uint16)
+    deep, plain = write_deep(tmp_path / "deep.png", colours), tmp_path / "plain.png"
+    Image.fromarray(colours.astype(np.uint8)).save(plain)
+    mask = np.zeros((12, 9, 1), int)
+    for file, white in ((deep, 65535), (plain, 255)):
+        volume = read_image(file)
+        figure = overlay_figure(volume.array, None, mask, ("background", "nucleus"), volume.spacing, "picture", volume.white)
+        np.testing.assert_allclose(np.asarray(figure.axes[0].images[0].get_array()), colours / white, atol=1e-6)
 
 
 def test_a_pictures_overlay_has_a_pixel_at_least_for_each_of_its_own(tmp_path):

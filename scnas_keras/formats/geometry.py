@@ -60,12 +60,14 @@ class Volume:
         spacing: mm.
         geometry: where it came from.
         padding: of each channel the values, from one to another, that its file declares to be padding; they are in `array` as stored.
+        white: what a picture's brightest number would be, by the bits of its file.
     """
 
     array: np.ndarray
     spacing: tuple[float, float, float]
     geometry: Geometry
     padding: tuple[tuple[tuple[float, float], ...], ...] = ()
+    white: int = 255
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

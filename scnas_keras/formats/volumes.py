@@ -71,15 +71,16 @@ def read_image(paths: Paths, allocate: Allocate = in_memory, channels: Sequence[
             raise DataError(f"{file.path}: its pixels are numbers of colours in a palette, not intensities. Save it as gray or RGB.")
     geometry = _geometry(files[0])
     shape = (*geometry.canonical_shape, sum(file.channels for file in files))
-    array, channel = np.empty(0, np.float32), 0
+    array, channel, white = np.empty(0, np.float32), 0, 255
     for file in files:
         voxels = nib.apply_orientation(file.voxels(allocate), _geometry(file).orientation)
         array = array if channel else allocate(shape)  # only now: reading takes memory of its own
         for slab, values in _slabs(voxels, file):
             array[slab, ..., channel : channel + file.channels] = values
         channel += file.channels
+        white = max(white, _white(voxels.dtype))
     padding = tuple(file.padding for file in files for _ in range(file.channels))
-    return Volume(array, canonical_spacing(geometry.affine), geometry, padding)
+    return Volume(array, canonical_spacing(geometry.affine), geometry, padding, white)
 
 
 def volume_of(array: np.ndarray, spacing: Sequence[float]) -> Volume:
@@ -227,6 +228,10 @@ def _geometry(file: Stored) -> Geometry:
             f"NaN):\n{file.affine}\nFix the header, for example by converting the scan from DICOM again."
         )
     return Geometry(file.path, file.affine, file.shape, nib.io_orientation(file.affine), file.header, file.doubts)
+
+
+def _white(kind: np.dtype) -> int:
+    return np.iinfo(kind).max if kind.kind == "u" and kind.itemsize <= 2 else 255
 
 
 def _slabs(voxels: np.ndarray, file: Stored) -> Iterator[tuple[slice, np.ndarray]]:

@@ -133,7 +133,7 @@ def _segment(scan: Scan, model: Any, config: PredictConfig) -> None:
         names = tuple(model.plan.labels.values())
         with writing(scan.overlay):
             scan.overlay.parent.mkdir(parents=True, exist_ok=True)
-        draw_overlay(shown(volume, scan.files), None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name)
+        draw_overlay(shown(volume, scan.files), None, segmentation, scan.overlay, names, volume.spacing, scan.files[0].name, volume.white)
     if keep is not None:
         write_probabilities(scan.probabilities, keep, volume.geometry)
     write_label(scan.output, segmentation, volume.geometry)

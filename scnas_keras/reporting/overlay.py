@@ -35,6 +35,7 @@ def draw_overlay(
     class_names: Sequence[str],
     spacing: Sequence[float],
     title: str,
+    white: int = 255,
 ) -> None:
     """Draws a case as PNG: axial, coronal and sagittal slices of the image, the reference, the prediction; a single slice alone.
 
@@ -44,20 +45,21 @@ def draw_overlay(
 
     Args:
         image: [x, y, z, channels] in RAS+ orientation, of which the first is shown, but of a picture's three all, as red, green and blue
-            from 0 to 255; or [x, y, z].
+            from 0 to `white`; or [x, y, z].
         label: reference classes [x, y, z], integers, or None for a case without one.
         prediction: predicted classes [x, y, z], integers.
         path: the .png file to write.
         class_names: name of every class, the background (0) first.
         spacing: edge lengths of a voxel, mm.
         title: first line of the title, such as the case's name.
+        white: what the brightest number of a picture in colour would be, see `Volume`.
 
     Raises:
         ConfigError: another suffix than .png, or the folder doesn't exist.
         DataError: shapes that differ, or a class without a name.
     """
     check_suffix(path, (".png",))
-    save_figure(overlay_figure(image, label, prediction, class_names, spacing, title), path)
+    save_figure(overlay_figure(image, label, prediction, class_names, spacing, title, white), path)
 
 
 def shown(volume: Volume, files: Sequence[object]) -> np.ndarray:
@@ -72,6 +74,7 @@ def overlay_figure(
     class_names: Sequence[str],
     spacing: Sequence[float],
     title: str,
+    white: int = 255,
 ) -> "Figure":
     """The figure that `draw_overlay` writes."""
     from matplotlib.figure import Figure
@@ -85,7 +88,7 @@ def overlay_figure(
     centre = _centre(prediction if label is None or not np.any(label) else label)
     planes = planes_of(image.shape, spacing)
     in_colour = planes == PICTURE and image.shape[3] == 3
-    pictures = _slices(np.clip(image / (255 if image.max() < 256 else 65535), 0, 1) if in_colour else image[..., 0], centre, planes)
+    pictures = _slices(np.clip(image / white, 0, 1) if in_colour else image[..., 0], centre, planes)
     colours = _class_colours(len(class_names), first=2 if in_colour else 0)  # blue is hard to see on stained tissue
     window = np.percentile(np.concatenate([plane.ravel() for plane in pictures]), (0.5, 99.5))  # of greys
     layers = [(None,) * len(planes)] + [[colours[classes] for classes in _slices(mask, centre, planes)] for mask in masks.values()]

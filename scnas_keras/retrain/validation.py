@@ -106,7 +106,8 @@ def _draw(fold: Fold, packed: Mapping[str, bytes], dice: Mapping[str, Sequence[f
         if ignored is not None:
             segmentation, label = (np.where(label == ignored, 0, values) for values in (segmentation, label))
         title = f"{name}: the {rank} of {len(dice)} by Dice" if len(dice) > 1 else name
-        draw_overlay(shown(volume, cases[name].images), label, segmentation, run[f"overlay_{rank}.png"], names, volume.spacing, title)
+        file = run[f"overlay_{rank}.png"]
+        draw_overlay(shown(volume, cases[name].images), label, segmentation, file, names, volume.spacing, title, volume.white)
 
 
 def _told(scores: Sequence[float]) -> str:
