@@ -142,7 +142,10 @@ class Gamma(_Factor, frozen=True, tag="gamma"):
 
 
 class Cutout(IntensityTransform, frozen=True, tag="cutout"):
-    """Sets a cube, in slices a square, of `length` voxels a side to 0 in all channels: the mean intensity, once normalised.
+    """Sets a cube, in slices a square, of `length` voxels a side to 0 in all channels.
+
+    What 0 is follows from the normalisation: the mean intensity (of the scan by z-score, of the dataset's labelled voxels by "ct"), the
+    lowest ("rescale_to_0_1"), black ("rgb_to_0_1"), what is stored as 0 ("none"), or 0.3667 of the scan's range, `mean` ("fixed").
 
     Its centre is drawn uniformly from the patch, so that a part of it may lie beyond the border.
 
