@@ -1,6 +1,7 @@
 """Folders of images and masks."""
 
 import json
+from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from small_task import REAL_DATA, save
 
 from scnas_keras.checks.headers import verify_headers
 from scnas_keras.errors import DataError
+from scnas_keras.formats import pictures
 from scnas_keras.formats.volumes import read_image
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.tasks.loading import find_task, load_image, load_label, load_task
@@ -84,6 +86,32 @@ def test_gray_pictures_among_colour_ones_have_three_equal_channels_and_are_told_
     assert not [finding for finding in report.findings if finding.kind.severity == "error"]
     fingerprint = measure_task(task, tmp_path / "cache", 1, False)
     assert len(fingerprint.intensities) == 3 and len(fingerprint.shapes) == 4
+
+
+def test_pictures_are_opened_until_one_has_colours_and_once_at_most(tmp_path, monkeypatch):
+    opened, open_file = [], pictures.open_file
+    monkeypatch.setattr(pictures, "open_file", lambda path: opened.append(path.parent.name) or open_file(path))
+    load_task(gray_among_colour(tmp_path / "Cells"))
+    assert opened.count("images") == 2
+    opened.clear()
+    task = load_task(write_pictures(tmp_path / "Gray", [(0, 255)] * 6, colours=()))
+    assert task.channel_names == ("gray",) and opened.count("images") == 6
+
+
+def test_the_work_on_names_grows_with_their_number_and_not_its_square(tmp_path, monkeypatch):
+    folder, compared, equal = write_pictures(tmp_path, [(0, 255)] * 60), [], PurePath.__eq__
+    monkeypatch.setattr(PurePath, "__eq__", lambda self, other: compared.append(self) or equal(self, other))
+    load_task(folder)
+    assert len(compared) < 10 * 60
+
+
+def test_an_image_that_cannot_be_read_is_left_to_the_check_of_headers(tmp_path):
+    folder = write_pictures(tmp_path, [(0, 255)] * 4)
+    (folder / "images" / "0.png").write_bytes(b"nothing")
+    task = load_task(folder)
+    assert task.channel_names == ("red", "green", "blue")
+    with pytest.raises(DataError, match=r"0\.png"):
+        verify_headers(task)
 
 
 def test_gray_pictures_for_channels_that_are_no_colours_are_refused(tmp_path):

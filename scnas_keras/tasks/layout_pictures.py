@@ -9,9 +9,10 @@ import numpy as np
 from absl import logging
 
 from scnas_keras.errors import DataError, some_of
+from scnas_keras.formats import pictures
 from scnas_keras.formats.colours import COLOURS
 from scnas_keras.formats.endings import ending_of, is_picture, strip_ending
-from scnas_keras.formats.volumes import read_header, read_label
+from scnas_keras.formats.volumes import read_label
 from scnas_keras.tasks.cases import Case, Task
 from scnas_keras.tasks.dataset_json import DatasetJson, channel_names, check_cases
 from scnas_keras.tasks.labels import Labels, parse_labels
@@ -39,8 +40,8 @@ def load_pictures(root: Path, content: DatasetJson | None, tolerant: bool = Fals
     Args:
         root: the folder.
         content: that of its dataset.json, None if it has none.
-        tolerant: whether to pass over images and masks without each other, and over files that can't be read, as long
-            as others can: verification tells them one by one.
+        tolerant: whether to pass over images and masks without each other, and over masks that can't be read, as long
+            as others can: verification tells them one by one. Images that can't be read are always left to the check of headers.
     """
     cases, images, masks = _pair(root)
     if (images or masks) and not (tolerant and cases):
@@ -54,8 +55,8 @@ def load_pictures(root: Path, content: DatasetJson | None, tolerant: bool = Fals
             raise DataError(
                 f"{root}: without a dataset.json, images and masks must be 2D pictures; found {some_of(volumes)}. For volumes, {_REMEDY}."
             )
-        found = _readable(lambda case: read_header(case.images), cases, tolerant=True)
-        channels = COLOURS if any(header.channels == len(COLOURS) for header in found) else ("gray",)
+        found = _readable(lambda case: pictures.open_file(case.images[0]).channels, cases, tolerant=True)  # headers' faults are told later
+        channels = COLOURS if any(count == len(COLOURS) for count in found) else ("gray",)
         labels = _labels_in_masks(root, cases, tolerant)
     name = str((content and content.name) or root.resolve().name)
     return Task(name, root, channels, labels.names, check_cases(file, cases), (), labels.regions, labels.ignore_label, labels.label_map)
@@ -118,7 +119,7 @@ def _files(folder: Path) -> dict[str, Path]:
             f"{folder}: no pictures (.png, .tif, .bmp, .jpg) or volumes in it; it holds "
             f"{some_of([path.name for path in sorted(folder.iterdir())]) or 'nothing'}."
         )
-    repeated = [path.name for path in paths if path not in files.values()]
+    repeated = [path.name for path in paths if files[strip_ending(path.name)] is not path]
     if repeated:
         raise DataError(f"{folder}: {some_of(repeated)} and another file have the same name up to the ending. Rename or remove one.")
     return files
