@@ -487,7 +487,7 @@ def test_after_a_prediction_by_several_networks_nothing_is_proposed(monkeypatch)
 def test_a_gray_picture_is_segmented_by_a_model_of_colours(tmp_path, caplog):
     Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "a.png")
     (found,) = collect_scans(str(tmp_path / "a.png"), str(tmp_path / "out.png"), ("red", "green", "blue"))
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         volume = read_scan(found, ("red", "green", "blue"))
     assert volume.array.shape == (4, 3, 1, 3) and (volume.array == volume.array[..., :1]).all()
     assert "a.png: gray alone" in caplog.text
