@@ -65,18 +65,22 @@ def parse_protocol(text: str, method: str = BY_PATIENT) -> Holdout | None:
 def held_out_parts(names: Sequence[str], groups: Mapping[str, Sequence[str]], holdout: Holdout, seed: int) -> list[list[str]]:
     """The cases that each repeat holds out: whole patients, as near to the share as they allow.
 
-    Repeats are drawn by the seeds `seed`, `seed + 1`, ...; a draw that holds out what another does, where cases are few, is passed over.
+    Repeats are drawn by the seeds `seed`, `seed + 1`, ...; a draw that holds out what another does, where cases are few, is passed over,
+    and so is one that leaves fewer than two patients to train on, where some of them have many cases.
 
     Args:
         groups: patient -> names of their cases, of all cases.
 
     Raises:
-        DataError: the share is of no case, leaves fewer than two patients to train on, or isn't drawn in so many ways.
+        DataError: the share is of no case, leaves fewer than two patients to train on however it is drawn, or isn't drawn in so many ways.
     """
     parts: dict[frozenset[str], list[str]] = {}
     for tried in range(_TRIES * holdout.repeats):
         part = _part(names, groups, holdout.share, seed + tried)
-        _check_sides(part, names, groups, holdout)
+        if refusal := _refusal(part, names, groups, holdout):
+            if not parts and tried + 1 >= _TRIES:
+                raise DataError(refusal)
+            continue
         parts.setdefault(frozenset(part), part)
         if len(parts) == holdout.repeats:
             return [*parts.values()]
@@ -86,16 +90,18 @@ def held_out_parts(names: Sequence[str], groups: Mapping[str, Sequence[str]], ho
     )
 
 
-def _check_sides(part: Sequence[str], names: Sequence[str], groups: Mapping[str, Sequence[str]], holdout: Holdout) -> None:
+def _refusal(part: Sequence[str], names: Sequence[str], groups: Mapping[str, Sequence[str]], holdout: Holdout) -> str | None:
+    """Why such a draw can't be a repeat; None if it can."""
     of_all = f"of {len(groups)} patients ({len(names)} labelled cases)" if len(groups) < len(names) else f"of {len(names)} labelled cases"
     if not part:
-        raise DataError(f"--protocol={holdout}: {holdout.share:g} {of_all} is nearer to none than to one. Hold out a larger share.")
+        return f"--protocol={holdout}: {holdout.share:g} {of_all} is nearer to none than to one. Hold out a larger share."
     left = sum(not {*cases} <= {*part} for cases in groups.values())
-    if left < 2:
-        raise DataError(
-            f"--protocol={holdout}: {left} {of_all} would be left to train on; at least 2 are needed, one each for the weights and the "
-            "architecture. Hold out a smaller share."
-        )
+    if left >= 2:
+        return None
+    return (
+        f"--protocol={holdout}: {left} {of_all} would be left to train on; at least 2 are needed, one each for the weights and the "
+        "architecture. Hold out a smaller share."
+    )
 
 
 def _part(names: Sequence[str], groups: Mapping[str, Sequence[str]], share: float, seed: int) -> list[str]:
