@@ -1,5 +1,6 @@
 """Repeated holdout: what `--protocol` may say, and which cases each repeat holds out."""
 
+import dataclasses
 import re
 
 import pytest
@@ -15,12 +16,13 @@ from scnas_keras.runs.checks import check_data
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.search import SearchConfig
 from scnas_keras.select import SelectConfig
-from scnas_keras.tasks.holdout import Holdout, parse_protocol
-from scnas_keras.tasks.patients import group_by_patient
+from scnas_keras.tasks.holdout import Holdout, _part, parse_protocol
+from scnas_keras.tasks.patients import group_by_patient, shuffled
 from scnas_keras.tasks.split_files import read_splits, write_splits
 from scnas_keras.tasks.splits import ALL, find_folds, make_splits, split_fold
 
 NAMES = [f"case_{index:02}" for index in range(40)]
+CASES = [f"case_{index}" for index in range(6)]
 OF_PATIENT = r"^(p\d+)_"
 
 
@@ -37,6 +39,27 @@ def test_every_repeat_holds_out_the_share_and_trains_on_the_rest(share, held_out
         split = split_fold(found, number)
         assert split.train and split.held_out and sorted(split.train + split.held_out) == [*repeat.training]
     assert sorted(split_fold(found, ALL).train) == NAMES
+
+
+def test_every_repeat_has_cases_of_its_own_for_the_architecture():
+    """Of repeats that validate alike, one seed would find nearly the same; the seed of the next repeat is that of the next --split_seed."""
+    found = repeats(protocol="holdout:0.1x4")
+    held_out = [{*split_fold(found, number, protocol="holdout:0.1x4").held_out} for number in range(4)]
+    for number, one in enumerate(held_out):
+        assert all(len(one & other) <= len(one) // 2 for other in held_out[:number])
+    later = repeats(protocol="holdout:0.1x3", seed=1)
+    assert [split_fold(later, number, 1, protocol="holdout:0.1x3") for number in range(3)] == [
+        split_fold(found, number, protocol="holdout:0.1x4") for number in range(1, 4)
+    ]
+    assert split_fold(found, 0, protocol="holdout:0.1x4") == split_fold(found, 0)
+
+
+def test_the_folds_of_k_fold_are_divided_by_one_seed():
+    """As in runs that were begun before repeats were: by hand, of the order of all cases those that aren't validated, a fifth."""
+    order = shuffled(NAMES, 7)
+    for number, fold in enumerate(folds := make_splits(NAMES, 4, seed=7)):
+        expected = [name for name in order if name in fold.training][:6]
+        assert split_fold(folds, number, 7).held_out == tuple(sorted(expected))
 
 
 def test_repeats_are_drawn_anew_by_the_seeds_from_split_seed_on():
@@ -105,6 +128,18 @@ def test_a_share_that_leaves_no_case_on_a_side_is_refused(names, pattern, protoc
         repeats(names, protocol, pattern=pattern)
 
 
+def test_a_draw_that_leaves_one_patient_is_passed_over():
+    """Where all four small patients come first, the large one no longer fits, and alone would be left to train on."""
+    names = [f"p0_{case}" for case in range(6)] + [f"p{patient}_0" for patient in range(1, 5)]
+    groups = group_by_patient(names, OF_PATIENT)
+    passed_over = 0
+    for seed in range(50):
+        (repeat,) = repeats(names, "holdout:0.6x1", seed, OF_PATIENT)
+        assert len({name[:2] for name in repeat.training}) >= 2
+        passed_over += sorted(repeat.validation) != sorted(_part(names, groups, 0.6, seed))
+    assert passed_over > 0
+
+
 def test_a_holdout_has_no_folds_to_deal_out_nor_to_count():
     message = "--split=nnunet deals cases out to folds, which --protocol=holdout:0.3x4 doesn't have. Add --protocol=kfold, or --split=by_p"
     with pytest.raises(ConfigError, match=message):
@@ -129,12 +164,18 @@ def test_search_and_training_of_a_fold_have_the_same_repeat(tmp_path):
     data = write_task(tmp_path / "task", num_cases=6)
     flags = ["command", "--task=custom", f"--data_dir={data}", f"--cache_dir={tmp_path}/cache", "--processes=1", "--patch_size=8,8,8"]
     networks = {SearchConfig: SupernetNetwork(SCNAS, 4), RetrainConfig: DerivedNetwork(SCNAS, 4)}
-    of_repeat = []
+    of_repeat, held_out = [], []
     for number in range(2):
         opened = [open_fold(parse(kind, [*flags, "--protocol=holdout:0.3x2"]), network, number) for kind, network in networks.items()]
         assert opened[0].split == opened[1].split and len(opened[0].split.validation) == 2
         of_repeat.append(opened[0].split.validation)
-    assert of_repeat == [repeat.validation for repeat in repeats([f"case_{i}" for i in range(6)], "holdout:0.3x2")]
+        held_out.append(opened[0].split.held_out)
+        opened[0].save(tmp_path / f"run_{number}")
+        config = dataclasses.replace(parse(SearchConfig, [*flags, "--protocol=holdout:0.3x2"]), splits=f"{tmp_path}/run_{number}/splits.json")
+        assert open_fold(config, networks[SearchConfig], number).split == opened[0].split  # as assess opens a finished search
+    assert held_out == [split_fold(repeats(CASES, "holdout:0.3x2"), number, protocol="holdout:0.3x2").held_out for number in range(2)]
+    assert held_out[1] != split_fold(repeats(CASES, "holdout:0.3x2"), 1).held_out
+    assert of_repeat == [repeat.validation for repeat in repeats(CASES, "holdout:0.3x2")]
 
 
 def test_real_nuclei_are_split_as_in_the_paper():

@@ -174,7 +174,7 @@ def open_fold(
     names = [case.name for case in task.cases]
     how = (config.num_folds, config.split_seed, config.split, config.group_pattern, config.splits, config.protocol)
     folds, groups = find_folds(names, *how)
-    split = split_fold(folds, fold, config.split_seed, groups, config.architecture_share)
+    split = split_fold(folds, fold, config.split_seed, groups, config.architecture_share, config.protocol)
     plans = plans or plan_by_rules(config, task, network)
     configuration = configure(config, plans, network)
     at_once = dataclasses.replace(configuration, batch_size=-(-configuration.batch_size // max(1, config.accumulate)))

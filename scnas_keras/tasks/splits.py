@@ -128,10 +128,15 @@ def split_fold(
     seed: int = 0,
     groups: Groups | None = None,
     architecture_share: float = ARCHITECTURE_SHARE,
+    protocol: str = KFOLD,
 ) -> Split:
     """Divides a fold's training cases for weights and architecture, 4:1 as SCNAS does or by another share, patients as a whole.
 
-    Of `ALL`, every case is for the weights.
+    Of `ALL`, every case is for the weights. Repeats of a holdout are divided by the seeds by which they are drawn, `seed + fold`: they share
+    most of their training cases, and by one seed would also share those for the architecture.
+
+    Args:
+        protocol: of the run's flags; also where the folds are of a file, so that a run's own splits.json divides as the run did.
 
     Raises:
         ConfigError: there is no such fold.
@@ -145,7 +150,8 @@ def split_fold(
         )
     training, validation = folds[fold].training, folds[fold].validation
     groups, set_aside = groups or group_by_patient(training + validation), set(validation)
-    ordered = [name for name in shuffled(training + validation, seed) if name not in set_aside]
+    own_seed = seed if protocol == KFOLD else seed + fold
+    ordered = [name for name in shuffled(training + validation, own_seed) if name not in set_aside]
     patients = in_patient_order(ordered, groups)
     if len(patients) < 2:
         remedy = f"Use --num_folds={len(groups)}" if len(groups) > 2 else "Label more patients"
