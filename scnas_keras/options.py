@@ -13,7 +13,7 @@ import signal
 import sys
 import textwrap
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -121,7 +121,8 @@ def parse_command(config_class: type, argv: Sequence[str]) -> tuple[Any, bool]:
 
     Of these two files every command takes the flags that it has. A line `--search:NAME=VALUE` there, or in any other flagfile, is for the
     search alone, `--retrain:NAME=VALUE` for retrain and crossval. What is for other commands is checked as they would check it. A config
-    with a method `check_given` is asked about the flags that stand on the command line itself, by their names.
+    with a method `check_given` is asked about the flags that stand on the command line itself, by their names; not where these are all
+    that there are, which one command gives another.
 
     Raises:
         ConfigError: an unknown task, a flag for other commands that none has or takes with its value, an argument that is no flag, a
@@ -147,8 +148,9 @@ def parse_command(config_class: type, argv: Sequence[str]) -> tuple[Any, bool]:
     for field in dataclasses.fields(config):
         if field.metadata["path"] and field.default and not getattr(config, field.name):
             raise ConfigError(f"--{field.name}= names nothing: name a file, or leave the flag out for {field.default}.")
-    if check := getattr(config, "check_given", None):
-        check({argument.lstrip("-").partition("=")[0] for argument in argv[1:] if argument.startswith("-")})
+    given = {argument.lstrip("-").partition("=")[0] for argument in argv[1:] if argument.startswith("-")}
+    if (check := getattr(config, "check_given", None)) and not _is_whole(given, config_class):
+        check(given)
     return config, values["quiet"].value
 
 
@@ -273,10 +275,14 @@ def _from_files(config_class: type, arguments: Sequence[str]) -> list[str]:
         lines = flag_lines(file if equals else "".join(rest[:1]), functools.partial(_takes_text, config_class))
         rest = rest if equals else rest[1:]
         named = dict(line.lstrip("-").partition("=")[::2] for line in lines)
-        fields = dataclasses.fields(config_class)
-        of_run = 2 * len(named) > len(fields)  # these name every flag that has a value, which nobody writes by hand
+        of_run = _is_whole(named, config_class)
         found += [line for line in lines if not (of_run and is_preset_of_old(named) and line.startswith("--preset="))]
     return found
+
+
+def _is_whole(names: Collection[str], config_class: type) -> bool:
+    """Whether flags are those of `to_flagfile`, which names every one that has a value, as nobody does by hand."""
+    return 2 * len(names) > len(dataclasses.fields(config_class))
 
 
 def _takes_text(config_class: type, name: str) -> bool | None:

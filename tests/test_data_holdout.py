@@ -1,7 +1,10 @@
 """Repeated holdout: what `--protocol` may say, and which cases each repeat holds out."""
 
 import dataclasses
+import itertools
+import pathlib
 import re
+import shlex
 
 import pytest
 from small_task import REAL_DATA, write_task
@@ -10,12 +13,14 @@ from some_spaces import SCNAS
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.crossval import CrossvalConfig
 from scnas_keras.errors import ConfigError, DataError
-from scnas_keras.options import parse
+from scnas_keras.options import parse, to_flagfile
 from scnas_keras.retrain import RetrainConfig
 from scnas_keras.runs.checks import check_data
 from scnas_keras.runs.folds import open_fold
+from scnas_keras.runs.following import following
 from scnas_keras.search import SearchConfig
 from scnas_keras.select import SelectConfig
+from scnas_keras.select.job_flags import search_config
 from scnas_keras.tasks.holdout import Holdout, _part, parse_protocol
 from scnas_keras.tasks.patients import group_by_patient, shuffled
 from scnas_keras.tasks.split_files import read_splits, write_splits
@@ -153,6 +158,34 @@ def test_a_holdout_has_no_folds_to_deal_out_nor_to_count():
         assert parse(config_class, [*given, "--protocol=kfold"]).num_folds == 3
 
 
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ("--num_folds=3 --protocol=holdout:0.3x4", "--num_folds=3: --protocol=holdout:0.3x4 has repeats .* Leave out one of the two"),
+        ("--splits=F --protocol=holdout:0.3x4", "--protocol=holdout:0.3x4: --splits=F says which folds there are. Leave out one"),
+        ("--splits=F --num_folds=3", "--num_folds=3: --splits=F says how many there are. Leave out one of the two"),
+        ("--splits=F --num_folds=3 --task=nuclei", "--num_folds=3: --splits=F says how many there are. Leave out one of the two"),
+    ],
+)
+def test_flags_that_say_the_folds_twice_are_refused(flags, message):
+    for config_class in (SearchConfig, RetrainConfig, CrossvalConfig, SelectConfig):
+        with pytest.raises(ConfigError, match=message):
+            parse(config_class, ["command", *flags.split()])
+        parse(config_class, ["command", "--task=nuclei", "--splits=F", "--protocol=kfold"])  # which takes the task's away
+
+
+def test_a_command_that_another_begins_says_all_and_is_not_refused():
+    """As `run_child` does; and the next line, which a person pastes, has no two of them."""
+    for config_class, task in itertools.product((SearchConfig, RetrainConfig, CrossvalConfig, SelectConfig), ("nuclei", "custom")):
+        for splits, protocol in ((None, "holdout:0.5x2"), ("F", "holdout:0.5x2"), ("F", "kfold")):
+            config = dataclasses.replace(parse(config_class, ["", f"--task={task}"]), protocol=protocol, splits=splits, num_folds=3)
+            assert parse(config_class, ["command", *to_flagfile(config).splitlines()]).protocol == protocol
+            again = parse(RetrainConfig, shlex.split(following("retrain", config))[1:])
+            assert again.splits == splits and (splits or again.protocol == protocol)
+    selected = search_config(SelectConfig(task="nuclei", protocol="holdout:0.5x2", num_folds=3), tmp := pathlib.Path("search"), 60.0)
+    assert (selected.protocol, selected.workdir, selected.preset, selected.space) == ("holdout:0.5x2", str(tmp), "short", "light")
+
+
 def test_a_file_of_splits_goes_before_the_protocol_and_may_hold_its_repeats(tmp_path):
     found, _ = find_folds(NAMES, protocol="holdout:0.3x4")
     write_splits(tmp_path / "splits.json", found)
@@ -171,8 +204,10 @@ def test_search_and_training_of_a_fold_have_the_same_repeat(tmp_path):
         of_repeat.append(opened[0].split.validation)
         held_out.append(opened[0].split.held_out)
         opened[0].save(tmp_path / f"run_{number}")
-        config = dataclasses.replace(parse(SearchConfig, [*flags, "--protocol=holdout:0.3x2"]), splits=f"{tmp_path}/run_{number}/splits.json")
-        assert open_fold(config, networks[SearchConfig], number).split == opened[0].split  # as assess opens a finished search
+        config, splits = parse(SearchConfig, [*flags, "--protocol=holdout:0.3x2"]), f"{tmp_path}/run_{number}/splits.json"
+        assert (
+            open_fold(dataclasses.replace(config, splits=splits), networks[SearchConfig], number).split == opened[0].split
+        )  # as assess opens a finished search
     assert held_out == [split_fold(repeats(CASES, "holdout:0.3x2"), number, protocol="holdout:0.3x2").held_out for number in range(2)]
     assert held_out[1] != split_fold(repeats(CASES, "holdout:0.3x2"), 1).held_out
     assert of_repeat == [repeat.validation for repeat in repeats(CASES, "holdout:0.3x2")]

@@ -162,8 +162,19 @@ class DataConfig(PlanningConfig):
     seed: int = option(0, "Of patches, start values and draws.", "Run", least=0, most=LAST_SEED)
 
     def check_given(self, names: Collection[str]) -> None:
-        """Raises ConfigError for --num_folds where the protocol, which a task may set, has no folds."""
-        if "num_folds" in names and "protocol" not in names and self.protocol != KFOLD:
+        """Raises ConfigError for --num_folds or --protocol where something else says which folds there are."""
+        holdout = self.protocol != KFOLD
+        if "num_folds" in names and self.splits:
+            raise ConfigError(
+                f"--num_folds={self.num_folds}: --splits={self.splits} says how many folds there are. Leave out one of the two."
+            )
+        if "protocol" in names and holdout and self.splits:
+            raise ConfigError(f"--protocol={self.protocol}: --splits={self.splits} says which folds there are. Leave out one of the two.")
+        if "num_folds" in names and "protocol" in names and holdout:
+            raise ConfigError(
+                f"--num_folds={self.num_folds}: --protocol={self.protocol} has repeats instead of folds. Leave out one of the two."
+            )
+        if "num_folds" in names and holdout:
             raise ConfigError(
                 f"--num_folds={self.num_folds}: the protocol of --task={self.task}, {self.protocol}, has repeats instead of folds. Add "
                 f"--protocol={KFOLD}, or leave out --num_folds."

@@ -12,6 +12,7 @@ from scnas_keras.declarations import config_of
 from scnas_keras.flag_values import flag_text
 from scnas_keras.formats.endings import is_picture
 from scnas_keras.options import parse
+from scnas_keras.tasks.names import KFOLD
 
 _OF_DATA = (
     *("task", "data_dir", "cache_dir", "num_phantoms", "spacing", "resize", "normalization", "denoise", "plan", "configuration", "storage"),
@@ -31,8 +32,16 @@ def following(command: str, config: Any, **more: Any) -> str:
     if "workdir" in more:
         more["workdir"] = _unused(pathlib.Path(more["workdir"]))
     flags = {name: value for name, value in given.items() if name == "task" or value != getattr(usual, name)}
+    for name in _of_no_use(config):
+        flags.pop(name, None)
     flags |= {name: value for name, value in more.items() if value is not None}
     return shlex.join(["scnas", command, *(f"--{name}={flag_text(value)}" for name, value in flags.items())])
+
+
+def _of_no_use(config: Any) -> set[str]:
+    """Of what says which folds there are, flags that count for nothing beside another, and that commands refuse."""
+    splits, holdout = getattr(config, "splits", None), getattr(config, "protocol", KFOLD) != KFOLD
+    return {name for name, idle in {"num_folds": splits or holdout, "protocol": splits and holdout}.items() if idle}
 
 
 def predict_one(folder: pathlib.Path, files: Sequence[str | os.PathLike]) -> str:

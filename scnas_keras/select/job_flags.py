@@ -3,7 +3,6 @@
 import dataclasses
 import pathlib
 
-from scnas_keras.flag_values import flag_text
 from scnas_keras.options import parse
 from scnas_keras.retrain.config import RecipeConfig, RetrainConfig
 from scnas_keras.runs.config import HELD_OUT, RunConfig
@@ -35,5 +34,5 @@ def search_config(config: SelectConfig, folder: pathlib.Path, seconds: float) ->
     names = [field.name for field in dataclasses.fields(RunConfig) if field.name not in _OF_TRAININGS]
     flags = {name: getattr(config, name) for name in names}
     flags |= {"preset": SHORT, "workdir": str(folder), "budget_minutes": round(seconds / 60, 4), "fold": config.fold, "judge_on": HELD_OUT}
-    given = [f"--{name}={flag_text(value)}" for name, value in flags.items() if value is not None]
-    return parse(SearchConfig, ["search", *given])
+    usual = parse(SearchConfig, ["search", *([f"--task={config.task}"] if config.task else []), f"--preset={SHORT}"])
+    return dataclasses.replace(usual, **{name: value for name, value in flags.items() if value is not None})

@@ -132,8 +132,8 @@ def split_fold(
 ) -> Split:
     """Divides a fold's training cases for weights and architecture, 4:1 as SCNAS does or by another share, patients as a whole.
 
-    Of `ALL`, every case is for the weights. Repeats of a holdout are divided by the seeds by which they are drawn, `seed + fold`: they share
-    most of their training cases, and by one seed would also share those for the architecture.
+    Of `ALL`, every case is for the weights. Repeats of a holdout are divided by seeds of their own, `seed + fold`: they share most of their
+    training cases, and by one seed would also share those for the architecture.
 
     Args:
         protocol: of the run's flags; also where the folds are of a file, so that a run's own splits.json divides as the run did.
