@@ -163,8 +163,8 @@ def test_a_holdout_has_no_folds_to_deal_out_nor_to_count():
     [
         ("--num_folds=3 --protocol=holdout:0.3x4", "--num_folds=3: --protocol=holdout:0.3x4 has repeats .* Leave out one of the two"),
         ("--splits=F --protocol=holdout:0.3x4", "--protocol=holdout:0.3x4: --splits=F says which folds there are. Leave out one"),
-        ("--splits=F --num_folds=3", "--num_folds=3: --splits=F says how many there are. Leave out one of the two"),
-        ("--splits=F --num_folds=3 --task=nuclei", "--num_folds=3: --splits=F says how many there are. Leave out one of the two"),
+        ("--splits=F --num_folds=3", "--num_folds=3: --splits=F says how many folds there are. Leave out one of the two"),
+        ("--splits=F --num_folds=3 --task=nuclei", "--num_folds=3: --splits=F says how many folds there are. Leave out one of the two"),
     ],
 )
 def test_flags_that_say_the_folds_twice_are_refused(flags, message):

@@ -9,6 +9,7 @@ from test_supernet_search import batch
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.precision import scaled
+from scnas_keras.options import parse, to_flagfile
 from scnas_keras.search.checks import check
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.runner import weights_optimizer
@@ -37,6 +38,32 @@ def test_adam_by_default_and_sgd_with_the_momentum_of_darts():
 def test_a_momentum_that_means_nothing_is_refused(flags, message):
     with pytest.raises(ConfigError, match=message):
         check(SearchConfig(**flags))
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ("--weights_schedule=cosine --plateau=0.3", "--plateau=0.3 is for --weights_schedule=plateau, and found --weights_schedule=cosine"),
+        ("--preset=light_paper --plateau=0.3", "--weights_schedule=cosine. Add the former, or leave --plateau out"),
+        ("--weights_optimizer=sgd --weights_betas=0.5,0.9", "--weights_betas=0.5,0.9 is for --weights_optimizer=adam, and found .*=sgd"),
+        *(
+            (f"--relaxation=uniform --alpha_{what}", "so that --alpha_.* has no effect")
+            for what in ("decay=0.1", "lr=0.1", "betas=0.9,0.99")
+        ),
+    ],
+)
+def test_what_has_no_effect_is_refused_on_the_command_line_alone(flags, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        parse(SearchConfig, ["search", *flags.split()])
+    (tmp_path / "own.cfg").write_text(flags.replace(" ", "\n") + "\n")
+    parse(SearchConfig, ["search", f"--flagfile={tmp_path}/own.cfg"])
+
+
+def test_presets_go_with_each_relaxation_and_optimizer():
+    for preset in ("scnas", "short", "light_paper"):
+        for flag in ("--relaxation=uniform", "--weights_optimizer=sgd", "--weights_schedule=cosine"):
+            check(config := parse(SearchConfig, ["search", f"--preset={preset}", flag]))
+            assert parse(SearchConfig, ["search", *to_flagfile(config).splitlines()]) == config  # as a child of several seeds
 
 
 def sgd(values, gradients, decay, rate=0.1, momentum=0.9):

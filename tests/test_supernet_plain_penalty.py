@@ -12,8 +12,9 @@ from test_supernet_network import CHAIN, LIGHT, random_draws
 from test_supernet_search import batch
 
 from scnas_keras.errors import ConfigError
+from scnas_keras.options import parse
 from scnas_keras.search import SearchConfig, guards
-from scnas_keras.search.checks import check_guards
+from scnas_keras.search.checks import check, check_guards
 from scnas_keras.spaces.cost import operation_costs
 from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.light_shape import light_chain, light_u
@@ -109,13 +110,25 @@ def test_alpha_learns_it_and_nothing_else_does():
         ({"penalty_parameters": 0.01, "target_mparams": 1.0}, "--target_mparams=1.0 and --penalty_parameters=0.01 price the same"),
         ({"penalty_multiply_adds": 0.01, "target_gmacs": 1.0}, "--target_gmacs=1.0 and --penalty_multiply_adds=0.01 price the same"),
         ({"penalty_multiply_adds": -1.0}, "--penalty_multiply_adds=-1.0 must be a number from 0 up"),
-        ({"penalty_parameters": 0.1, "relaxation": "uniform"}, "--penalty_parameters has no effect"),
         ({"path_dropout": 1.0}, "--path_dropout=1.0 must be from 0 to below 1"),
     ],
 )
 def test_penalties_that_cannot_work_are_refused(flags, message):
     with pytest.raises(ConfigError, match=message):
         check_guards(SearchConfig(**flags))
+
+
+@pytest.mark.parametrize("task", ["nuclei", "liver_ct", "prostate_mr"])
+def test_the_baseline_of_a_task_goes_without_the_penalties_of_its_file(task):
+    config = parse(SearchConfig, ["search", f"--task={task}", "--relaxation=uniform"])
+    check(config)
+    assert config.penalty_parameters and guards.plain_penalty(config, LIGHT) is None
+    assert guards.plain_penalty(dataclasses.replace(config, relaxation="softmax"), LIGHT)
+    parse(SearchConfig, ["search", f"--task={task}", "--relaxation=uniform", "--penalty_parameters=0"])
+    with pytest.raises(ConfigError, match="--relaxation=uniform learns no alpha, so that --penalty_multiply_adds has no effect; leave one"):
+        parse(SearchConfig, ["search", f"--task={task}", "--relaxation=uniform", "--penalty_multiply_adds=0.1"])
+    with pytest.raises(ConfigError, match="so that --target_mparams has no effect"):  # rather than that both price the same
+        check(dataclasses.replace(config, target_mparams=1.0))
 
 
 def test_flags_make_the_penalty_of_both_costs():

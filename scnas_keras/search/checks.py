@@ -111,6 +111,9 @@ def check_guards(config: SearchConfig) -> None:
         raise ConfigError(
             f"--warm_up={config.warm_up} of --epochs={config.epochs} leaves no whole epoch in which the architecture learns; lower it."
         )
+    idle = [name for name in (*TARGETS, "stop_after_stable") if getattr(config, name)]
+    if config.relaxation == UNIFORM and idle:
+        raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")
     for target, penalty in PENALTIES.items():
         weight = getattr(config, penalty)
         if not 0 <= weight < math.inf:
@@ -120,6 +123,3 @@ def check_guards(config: SearchConfig) -> None:
                 f"--{target}={getattr(config, target)} and --{penalty}={weight} price the same cost: give one of them, and --{penalty}=0 "
                 "where a task sets it."
             )
-    idle = [name for name in (*TARGETS, *PENALTIES.values(), "stop_after_stable") if getattr(config, name)]
-    if config.relaxation == UNIFORM and idle:
-        raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")

@@ -1,15 +1,20 @@
 """The options of `scnas_keras.search`."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import ClassVar
 
+from scnas_keras.errors import ConfigError
+from scnas_keras.flag_values import flag_text
 from scnas_keras.options import FASTEST, LAST_SEED, MANY, WIDEST, option
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
-from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS
+from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS, UNIFORM
 from scnas_keras.training.names import ADAM, COSINE, JACCARD, LIGHT_PAPER, LOSS_NAMES, OPTIMIZERS, PLATEAU, SCNAS, SHORT
 
 AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
+OF_ALPHA = ("alpha_lr", "alpha_betas", "alpha_decay", "penalty_parameters", "penalty_multiply_adds")
+"""What says how alpha learns; of no effect where it doesn't."""
 COLDEST = 1e-6
 """The lowest temperature; alpha divided by much lower ones is no finite number of 32 bits."""
 
@@ -146,3 +151,16 @@ class SearchConfig(JudgeConfig, RunConfig):
         "Diagnostics",
         least=1,
     )
+
+    def check_given(self, names: Collection[str]) -> None:
+        """Also raises ConfigError for what has no effect beside another flag; tasks and presets set it whatever is searched."""
+        super().check_given(names)
+        for name, of, needed in (("plateau", "weights_schedule", PLATEAU), ("weights_betas", "weights_optimizer", ADAM)):
+            if name in names and getattr(self, of) != needed:
+                raise ConfigError(
+                    f"--{name}={flag_text(getattr(self, name))} is for --{of}={needed}, and found --{of}={getattr(self, of)}. Add the "
+                    f"former, or leave --{name} out."
+                )
+        idle = [name for name in OF_ALPHA if name in names and getattr(self, name)]
+        if self.relaxation == UNIFORM and idle:
+            raise ConfigError(f"--relaxation={UNIFORM} learns no alpha, so that --{idle[0]} has no effect; leave one of them out.")

@@ -10,7 +10,7 @@ from scnas_keras.spaces.decision import UNDECIDED_ENTROPY
 from scnas_keras.spaces.milliseconds import TimeTables
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.supernet.diagnostics import Diagnostics
-from scnas_keras.supernet.names import SOFTMAX
+from scnas_keras.supernet.names import SOFTMAX, UNIFORM
 from scnas_keras.supernet.penalty import MILLISECONDS, MULTIPLY_ADDS, PARAMETERS, UNITS, CostPenalty
 from scnas_keras.supernet.plain_penalty import PlainPenalty
 from scnas_keras.supernet.supernet import SEARCH, WARM_UP, Supernet
@@ -43,12 +43,12 @@ def cost_penalty(config: SearchConfig, tables: CostTables, times: TimeTables | N
 
 
 def plain_penalty(config: SearchConfig, space: SearchSpace) -> PlainPenalty | None:
-    """The penalty of fixed weights that the flags ask for.
+    """The penalty of fixed weights that the flags ask for; None where alpha doesn't learn, though a task may set one for all searches.
 
     Raises:
         ConfigError: an operation can't be counted as it is.
     """
-    if not config.penalty_parameters and not config.penalty_multiply_adds:
+    if config.relaxation == UNIFORM or not (config.penalty_parameters or config.penalty_multiply_adds):
         return None
     return PlainPenalty(space, config.penalty_parameters, config.penalty_multiply_adds)
 
