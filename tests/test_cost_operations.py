@@ -39,6 +39,10 @@ def test_the_papers_averages():
         ({"space": "light", "operation_channels": 30}, "shuffled_group_conv_3 needs a multiple of 16, for example 16 or 32"),
         ({"network": "nnunet", "operation_channels": 32}, "costs of operations are those of a --space"),
         ({"space": "light", "operation_channels": 32, "milliseconds": True}, "without times"),
+        *(
+            ({"space": "light", "operation_channels": 32} | {name: value}, f"--{name} of a network has no effect on their costs. Leave it")
+            for name, value in (("width", 64), ("channels", 1), ("classes", 2), ("spacing", (1.0, 1.0)))
+        ),
         ({"space": "light", "rank": 3}, "--rank=3: --patch_size=32,32 has 2 sizes"),
     ],
 )

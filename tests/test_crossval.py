@@ -158,6 +158,15 @@ def test_what_would_fail_hours_later_is_refused_at_once(config, changes, error, 
         all_trainings(dataclasses.replace(config, **changes))
 
 
+def test_only_searched_networks_leave_out_edges(config):
+    trainings = all_trainings(
+        dataclasses.replace(config, networks="unet,genotype,transfer", transfer_from=config.genotype, path_dropout=0.2, folds=(0,))
+    )
+    assert [(own.name, own.config.path_dropout) for own in trainings[:3]] == [("unet", None), ("genotype", 0.2), ("transfer", 0.2)]
+    with pytest.raises(ConfigError, match="--path_dropout is for genotype or transfer, of which --networks=unet,nnunet names none. Leave"):
+        all_trainings(dataclasses.replace(config, networks="unet,nnunet", genotype=None, path_dropout=0.2))
+
+
 def test_blanks_behind_commas_are_no_part_of_a_name(config):
     trainings = all_trainings(dataclasses.replace(config, networks="genotype, nnunet"))
     assert [training.name for training in trainings[:2]] == ["genotype", "nnunet"]

@@ -60,3 +60,10 @@ class CostConfig:
             raise ConfigError(f"--space={self.space} and --network={self.network}: give one of them.")
         if self.operation_channels and (not self.space or self.milliseconds):
             raise ConfigError(f"--operation_channels={self.operation_channels}: costs of operations are those of a --space, without times.")
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        idle = [name for name in ("width", "channels", "classes", "spacing") if getattr(self, name) != defaults[name]]
+        if self.operation_channels and idle:
+            raise ConfigError(
+                f"--operation_channels={self.operation_channels} is the width of single operations, and --{idle[0]} of a network has no "
+                "effect on their costs. Leave it out."
+            )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from scnas_keras.crossval.published import PUBLISHED, Published
+from scnas_keras.crossval.published import PUBLISHED, SLICES, Published
 
 
 def published_of(task: str, classes: int) -> list[Published]:
@@ -21,7 +21,13 @@ def notes(rows: Sequence[Published], cases: int | None, protocol: str) -> list[s
     lines = []
     for source in dict.fromkeys(row.source for row in rows):
         lines.append(f"published: {source.text}")
-        others = [f"{source.number} {source.what} there, {cases} cases here"] * (cases not in (None, source.number))
+        others, there = [], f"{source.number} {source.what} there"
+        if source.what == SLICES:
+            others = [f"means over {there}, over whole scans here"]
+        elif cases not in (None, source.number):
+            others = [f"{there}, {cases} cases here"]
         others += [f"{source.protocol} there, {protocol} here"] * (protocol != source.protocol)
-        lines += [f"  not comparable: {'; '.join(others)}"] * bool(others)
+        unknown = [f"{there}, and how many cases here isn't known"] * (cases is None and source.what != SLICES)
+        verdict = "not comparable" if others else "perhaps not comparable"
+        lines += [f"  {verdict}: {'; '.join([*unknown, *others])}"] * bool(others or unknown)
     return lines

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+SLICES = "slices"
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -10,7 +12,7 @@ class Source:
 
     Attributes:
         text: authors, place, data.
-        number, what: of the data, such as 484 "scans".
+        number, what: of the data, such as 484 "scans"; of `SLICES` the figures are means over these, not over scans.
         protocol: how they were split, in the words of `CrossvalReport.protocol`.
     """
 
@@ -100,9 +102,9 @@ ZHANG: dict[str, tuple[Published, ...]] = {
     ),
     "liver_ct": _zhang(
         3,
-        "CHAOS, mean over slices",
+        "CHAOS",
         2874,
-        "slices",
+        SLICES,
         "slices divided 1:1 in the search",
         {
             "U-Net": (88.00, 91.96, 9.81, 20.17),
@@ -118,9 +120,9 @@ ZHANG: dict[str, tuple[Published, ...]] = {
     ),
     "prostate_mr": _zhang(
         4,
-        "PROMISE12, mean over slices",
+        "PROMISE12",
         1377,
-        "slices",
+        SLICES,
         "slices divided 3:2 in the search",
         {
             "U-Net": (50.06, 57.92, 9.81, 20.17),

@@ -14,7 +14,7 @@ from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.planning.names import RULES
 from scnas_keras.retrain.config import SCRATCH, SEARCH, RetrainConfig
 from scnas_keras.retrain.trained import trained_model
-from scnas_keras.runs.checks import channels_of, check_outputs, check_paths
+from scnas_keras.runs.checks import channels_of, check_outputs
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
@@ -124,6 +124,7 @@ def _check_used(config: CrossvalConfig, names: Sequence[str]) -> None:
         "genotype": (config.genotype, (GENOTYPE,)),
         "transfer_from": (config.transfer_from, (TRANSFER,)),
         "init": (config.init != SCRATCH, (_init_of(config),)),
+        "path_dropout": (config.path_dropout, (GENOTYPE, TRANSFER)),
         "baseline_width": (config.baseline_width, (*HANDMADE, *((GENOTYPE, TRANSFER) if (width or "").startswith(MATCH) else ()))),
     }
     for flag, (value, readers_of_it) in readers.items():
@@ -159,13 +160,13 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
     """The settings of `scnas_keras.retrain` for a network and a fold."""
     own = {field.name for field in dataclasses.fields(RetrainConfig)}
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in own}
-    kind = {"network": name, "genotype": None, "transfer_from": None, "init": "scratch"}
+    kind = {"network": name, "genotype": None, "transfer_from": None, "init": "scratch", "path_dropout": None}
     if name in HANDMADE:
         kind |= {"width": str(_baseline_width(config, name))}
     else:
         flag = "genotype" if name == GENOTYPE else "transfer_from"
         kind |= {"network": GENOTYPE, flag: (getattr(config, flag) or "").replace("{fold}", str(fold)) or None}
-        kind |= {"width": _width(config)}
+        kind |= {"width": _width(config), "path_dropout": config.path_dropout}
         kind |= {"init": config.init} if name == _init_of(config) else {}
     folder = user_path(config.workdir) / name / f"fold_{fold}"
     return RetrainConfig(**shared | kind | {"fold": str(fold), "workdir": str(folder)})
@@ -191,7 +192,6 @@ def _baseline_width(config: CrossvalConfig, name: str) -> int:
 def _check_architecture(training: Training) -> None:
     """Finds out before the first training run whether a later one can't be built."""
     width = training.config.width
-    check_paths(training.config.network, training.config.path_dropout)
     if training.config.network != GENOTYPE:
         check_outputs(footprint(training.config.network, int(width)), training.config.deep_supervision)
         return
