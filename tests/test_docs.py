@@ -88,3 +88,11 @@ def test_tools_that_are_named_are_there():
     for page in PAGES:
         for tool in re.findall(r"\btools/(\w+)", Path(page).read_text(encoding="utf-8")):
             assert (ROOT / "tools" / tool).exists(), f"{page.name}: tools/{tool}"
+
+
+@pytest.mark.parametrize(
+    "name, row", [("glossary.md", "| **held-out cases** | a fifth"), ("data.md", "Of a fold's training cases a fifth")]
+)
+def test_the_architectures_fifth_is_told_with_its_flag(name, row):
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert "`--architecture_share" in text[text.index(row) :][:120]
