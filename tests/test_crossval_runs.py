@@ -136,10 +136,11 @@ def test_slices_train_segment_and_export(folder, command):
     assert (folder / "served" / "model.json").read_bytes() == (folder / "slices" / "model.json").read_bytes()
     image = np.random.default_rng(0).normal(size=(1, 10, 21, 2)).astype(np.float32)  # padded to 12 x 24, and cut again
     served = tf.saved_model.load(folder / "served")
-    assert served.serve(image).shape == (1, 10, 21, 3)
+    probabilities = served.serve(image)["probabilities"]
+    assert probabilities.shape == (1, 10, 21, 3)
     whole = np.pad(image, ((0, 0), (1, 1), (1, 2), (0, 0)))
     expected = tf.nn.softmax(network(whole))[:, 1:11, 1:22]
-    np.testing.assert_allclose(served.serve(image), expected, atol=1e-5)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

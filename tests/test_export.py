@@ -116,7 +116,8 @@ def test_whole_scans_are_segmented_as_by_prediction(name):
         np.testing.assert_allclose(np.moveaxis(probabilities, -1, 0), keep / PROBABILITY_ONE, atol=1e-3)
         np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-5)
         np.testing.assert_array_equal(probabilities.argmax(-1), segmentation)
-        assert (probabilities[0] == [1, 0]).all()
+        if not own.slice_size:  # pictures of one size are taken whole
+            assert (probabilities[0] == [1, 0]).all()
 
 
 REAL = {

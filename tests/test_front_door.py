@@ -102,7 +102,7 @@ BASH_TRIES = [
     ("scnas se", {"search", "select"}),
     ("scnas search --target_m", {"--target_mparams=", "--target_ms="}),
     ("scnas search --task=br", {"brain"}),
-    ("scnas search --preset=", {"scnas", "short"}),
+    ("scnas search --preset=", {"scnas", "short", "light_paper"}),
     ("scnas predict --mir", {"--mirror"}),
     ("scnas draw --genotype=here/geno", {"here/genotype.json"}),
     ("scnas search --task=brain --epo", {"--epochs="}),

@@ -11,7 +11,7 @@ from scnas_keras.formats.volumes import read_image
 from scnas_keras.preprocessing import measure
 from scnas_keras.preprocessing.measure import measure_task
 from scnas_keras.preprocessing.sketch import RELATIVE_ERROR
-from scnas_keras.tasks.loading import load_label, load_task
+from scnas_keras.tasks.loading import load_image, load_label, load_task
 from scnas_keras.verify.dataset import verify_task
 
 
@@ -70,7 +70,7 @@ def test_it_is_the_same_from_several_processes_and_only_changed_cases_are_read_a
     first = measured(task, tmp_path)
     assert measure_task(task, tmp_path / "other", 2, progress=False) == first
     read = []
-    monkeypatch.setattr(measure, "read_image", lambda paths: read.append(paths[0].name) or read_image(paths))
+    monkeypatch.setattr(measure, "load_image", lambda task, case: read.append(case.images[0].name) or load_image(task, case))
     assert measured(task, tmp_path) == first and not read
     change(task.cases[2].images[0], lambda array: np.multiply(array, 2, out=array))
     assert measured(task, tmp_path).intensities[0].max > first.intensities[0].max

@@ -45,7 +45,7 @@ class _Result:
 
 @dataclasses.dataclass(frozen=True)
 class _Flags:
-    budget_minutes: float
+    budget_minutes: float | None  # a worker's first run, which tells how fast its machine is, has none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,7 +205,7 @@ def result_of(folder: pathlib.Path) -> Trained | None:
     remedy = f"Restore it from a copy, or delete {folder} to train again."
     found = decode(parse(folder / SUMMARY, remedy, ConfigError), _Summary, folder / SUMMARY, remedy, ConfigError, other_keys=True)
     tables = {"cases": read_case_table(folder / CASES, remedy), "surfaces": read_surface_table(folder / SURFACES, remedy)}
-    return Trained(folder=folder, seconds=round(60 * found.flags.budget_minutes, 1), **tables, **dataclasses.asdict(found.result))
+    return Trained(folder=folder, seconds=round(60 * (found.flags.budget_minutes or 0.0), 1), **tables, **dataclasses.asdict(found.result))
 
 
 def complete(result: Trained | None, judged: Sequence[str]) -> Trained | None:

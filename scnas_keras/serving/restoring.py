@@ -64,8 +64,13 @@ def strongest(class_map: Callable[[tf.Tensor], tf.Tensor], classes: int) -> tf.T
 
 
 def every_map(class_map: Callable[[tf.Tensor], tf.Tensor], classes: int) -> tf.Tensor:
-    """The maps of all classes, float32 [rows, b, c, classes]."""
-    maps = tf.map_fn(class_map, tf.range(classes), parallel_iterations=1, fn_output_signature=tf.TensorSpec((None, None, None), tf.float32))
+    """The maps of all classes, float32 [rows, b, c, classes]; splines that ring are cut to 0 and 1, as `predict` writes them."""
+    maps = tf.map_fn(
+        lambda index: tf.clip_by_value(class_map(index), 0.0, 1.0),
+        tf.range(classes),
+        parallel_iterations=1,
+        fn_output_signature=tf.TensorSpec((None, None, None), tf.float32),
+    )
     return tf.transpose(maps, (1, 2, 3, 0))
 
 
