@@ -20,6 +20,7 @@ from scnas_keras.retrain.architecture import choose
 from scnas_keras.retrain.recipes import recipe
 from scnas_keras.runs.folds import open_fold
 from scnas_keras.search import SearchConfig
+from scnas_keras.select.config import SelectConfig
 from scnas_keras.tasks.split_files import FoldNames, write_splits
 from scnas_keras.verify import VerifyConfig
 
@@ -224,3 +225,15 @@ def test_what_follows_a_search_has_the_preset_that_belongs_to_it(monkeypatch, ca
     assert [word for word in words if word.startswith("--preset")] == ([f"--preset={following}"] if following else [])
     capsys.readouterr()
     parse(RetrainConfig, words[1:])  # it is a command
+
+
+@pytest.mark.parametrize("task, channels", [("nuclei", 64), ("hippocampus", 16)])
+def test_the_search_of_a_selection_has_the_channels_that_its_space_needs(task, channels, tmp_path):
+    """The preset short says 16, of which light networks can't have nodes."""
+    from scnas_keras.search.checks import check
+    from scnas_keras.select.job_flags import search_config
+
+    flags = [f"--task={task}", "--data_dir=D", f"--workdir={tmp_path}", "--budget_minutes=60"]
+    found = search_config(parse(SelectConfig, ["select", *flags]), tmp_path / "search", 600)
+    assert found.stem_channels == channels and found.budget_minutes == 10
+    check(found)
