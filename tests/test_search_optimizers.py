@@ -60,9 +60,9 @@ def test_what_has_no_effect_is_refused_on_the_command_line_alone(flags, message,
 
 
 def test_presets_go_with_each_relaxation_and_optimizer():
-    for preset in ("scnas", "short", "light_paper"):
+    for preset in ("scnas", "short", "light_paper --space=light"):
         for flag in ("--relaxation=uniform", "--weights_optimizer=sgd", "--weights_schedule=cosine"):
-            check(config := parse(SearchConfig, ["search", f"--preset={preset}", flag]))
+            check(config := parse(SearchConfig, ["search", *f"--preset={preset}".split(), flag]))
             assert parse(SearchConfig, ["search", *to_flagfile(config).splitlines()]) == config  # as a child of several seeds
 
 
