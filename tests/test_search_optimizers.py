@@ -44,7 +44,7 @@ def test_a_momentum_that_means_nothing_is_refused(flags, message):
     "flags, message",
     [
         ("--weights_schedule=cosine --plateau=0.3", "--plateau=0.3 is for --weights_schedule=plateau, and found --weights_schedule=cosine"),
-        ("--preset=light_paper --plateau=0.3", "--weights_schedule=cosine. Add the former, or leave --plateau out"),
+        ("--preset=light_paper --space=light --plateau=0.3", "--weights_schedule=cosine. Add the former, or leave --plateau out"),
         ("--weights_optimizer=sgd --weights_betas=0.5,0.9", "--weights_betas=0.5,0.9 is for --weights_optimizer=adam, and found .*=sgd"),
         *(
             (f"--relaxation=uniform --alpha_{what}", "so that --alpha_.* has no effect")

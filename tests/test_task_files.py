@@ -204,11 +204,13 @@ def test_a_choice_that_a_task_made_is_taken_back_by_auto():
     assert (paper.resize, paper.normalization, paper.denoise, paper.penalty_parameters) == (None, None, False, 0)
 
 
-def test_the_preset_of_the_light_paper_is_for_light_spaces():
-    from scnas_keras.search.checks import check
-
-    with pytest.raises(ConfigError, match="searches light networks, and --space=scnas. Add --space=light .*light_9"):
-        check(parse(SearchConfig, ["", "--task=custom", "--preset=light_paper", "--configuration=2d"]))
+def test_the_preset_of_the_light_paper_wants_to_know_the_space():
+    """Its tasks name theirs; any that is given is searched so."""
+    flags = ["", "--task=custom", "--preset=light_paper", "--configuration=2d"]
+    with pytest.raises(ConfigError, match="doesn't say which networks: add --space=light for those of its paper, or --space=scnas"):
+        parse(SearchConfig, flags)
+    assert parse(SearchConfig, [*flags, "--space=scnas"]).space == "scnas"
+    assert [parse(SearchConfig, ["", f"--task={task}", *flags[2:]]).space for task in ("nuclei", "liver_ct")] == ["light", "light_9"]
 
 
 @pytest.mark.parametrize("preset, following", [("light_paper", "light"), ("scnas", "scnas"), (None, None)])

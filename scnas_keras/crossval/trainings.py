@@ -160,7 +160,7 @@ def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
     """The settings of `scnas_keras.retrain` for a network and a fold."""
     own = {field.name for field in dataclasses.fields(RetrainConfig)}
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in own}
-    kind = {"network": name, "genotype": None, "transfer_from": None, "init": "scratch", "path_dropout": None}
+    kind = {"network": name, "genotype": None, "transfer_from": None, "init": SCRATCH, "path_dropout": None}
     if name in HANDMADE:
         kind |= {"width": str(_baseline_width(config, name))}
     else:

@@ -8,10 +8,10 @@ from scnas_keras.machine.names import NONE
 from scnas_keras.planning.names import rank_named
 from scnas_keras.runs.checks import check_betas, check_data, check_positive
 from scnas_keras.search.config import LOW_MEMORY, SearchConfig
-from scnas_keras.spaces.known import find_space, space_names
+from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.space import SearchSpace
 from scnas_keras.supernet.names import UNIFORM, operations_drawn
-from scnas_keras.training.names import LIGHT, LIGHT_PAPER, SGD
+from scnas_keras.training.names import SGD
 
 OLDEST_CHECKPOINT = 2
 """Version of a supernet's checkpoint that this program at least reads."""
@@ -40,11 +40,6 @@ def check(config: SearchConfig) -> None:
         "checkpoint_minutes",
     )
     check_betas(config, "weights_betas", "alpha_betas")
-    if config.preset == LIGHT_PAPER and not config.space.startswith(LIGHT):
-        lights = ", ".join(name for name in space_names() if name.startswith(LIGHT))
-        raise ConfigError(
-            f"--preset={LIGHT_PAPER} searches light networks, and --space={config.space}. Add --space={LIGHT} (known: {lights})."
-        )
     check_momentum(config)
     if not 0 <= config.skip_below <= 0.5:
         raise ConfigError(f"--skip_below={config.skip_below} must be from 0 to 0.5: of two drawn operations, one weighs at least a half.")

@@ -155,6 +155,11 @@ class SearchConfig(JudgeConfig, RunConfig):
     def check_given(self, names: Collection[str]) -> None:
         """Also raises ConfigError for what has no effect beside another flag; tasks and presets set it whatever is searched."""
         super().check_given(names)
+        if self.preset == LIGHT_PAPER and self.space == DEFAULT and "space" not in names:  # tasks of that paper name theirs
+            raise ConfigError(
+                f"--preset={LIGHT_PAPER} is a way to search, and doesn't say which networks: add --space=light for those of its paper, or "
+                f"--space={DEFAULT}."
+            )
         for name, of, needed in (("plateau", "weights_schedule", PLATEAU), ("weights_betas", "weights_optimizer", ADAM)):
             if name in names and getattr(self, of) != needed:
                 raise ConfigError(
