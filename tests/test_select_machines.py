@@ -188,6 +188,18 @@ def test_many_failures_in_a_row_stop_nothing(setting):
     assert oracle.error is None and len(scheduler.told) == len(names)
 
 
+def test_what_a_worker_measured_is_read_of_a_run_without_a_budget(tmp_path):
+    """A worker's first run counts epochs; without it no machine could help."""
+    folder = tmp_path / "machines" / "one@here"
+    folder.mkdir(parents=True)
+    (folder / "validation.csv").write_text("case,core\na,0.5\n")
+    result = {"mean_dice": 0.5, "dice": {"core": 0.5}, "parameters": 10, "multiply_adds": 10, "updates": 3}
+    result |= {"seconds_per_step": 0.25, "seconds_per_scan": 1.0}
+    (folder / "summary.json").write_text(json.dumps({"flags": {"budget_minutes": None}, "result": result}))
+    assert machines.seconds_per_step(tmp_path, "one@here") == 0.25
+    assert machines.seconds_per_step(tmp_path, "two@here") is None
+
+
 def test_a_slower_machine_trains_longer(setting, monkeypatch):
     steps = {"w0@fast": 0.2, "w1@slow": 0.5}
     monkeypatch.setattr(machines, "seconds_per_step", lambda run, name: steps.get(name))
