@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import decoded, user_path
 
-SECTIONS = ("search", "retrain")
-"""Before a flag's name in a flagfile, whom it is for; a config class says which it is."""
+SECTIONS = ("search", "retrain", "light_paper")
+"""Before a flag's name in a flagfile, whom it is for: commands, of which a config class says whether it is one, or a preset of theirs."""
 BEGIN, END = "# a run's flags, up to the line that says end; without it the file was cut off", "# end"
 """First and last line of a flagfile that a run writes; between them a person may change what is to be changed."""
 _REMARKS = ("#", "//")

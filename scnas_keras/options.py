@@ -120,7 +120,8 @@ def parse_command(config_class: type, argv: Sequence[str]) -> tuple[Any, bool]:
     The command line wins over the preset's flagfile, and that over the task's.
 
     Of these two files every command takes the flags that it has. A line `--search:NAME=VALUE` there, or in any other flagfile, is for the
-    search alone, `--retrain:NAME=VALUE` for retrain and crossval. What is for other commands is checked as they would check it. A config
+    search alone, `--retrain:NAME=VALUE` for retrain and crossval, `--light_paper:NAME=VALUE` for commands with that preset. What is for
+    other commands is checked as they would check it. A config
     with a method `check_given` is asked about the flags that stand on the command line itself, by their names; not where these are all
     that there are, which one command gives another.
 
@@ -132,10 +133,11 @@ def parse_command(config_class: type, argv: Sequence[str]) -> tuple[Any, bool]:
     values = _define_all(config_class)
     arguments = _expand(config_class, list(argv[1:]))
     task, preset = _last_value(arguments, "task"), _last_value(arguments, "preset") or getattr(config_class, "preset", None)
+    arguments = _expand(config_class, list(argv[1:]), preset)
     if preset is not None and "preset" in values and (file := _FLAGS / "presets" / f"{preset}.cfg").is_file():
-        arguments = _of_command(config_class, values, file) + arguments
+        arguments = _of_command(config_class, values, file, preset) + arguments
     if task is not None and "task" in values:
-        arguments = _of_command(config_class, values, _task_file(task)) + arguments
+        arguments = _of_command(config_class, values, _task_file(task), preset) + arguments
     try:
         rest = values([argv[0], *arguments])[1:]
     except flags.UnrecognizedFlagError as error:
@@ -246,8 +248,8 @@ def _define_all(config_class: type) -> flags.FlagValues:
     return values
 
 
-def _expand(config_class: type, arguments: list[str]) -> list[str]:
-    """Flagfiles replaced by the flags in them, without those for another section of commands."""
+def _expand(config_class: type, arguments: list[str], preset: str | None = None) -> list[str]:
+    """Flagfiles replaced by the flags in them, without those for another section of commands, or another preset."""
     found = []
     for argument in _from_files(config_class, arguments):
         if argument.lstrip("-").partition("=")[0] == "undefok":  # which would take the next line, and hide misspelt flags
@@ -257,7 +259,7 @@ def _expand(config_class: type, arguments: list[str]) -> list[str]:
             found.append(argument)
         elif section not in SECTIONS:
             raise ConfigError(f"{argument}: expected {' or '.join(f'--{name}:' for name in SECTIONS)} before a flag's name, or nothing.")
-        elif section == getattr(config_class, "section", None):
+        elif section in (getattr(config_class, "section", None), preset):
             found.append(f"--{flag}")
         else:
             check_of_others(argument, flag, section)
@@ -311,14 +313,14 @@ def _task_file(task: str) -> pathlib.Path:
     return known[task]
 
 
-def _of_command(config_class: type, values: flags.FlagValues, file: pathlib.Path) -> list[str]:
+def _of_command(config_class: type, values: flags.FlagValues, file: pathlib.Path, preset: str | None) -> list[str]:
     """Of a task's or a preset's flags, those that the command has.
 
     Raises:
         ConfigError: one that no command has, or none takes with its value.
     """
     own = []
-    for argument in _expand(config_class, [f"--flagfile={file}"]):
+    for argument in _expand(config_class, [f"--flagfile={file}"], preset):
         flag = argument.lstrip("-")
         name = flag.partition("=")[0]
         if {name, name.removeprefix("no")} & {*values}:

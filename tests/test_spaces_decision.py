@@ -8,7 +8,7 @@ from some_spaces import TINY, uniform_genotype
 
 from scnas_keras.reporting.genotype_figure import genotype_figure
 from scnas_keras.reporting.genotype_table import genotype_table
-from scnas_keras.spaces.decision import time_note, undecided_note, updates_to_decide
+from scnas_keras.spaces.decision import time_note, undecided_note, updates_to_decide, weightless_note
 from scnas_keras.spaces.genotype import Genotype
 
 
@@ -23,6 +23,13 @@ def test_an_undecided_one_is_told_what_it_takes(updates, part):
     assert updates_to_decide(0.03, 1) == 100 and updates_to_decide(0.03, 2 / 8) == 400
     note = undecided_note(0.97, updates, 100, 0.03)
     assert "entropy 0.97" in note and "--network=nnunet" in note and re.search(part, note)
+
+
+def test_what_has_no_weights_left_is_told_so_with_its_remedy():
+    assert weightless_note(["identity", "conv_3", "max_pool_3"], True) is None
+    note = weightless_note(["identity", "max_pool_3"], True)
+    assert "No operation with weights is left" in note and "lower --penalty_parameters" in note and "--target_mparams" in note
+    assert "--parameter_free_dropout" in weightless_note(["identity"], False)
 
 
 def test_the_time_is_that_of_the_updates_at_the_pace_there_was():

@@ -120,11 +120,11 @@ def test_penalties_that_cannot_work_are_refused(flags, message):
 
 @pytest.mark.parametrize("task", ["nuclei", "liver_ct", "prostate_mr"])
 def test_the_baseline_of_a_task_goes_without_the_penalties_of_its_file(task):
-    config = parse(SearchConfig, ["search", f"--task={task}", "--relaxation=uniform"])
+    config = parse(SearchConfig, ["search", f"--task={task}", "--preset=light_paper", "--relaxation=uniform"])
     check(config)
     assert config.penalty_parameters and guards.plain_penalty(config, LIGHT) is None
     assert guards.plain_penalty(dataclasses.replace(config, relaxation="softmax"), LIGHT)
-    parse(SearchConfig, ["search", f"--task={task}", "--relaxation=uniform", "--penalty_parameters=0"])
+    parse(SearchConfig, ["search", f"--task={task}", "--preset=light_paper", "--relaxation=uniform", "--penalty_parameters=0"])
     with pytest.raises(ConfigError, match="--relaxation=uniform learns no alpha, so that --penalty_multiply_adds has no effect; leave one"):
         parse(SearchConfig, ["search", f"--task={task}", "--relaxation=uniform", "--penalty_multiply_adds=0.1"])
     with pytest.raises(ConfigError, match="so that --target_mparams has no effect"):  # rather than that both price the same

@@ -98,7 +98,7 @@ def test_a_line_for_other_commands_is_taken_if_one_of_them_takes_it(task_file, t
 
 def test_a_section_that_is_none_is_refused(task_file):
     task_file("--training:epochs=3")
-    with pytest.raises(ConfigError, match="--training:epochs=3: expected --search: or --retrain: before"):
+    with pytest.raises(ConfigError, match="--training:epochs=3: expected --search: or --retrain: or --light_paper: before"):
         of_task(SearchConfig)
 
 
@@ -202,6 +202,22 @@ def test_a_choice_that_a_task_made_is_taken_back_by_auto():
     assert parse(SearchConfig, ["", "--task=liver_ct", "--normalization=auto"]).normalization is None
     paper = parse(SearchConfig, ["", "--task=prostate_mr", "--preset=scnas"])
     assert (paper.resize, paper.normalization, paper.denoise, paper.penalty_parameters) == (None, None, False, 0)
+
+
+@pytest.mark.parametrize("task, pair", [("nuclei", (0.015, 0.005)), ("liver_ct", (0.025, 0.015)), ("prostate_mr", (0.02, 0.01))])
+def test_the_papers_penalty_of_a_task_is_that_of_its_preset_alone(task, pair, tmp_path):
+    """Of a search as the package has it, it would leave no convolution."""
+    for flags, expected in (
+        ([], (0, 0)),
+        (["--preset=light_paper"], pair),
+        (["--preset=light_paper", "--penalty_parameters=0"], (0, pair[1])),
+    ):
+        config = parse(SearchConfig, ["", f"--task={task}", *flags])
+        assert (config.penalty_parameters, config.penalty_multiply_adds) == expected
+    file = tmp_path / "own.cfg"
+    file.write_text("--light_paper:penalty_parameters=0.5\n--search:seed=3\n")
+    own = [parse(SearchConfig, ["", f"--task={task}", f"--flagfile={file}", *flags]) for flags in ([], ["--preset=light_paper"])]
+    assert [(one.seed, one.penalty_parameters) for one in own] == [(3, 0), (3, 0.5)]
 
 
 def test_the_preset_of_the_light_paper_wants_to_know_the_space():

@@ -21,7 +21,7 @@ from scnas_keras.runs.pace import measured
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.search.monitor import Monitor
-from scnas_keras.spaces.decision import time_note, undecided_note, updates_to_decide
+from scnas_keras.spaces.decision import time_note, undecided_note, updates_to_decide, weightless_note
 from scnas_keras.spaces.derive import derive, softmax
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype
 from scnas_keras.spaces.milliseconds import TimeTables
@@ -51,8 +51,9 @@ def finish(
     candidates = max(len(table.candidates) for table in supernet.space.tables)
     needed = updates_to_decide(config.alpha_lr, 2 / candidates if config.relaxation == GUMBEL_PAIR else 1)
     undecided = None if config.relaxation == UNIFORM else undecided_note(entropy, updates, needed, config.alpha_lr)
-    if undecided:
-        genotype = dataclasses.replace(genotype, notes=(*genotype.notes, undecided))
+    operations = [edge.operation for kind in genotype.cells for edge in genotype.present(kind)]
+    weightless = weightless_note(operations, bool(config.penalty_parameters or config.penalty_multiply_adds))
+    genotype = dataclasses.replace(genotype, notes=(*genotype.notes, *filter(None, (weightless, undecided))))
     genotype.save(run[GENOTYPE_FILE])
     table = genotype_table(genotype)
     write_text(run["genotype.txt"], table + "\n")

@@ -1,6 +1,9 @@
-"""Whether a search has decided between its operations, and what that takes. Imports no framework."""
+"""Whether a search has decided between its operations, what that takes, and whether anything learns then. Imports no framework."""
 
 import math
+from collections.abc import Iterable
+
+from scnas_keras.operations.registry import operation
 
 UNDECIDED_ENTROPY = 0.9
 """Mean entropy of the edges over its maximum above which a search has not decided: most operations are nearly equally probable."""
@@ -41,6 +44,24 @@ def undecided_note(entropy: float, updates: int, needed: int, alpha_lr: float) -
         f"{UNDECIDED}mean entropy {entropy:.2f} of the maximum after {updates} updates of alpha, so that this architecture is one of "
         f"chance; {remedy}. Until then take --network={MEANWHILE}, which needs no search."
     )
+
+
+def weightless_note(operations: Iterable[str], penalised: bool) -> str | None:
+    """What a genotype says of itself if none of its operations learns, or None.
+
+    Args:
+        operations: of the edges that are there.
+        penalised: whether the search priced parameters or multiply-adds.
+    """
+    if any(operation(name).learns for name in operations):
+        return None
+    remedy = (
+        "The penalty outweighs the loss: lower --penalty_parameters and --penalty_multiply_adds, or leave them out (0) and ask for a size "
+        "with --target_mparams."
+        if penalised
+        else "Raise --parameter_free_dropout, or let --max_identity_edges bound the identities."
+    )
+    return f"No operation with weights is left, only identities and pools: it convolves in its stem, and where cells join. {remedy}"
 
 
 def time_note(updates: int, needed: int, seconds_per_step: float) -> str:
