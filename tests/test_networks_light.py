@@ -151,6 +151,14 @@ def test_a_light_network_is_as_large_as_was_counted(name, rank):
         assert tuple(logits.shape) == (1, *size, 3) and np.isfinite(logits).all()
 
 
+@pytest.mark.parametrize("name, width", [("scnas", 64), ("light", 64), ("light_chain", 64)])
+def test_the_width_of_nodes_of_16_channels(name, width):
+    """A node of SCNAS has one channel at its smallest width, one of a light space 16."""
+    space = find_space(name, 2)
+    assert space.width_of_nodes(16) == width and {space.node_channels(width, cell) % 16 for cell in space.placed} == {0}
+    assert space.width_of_nodes(32) == 2 * width
+
+
 @pytest.mark.parametrize("name", ["light", "light_chain"])
 def test_a_light_network_comes_back_from_its_file(name, tmp_path):
     genotype = random_genotype(find_space(name, 2), 0, 2)

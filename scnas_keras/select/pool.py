@@ -42,7 +42,7 @@ def pool(families: Sequence[str], searches: Sequence[pathlib.Path], folder: path
     narrow, wide, early, random = [], [], [], []
     for number, search in enumerate(searches, start=1):
         genotype, mark = Genotype.load(search), "" if len(searches) == 1 else f"_{number}"
-        width = NODE * genotype.space.width_step
+        width = genotype.space.width_of_nodes(NODE)
         narrow.append(_searched(f"{FOUND}{mark}_w{width}", FOUND, genotype, width, folder))
         wide.append(_searched(f"{FOUND}{mark}_w{2 * width}", FOUND, genotype, 2 * width, folder))
         early += [

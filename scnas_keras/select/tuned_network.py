@@ -31,7 +31,7 @@ def lacking(base: Candidate) -> frozenset[str]:
 
 def width_of(base: Candidate, factor: float) -> str:
     """So many times the width of a candidate, or the nearest that is computed fast."""
-    step = NODE * Genotype.load(base.genotype).space.width_step if base.genotype else _WIDTH_STEP
+    step = Genotype.load(base.genotype).space.width_of_nodes(NODE) if base.genotype else _WIDTH_STEP
     return base.width if factor == 1 else str(step * max(1, round(factor * int(base.width) / step)))
 
 

@@ -62,6 +62,11 @@ class SearchSpace(Description):
         """Channels of a node of a cell, where the network is `width` channels wide at full resolution."""
         return cell.width * width // len(cell.output)
 
+    def width_of_nodes(self, channels: int) -> int:
+        """The smallest width of a network all of whose nodes have a multiple of so many channels."""
+        narrowest = math.gcd(*(self.node_channels(self.width_step, cell) for cell in self.placed))
+        return self.width_step * (channels // math.gcd(channels, narrowest))
+
     def check_width(self, width: int) -> None:
         """Raises ConfigError unless a network's channels can be divided among the nodes of all cells."""
         step = self.width_step
