@@ -47,7 +47,7 @@ def test_a_command_line_has_flags_that_its_command_takes(place, line):
     assert name in commands(), line
     line = line.replace("[,RUN2,...]", "").replace("--task=TASK", "--task=custom")
     line = PREFIX.sub("", line, count=1).partition(" > ")[0]
-    words = [word for word in shlex.split(line.replace("(the same)", "")) if word not in ("...", "SHORT")]
+    words = [word for word in shlex.split(line.replace("(the same)", "")) if word not in ("...", "SHORT", "DATA")]
     words = [word for word in words if not word.endswith("=...") and not word.startswith("--flagfile=")]
     parse(config_of(name), ["scnas", *words])
 
