@@ -18,9 +18,9 @@ def test_every_operation_has_a_row_and_those_with_weights_a_mean(name, rank, tmp
     found = json.loads(file.read_text())
     assert [row["name"] for row in found["operations"]] == list(find_space(name, rank).operations)
     for row in found["operations"]:
-        parameters, per_voxel, per_item = operation(row["name"]).cost(rank, 32)
-        voxels = 32 if rank == 2 else 512
-        assert (row["parameters"], row["multiply_adds"]) == (parameters, per_voxel * voxels + per_item)
+        facts, voxels = operation(row["name"]), 32 if rank == 2 else 512
+        parameters = facts.parameters(rank, 32)
+        assert (row["parameters"], row["multiply_adds"]) == (parameters, facts.multiply_adds(rank, 32, voxels))
         assert f"{row['name']} " in text and f"{row['parameters']:,}" in text
     for cost in ("parameters", "multiply_adds"):
         counted = [row[cost] for row in found["operations"] if row[cost]]

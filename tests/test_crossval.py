@@ -141,7 +141,8 @@ def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_p
         ({"init": "weights"}, ConfigError, "--init is for transfer, of which --networks=genotype,nnunet names none"),
         ({"networks": "nnunet"}, ConfigError, "--genotype is for genotype"),
         ({"networks": "nnunet", "genotype": None, "width": "0"}, ConfigError, "--width=0: expected a number from 1"),
-        ({"networks": "genotype", "baseline_width": 16}, ConfigError, "--baseline_width is for nnunet or"),
+        ({"networks": "genotype", "baseline_width": 16}, ConfigError, "--baseline_width is for hand-made networks, of which"),
+        ({"networks": "nnunet,unet2d", "genotype": None, "configuration": "3d_fullres"}, ConfigError, "this unet2d network takes 2D ones"),
         ({"num_folds": 0}, ConfigError, "--num_folds=0: cross-validation needs at least 2 folds"),
         ({"width": "100001"}, ConfigError, "--width=100001: expected a number from 1 to 100000"),
         (

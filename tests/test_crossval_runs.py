@@ -151,7 +151,7 @@ def test_slices_train_segment_and_export(folder, command):
         (("--genotype=conv.json", "--transfer_from=conv.json"), "both name an architecture"),
         (("--genotype=conv.json", "--init=weights"), "--transfer_from=RUN"),
         (("--transfer_from=conv.json", "--init=weights"), "a trained network, isn't there"),
-        (("--genotype=conv.json", "--width=match:vnet"), "--width=match:vnet: expected match: and one of u_resnet, unet"),
+        (("--genotype=conv.json", "--width=match:vnet"), "--width=match:vnet: expected match: and one of attention_unet, "),
         (("--network=u_resnet", "--width=match:unet"), "match: is for --network=genotype"),
         (("--genotype=conv.json", "--width=10"), "8 or 12"),
         (("--genotype=flat.json",), "--configuration=3d_fullres has 3D patches, and this genotype network takes 2D ones."),

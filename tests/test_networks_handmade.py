@@ -13,11 +13,17 @@ import tensorflow as tf
 from processes import PYTHON, ROOT, run
 from some_spaces import OPERATIONS, uniform_genotype
 
+from scnas_keras.architectures.attention_unet import AttentionUNet
+from scnas_keras.architectures.auto_deeplab import AutoDeepLab
+from scnas_keras.architectures.fcn8s import FCN8s
 from scnas_keras.architectures.nnunet import NNUNet
+from scnas_keras.architectures.r2_unet import R2UNet
 from scnas_keras.architectures.resenc import ResidualEncoderUNet
 from scnas_keras.architectures.searched import DerivedNetwork
 from scnas_keras.architectures.u_resnet import UResNet
 from scnas_keras.architectures.unet import UNet
+from scnas_keras.architectures.unet2d import UNet2D
+from scnas_keras.architectures.unet_plus_plus import UNetPlusPlus
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.heads import at_full_resolution
 from scnas_keras.planning.topology import Topology, fixed_topology, unet_topology
@@ -31,6 +37,8 @@ SEARCHED = {  # SCNAS with two nodes a cell
 EQUAL = {rank: Topology((16,) * rank, ((1,) * rank, (2,) * rank, (2,) * rank), ((3,) * rank,) * 3) for rank in (2, 3)}
 THICK = Topology((8, 32, 32), ((1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 2, 2)), ((1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)))
 EIGHTHS = {rank: fixed_topology((16,) * rank, 3) for rank in (2, 3)}
+SIXTEENTHS = {rank: fixed_topology((32,) * rank, 4) for rank in (2, 3)}
+THIRTY_SECONDS = {rank: fixed_topology((64,) * rank, 5) for rank in (2, 3)}
 CASES = {
     "u_resnet 3d": (UResNet(4), EIGHTHS[3]),
     "u_resnet 2d": (UResNet(4), EIGHTHS[2]),
@@ -42,12 +50,33 @@ CASES = {
     "resenc_m thick": (ResidualEncoderUNet("m", 4), THICK),
     "unet 3d": (UNet(4), EIGHTHS[3]),
     "unet 2d": (UNet(4), EIGHTHS[2]),
+    "unet2d 2d": (UNet2D(4), SIXTEENTHS[2]),
+    "attention_unet 2d": (AttentionUNet(4), SIXTEENTHS[2]),
+    "unet_plus_plus 2d": (UNetPlusPlus(4), SIXTEENTHS[2]),
+    "r2_unet 2d": (R2UNet(4), SIXTEENTHS[2]),
+    "fcn8s 2d": (FCN8s(4), THIRTY_SECONDS[2]),
+    "auto_deeplab 2d": (AutoDeepLab(4), THIRTY_SECONDS[2]),
+    "attention_unet 3d": (AttentionUNet(4), SIXTEENTHS[3]),
+    "unet_plus_plus 3d": (UNetPlusPlus(4), SIXTEENTHS[3]),
+    "r2_unet 3d": (R2UNet(4), SIXTEENTHS[3]),
+    "fcn8s 3d": (FCN8s(4), THIRTY_SECONDS[3]),
+    "auto_deeplab 3d": (AutoDeepLab(4), THIRTY_SECONDS[3]),
     "derived 3d": (DerivedNetwork(SEARCHED[3], 8, uniform_genotype("conv_3", SEARCHED[3])), EIGHTHS[3]),
     "derived 2d": (DerivedNetwork(SEARCHED[2], 8, uniform_genotype("conv_3", SEARCHED[2])), EIGHTHS[2]),
 }
+OF_TABLES = ("unet2d", "attention_unet", "unet_plus_plus", "r2_unet", "fcn8s", "auto_deeplab")
+"""Of Zhang et al. 2022; their sizes: test_networks_of_tables."""
+
+
+def some(names):
+    """Names of cases as parameters; large ones in 3D are of the night."""
+    return [pytest.param(name, marks=pytest.mark.nightly) if name.endswith("3d") and name.startswith(OF_TABLES) else name for name in names]
+
+
 HANDMADE = [name for name in CASES if "derived" not in name]
-WITH_HEADS = [name for name in CASES if "u_resnet" not in name]
+WITH_HEADS = [name for name, (network, _) in CASES.items() if network.several_outputs]
 DEEPEST = {"nnunet 3d": 1, "nnunet 2d": 1, "resenc_m 3d": 1, "resenc_m 2d": 1}  # heads are one fewer than decoder levels; 2 for the others
+DEEPEST |= {"attention_unet 2d": 3, "attention_unet 3d": 3, "unet_plus_plus 2d": 4, "unet_plus_plus 3d": 4}
 
 
 @functools.cache
@@ -66,7 +95,7 @@ def as_list(outputs):
     return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES))
 def test_one_model_takes_any_size_that_its_strides_divide(name):
     model, divisors = built(name), CASES[name][1].divisors
     rank = len(divisors)
@@ -120,7 +149,8 @@ print(keras.backend.backend())
 def test_saved_models_give_the_same_in_a_fresh_process(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} isn't installed")
-    models = {name: built(name, deep_supervision=True) for name in ("u_resnet 3d", "nnunet thick", "resenc_m 2d", "unet 2d", "derived 3d")}
+    names = ("u_resnet 3d", "nnunet thick", "resenc_m 2d", "unet 2d", "derived 3d", *(name for name in CASES if name.startswith(OF_TABLES)))
+    models = {name: built(name, deep_supervision=True) for name in names}
     models["cut"] = at_full_resolution(models["nnunet thick"])
     inputs = {name: images(*CASES["nnunet thick" if name == "cut" else name][1].patch_size) for name in models}
     for name, model in models.items():
@@ -196,7 +226,8 @@ def unet_parameters(rank, width, heads):
 
 
 @pytest.mark.parametrize(
-    "name, deep_supervision", [(name, deep) for name in HANDMADE for deep in (False, True) if name in WITH_HEADS or not deep]
+    "name, deep_supervision",
+    [(name, deep) for name in HANDMADE for deep in (False, True) if (name in WITH_HEADS or not deep) and not name.startswith(OF_TABLES)],
 )
 def test_parameters_by_formula(name, deep_supervision):
     topology, heads = CASES[name][1], DEEPEST.get(name, 2) if deep_supervision else 1
@@ -219,7 +250,7 @@ def test_the_unet_has_the_published_size():
     assert sum(map(math.prod, kernels)) + biases == 19069955
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES))
 def test_gradient_reaches_every_weight(name):
     model = built(name, deep_supervision=True)
     x = images(*CASES[name][1].patch_size)
@@ -234,18 +265,20 @@ def test_gradient_reaches_every_weight(name):
     assert reached == {variable.path for variable in model.trainable_variables}
 
 
-@pytest.mark.parametrize("name", WITH_HEADS)
+@pytest.mark.parametrize("name", some(WITH_HEADS))
 def test_heads_of_deep_supervision(name):
-    """All decoder levels but the coarsest, finest first, each at the resolution of the encoder stage of its number."""
+    """All decoder levels but the coarsest, finest first, each at the resolution of the encoder stage of its number; those of UNet++ are
+    all at full resolution."""
     model, topology = built(name, deep_supervision=True), CASES[name][1]
     x = images(*topology.patch_size)
     outputs = as_list(model(x))
     sizes = topology.stage_sizes()[: DEEPEST.get(name, 2)]
+    sizes = [sizes[0]] * len(sizes) if "plus" in name else sizes
     assert [tuple(y.shape) for y in outputs] == [(1, *size, CLASSES) for size in sizes]
     assert all(keras.backend.standardize_dtype(y.dtype) == "float32" for y in outputs)
 
 
-@pytest.mark.parametrize("name", WITH_HEADS)
+@pytest.mark.parametrize("name", some(WITH_HEADS))
 def test_at_full_resolution_shares_the_weights_and_drops_the_heads(name):
     model, topology = built(name, deep_supervision=True), CASES[name][1]
     cut, alone, x = at_full_resolution(model), built(name), images(*topology.patch_size)

@@ -16,6 +16,8 @@ from scnas_keras.networks import from_genotype
 from scnas_keras.networks.derived import has_own_layer
 from scnas_keras.networks.parts import Align, Doubled, OutCell, Stem
 from scnas_keras.operations.base import Operation
+from scnas_keras.operations.registry import known_operations
+from scnas_keras.spaces.catalog import nas_unet
 from scnas_keras.spaces.derive import derive
 from scnas_keras.spaces.description import ARGMAX, STRONGEST_TWO
 from scnas_keras.spaces.known import find_space
@@ -27,17 +29,6 @@ from scnas_keras.spaces.u_shape import REDUCTION, u_shaped
 
 BATCH, CHANNELS, CLASSES = 2, 3, 4
 SETTING = (BATCH, CHANNELS, CLASSES)
-NAMES = {
-    ("Conv", None): "conv_3",
-    **{("DilatedSeparableConv", rate): f"dilated_conv_3_rate_{rate}" for rate in (2, 3, 4)},
-    ("Pool", "max"): "max_pool_3",
-    ("Pool", "average"): "average_pool_3",
-    ("Identity", None): "identity",
-    ("SeparableConv", None): "separable_conv_3",
-    ("GhostConv", None): "ghost_conv",
-    ("SelectiveKernelConv", None): "selective_kernel_conv_3",
-    ("ShuffledGroupConv", None): "shuffled_group_conv_3",
-}
 
 
 def planted_tables(space, width=8, patch=(8, 8, 8), time=planted):
@@ -61,7 +52,7 @@ def built_parts(genotype, width, patch):
             readers.update(map(id, read))
             tensors |= {id(tensor): tensor for tensor in read}
         if isinstance(layer, Stem):
-            found[Part(STEM, *shape)] += 1
+            found[Part(STEM, *shape, shift=layer.stride - 1)] += 1
         elif isinstance(layer, OutCell):
             found[Part(HEAD, *shape, shift=genotype.space.levels[genotype.space.head.sources[0]])] += 1
         elif isinstance(layer, Align):
@@ -74,8 +65,8 @@ def built_parts(genotype, width, patch):
             found[Part(CONCAT, *shape, count=len(read))] += 1
         else:
             assert isinstance(layer, Operation)
-            setting = getattr(layer, "rate", getattr(layer, "mode", None))
-            name, role = NAMES[type(layer).__name__, setting], "halving" if layer.stride == 2 else "ordinary"
+            name = max((name for name in known_operations() if f"_{name}_from_" in layer.name), key=len)
+            role = "doubling" if layer.doubles else "halving" if layer.stride == 2 else "ordinary"
             found[Part(OPERATION, *shape, name=name, role=role, count=getattr(layer, "branches", 1))] += 1
     for key, count in readers.items():
         found[addition(tensors[key])] += count - 1
@@ -93,11 +84,12 @@ def built_parts(genotype, width, patch):
         *(sparse_genotype(seed) for seed in range(3)),
         sparse_genotype(3, DENSE),
         *(random_genotype(find_space(name, 3), 0, 0) for name in ("light", "light_chain")),
+        *(random_genotype(nas_unet.build(2, depth=2), 0, seed) for seed in range(2)),
     ],
-    ids=["convolutions", "pools", "sparse-0", "sparse-1", "sparse-2", "dense", "light", "light_chain"],
+    ids=["convolutions", "pools", "sparse-0", "sparse-1", "sparse-2", "dense", "light", "light_chain", "nas_unet-0", "nas_unet-1"],
 )
 def test_a_network_takes_what_its_layers_take(genotype):
-    width, patch = max(12, genotype.space.width_step), (16, 24, 8)
+    width, patch = max(12, genotype.space.width_step), (16, 24, 8)[: genotype.space.rank]
     predicted = planted_tables(genotype.space, width, patch).of_genotype(genotype)
     assert predicted == pytest.approx(sum(count * planted(part) for part, count in built_parts(genotype, width, patch).items()), rel=1e-12)
 

@@ -13,6 +13,7 @@ from scnas_keras.operations.facts import HALVING, ORDINARY
 
 EPSILON = 1e-5
 POOLS = ("average_pool_3", "max_pool_3")
+DILATED = ("dilated_conv_3_rate_2", "dilated_conv_3_rate_3", "dilated_conv_3_rate_4", "dilated_conv_5_rate_2")
 
 
 def built(layer, rank, channels, seed):
@@ -38,7 +39,7 @@ def value_and_gradients(layer, x, dy):
 
 @pytest.mark.parametrize("role, low_memory", [(ORDINARY, False), (HALVING, False), (HALVING, True)])
 @pytest.mark.parametrize("rank", [2, 3])
-@pytest.mark.parametrize("name", ["dilated_conv_3_rate_2", "dilated_conv_3_rate_3", "dilated_conv_3_rate_4", "average_pool_3"])
+@pytest.mark.parametrize("name", [*DILATED, "depthwise_conv_3", "conv_3_rate_2", "average_pool_3"])
 @pytest.mark.parametrize("large", [False, True], ids=["as small", "as large"])
 def test_fast_forms_equal_the_portable_ones(name, rank, role, low_memory, large, monkeypatch):
     if large:

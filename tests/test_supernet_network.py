@@ -1,5 +1,7 @@
 """The supernet's written-out passes against automatic differentiation of the whole network."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tensorflow as tf
 from some_spaces import FLAT, OPERATIONS, SMALL, TINY
 from test_supernet_search import batch
 
+from scnas_keras.spaces.catalog import nas_unet
 from scnas_keras.spaces.description import Cell, CellEdge, Head, Input, Place, Stem, Table
 from scnas_keras.spaces.light_shape import light_chain, light_u
 from scnas_keras.spaces.space import SearchSpace
@@ -48,6 +51,17 @@ LIGHT = light_u("light", 2, 2, 2, ("separable_conv_3", "max_pool_3", "identity",
 CHAIN = light_chain("chain", 3, 4, TINY.operations, 1)
 
 
+def doubling_space():
+    """A small NAS-Unet: two stems, of which one halves, edges that halve and edges that double."""
+    space = nas_unet.build(2, nodes=2, depth=1)
+    normal = next(table for table in space.tables if table.name == "normal")
+    narrow = tuple(name for name in normal.candidates if "group" not in name)  # which needs 16 channels
+    return dataclasses.replace(space, tables=(*space.tables[:2], dataclasses.replace(normal, candidates=narrow)))
+
+
+DOUBLING = doubling_space()
+
+
 def random_draws(supernet, k, seed):
     """For each bank operations [rows, k], all in order if a bank has no more than k, and weights."""
     rng, draws = np.random.default_rng(seed), []
@@ -67,6 +81,8 @@ def random_draws(supernet, k, seed):
         pytest.param(LIGHT, 2, False, id="light"),
         pytest.param(LIGHT, 4, True, id="light-all-low_memory", marks=pytest.mark.nightly),
         pytest.param(CHAIN, 2, True, id="chain-low_memory"),
+        pytest.param(DOUBLING, 2, False, id="doubling"),
+        pytest.param(DOUBLING, 7, True, id="doubling-all-low_memory", marks=pytest.mark.nightly),
         pytest.param(ODD, 2, True, id="odd-low_memory", marks=pytest.mark.nightly),
         pytest.param(SMALL, 2, False, id="pair", marks=pytest.mark.nightly),
         pytest.param(SMALL, 2, True, id="pair-low_memory", marks=pytest.mark.nightly),

@@ -173,7 +173,8 @@ def like_multiply_adds(part):
     """A millisecond for 1e6 of them and as much for the first branch, so that the second costs half."""
     if part.kind != "operation" or not operation(part.name).learns:
         return 0.0
-    return 1e-6 * operation(part.name).cost(3, part.inputs)[1] * np.prod(part.voxels) * (1 + part.count) / 8 ** (part.role == "halving")
+    voxels = int(np.prod(part.voxels)) // 8 ** (part.role == "halving")
+    return 1e-6 * operation(part.name).multiply_adds(3, part.inputs, voxels) * (1 + part.count)
 
 
 def cost_of(genotype, priced, times):

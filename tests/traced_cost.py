@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+import re
 
 import tensorflow as tf
+
+from scnas_keras.networks.parts import Doubled
 
 
 @dataclasses.dataclass
@@ -20,6 +23,7 @@ def traced_cost(model, patch):
     """The cost of one patch."""
     traced = tf.function(lambda x: model(x)).get_concrete_function(tf.TensorSpec((1, *patch, model.input_shape[-1])))
     functions = {function.name.decode(): function.graph for function in traced.graph._functions.values()}
+    interpolated = {layer.name for layer in model.layers if isinstance(layer, Doubled)}  # by slices, which are no feature maps
     cost = TracedCost(parameters=sum(math.prod(variable.shape) for variable in traced.graph.trainable_variables))
 
     def count(graph):
@@ -28,7 +32,9 @@ def traced_cost(model, patch):
             assert kind in _MULTIPLY_ADDS or "Conv" not in kind and "MatMul" not in kind, kind
             if kind in _MULTIPLY_ADDS:
                 cost.multiply_adds += _MULTIPLY_ADDS[kind](operation)
-            if kind in _MULTIPLY_ADDS or kind in ("StridedSlice", "Slice") and len(operation.outputs[0].shape) >= 4:
+            scopes = {re.sub(r"_\d+$", "", scope) for scope in operation.name.split("/")}
+            slices = kind in ("StridedSlice", "Slice") and not interpolated & scopes
+            if kind in _MULTIPLY_ADDS or slices and len(operation.outputs[0].shape) >= 4:
                 cost.elements += math.prod(operation.outputs[0].shape)
             if "Call" in kind:
                 count(functions[operation.get_attr("f").name])

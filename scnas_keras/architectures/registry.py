@@ -133,8 +133,9 @@ class InEveryRank:
 
 
 def widths_text(names: Sequence[str]) -> str:
-    """Default widths, for --help: "64 for genotype, 32 for the others", or "32" alone."""
+    """Default widths, for --help: "64 for genotype, fcn8s; 32 for the others", or "32" alone."""
     widths = [DEFAULT_WIDTHS[name] for name in names]
     usual = max(widths, key=widths.count)
-    others = [f"{width} for {name}" for name, width in zip(names, widths) if width != usual]
-    return ", ".join([*others, f"{usual} for the others" if others else str(usual)])
+    of_width = {width: [name for name in names if DEFAULT_WIDTHS[name] == width] for width in widths if width != usual}
+    others = [f"{width} for {', '.join(some)}" for width, some in of_width.items()]
+    return "; ".join([*others, f"{usual} for the others" if others else str(usual)])

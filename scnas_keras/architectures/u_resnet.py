@@ -24,9 +24,6 @@ class UResNet(FixedStages):
     halvings: ClassVar = HALVINGS
     several_outputs: ClassVar = False
 
-    def features(self, topology: Topology) -> tuple[int, ...]:
-        return tuple(self.width * 2**level for level in range(HALVINGS + 1))
-
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         voxels = [math.prod(size) for size in topology.stage_sizes()]
         maps = [width * count for width, count in zip(self.features(topology), voxels)]

@@ -76,7 +76,6 @@ def unet(
     for level in reversed(range(HALVINGS)):
         up = blocks.upconv(x, width * 2 ** (level + 2), 2, f"decoder_{level}_up")
         x = blocks.concatenate([up, skips[level]], f"decoder_{level}_concat")
-        for number in range(2):
-            x = blocks.conv_norm_activate(x, width * 2 ** (level + 1), 3, f"decoder_{level}_conv_{number}")
+        x = blocks.two_convs(x, width * 2 ** (level + 1), f"decoder_{level}")
         levels.insert(0, x)
     return heads.finish(image, levels, num_classes, deep_supervision, name)

@@ -6,6 +6,7 @@ from scnas_keras.architectures.registry import HANDMADE, widths_text
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import MANY, WIDEST, option
 from scnas_keras.spaces.known import space_names
+from scnas_keras.spaces.published import PUBLISHED_NAMES
 
 PAPERS_WIDTH = 68
 
@@ -15,7 +16,11 @@ class CostConfig:
     """Of what the costs are counted, and for which patch."""
 
     network: str | None = option(
-        None, f"A genotype.json or a search's folder, a .keras file, or one of {', '.join(HANDMADE)}.", "Network", path=True, words=HANDMADE
+        None,
+        f"A genotype.json or a search's folder, a .keras file, or one of {', '.join((*HANDMADE, *PUBLISHED_NAMES))}.",
+        "Network",
+        path=True,
+        words=(*HANDMADE, *PUBLISHED_NAMES),
     )
     space: str | None = option(None, "Instead of --network: a search space.", "Network", choices=space_names())
     patch_size: tuple[int, ...] = option((128, 128, 128), "Voxels of the patch along each axis.", "Network", least=1, most=10**4)
@@ -30,7 +35,7 @@ class CostConfig:
     width: int | None = option(
         None,
         f"Channels at full resolution. Default: of a genotype or a space the paper's {PAPERS_WIDTH}, or what its operations need next to "
-        f"it, {widths_text(HANDMADE)} of a hand-made network.",
+        f"it. Of a hand-made network: {widths_text(HANDMADE)}.",
         "Network",
         least=1,
         most=WIDEST,

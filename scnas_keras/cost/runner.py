@@ -18,6 +18,7 @@ from scnas_keras.spaces.cost import Cost, cost_tables, operation_costs
 from scnas_keras.spaces.genotype import Genotype, genotype_file
 from scnas_keras.spaces.known import find_space
 from scnas_keras.spaces.milliseconds import TimeTables
+from scnas_keras.spaces.published import PUBLISHED_NAMES
 from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.spaces.space import SearchSpace
 
@@ -81,7 +82,8 @@ def _network(config: CostConfig) -> tuple[str, dict]:
         path = pathlib.Path(name)
     if path.suffix not in (".json", ".keras") and name not in HANDMADE:
         raise ConfigError(
-            f"--network={config.network}: name a genotype.json or the folder of a search, a .keras file, or one of {', '.join(HANDMADE)}."
+            f"--network={config.network}: name a genotype.json or the folder of a search, a .keras file, or one of "
+            f"{', '.join((*HANDMADE, *PUBLISHED_NAMES))}."
         )
     if config.milliseconds and path.suffix != ".json":
         raise ConfigError(f"--milliseconds: only a genotype's can be told, and --network={config.network} is none. Leave it out.")

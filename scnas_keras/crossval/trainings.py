@@ -14,6 +14,7 @@ from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.planning.names import RULES
 from scnas_keras.retrain.config import SCRATCH, SEARCH, RetrainConfig
 from scnas_keras.retrain.trained import trained_model
+from scnas_keras.runs.before import check_flags
 from scnas_keras.runs.checks import channels_of, check_outputs
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
@@ -129,9 +130,8 @@ def _check_used(config: CrossvalConfig, names: Sequence[str]) -> None:
     }
     for flag, (value, readers_of_it) in readers.items():
         if value and not {*readers_of_it} & {*names}:
-            raise ConfigError(
-                f"--{flag} is for {' or '.join(readers_of_it)}, of which --networks={config.networks} names none. Leave out one of the two."
-            )
+            named = "hand-made networks" if {*HANDMADE} <= {*readers_of_it} else " or ".join(readers_of_it)
+            raise ConfigError(f"--{flag} is for {named}, of which --networks={config.networks} names none. Leave out one of the two.")
 
 
 def _check_folder(config: CrossvalConfig) -> None:
@@ -193,7 +193,9 @@ def _check_architecture(training: Training) -> None:
     """Finds out before the first training run whether a later one can't be built."""
     width = training.config.width
     if training.config.network != GENOTYPE:
-        check_outputs(footprint(training.config.network, int(width)), training.config.deep_supervision)
+        network = footprint(training.config.network, int(width))
+        check_outputs(network, training.config.deep_supervision)
+        check_flags(training.config, network)
         return
     flag = "genotype" if training.name == GENOTYPE else "transfer_from"
     path = getattr(training.config, flag)
@@ -205,8 +207,10 @@ def _check_architecture(training: Training) -> None:
     if width.startswith(MATCH):
         if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:
             raise ConfigError(f"--width={width}: expected a number, or {MATCH} and one of {', '.join(MATCHABLE)}.")
+        channels = genotype.space.width_step
     else:
-        footprint(GENOTYPE, channels_of(width), genotype)
+        channels = channels_of(width)
+    check_flags(training.config, footprint(GENOTYPE, channels, genotype))
     trained_model(training.config)
 
 

@@ -4,13 +4,20 @@ import dataclasses
 
 from scnas_keras.errors import ConfigError, missing
 from scnas_keras.options import LAST_SEED, WIDEST, option
+from scnas_keras.spaces.published import PUBLISHED_NAMES
 
 
 @dataclasses.dataclass(frozen=True)
 class DeriveConfig:
     """Whose network is built, and where it goes."""
 
-    genotype: str | None = option(None, "A genotype.json, the folder of a search, or its genotypes.jsonl.", "Network", path=True)
+    genotype: str | None = option(
+        None,
+        f"A genotype.json, the folder of a search, its genotypes.jsonl, or {' or '.join(PUBLISHED_NAMES)}.",
+        "Network",
+        path=True,
+        words=PUBLISHED_NAMES,
+    )
     epoch: int | None = option(None, "Which epoch's of a genotypes.jsonl; auto is the last.", "Network", least=0)
     channels: int | None = option(None, "Image channels.", "Network", least=1, most=WIDEST)
     classes: int | None = option(None, "Classes, background included.", "Network", least=2, most=256)

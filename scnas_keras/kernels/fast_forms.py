@@ -11,6 +11,7 @@ from scnas_keras.kernels.separable import separable_conv
 from scnas_keras.operations.base import InstanceNorm
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
 from scnas_keras.operations.pool.layer import Pool
+from scnas_keras.operations.separable_conv.layer import SeparableConv
 
 
 def use_fast_forms(model: keras.Model) -> None:
@@ -27,7 +28,7 @@ def use_fast_form(layer: keras.Layer) -> None:
     for part in (layer, getattr(layer, "norm", None)):
         if isinstance(part, InstanceNorm):
             part.fast_form = normalize_affine
-        elif isinstance(part, DilatedSeparableConv):
+        elif isinstance(part, (DilatedSeparableConv, SeparableConv)):
             part.fast_form = separable_conv
         elif type(part) is Pool and part.mode == "average" and part.stride == 1:
             part.fast_form = average
@@ -54,7 +55,7 @@ def average(x: tf.Tensor, pool: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor |
 
 
 def dilated_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> tf.Tensor:
-    """Convolution [batch, *space, in] -> [batch, *space, out] with a kernel [3, ..., in, out] whose taps are `rate` voxels apart."""
+    """Convolution [batch, *space, in] -> [batch, *space, out] with a kernel [size, ..., in, out] whose taps are `rate` voxels apart."""
     rank = x.shape.rank - 2
     steps, rates = [1] * (rank + 2), [1, *[rate] * rank, 1]
     conv = {2: tf.nn.conv2d, 3: tf.nn.conv3d}[rank]

@@ -64,7 +64,7 @@ class DirectDilatedConv(DilatedSeparableConv):
         if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
             x, rate, stride = subsample(x), rate // 2, 1
         if rate == 1:
-            return ops.conv(x, kernel, padding="same", data_format="channels_last")
+            return ops.conv(x, kernel, strides=stride, padding="same", data_format="channels_last")
         if stride == 2 and x.shape.rank == 5 and self.strides_at_once:
             return _strided_dilated_conv(x, kernel, rate)
         return subsample(dilated_conv(x, kernel, rate)) if stride == 2 else dilated_conv(x, kernel, rate)

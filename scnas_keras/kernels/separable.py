@@ -25,7 +25,7 @@ def separable_conv(x: tf.Tensor, depthwise: tf.Tensor, pointwise: tf.Tensor, rat
 
     Args:
         x: [batch, *space, channels], two or three axes.
-        depthwise: [3, ..., channels, branches].
+        depthwise: [size, ..., channels, branches], size odd; tensors or variables.
         pointwise: [channels, branches * channels].
         rate: voxels between taps.
         stride: 1 or 2.
@@ -51,7 +51,7 @@ def depthwise_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> list[tf.Tensor
 
     Args:
         x: [batch, *space, channels], two or three axes, of static shape.
-        kernel: [3, ..., channels, branches], a kernel for each result.
+        kernel: [size, ..., channels, branches], a kernel for each result.
         rate: voxels between taps.
     """
 
@@ -68,7 +68,7 @@ def depthwise_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> list[tf.Tensor
 
 @tf.function(**_SHARED)
 def _forward(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> list[tf.Tensor]:
-    layout = _Layout(x.shape, rate)
+    layout = _Layout(x.shape, rate, kernel.shape[0])
     taps = layout.taps(x)
     return [layout.back(_sum(_conv(tap, plane) for tap, plane in zip(taps, own))) for own in _planes(kernel)]
 
@@ -76,33 +76,35 @@ def _forward(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> list[tf.Tensor]:
 @tf.function(**_SHARED)
 def _backward(x: tf.Tensor, kernel: tf.Tensor, dy: list[tf.Tensor], rate: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Of image and kernel. What a tap read, it gives its gradient to: that is the convolution with mirrored kernels."""
-    layout = _Layout(x.shape, rate)
+    layout = _Layout(x.shape, rate, kernel.shape[0])
     images = layout.taps(x)  # again: kept, they would double the memory
     gradients = [layout.taps(one) for one in dy]
     kernels = _planes(tf.reverse(kernel, list(range(kernel.shape.rank - 2))))
     dx = layout.back(_sum(_conv(tap, plane) for own, taps in zip(kernels, gradients) for tap, plane in zip(taps, own)))
-    dkernel = [tf.stack([_kernel_gradient(image, taps[len(taps) // 2]) for image in images]) for taps in gradients]
+    size = kernel.shape[0]
+    dkernel = [tf.stack([_kernel_gradient(image, taps[len(taps) // 2], size) for image in images]) for taps in gradients]
     return dx, tf.reshape(tf.stack(dkernel, axis=-1), kernel.shape)
 
 
 class _Layout:
-    """The phases of an image of a static shape."""
+    """The phases of an image of a static shape, as the taps of a kernel see them that is `size` wide."""
 
-    def __init__(self, shape: tf.TensorShape, rate: int):
+    def __init__(self, shape: tf.TensorShape, rate: int, size: int):
         self._batch, *self._space, self._channels = shape
-        self._rate, self._deep = rate, len(self._space) == 3
+        self._rate, self._size, self._deep = rate, size, len(self._space) == 3
 
     def taps(self, x: tf.Tensor) -> list[tf.Tensor]:
         """The images [phases, height, width, channels] that the taps along the outermost of three axes see."""
         *outer, height, width = self._space
-        rate, around = self._rate, [[self._rate, self._rate]] * self._deep
+        rate, reach = self._rate, self._rate * (self._size // 2)
+        around = [[reach, reach]] * self._deep
         fill = [[0, 0], *around, *([0, -size % rate] for size in (height, width)), [0, 0]]
         x = tf.pad(x, fill) if any(itertools.chain(*fill)) else x
         down, across = (-(-size // rate) for size in (height, width))
-        deep = [size + 2 * rate for size in outer]
+        deep = [size + 2 * reach for size in outer]
         x = tf.reshape(x, (self._batch, *deep, down, rate, across, rate, self._channels))
         x = tf.transpose(x, (1, 3, 5, 0, 2, 4, 6) if self._deep else (2, 4, 0, 1, 3, 5))
-        images = [x[tap * rate : tap * rate + outer[0]] for tap in range(3)] if self._deep else [x]  # without copies
+        images = [x[tap * rate : tap * rate + outer[0]] for tap in range(self._size)] if self._deep else [x]  # without copies
         return [tf.reshape(image, (-1, down, across, self._channels)) for image in images]
 
     def back(self, y: tf.Tensor) -> tf.Tensor:
@@ -117,7 +119,7 @@ class _Layout:
 
 
 def _planes(kernel: tf.Tensor) -> list[list[tf.Tensor]]:
-    """For each branch the kernels [3, 3, channels, 1] of the taps along the outermost of three axes."""
+    """For each branch the kernels [size, size, channels, 1] of the taps along the outermost of three axes."""
     kernels = tf.unstack(kernel, axis=-1)
     return [[plane[..., None] for plane in (tf.unstack(own) if own.shape.rank == 4 else [own])] for own in kernels]
 
@@ -126,9 +128,9 @@ def _conv(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.DepthwiseConv2dNative(input=image, filter=kernel, strides=_STEPS, padding="SAME")
 
 
-def _kernel_gradient(image: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
-    """[3, 3, channels]."""
-    shape = [3, 3, image.shape[-1], 1]
+def _kernel_gradient(image: tf.Tensor, dy: tf.Tensor, size: int) -> tf.Tensor:
+    """[size, size, channels]."""
+    shape = [size, size, image.shape[-1], 1]
     found = tf.raw_ops.DepthwiseConv2dNativeBackpropFilter(input=image, filter_sizes=shape, out_backprop=dy, strides=_STEPS, padding="SAME")
     return tf.squeeze(found, -1)
 

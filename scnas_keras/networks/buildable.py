@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from scnas_keras.errors import ConfigError
-from scnas_keras.operations.facts import DOUBLING
 from scnas_keras.spaces.description import MAX_POOL, NEAREST, POINTWISE, TRANSPOSED
 from scnas_keras.spaces.places import PlacedInput
 from scnas_keras.spaces.space import SearchSpace
@@ -16,8 +15,8 @@ def check_buildable(space: SearchSpace) -> None:
 
 
 def _missing(space: SearchSpace) -> Iterable[str]:
-    if any(stem.level for stem in space.stems):
-        yield "stems with a stride have no layer"
+    if any(stem.level > 1 for stem in space.stems):
+        yield "stems that halve more than once have no layer"
     if len(space.head.sources) > 1:
         yield "the output reads one cell"
     if min(space.levels[source] for source in space.head.sources) > 0 and space.head.auxiliary:
@@ -25,8 +24,6 @@ def _missing(space: SearchSpace) -> Iterable[str]:
     for cell in space.placed:
         for own in cell.inputs:
             yield from (f"{cell.name}: {problem}" for problem in _of_input(own))
-        if any(edge.role == DOUBLING for edge in cell.edges):
-            yield f"{cell.name}: edges that double have no layer"
 
 
 def _of_input(own: PlacedInput) -> Iterable[str]:

@@ -45,7 +45,8 @@ def network_cost(model: keras.Model, patch_size: Sequence[int]) -> NetworkCost:
 def _multiply_adds(layer: keras.Layer) -> int:
     transposed = isinstance(layer, (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose))
     positions = math.prod((_first(layer.input) if transposed else _convolved(layer)).shape[1:-1])
-    return layer.multiply_adds(positions) if isinstance(layer, Operation) else positions * _kernel_weights(layer)
+    once = layer.multiply_adds(positions) if isinstance(layer, Operation) else positions * _kernel_weights(layer)
+    return _applications(layer) * once
 
 
 def _elements(layer: keras.Layer) -> int:
@@ -53,7 +54,12 @@ def _elements(layer: keras.Layer) -> int:
     if not (_kernel_weights(layer) or isinstance(layer, Operation)) or plain:
         return 0
     outputs = layer.output if isinstance(layer.output, list) else [layer.output]
-    return sum(math.prod(output.shape[1:]) for output in outputs)
+    return _applications(layer) * sum(math.prod(output.shape[1:]) for output in outputs)
+
+
+def _applications(layer: keras.Layer) -> int:
+    """How often it applies its kernel to an image, one output after the other."""
+    return getattr(layer, "applications", 1)
 
 
 def _kernel_weights(layer: keras.Layer) -> int:

@@ -37,8 +37,8 @@ def from_genotype(
         genotype: a found architecture.
         channels: image channels.
         num_classes: classes, background included.
-        stem_channels: width at full resolution; level n of the U has 2^n times as many. A quarter of it is a node's
-            width, which runs fastest when it is a multiple of 16 (64, 128); 68 is the paper's.
+        stem_channels: width at full resolution; in SCNAS level n of the U has 2^n times as many, and a quarter of it is a node's
+            width, which runs fastest when it is a multiple of 16 (64, 128); 68 is that paper's.
         deep_supervision: also give the logits of the coarser decoder levels but the coarsest, as a list, finest first.
         name: the model's name.
         path_dropout: let the result of every edge but an identity go through a `PathDropout`, which training uses.
@@ -62,7 +62,7 @@ def from_genotype(
         )
     space.check_width(stem_channels)
     image, features = blocks.image(space.rank, channels)
-    outputs = [Stem(stem.width * stem_channels, name=stem_name(i))(features) for i, stem in enumerate(space.stems)]
+    outputs = [Stem(stem.width * stem_channels, 2**stem.level, name=stem_name(i))(features) for i, stem in enumerate(space.stems)]
     for cell in space.placed:
         outputs.append(_cell(cell, genotype.cells[cell.kind], space.node_channels(stem_channels, cell), outputs, path_dropout))
     heads = [outputs[i] for i in (*space.head.sources, *(space.head.auxiliary if deep_supervision else ()))]

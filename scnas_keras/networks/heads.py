@@ -14,7 +14,7 @@ def supervised(levels: Sequence) -> Sequence:
     return levels[: max(1, len(levels) - 1)]
 
 
-def finish(image, levels: Sequence, num_classes: int, deep_supervision: bool, name: str) -> keras.Model:
+def finish(image, levels: Sequence, num_classes: int, deep_supervision: bool, name: str, drop_last: bool = True) -> keras.Model:
     """The model from an image to the logits of its decoder levels.
 
     Args:
@@ -23,8 +23,10 @@ def finish(image, levels: Sequence, num_classes: int, deep_supervision: bool, na
         num_classes: classes, background included.
         deep_supervision: whether there are outputs at coarser levels as well.
         name: the model's name.
+        drop_last: whether the coarsest of several levels has no output, as in nnU-Net.
     """
-    outputs = [blocks.logits(x, num_classes, f"{LOGITS}_{i}" if i else LOGITS) for i, x in enumerate(supervised(levels))]
+    trained = supervised(levels) if drop_last else levels
+    outputs = [blocks.logits(x, num_classes, f"{LOGITS}_{i}" if i else LOGITS) for i, x in enumerate(trained)]
     return with_outputs(image, outputs if deep_supervision else outputs[:1], name)
 
 

@@ -46,12 +46,12 @@ def spread(x, times: int):
 def doubled_smoothly(x):
     """Twice the resolution along every spatial axis by linear interpolation between voxel centres, the border's values beyond it."""
     for axis in range(1, len(x.shape) - 1):
-        size = ops.shape(x)[axis]
-        before = ops.take(x, ops.maximum(ops.arange(size) - 1, 0), axis=axis)
-        after = ops.take(x, ops.minimum(ops.arange(size) + 1, size - 1), axis=axis)
+        whole = (slice(None),) * axis
+        before = ops.concatenate([x[(*whole, slice(0, 1))], x[(*whole, slice(None, -1))]], axis=axis)
+        after = ops.concatenate([x[(*whole, slice(1, None))], x[(*whole, slice(-1, None))]], axis=axis)
         pairs = ops.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
         shape = ops.shape(x)
-        x = ops.reshape(pairs, (*shape[:axis], 2 * size, *shape[axis + 1 :]))
+        x = ops.reshape(pairs, (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :]))
     return x
 
 
@@ -124,11 +124,11 @@ class Align(layers.Layer):
 
 @serializable
 class Stem(layers.Layer):
-    """3-wide convolution - InstanceNorm at full resolution: [batch, *space, any] -> [batch, *space, channels]."""
+    """3-wide convolution - InstanceNorm of the image: [batch, *space, any] -> [batch, *space / stride, channels]."""
 
-    def __init__(self, channels: int, affine: bool = True, **kwargs):
+    def __init__(self, channels: int, stride: int = 1, affine: bool = True, **kwargs):
         super().__init__(**kwargs)
-        self.channels, self.affine = channels, affine
+        self.channels, self.stride, self.affine = channels, stride, affine
         self.norm = InstanceNorm(affine, dtype=self.dtype_policy)
 
     def build(self, input_shape):
@@ -140,13 +140,14 @@ class Stem(layers.Layer):
         self.norm.build((*input_shape[:-1], self.channels))
 
     def call(self, x):
-        return self.norm(ops.conv(x, self.kernel, padding="same", data_format="channels_last"))
+        return self.norm(ops.conv(x, self.kernel, strides=self.stride, padding="same", data_format="channels_last"))
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.channels)
+        space = (n if n is None else -(-n // self.stride) for n in input_shape[1:-1])
+        return (input_shape[0], *space, self.channels)
 
     def get_config(self):
-        return {**super().get_config(), "channels": self.channels, "affine": self.affine}
+        return {**super().get_config(), "channels": self.channels, "stride": self.stride, "affine": self.affine}
 
 
 @serializable
@@ -175,7 +176,7 @@ class OutCell(layers.Layer):
 
 @serializable
 class Doubled(layers.Layer):
-    """The logits of a coarser level at full resolution: [batch, *space, classes] -> [batch, *space * 2 ** doublings, classes].
+    """Features or logits at a higher resolution: [batch, *space, classes] -> [batch, *space * 2 ** doublings, classes].
 
     Args:
         doublings: how often the resolution is doubled.

@@ -1,7 +1,7 @@
 """What the layers of all candidate operations have in common.
 
-All of them map [batch, *space, channels] to [batch, *space / stride, channels]. Where an operation has stride 2, its
-i-th output is centred on input voxel 2 i + 1 of every axis, for all operations alike, so that their sums are aligned.
+All of them map [batch, *space, channels] to [batch, *space / stride, channels], or to [batch, *space * 2, channels]. Where an operation
+has stride 2, its i-th output is centred on input voxel 2 i + 1 of every axis, for all operations alike, so that their sums are aligned.
 That is where a 3-wide kernel lands under "same" padding when the axis is even, as a U-Net's always is.
 """
 
@@ -102,16 +102,18 @@ class Operation(layers.Layer):
 
     Attributes:
         merges: whether it takes `branches`: several of it on one input are one layer, whose result is a list then.
+        doubles: whether its output has twice the resolution instead.
     """
 
     merges = False
+    doubles = False
 
     def __init__(self, stride: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.stride = stride
 
     def compute_output_shape(self, input_shape) -> tuple | list:
-        space = [n if n is None else -(-n // self.stride) for n in input_shape[1:-1]]
+        space = [n if n is None else 2 * n if self.doubles else -(-n // self.stride) for n in input_shape[1:-1]]
         return (input_shape[0], *space, input_shape[-1])
 
     def kernel_weights(self) -> int:

@@ -37,6 +37,7 @@ class Facts:
             output. A maximum isn't linear: where values tie, TensorFlow without oneDNN hands its gradient to each of them.
         roles: in which it can stand.
         per_item: names of kernels that are applied once an item, to a mean over its voxels.
+        at_inputs: names of kernels that an operation which doubles applies at the voxels that it reads, as transposed convolutions do.
         divisor: its channels must be a multiple of this.
     """
 
@@ -49,6 +50,7 @@ class Facts:
     linear: bool = False
     roles: tuple[str, ...] = (ORDINARY, HALVING)
     per_item: tuple[str, ...] = ()
+    at_inputs: tuple[str, ...] = ()
     divisor: int = 1
 
     @property
@@ -73,9 +75,12 @@ class Facts:
         """Trainable parameters of its kernels."""
         return sum(math.prod(shape) for shape, _ in self.kernels(rank, channels).values())
 
-    def cost(self, rank: int, channels: int) -> tuple[int, int, int]:
-        """Trainable parameters, scale and offset of normalisations among them; multiply-adds of one output voxel, and of an item, a kernel
-        weight each."""
-        weights, kernels = self.weights(rank, channels), self.kernels(rank, channels)
-        once = sum(math.prod(kernels[name][0]) for name in self.per_item)
-        return weights + round(2 * sum(self.normalizations) * channels), weights - once, once
+    def parameters(self, rank: int, channels: int) -> int:
+        """Trainable parameters, scale and offset of normalisations among them."""
+        return self.weights(rank, channels) + round(2 * sum(self.normalizations) * channels)
+
+    def multiply_adds(self, rank: int, channels: int, voxels: int) -> int:
+        """Of an output of so many voxels, one for each kernel weight and place at which it is applied."""
+        sizes = {name: math.prod(shape) for name, (shape, _) in self.kernels(rank, channels).items()}
+        once, read = (sum(sizes[name] for name in names) for names in (self.per_item, self.at_inputs))
+        return once + read * voxels // 2**rank + (sum(sizes.values()) - once - read) * voxels

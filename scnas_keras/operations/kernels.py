@@ -9,13 +9,24 @@ from keras import ops
 
 
 def separable(depthwise, pointwise):
-    """The kernel [3, ..., channels, out] of a depthwise convolution [3, ..., channels, 1] and a pointwise one [channels, out] after it."""
+    """The kernel [size, ..., channels, out] of a depthwise convolution [size, ..., channels, 1], then a pointwise one [channels, out]."""
     depthwise, pointwise = _tensors(depthwise, pointwise)
     return depthwise * pointwise
 
 
+def composed(depthwise, pointwise, branches: int):
+    """The same of several on one input, [size, ..., channels, branches * channels], from [size, ..., channels, branches] and
+    [channels, branches * channels]."""
+    if branches == 1:
+        return separable(depthwise, pointwise)
+    depthwise, pointwise = _tensors(depthwise, pointwise)
+    channels = pointwise.shape[0]
+    kernel = depthwise[..., None] * ops.reshape(pointwise, (channels, branches, channels))
+    return ops.reshape(kernel, (*depthwise.shape[:-1], branches * channels))
+
+
 def depthwise_only(depthwise):
-    """The kernel [3, ..., channels, channels] of a depthwise convolution [3, ..., channels, 1]."""
+    """The kernel [size, ..., channels, channels] of a depthwise convolution [size, ..., channels, 1]."""
     (depthwise,) = _tensors(depthwise)
     return depthwise * ops.eye(depthwise.shape[-2], dtype=depthwise.dtype)
 

@@ -7,6 +7,7 @@ from scnas_keras.options import WIDEST, option
 from scnas_keras.planning.names import NNUNET, RULES
 from scnas_keras.runs.data_config import PlanningConfig
 from scnas_keras.spaces.known import DEFAULT, space_names
+from scnas_keras.spaces.published import PUBLISHED_NAMES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,4 +39,9 @@ class PlanConfig(PlanningConfig):
     space: str = option(
         DEFAULT, "Search space of --network=supernet, and of genotype where none is given.", "Network", choices=space_names()
     )
-    genotype: str | None = option(None, "Architecture for --network=genotype. Default: the one that takes most memory.", "Network")
+    genotype: str | None = option(
+        None,
+        f"Architecture for --network=genotype: a genotype.json, the folder of a search, or {' or '.join(PUBLISHED_NAMES)}. Default: that "
+        "which takes most memory.",
+        "Network",
+    )

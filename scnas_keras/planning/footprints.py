@@ -109,10 +109,11 @@ class Footprint(Protocol):
 class FixedStages:
     """Base of a network whose stages are its own: it halves all axes of a patch `halvings` times.
 
-    A subclass declares `name`, `ranks`, `width` and `halvings`, and counts `features` and `elements`.
+    A subclass declares `name`, `ranks`, `width` and `halvings`, counts `elements`, and `features` where these don't double a level.
     """
 
     halvings: ClassVar[int]
+    width: int
     smallest_batch: ClassVar = 1
     largest_batch: ClassVar = 8  # the SCNAS paper's
     dataset_share: ClassVar = 0.05
@@ -120,6 +121,9 @@ class FixedStages:
 
     def topology(self, spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
         return fixed_topology(patch_size, self.halvings)
+
+    def features(self, topology: Topology) -> tuple[int, ...]:
+        return tuple(self.width * 2**level for level in range(self.halvings + 1))
 
     def reference(self, rank: int) -> Reference:
         return HANDMADE_REFERENCE

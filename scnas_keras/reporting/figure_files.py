@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 200
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C")
-"""Okabe and Ito's palette in an order that keeps neighbours far apart; yellow is left out, too pale on white, and a grey added."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C8C", "#7A4B1E")
+"""Okabe and Ito's palette in an order that keeps neighbours far apart; yellow is left out, too pale on white, a grey and a brown added."""
 
 _STYLE = {"svg.fonttype": "none", "svg.hashsalt": "scnas_keras"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scnas_keras.operations.registry import known_operations, operation
 from scnas_keras.reporting.figure_files import COLOURS, check_suffix, save_figure
 from scnas_keras.reporting.genotype_layout import Box, CellLayout, Route, lay_out
-from scnas_keras.reporting.genotype_table import cell_title, node_name
+from scnas_keras.reporting.genotype_table import PREVIOUS, TWO_BACK, cell_title, input_names
 from scnas_keras.spaces.description import Cell
 from scnas_keras.spaces.genotype import Genotype
 from scnas_keras.spaces.space import SearchSpace
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".png")
 FONT, SMALL, TITLE = 8, 7, 10
 MARGIN, TITLE_HEIGHT, PANEL_GAP, LEGEND_SIZE = 0.15, 0.3, 0.2, (7.2, 0.35)
-FIRST_GROUPS = ("conv", "dilated", "pool", "identity")
+FIRST_GROUPS = ("conv", "dilated", "pool", "identity", "ghost", "group", "selective", "separable")
 """Keep their colours whatever operations are added."""
 GREY, PALE, INK, WARNING = "#767676", "#EFEFEF", "#222222", "#B00020"
+_LEGEND_HANDLE = 0.5
+"""Inches of a legend's entry besides its text."""
 LETTERS_AN_INCH, LINE = 15, 0.16
 """Of bold text at `FONT`, and the height of a line of it in inches."""
 
@@ -52,13 +54,14 @@ def genotype_figure(genotype: Genotype) -> "Figure":
     width = max(LEGEND_SIZE[0], *(layout.width for layout in layouts.values())) + 2 * MARGIN
     remark = textwrap.wrap(genotype.undecided or "", int(LETTERS_AN_INCH * (width - 2 * MARGIN)))
     top = MARGIN + len(remark) * LINE
-    height = top + sum(TITLE_HEIGHT + layout.height + PANEL_GAP for layout in layouts.values()) + LEGEND_SIZE[1]
+    height = top + sum(TITLE_HEIGHT + layout.height + PANEL_GAP for layout in layouts.values())
+    height += LEGEND_SIZE[1] + (_legend_rows(genotype.space, width) - 1) * LINE
     figure = Figure(figsize=(width, height), facecolor="white")
     figure.text(MARGIN / width, 1 - MARGIN / height / 2, "\n".join(remark), fontsize=FONT, fontweight="bold", va="top", color=WARNING)
     for cell in cells:
         layout = layouts[cell.name]
         axes = _inch_axes(figure, MARGIN, top, layout.width, TITLE_HEIGHT + layout.height)
-        _draw_cell(axes, cell, layout)
+        _draw_cell(axes, cell, layout, input_names(genotype.space, cell.name))
         top += TITLE_HEIGHT + layout.height + PANEL_GAP
     _draw_legend(figure, genotype.space)
     return figure
@@ -91,7 +94,7 @@ def _inch_axes(figure: "Figure", left: float, top: float, width: float, height: 
     return axes
 
 
-def _draw_cell(axes: "Axes", cell: Cell, layout: CellLayout) -> None:
+def _draw_cell(axes: "Axes", cell: Cell, layout: CellLayout, inputs: Sequence[str]) -> None:
     axes.text(0, -TITLE_HEIGHT / 2 - 0.02, cell_title(cell.name), fontsize=TITLE, fontweight="bold", va="center", color=INK)
     absent = len(cell.edges) - len(layout.routes)
     if absent:
@@ -102,9 +105,9 @@ def _draw_cell(axes: "Axes", cell: Cell, layout: CellLayout) -> None:
     for index, box in enumerate(layout.nodes):
         number = index - cell.inputs
         if number < 0:
-            _draw_box(
-                axes, box, f"{node_name(index, cell.inputs)}" + (f"\nc(k\N{MINUS SIGN}{-number})" if cell.inputs == 2 else ""), "white"
-            )
+            name = inputs[index]
+            back = {TWO_BACK: 2, PREVIOUS: 1}.get(name)
+            _draw_box(axes, box, name + (f"\nc(k\N{MINUS SIGN}{back})" if back else ""), "white")
         else:
             _draw_box(axes, box, str(number + 1), PALE)
             if index in cell.output:
@@ -165,4 +168,12 @@ def _draw_legend(figure: "Figure", space: SearchSpace) -> None:
     lines = [(group, colour, 2) for group, colour in group_colours().items() if group in present]
     lines += [(f"probability {value}", GREY, edge_width(value)) for value in (0.2, 0.5, 1.0)]
     handles = [Line2D([], [], color=colour, linewidth=width, label=label) for label, colour, width in lines]
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), frameon=False, fontsize=FONT, handlelength=2, columnspacing=1.6)
+    columns = len(handles) if _legend_rows(space, figure.get_figwidth()) == 1 else -(-len(handles) // 2)
+    figure.legend(handles=handles, loc="lower center", ncols=columns, frameon=False, fontsize=FONT, handlelength=2, columnspacing=1.6)
+
+
+def _legend_rows(space: SearchSpace, width: float) -> int:
+    """1, or 2 where its entries don't fit into a width in inches."""
+    groups = {operation(name).group for name in space.operations if not operation(name).is_zero}
+    labels = [*groups, *["probability 0.2"] * 3]
+    return 1 if sum(_LEGEND_HANDLE + _text_width(label) for label in labels) <= width - 2 * MARGIN else 2

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from scnas_keras.operations.facts import ZERO_GROUP
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.genotype import Edge, Genotype
+from scnas_keras.spaces.space import SearchSpace
 
 WIDTH, INDENT, COLUMN = 100, 10, 45
 
@@ -16,11 +17,26 @@ def cell_title(kind: str) -> str:
     return f"{kind.replace('_', ' ').capitalize()} cell"
 
 
-def node_name(index: int, inputs: int = 2) -> str:
-    """A cell's node in plain words: its two inputs are "two back" and "previous", the others count from "node 1"."""
-    if index >= inputs:
-        return f"node {index - inputs + 1}"
-    return ("two back", "previous")[index] if inputs == 2 else f"input {index + 1}"
+TWO_BACK, PREVIOUS, SKIP = "two back", "previous", "skip"
+
+
+def input_names(space: SearchSpace, kind: str) -> tuple[str, ...]:
+    """What the inputs of a kind of cell read, in plain words: of two, the output two back, the previous one, or a skip."""
+    placed = [cell for cell in space.placed if cell.kind == kind]
+    if len(placed[0].inputs) != 2:
+        return tuple(f"input {number}" for number in range(1, len(placed[0].inputs) + 1))
+
+    def reads(number: int, back: int) -> bool:
+        """Whether it is this output wherever the cell stands; the first cells read the first stem instead."""
+        return all(max(cell.number - back, 0) in cell.inputs[number].sources for cell in placed)
+
+    usual = (TWO_BACK, 2), (PREVIOUS, 1)
+    return tuple(next((name for name, back in (usual[i], usual[1 - i]) if reads(i, back)), SKIP) for i in range(2))
+
+
+def node_name(index: int, inputs: Sequence[str]) -> str:
+    """A cell's node in plain words, given `input_names`; the others count from "node 1"."""
+    return inputs[index] if index < len(inputs) else f"node {index - len(inputs) + 1}"
 
 
 def genotype_table(genotype: Genotype) -> str:
@@ -35,7 +51,7 @@ def genotype_table(genotype: Genotype) -> str:
     nodes, edges = [len({edge.target for edge in cell.edges}) for cell in space.cells], [len(cell.edges) for cell in space.cells]
     lines = [f"Search space {space.name}, cells {len(space.places)}, nodes a cell {_range(nodes)}, edges a cell {_range(edges)}", ""]
     for cell in space.cells:
-        lines += [*_cell_block(cell.name, genotype.cells[cell.name], cell.inputs), ""]
+        lines += [*_cell_block(cell.name, genotype.cells[cell.name], input_names(space, cell.name)), ""]
     lines += _share_block(genotype)
     for note in genotype.notes:
         lines += ["", *textwrap.wrap(f"Note: {note}", WIDTH, subsequent_indent="      ")]
@@ -46,7 +62,7 @@ def _range(counts: Sequence[int]) -> str:
     return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
 
 
-def _cell_block(kind: str, edges: Iterable[Edge], inputs: int) -> list[str]:
+def _cell_block(kind: str, edges: Iterable[Edge], inputs: Sequence[str]) -> list[str]:
     incoming = collections.defaultdict(list)
     for edge in edges:
         incoming[edge.target].append(edge)
@@ -54,7 +70,7 @@ def _cell_block(kind: str, edges: Iterable[Edge], inputs: int) -> list[str]:
     return [title, "-" * len(title)] + [line for target, group in incoming.items() for line in _node_row(target, group, inputs)]
 
 
-def _node_row(target: int, edges: list[Edge], inputs: int) -> list[str]:
+def _node_row(target: int, edges: list[Edge], inputs: Sequence[str]) -> list[str]:
     present = [edge for edge in edges if edge.operation is not None]
     items = [f"{node_name(edge.source, inputs)}: {operation(edge.operation).label} ({edge.probability:.2f})" for edge in present]
     if zeros := len(edges) - len(items):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from scnas_keras.architectures.registry import GENOTYPE, MATCH, MATCHABLE, TRAINABLE, widths_text
 from scnas_keras.options import FASTEST, MANY, option
 from scnas_keras.runs.config import HELD_OUT, JudgeConfig, RunConfig
+from scnas_keras.spaces.published import PUBLISHED_NAMES
 from scnas_keras.training.names import LOSS_NAMES, OPTIMIZERS, PRESET_NAMES, SCHEDULES
 
 SCRATCH, WEIGHTS, SEARCH = INITS = ("scratch", "weights", "search")
@@ -89,13 +90,19 @@ class TrainingConfig(RecipeConfig):
     """All settings of a training run but which network and which fold."""
 
     genotype: str | None = option(
-        None, "The architecture of --network=genotype: a genotype.json, or the folder of a search.", "Network", path=True
+        None,
+        f"The architecture of --network=genotype: a genotype.json, the folder of a search, or {' or '.join(PUBLISHED_NAMES)}.",
+        "Network",
+        path=True,
+        words=PUBLISHED_NAMES,
     )
     transfer_from: str | None = option(
         None,
-        "Instead of --genotype: the architecture of a search or training on another task; stem and head are built for this one.",
+        "Instead of --genotype: the architecture of a search or training on another task, or a published one; stem and head are built for "
+        "this one.",
         "Network",
         path=True,
+        words=PUBLISHED_NAMES,
     )
     init: str = option(
         SCRATCH,

@@ -7,6 +7,7 @@ from scnas_keras.files import user_path
 from scnas_keras.inference.names import COMPANION, INHERITED, MODEL
 from scnas_keras.retrain.config import SEARCH, WEIGHTS, RetrainConfig
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype, genotype_file
+from scnas_keras.spaces.published import PUBLISHED_NAMES
 
 
 def trained_model(config: RetrainConfig) -> pathlib.Path | None:
@@ -36,6 +37,8 @@ def _searched(genotype: str | None) -> pathlib.Path:
     if not genotype:
         raise ConfigError("--init=search takes the weights that a search trained: name its folder with --genotype=RUN.")
     named = genotype_file(genotype)
+    if genotype in PUBLISHED_NAMES:
+        raise ConfigError(f"--init=search: {genotype} is a published architecture, which has no weights. Leave out --init.")
     file = named.with_name(INHERITED)
     if not file.is_file():
         raise ConfigError(

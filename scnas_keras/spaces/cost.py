@@ -193,7 +193,7 @@ def cost_tables(space: SearchSpace, width: int, patch_size: Sequence[int], chann
 
 
 def operation_costs(space: SearchSpace, channels: int, patch_size: Sequence[int]) -> dict[str, Cost]:
-    """What each candidate of a space costs from `channels` to as many on a patch that it doesn't halve; refused where it can't be built."""
+    """What each candidate of a space costs from `channels` to as many on an output of a patch; refused where it can't be built."""
     found = {}
     for name in space.operations:
         facts = operation(name)
@@ -202,17 +202,16 @@ def operation_costs(space: SearchSpace, channels: int, patch_size: Sequence[int]
             raise ConfigError(
                 f"{channels} channels: {name} needs a multiple of {facts.divisor}, for example {low} or {low + facts.divisor}."
             )
-        parameters, per_voxel, per_item = facts.cost(space.rank, channels)
-        found[name] = Cost(parameters, per_voxel * math.prod(patch_size) + per_item)
+        voxels = math.prod(patch_size)
+        found[name] = Cost(facts.parameters(space.rank, channels), facts.multiply_adds(space.rank, channels, voxels))
     return found
 
 
 def _edges(space: SearchSpace, cell: PlacedCell, channels: int, voxels: int) -> tuple[np.ndarray, ...]:
     """[candidates, 2] of each edge: all of them end at the resolution of the cell's output."""
-    known = {name: operation(name).cost(space.rank, channels) for edge in cell.edges for name in edge.candidates}
-    return tuple(
-        np.array([(known[name][0], known[name][1] * voxels + known[name][2]) for name in edge.candidates], np.int64) for edge in cell.edges
-    )
+    facts = {name: operation(name) for edge in cell.edges for name in edge.candidates}
+    known = {name: (own.parameters(space.rank, channels), own.multiply_adds(space.rank, channels, voxels)) for name, own in facts.items()}
+    return tuple(np.array([known[name] for name in edge.candidates], np.int64) for edge in cell.edges)
 
 
 def _parts(own: PlacedInput, rank: int, width: int, channels: int, voxels: Callable[[int], int]) -> list[tuple[int, int]]:

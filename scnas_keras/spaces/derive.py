@@ -22,7 +22,8 @@ def derive(space: SearchSpace, alpha: Alpha, max_identity_edges: int | None = No
     With the rule "argmax" every edge keeps its most probable operation (SCNAS section 2.2), and `zero` removes it. A node that would be
     left without any input keeps instead, of its edges' operations other than zero, the most probable one; the genotype's notes say so.
     With "strongest_two" every node keeps the two edges whose most probable operations other than zero are the most probable, and these
-    (DARTS, Liu et al. 2019, section 2.4). Weighted sums keep their most probable source.
+    (DARTS, Liu et al. 2019, section 2.4); where edges differ in the number of candidates, probabilities count as multiples of what each
+    would have if all were alike (as NAS-Unet scales them). Weighted sums keep their most probable source.
 
     Args:
         space: the search space.
@@ -96,7 +97,7 @@ class _Choice:
         self._cap_identities(best)
         for node in self._nodes():
             incoming = self._incoming(node)
-            strength = [-best[e][self.chosen[e]] for e in incoming]
+            strength = [-best[e][self.chosen[e]] * len(best[e]) for e in incoming]  # as a multiple of what all alike would have
             for weak in np.argsort(strength, kind="stable")[KEPT_EDGES:]:
                 self.chosen[incoming[weak]] = ABSENT
 

@@ -16,6 +16,7 @@ from scnas_keras.spaces.decision import UNDECIDED
 from scnas_keras.spaces.description import CellEdge
 from scnas_keras.spaces.genotype_format import FORMAT, VERSION, read_genotype, space_to_json
 from scnas_keras.spaces.paths import dropped_outputs
+from scnas_keras.spaces.published import PUBLISHED, published_file
 from scnas_keras.spaces.space import SearchSpace
 
 GENOTYPE_FILE = "genotype.json"
@@ -121,18 +122,19 @@ class Genotype:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Genotype":
-        """Reads and validates a genotype file, or the genotype.json in a search's folder.
+        """Reads and validates a genotype file, the genotype.json in a search's folder, or a published one, "published:nas_unet".
 
         Raises:
             GenotypeError: no such file, not JSON, or not a valid genotype; the message names the file.
+            ConfigError: there is no published one of that name.
         """
         path = genotype_file(path)
         return cls.from_json(parse(path, "Name a genotype.json that a search left, or its folder.", GenotypeError), path)
 
 
 def genotype_file(path: str | os.PathLike) -> pathlib.Path:
-    """The file that a person names, or the genotype.json in the folder that is named."""
-    return file_in(path, GENOTYPE_FILE)
+    """The file that a person names, the genotype.json in the folder that is named, or what `published:NAME` stands for."""
+    return published_file(str(path)) if str(path).startswith(PUBLISHED) else file_in(path, GENOTYPE_FILE)
 
 
 def _edge_to_json(edge: Edge) -> dict[str, Any]:

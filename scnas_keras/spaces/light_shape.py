@@ -22,6 +22,17 @@ OPERATIONS = (
     "zero",
 )
 """Table 1."""
+DARTS_OPERATIONS = (
+    "identity",
+    "separable_conv_3",
+    "separable_conv_5",
+    "dilated_conv_3_rate_2",
+    "dilated_conv_5_rate_2",
+    "max_pool_3",
+    "average_pool_3",
+    "zero",
+)
+"""Liu et al., DARTS, ICLR 2019, arXiv 1806.09055; the right half of Table 1, whose separable ones stand under each other's names."""
 _INPUTS = 2
 _BRIDGES = {"halve": MAX_POOL, "double": TRANSPOSED}
 

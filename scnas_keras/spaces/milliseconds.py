@@ -37,7 +37,8 @@ class Part:
         name: of the operation; of an alignment, how it halves or doubles; of a network, that of its space.
         role: of the operation, one of `operations.facts.ROLES`.
         count: branches of an operation, tensors of a concatenation; of a network its number.
-        shift: of an alignment, see `networks.parts.Align`; of a head, how often its logits are doubled; of a network, its image channels.
+        shift: of an alignment, see `networks.parts.Align`; of a stem, how often it halves; of a head, how often its logits are doubled; of
+            a network, its image channels.
     """
 
     kind: str

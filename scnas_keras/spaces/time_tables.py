@@ -71,7 +71,7 @@ class _Assembly:
         for stem in space.stems:
             width = stem.width * timed.width
             update = self._update((3**space.rank * timed.channels + 2) * width, 3)
-            stems.append(self._part(STEM, stem.level, timed.channels, width) - self._add(stem.level, width) + update)
+            stems.append(self._part(STEM, 0, timed.channels, width, shift=stem.level) - self._add(stem.level, width) + update)
         head = 0.0
         for source in space.head.sources:
             level, width = space.levels[source], output_widths(space)[source] * timed.width
@@ -119,7 +119,7 @@ class _Assembly:
 
     def _operation(self, role: str, level: int, width: int, name: str, count: int = 1) -> float:
         facts = operation(name)
-        parameters, *_ = facts.cost(self.timed.space.rank, width)
+        parameters = facts.parameters(self.timed.space.rank, width)
         variables = len(facts.kernel_names(self.timed.space.rank)) + 2 * len(facts.normalizations)
         return self._part(OPERATION, level, width, width, name=name, role=role, count=count) + self._update(count * parameters, variables)
 

@@ -26,17 +26,18 @@ class SharedStem:
 
     Args:
         pieces: how many.
+        stride: of the convolution.
         epsilon: of the normalisation.
     """
 
-    def __init__(self, pieces: int, epsilon: float):
-        self._pieces, self._epsilon = pieces, epsilon
+    def __init__(self, pieces: int, stride: int, epsilon: float):
+        self._pieces, self._stride, self._epsilon = pieces, stride, epsilon
         self.forward = graph_function(self._forward)
         self.backward = graph_function(self._backward)
 
     def _forward(self, images: tf.Tensor, kernel: tf.Tensor) -> tuple[Pieces, list[tf.Tensor]]:
         """The pieces, and their statistics for `backward`."""
-        convolved = (_conv(images, part) for part in tf.split(kernel, self._pieces, axis=-1))
+        convolved = (_conv(images, part, self._stride) for part in tf.split(kernel, self._pieces, axis=-1))
         pieces, statistics = zip(*[normalize(y, tf.ones((), y.dtype), self._epsilon) for y in _one_by_one(convolved)])
         return list(pieces), list(statistics)
 
@@ -47,7 +48,7 @@ class SharedStem:
             for part, own, dpiece in zip(tf.split(kernel, self._pieces, axis=-1), statistics, dpieces):
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
                     tape.watch(part)
-                    y = _conv(images, part)
+                    y = _conv(images, part, self._stride)
                 dy, _ = normalize_gradient(dpiece, y, own, tf.ones((), y.dtype), self._epsilon)
                 yield tape.gradient(y, part, dy)
 
@@ -117,8 +118,8 @@ class SharedOut:
         return tf.nn.leaky_relu(x, NEGATIVE_SLOPE)
 
 
-def _conv(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    return ops.conv(x, kernel, padding="same", data_format="channels_last")
+def _conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
+    return ops.conv(x, kernel, strides=stride, padding="same", data_format="channels_last")
 
 
 def _one_by_one(results: Iterable) -> Iterable:

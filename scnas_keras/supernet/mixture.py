@@ -16,7 +16,7 @@ from scnas_keras.errors import ConfigError
 from scnas_keras.kernels.fast_operations import build_fast_operation
 from scnas_keras.kernels.fused_norm import fuse, normalize, normalize_gradient
 from scnas_keras.operations.base import NormalizedConv, Operation
-from scnas_keras.operations.facts import HALVING, Facts
+from scnas_keras.operations.facts import DOUBLING, HALVING, Facts
 from scnas_keras.operations.registry import operation
 from scnas_keras.supernet.relaxation import Draw
 
@@ -64,7 +64,7 @@ class Mixture:
         self._kernels = [facts.kernels(rank, channels) for facts in self._facts]
         self._zero = next((i for i, facts in enumerate(self._facts) if facts.is_zero), None)
         self._negligible = negligible if self._zero is not None else 0.0
-        self.keep_convolutions, self._stride = keep_convolutions, 2 if role == HALVING else 1
+        self.keep_convolutions, self._role = keep_convolutions, role
         self._forwards: dict[bool, Callable] = {}
         self._backwards: dict[frozenset[str], Callable] = {}
 
@@ -143,11 +143,8 @@ class Mixture:
             layer, nothing = self.layers[i], tf.zeros([0] * x.shape.rank, x.dtype)
             none = tf.zeros((0, 0, 0), x.dtype if x.dtype == tf.float64 else tf.float32)
             if i == self._zero:
-                return (
-                    _zeros([x.shape[0], *(size // self._stride for size in tf.unstack(tf.shape(x)[1:-1])), x.shape[-1]], weight),
-                    nothing,
-                    none,
-                )
+                space = [self._resized(size) for size in tf.unstack(tf.shape(x)[1:-1])]
+                return _zeros([x.shape[0], *space, x.shape[-1]], weight), nothing, none
             if not self._is_one_convolution(i):
                 return weight * self.run(i, x, parameters), nothing, none
             with self._with_kernels(i, self._kernels_of(i, parameters)):
@@ -184,6 +181,10 @@ class Mixture:
             return tf.add_n([*before, *dx]), tf.add_n(dparameters), tf.stack(dweights)
 
         return backward
+
+    def _resized(self, size: tf.Tensor) -> tf.Tensor:
+        """Voxels along an axis of an edge's output."""
+        return size // 2 if self._role == HALVING else 2 * size if self._role == DOUBLING else size
 
     def _are_all(self, drawn: tf.Tensor) -> bool:
         """Whether all candidates were drawn, which are in order then: there is nothing to choose in the graph."""

@@ -34,7 +34,7 @@ class Network:
     ):
         self._cells, self._dtype, self._banks = cells, dtype, banks
         (self._last,) = space.head.sources
-        self._stems, self._out = [SharedStem(pieces, stem.norm.epsilon) for stem in stems], SharedOut()
+        self._stems, self._out = [SharedStem(pieces, stem.stride, stem.norm.epsilon) for stem in stems], SharedOut()
         kernels = [v for cell in cells for v in cell.weights_in_order]
         self._variables = [*(stem.kernel for stem in stems), *kernels, out.kernel, out.bias]
 

@@ -101,7 +101,8 @@ class Supernet(keras.Model):
         check_buildable(space)
         space.check_width(stem_channels)
         self.banks, self.stem_channels = Banks(space), stem_channels
-        self.stems = [fuse(Stem(stem.width * stem_channels, affine=False, name=stem_name(i))) for i, stem in enumerate(space.stems)]
+        stems = [Stem(stem.width * stem_channels, 2**stem.level, affine=False, name=stem_name(i)) for i, stem in enumerate(space.stems)]
+        self.stems = [fuse(stem) for stem in stems]
         self.cells = self._build_cells(stem_channels, rng)
         self.out, self._doubled = OutCell(num_classes, name="logits"), head_doubling(space)
         self.alpha = [

@@ -154,7 +154,7 @@ def _layer(part: Part) -> keras.Layer:
     if part.kind == ALIGN:
         return Align(part.outputs, part.shift, bridge=part.name)
     if part.kind == STEM:
-        return Stem(part.outputs)
+        return Stem(part.outputs, 2**part.shift)
     return Additions() if part.kind == ADD else keras.layers.Concatenate()
 
 

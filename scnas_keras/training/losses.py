@@ -242,8 +242,8 @@ def make_loss(
 class DeepSupervision:
     """A loss over the outputs of a network with deep supervision, finest first.
 
-    Output i weighs 2^-i of the first, and all together 1 (nnU-Net). Its labels are every stride-th voxel of the labels, those that lie
-    nearest to the middle of its own voxels.
+    Output i weighs 2^-i of the first, and all together 1 (nnU-Net); outputs that are all at full resolution weigh alike (UNet++). Labels of
+    an output are every stride-th voxel of the labels, those that lie nearest to the middle of its own voxels.
 
     Attributes:
         loss: of one output.
@@ -254,7 +254,8 @@ class DeepSupervision:
     strides: tuple[tuple[int, ...], ...]
 
     def __call__(self, labels, outputs: Sequence[Any]):
-        shares = [2.0**-i for i in range(len(self.strides))]
+        finest = all(max(strides) == 1 for strides in self.strides)
+        shares = [1.0 if finest else 2.0**-i for i in range(len(self.strides))]
         losses = [self.loss(subsample_labels(labels, strides), logits) for strides, logits in zip(self.strides, outputs, strict=True)]
         return sum(share / sum(shares) * loss for share, loss in zip(shares, losses))
 

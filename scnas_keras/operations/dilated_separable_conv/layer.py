@@ -7,12 +7,13 @@ import keras
 from keras import ops
 
 from scnas_keras.operations.base import NormalizedConv, serializable, subsample
-from scnas_keras.operations.dilated_separable_conv.facts import kernels
+from scnas_keras.operations.dilated_separable_conv import facts
+from scnas_keras.operations.kernels import composed
 
 
 @serializable
 class DilatedSeparableConv(NormalizedConv):
-    """LeakyReLU - depthwise dilated 3-wide convolution - pointwise convolution - InstanceNorm (SCNAS section 3).
+    """LeakyReLU - depthwise dilated convolution, `size` wide - pointwise convolution - InstanceNorm (SCNAS section 3).
 
     Nothing stands between the two convolutions, so they are computed as one dense convolution with the composed
     kernel `depthwise * pointwise`: the same function of the same parameters, without the grouped convolution that
@@ -24,29 +25,27 @@ class DilatedSeparableConv(NormalizedConv):
             where it can't; set on the layers of a model (`kernels.fast_forms`).
     """
 
-    kernels = staticmethod(kernels)
     depthwise: keras.Variable
     pointwise: keras.Variable
     fast_form: Callable[..., Any] | None = None
 
-    def __init__(self, rate: int = 2, **kwargs):
+    def __init__(self, rate: int = 2, size: int = 3, **kwargs):
         super().__init__(**kwargs)
-        self.rate = rate
+        self.rate, self.size = rate, size
+
+    def kernels(self, rank, channels, branches=1):
+        return facts.kernels(rank, channels, branches, self.size)
 
     def composed(self):
-        """The dense kernel, [3, ..., channels, branches * channels]."""
-        depthwise: Any = ops.convert_to_tensor(self.depthwise)
-        pointwise: Any = ops.convert_to_tensor(self.pointwise)
-        if self.branches == 1:
-            return depthwise * pointwise
-        channels = pointwise.shape[0]
-        kernel = depthwise[..., None] * ops.reshape(pointwise, (channels, self.branches, channels))
-        return ops.reshape(kernel, (*depthwise.shape[:-1], self.branches * channels))
+        """The dense kernel, [size, ..., channels, branches * channels]."""
+        return composed(self.depthwise, self.pointwise, self.branches)
 
     def convolve(self, x):
         rate, stride, kernel = self.rate, self.stride, self.composed()
         if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
             x, rate, stride = subsample(x), rate // 2, 1
+        if rate == 1:
+            return ops.conv(x, kernel, strides=stride, padding="same", data_format="channels_last")
         y = ops.conv(x, kernel, padding="same", data_format="channels_last", dilation_rate=rate)
         return subsample(y) if stride == 2 else y
 
@@ -56,7 +55,7 @@ class DilatedSeparableConv(NormalizedConv):
         return self.fast_form(x, ops.convert_to_tensor(self.depthwise), ops.convert_to_tensor(self.pointwise), self.rate, self.stride)
 
     def get_config(self):
-        return {**super().get_config(), "rate": self.rate}
+        return {**super().get_config(), "rate": self.rate, "size": self.size}
 
 
 LAYER = DilatedSeparableConv

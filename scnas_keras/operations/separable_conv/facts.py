@@ -1,14 +1,25 @@
-"""LeakyReLU - depthwise 3-wide convolution - pointwise convolution - InstanceNorm, twice (DARTS, arXiv 1806.09055; Zhang et al. 2022)."""
+"""LeakyReLU - depthwise convolution - pointwise convolution - InstanceNorm, twice (DARTS, arXiv 1806.09055; Zhang et al. 2022)."""
 
+import functools
 import math
 
 from scnas_keras.operations.facts import Facts, Kernels
 
 
-def kernels(rank: int, channels: int) -> Kernels:
+def kernels(rank: int, channels: int, size: int = 3) -> Kernels:
     """Start values that keep the variance."""
-    depthwise, pointwise = ((3,) * rank + (channels, 1), math.sqrt(1 / 3**rank)), ((channels, channels), math.sqrt(2 / channels))
+    depthwise, pointwise = ((size,) * rank + (channels, 1), math.sqrt(1 / size**rank)), ((channels, channels), math.sqrt(2 / channels))
     return {"depthwise_1": depthwise, "pointwise_1": pointwise, "depthwise_2": depthwise, "pointwise_2": pointwise}
 
 
-OPERATIONS = (Facts("separable_conv_3", "separable conv 3", "separable", kernels=kernels, normalizations=(1, 1)),)
+OPERATIONS = tuple(
+    Facts(
+        f"separable_conv_{size}",
+        f"separable conv {size}",
+        "separable",
+        {"size": size},
+        functools.partial(kernels, size=size),
+        normalizations=(1, 1),
+    )
+    for size in (3, 5)
+)

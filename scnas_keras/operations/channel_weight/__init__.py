@@ -1,0 +1,1 @@
+"""Channels weighted by attention."""
