@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import decoded, user_path
 
-SECTIONS = ("search", "retrain", "light_paper")
+OF_PRESETS = ("light_paper",)
+SECTIONS = ("search", "retrain", *OF_PRESETS)
 """Before a flag's name in a flagfile, whom it is for: commands, of which a config class says whether it is one, or a preset of theirs."""
 BEGIN, END = "# a run's flags, up to the line that says end; without it the file was cut off", "# end"
 """First and last line of a flagfile that a run writes; between them a person may change what is to be changed."""

@@ -23,7 +23,7 @@ from scnas_keras.declarations import check_of_others, declarations, unknown_flag
 from scnas_keras.errors import CRASHED, ConfigError, Finished, UserError
 from scnas_keras.files import full_path
 from scnas_keras.flag_values import define, define_switch, flag_text, plain_type
-from scnas_keras.flagfiles import BEGIN, END, SECTIONS, fault_of, flag_lines
+from scnas_keras.flagfiles import BEGIN, END, OF_PRESETS, SECTIONS, fault_of, flag_lines
 from scnas_keras.interruption import PARENT, Stopped, end_with_parent, stopping
 from scnas_keras.log_file import collect_lines, note
 
@@ -259,6 +259,9 @@ def _expand(config_class: type, arguments: list[str], preset: str | None = None)
             found.append(argument)
         elif section not in SECTIONS:
             raise ConfigError(f"{argument}: expected {' or '.join(f'--{name}:' for name in SECTIONS)} before a flag's name, or nothing.")
+        elif section in OF_PRESETS and flag.partition("=")[0] in ("task", "preset"):
+            name = flag.partition("=")[0]
+            raise ConfigError(f"{argument}: --{name} decides which lines count, and can't be for some alone. Leave it out.")
         elif section in (getattr(config_class, "section", None), preset):
             found.append(f"--{flag}")
         else:

@@ -59,6 +59,11 @@ def test_every_repeat_has_cases_of_its_own_for_the_architecture():
     assert split_fold(found, 0, protocol="holdout:0.1x4") == split_fold(found, 0)
 
 
+def test_the_cases_that_are_held_out_stay_those():
+    """Of a seed: runs of different versions are compared."""
+    assert repeats(protocol="holdout:0.1x2")[0].validation == ("case_04", "case_11", "case_24", "case_27")
+
+
 def test_the_folds_of_k_fold_are_divided_by_one_seed():
     """As in runs that were begun before repeats were: by hand, of the order of all cases those that aren't validated, a fifth."""
     order = shuffled(NAMES, 7)

@@ -65,6 +65,15 @@ def test_plain_folders_name_classes_by_their_values(folders):
     assert found.structures == ("1", "2", "both")
 
 
+def test_values_without_any_in_common_are_refused(folders):
+    """Masks of 0 and 255, segmentations of 0 and 1: every Dice would be 0."""
+    shutil.copytree(folders / "data" / "labelsTr", folders / "labels")
+    for file in (folders / "labels").iterdir():
+        change(file, lambda array: array.__setitem__(array > 0, 255))
+    with pytest.raises(DataError, match=r"The labels hold the values 255 \(and 0\), the segmentations 1, 2: no class in common"):
+        evaluation(folders, labels=folders / "labels")
+
+
 def test_a_run_stands_for_its_validation(folders):
     run = folders / "run"
     (run / "validation").mkdir(parents=True)

@@ -218,6 +218,10 @@ def test_the_papers_penalty_of_a_task_is_that_of_its_preset_alone(task, pair, tm
     file.write_text("--light_paper:penalty_parameters=0.5\n--search:seed=3\n")
     own = [parse(SearchConfig, ["", f"--task={task}", f"--flagfile={file}", *flags]) for flags in ([], ["--preset=light_paper"])]
     assert [(one.seed, one.penalty_parameters) for one in own] == [(3, 0), (3, 0.5)]
+    for line in ("--light_paper:task=liver_ct", "--light_paper:preset=short"):
+        file.write_text(f"{line}\n")
+        with pytest.raises(ConfigError, match=f"{line}: .*decides which lines count"):
+            parse(SearchConfig, ["", f"--task={task}", f"--flagfile={file}"])
 
 
 def test_the_preset_of_the_light_paper_wants_to_know_the_space():
@@ -229,7 +233,7 @@ def test_the_preset_of_the_light_paper_wants_to_know_the_space():
     assert [parse(SearchConfig, ["", f"--task={task}", *flags[2:]]).space for task in ("nuclei", "liver_ct")] == ["light", "light_9"]
 
 
-@pytest.mark.parametrize("preset, following", [("light_paper", "light"), ("scnas", "scnas"), (None, None)])
+@pytest.mark.parametrize("preset, following", [("light_paper", "light"), ("scnas", "scnas"), (None, "light")])
 def test_what_follows_a_search_has_the_preset_that_belongs_to_it(monkeypatch, capsys, preset, following):
     """The paper of the light networks has another recipe for training than for searching."""
     from scnas_keras import search
@@ -248,10 +252,22 @@ def test_what_follows_a_search_has_the_preset_that_belongs_to_it(monkeypatch, ca
 @pytest.mark.parametrize("task, channels", [("nuclei", 64), ("hippocampus", 16)])
 def test_the_search_of_a_selection_has_the_channels_that_its_space_needs(task, channels, tmp_path):
     """The preset short says 16, of which light networks can't have nodes."""
-    from scnas_keras.search.checks import check
+    from scnas_keras.search.checks import check, footprint, stem_channels_of
     from scnas_keras.select.job_flags import search_config
 
     flags = [f"--task={task}", "--data_dir=D", f"--workdir={tmp_path}", "--budget_minutes=60"]
     found = search_config(parse(SelectConfig, ["select", *flags]), tmp_path / "search", 600)
-    assert found.stem_channels == channels and found.budget_minutes == 10
+    assert stem_channels_of(found) == footprint(found).width == channels and found.budget_minutes == 10
     check(found)
+
+
+def test_channels_that_nobody_gave_are_those_that_the_space_needs():
+    """Files say 16; a number on the command line is refused with the nearest ones."""
+    from scnas_keras.search.checks import check, stem_channels_of
+
+    flags = ["", "--task=custom", "--configuration=2d", "--space=light", "--data_dir=D", "--workdir=RUN"]
+    found = parse(SearchConfig, flags)
+    check(found)
+    assert (found.stem_channels, stem_channels_of(found)) == (16, 64)
+    with pytest.raises(ConfigError, match="--stem_channels=16 in --space=light: .*use a multiple of 64"):
+        parse(SearchConfig, [*flags, "--stem_channels=16"])

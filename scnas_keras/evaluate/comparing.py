@@ -48,9 +48,10 @@ def compare(case: Case, task: Task | None, structures: Mapping[str, Sequence[int
     return results
 
 
-def values_in(case: Case) -> set[int]:
-    """Values other than 0 in a label and its segmentation."""
-    return {int(value) for path in (case.label_file, *case.images) for value in np.unique(read_label(path)[0])} - {0}
+def values_in(case: Case) -> tuple[set[int], set[int]]:
+    """Values other than 0 in a label, and in its segmentation."""
+    label, *images = (set(map(int, np.unique(read_label(path)[0]))) - {0} for path in (case.label_file, *case.images))
+    return label, set().union(*images)
 
 
 def voxels(case: Case) -> int:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping, Sequence
 
-from scnas_keras.errors import ConfigError, missing
+from scnas_keras.errors import ConfigError, DataError, missing
 from scnas_keras.evaluate import comparing
 from scnas_keras.evaluate.config import EvaluateConfig
 from scnas_keras.evaluate.inputs import Labels, find_labels, find_predictions, is_run, pairs, parse_unions
@@ -50,8 +50,16 @@ def _classes(labels: Labels, cases: Sequence[Case], processes: int | None) -> di
         return {value: name for value, name in labels.task.labels.items() if value}
     unique = {case.images + (case.label_file,): case for case in cases}
     named = [Case(str(number), case.images, case.label) for number, case in enumerate(unique.values())]
-    found = set().union(*map_cases(comparing.values_in, named, "Reading", _memory(named), processes))
-    return {value: str(value) for value in sorted(found)}
+    in_labels, in_segmentations = (
+        set().union(*own) for own in zip(*map_cases(comparing.values_in, named, "Reading", _memory(named), processes))
+    )
+    if in_labels and in_segmentations and not in_labels & in_segmentations:
+        values = [", ".join(map(str, sorted(own))) for own in (in_labels, in_segmentations)]
+        raise DataError(
+            f"The labels hold the values {values[0]} (and 0), the segmentations {values[1]}: no class in common. Name the "
+            "dataset's folder as --labels, by which values are read as for training, or renumber one of them."
+        )
+    return {value: str(value) for value in sorted(in_labels | in_segmentations)}
 
 
 def _compare(cases: Sequence[Case], labels: Labels, structures: Mapping[str, Sequence[int]], config: EvaluateConfig, title: str) -> Results:

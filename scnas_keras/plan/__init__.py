@@ -22,13 +22,18 @@ def plan(config: PlanConfig) -> Any:
 
 
 def main(config: PlanConfig) -> str | None:
+    from scnas_keras.declarations import config_of
+    from scnas_keras.options import parse
     from scnas_keras.reporting.plan_table import plan_table
     from scnas_keras.runs.following import following
 
-    print(plan_table(plan(config)))
+    made = plan(config)
+    print(plan_table(made))
     for name in (FINGERPRINT, PLANS):
         print(user_path(config.output or "") / name)  # without an output, there are no plans
     if config.fingerprint:  # of data that may be elsewhere
         return None
     plans = user_path(config.output or "") / PLANS
-    return following("select", config, plan=plans, workdir="runs/selected", budget_minutes=100)
+    usual = parse(config_of("select"), ["", *([f"--task={config.task}"] if config.task else [])]).configuration
+    there = {} if usual in made.configurations else {"configuration": next(iter(made.configurations))}
+    return following("select", config, plan=plans, **there, workdir="runs/selected", budget_minutes=100)

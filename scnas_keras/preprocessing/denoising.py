@@ -8,7 +8,8 @@ from scnas_keras.preprocessing.plan import Denoising
 
 
 def denoised(values: np.ndarray, how: Denoising, allocate: Allocate = in_memory) -> np.ndarray:
-    """One channel [a, b, c] slice by slice along its first axis; lengths are in voxels, so that no spacing makes the flow unstable.
+    """One channel [a, b, c] slice by slice along its first axis; lengths are in voxels, so that no spacing makes the flow unstable. A slice
+    keeps its range.
 
     Raises:
         ConfigError: SimpleITK isn't installed.
@@ -16,5 +17,6 @@ def denoised(values: np.ndarray, how: Denoising, allocate: Allocate = in_memory)
     sitk, result = simpleitk("denoising needs"), allocate(values.shape)
     for index, section in enumerate(values):
         image = sitk.GetImageFromArray(np.ascontiguousarray(section, np.float32))
-        result[index] = sitk.GetArrayFromImage(sitk.CurvatureFlow(image, how.time_step, how.iterations))
+        flowed = sitk.GetArrayFromImage(sitk.CurvatureFlow(image, how.time_step, how.iterations))
+        result[index] = np.clip(flowed, section.min(), section.max())  # its steps overshoot, and colours have a range
     return result

@@ -37,7 +37,8 @@ def main(config: SearchConfig) -> str:
     print(f"The run is in {result.folder}")
     from scnas_keras.runs.following import following
 
-    preset = LIGHT if config.preset == LIGHT_PAPER else config.preset
+    light = config.preset == LIGHT_PAPER or (config.preset is None and config.space.startswith(LIGHT))
+    preset = LIGHT if light else config.preset
     return following("retrain", config, preset=preset, genotype=result.folder, workdir=f"{result.folder}_trained")
 
 

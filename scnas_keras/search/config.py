@@ -7,8 +7,9 @@ from typing import ClassVar
 from scnas_keras.errors import ConfigError
 from scnas_keras.flag_values import flag_text
 from scnas_keras.options import FASTEST, LAST_SEED, MANY, WIDEST, option
+from scnas_keras.planning.names import rank_named
 from scnas_keras.runs.config import JudgeConfig, RunConfig
-from scnas_keras.spaces.known import DEFAULT, space_names
+from scnas_keras.spaces.known import DEFAULT, find_space, space_names
 from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS, UNIFORM
 from scnas_keras.training.names import ADAM, COSINE, JACCARD, LIGHT_PAPER, LOSS_NAMES, OPTIMIZERS, PLATEAU, SCNAS, SHORT
 
@@ -43,7 +44,7 @@ class SearchConfig(JudgeConfig, RunConfig):
     epochs: int = option(200, "Epochs of the search.", "Run", most=MANY, least=1)
     space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())
     stem_channels: int = option(
-        48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network", most=WIDEST, least=1
+        48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network", most=WIDEST, least=4
     )
     memory_mode: str = option(
         AUTO,
@@ -160,6 +161,12 @@ class SearchConfig(JudgeConfig, RunConfig):
                 f"--preset={LIGHT_PAPER} is a way to search, and doesn't say which networks: add --space=light for those of its paper, or "
                 f"--space={DEFAULT}."
             )
+        if "stem_channels" in names:
+            space = find_space(self.space, rank_named(self.configuration) or 3)
+            try:
+                space.check_width(self.stem_channels)
+            except ConfigError as error:
+                raise ConfigError(f"--stem_channels={self.stem_channels} in --space={self.space}: {error}") from None
         for name, of, needed in (("plateau", "weights_schedule", PLATEAU), ("weights_betas", "weights_optimizer", ADAM)):
             if name in names and getattr(self, of) != needed:
                 raise ConfigError(

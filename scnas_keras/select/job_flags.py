@@ -6,7 +6,6 @@ import pathlib
 from scnas_keras.options import parse
 from scnas_keras.retrain.config import RecipeConfig, RetrainConfig
 from scnas_keras.runs.config import HELD_OUT, RunConfig
-from scnas_keras.search.checks import space_of
 from scnas_keras.search.config import SearchConfig
 from scnas_keras.select.candidate import Candidate
 from scnas_keras.select.config import SelectConfig
@@ -36,6 +35,4 @@ def search_config(config: SelectConfig, folder: pathlib.Path, seconds: float) ->
     flags = {name: getattr(config, name) for name in names}
     flags |= {"preset": SHORT, "workdir": str(folder), "budget_minutes": round(seconds / 60, 4), "fold": config.fold, "judge_on": HELD_OUT}
     usual = parse(SearchConfig, ["search", *([f"--task={config.task}"] if config.task else []), f"--preset={SHORT}"])
-    found = dataclasses.replace(usual, **{name: value for name, value in flags.items() if value is not None})
-    step = space_of(found).width_step  # the preset's few channels are of SCNAS' space
-    return dataclasses.replace(found, stem_channels=-(-found.stem_channels // step) * step)
+    return dataclasses.replace(usual, **{name: value for name, value in flags.items() if value is not None})

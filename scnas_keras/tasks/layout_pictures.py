@@ -132,7 +132,8 @@ def _labels_in_masks(root: Path, cases: list[Case], tolerant: bool) -> Labels:
         for value in found:
             holders[value].append(case.label_file.name)
     values = sorted(holders)
-    where = f"{root}: {len(chosen)} of {len(cases)} masks hold the values {some_of(list(map(str, values)))}"
+    looked = "all" if len(chosen) == len(cases) else f"{len(chosen)} that were looked at of"
+    where = f"{root}: {looked} {len(cases)} masks hold the values {some_of(list(map(str, values)))}"
     if values == [0] or len(values) > MAX_UNNAMED:
         ((fullest, most),) = Counter(name for names in holders.values() for name in names).most_common(1)
         complaint = "no foreground" if values == [0] else f"more than {MAX_UNNAMED} classes, {most} of them in {fullest}"

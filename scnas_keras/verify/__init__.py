@@ -26,7 +26,9 @@ def main(config: VerifyConfig) -> str:
     from scnas_keras.declarations import config_of
     from scnas_keras.metrics.paired import FEWEST_UNITS
     from scnas_keras.options import parse
+    from scnas_keras.planning.names import rank_named
     from scnas_keras.runs.following import following
+    from scnas_keras.tasks.layout_pictures import is_pictures_layout
     from scnas_keras.tasks.names import KFOLD
     from scnas_keras.verify.runner import report_file
 
@@ -43,7 +45,9 @@ def main(config: VerifyConfig) -> str:
     usual = parse(config_of("select"), ["", f"--task={config.task}"])
     folds = min(usual.num_folds, enough if enough > 1 else report.cases)
     fewer = {} if folds == usual.num_folds or usual.protocol != KFOLD else {"num_folds": folds}
-    return following("select", checked, data_dir=checked.data_dir, **fewer, workdir="runs/selected", budget_minutes=100)
+    flat = is_pictures_layout(report.root) and rank_named(usual.configuration) == 3
+    two = {"configuration": "2d"} if flat else {}  # pictures have no other configuration
+    return following("select", checked, data_dir=checked.data_dir, **two, **fewer, workdir="runs/selected", budget_minutes=100)
 
 
 def _correct(config: VerifyConfig) -> str:
