@@ -121,9 +121,9 @@ def parse_command(config_class: type, argv: Sequence[str]) -> tuple[Any, bool]:
 
     Of these two files every command takes the flags that it has. A line `--search:NAME=VALUE` there, or in any other flagfile, is for the
     search alone, `--retrain:NAME=VALUE` for retrain and crossval, `--light_paper:NAME=VALUE` for commands with that preset. What is for
-    other commands is checked as they would check it. A config
-    with a method `check_given` is asked about the flags that stand on the command line itself, by their names; not where these are all
-    that there are, which one command gives another.
+    other commands is checked as they would check it. A config with a method `check_given` is asked about the flags that stand on the
+    command line itself, by their names, and one with `settled` fits those of files to the others; not where these are all that there are,
+    which one command gives another.
 
     Raises:
         ConfigError: an unknown task, a flag for other commands that none has or takes with its value, an argument that is no flag, a
@@ -153,6 +153,8 @@ def parse_command(config_class: type, argv: Sequence[str]) -> tuple[Any, bool]:
     given = {argument.lstrip("-").partition("=")[0] for argument in argv[1:] if argument.startswith("-")}
     if (check := getattr(config, "check_given", None)) and not _is_whole(given, config_class):
         check(given)
+    if (settle := getattr(config, "settled", None)) and not _is_whole(given, config_class):
+        config = settle(given)
     return config, values["quiet"].value
 
 

@@ -65,12 +65,13 @@ def test_plain_folders_name_classes_by_their_values(folders):
     assert found.structures == ("1", "2", "both")
 
 
-def test_values_without_any_in_common_are_refused(folders):
+def test_foregrounds_of_two_values_are_refused(folders):
     """Masks of 0 and 255, segmentations of 0 and 1: every Dice would be 0."""
     shutil.copytree(folders / "data" / "labelsTr", folders / "labels")
-    for file in (folders / "labels").iterdir():
-        change(file, lambda array: array.__setitem__(array > 0, 255))
-    with pytest.raises(DataError, match=r"The labels hold the values 255 \(and 0\), the segmentations 1, 2: no class in common"):
+    for folder, value in ((folders / "labels", 255), (folders / "found", 1)):
+        for file in folder.glob("*.nii.gz"):
+            change(file, lambda array, value=value: array.__setitem__(array > 0, value))
+    with pytest.raises(DataError, match="The labels hold 0 and 255, the segmentations 0 and 1: no class in common"):
         evaluation(folders, labels=folders / "labels")
 
 

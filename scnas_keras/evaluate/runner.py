@@ -53,10 +53,9 @@ def _classes(labels: Labels, cases: Sequence[Case], processes: int | None) -> di
     in_labels, in_segmentations = (
         set().union(*own) for own in zip(*map_cases(comparing.values_in, named, "Reading", _memory(named), processes))
     )
-    if in_labels and in_segmentations and not in_labels & in_segmentations:
-        values = [", ".join(map(str, sorted(own))) for own in (in_labels, in_segmentations)]
+    if len(in_labels) == len(in_segmentations) == 1 and in_labels != in_segmentations and {1} in (in_labels, in_segmentations):
         raise DataError(
-            f"The labels hold the values {values[0]} (and 0), the segmentations {values[1]}: no class in common. Name the "
+            f"The labels hold 0 and {min(in_labels)}, the segmentations 0 and {min(in_segmentations)}: no class in common. Name the "
             "dataset's folder as --labels, by which values are read as for training, or renumber one of them."
         )
     return {value: str(value) for value in sorted(in_labels | in_segmentations)}

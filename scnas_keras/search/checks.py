@@ -2,8 +2,6 @@
 
 import math
 
-from absl import logging
-
 from scnas_keras.architectures.searched import SupernetNetwork
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.names import NONE
@@ -47,12 +45,11 @@ def check(config: SearchConfig) -> None:
         raise ConfigError(f"--skip_below={config.skip_below} must be from 0 to 0.5: of two drawn operations, one weighs at least a half.")
     check_data(config)
     check_guards(config)
-    try:
-        space_of(config).check_width(config.width)
-    except ConfigError as error:
-        raise ConfigError(f"--width={config.width} in --space={config.space}: {error}") from None
-    if (channels := stem_channels_of(config)) != config.stem_channels:
-        logging.info("%d channels while searching, not %d, which --space=%s can't have", channels, config.stem_channels, config.space)
+    for name in ("stem_channels", "width"):
+        try:
+            space_of(config).check_width(getattr(config, name))
+        except ConfigError as error:
+            raise ConfigError(f"--{name}={getattr(config, name)} in --space={config.space}: {error}") from None
 
 
 def check_momentum(config: SearchConfig) -> None:
@@ -76,16 +73,10 @@ def space_of(config: SearchConfig) -> SearchSpace:
     return find_space(config.space, rank_named(config.configuration) or 3)
 
 
-def stem_channels_of(config: SearchConfig) -> int:
-    """Channels at full resolution while searching: those of a task or preset, or the next that the space can be built with."""
-    step = space_of(config).width_step
-    return -(-config.stem_channels // step) * step
-
-
 def footprint(config: SearchConfig, space: SearchSpace | None = None) -> SupernetNetwork:
     """The supernet of the space that flags name, or of another one, as the planner sees it."""
     drawn, low_memory = operations_drawn(config.relaxation), config.memory_mode == LOW_MEMORY
-    return SupernetNetwork(space or space_of(config), stem_channels_of(config), drawn, low_memory=low_memory)
+    return SupernetNetwork(space or space_of(config), config.stem_channels, drawn, low_memory=low_memory)
 
 
 def check_guards(config: SearchConfig) -> None:

@@ -44,7 +44,7 @@ class SearchConfig(JudgeConfig, RunConfig):
     epochs: int = option(200, "Epochs of the search.", "Run", most=MANY, least=1)
     space: str = option(DEFAULT, "The search space: which networks can be found.", "Network", choices=space_names())
     stem_channels: int = option(
-        48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network", most=WIDEST, least=4
+        48, "Channels at full resolution while searching; fastest in multiples of 16 x 4.", "Network", most=WIDEST, least=1
     )
     memory_mode: str = option(
         AUTO,
@@ -153,6 +153,13 @@ class SearchConfig(JudgeConfig, RunConfig):
         least=1,
     )
 
+    def settled(self, names: Collection[str]) -> "SearchConfig":
+        """With channels of a task's or preset's file raised to what the space can be built with."""
+        if "stem_channels" in names:
+            return self
+        step = find_space(self.space, rank_named(self.configuration) or 3).width_step
+        return dataclasses.replace(self, stem_channels=-(-self.stem_channels // step) * step)
+
     def check_given(self, names: Collection[str]) -> None:
         """Also raises ConfigError for what has no effect beside another flag; tasks and presets set it whatever is searched."""
         super().check_given(names)
@@ -161,12 +168,6 @@ class SearchConfig(JudgeConfig, RunConfig):
                 f"--preset={LIGHT_PAPER} is a way to search, and doesn't say which networks: add --space=light for those of its paper, or "
                 f"--space={DEFAULT}."
             )
-        if "stem_channels" in names:
-            space = find_space(self.space, rank_named(self.configuration) or 3)
-            try:
-                space.check_width(self.stem_channels)
-            except ConfigError as error:
-                raise ConfigError(f"--stem_channels={self.stem_channels} in --space={self.space}: {error}") from None
         for name, of, needed in (("plateau", "weights_schedule", PLATEAU), ("weights_betas", "weights_optimizer", ADAM)):
             if name in names and getattr(self, of) != needed:
                 raise ConfigError(

@@ -13,7 +13,7 @@ from scnas_keras.runs.horizon import Horizon
 from scnas_keras.runs.run_folder import follow_run, open_run
 from scnas_keras.runs.startup import start
 from scnas_keras.search import guards
-from scnas_keras.search.checks import OLDEST_CHECKPOINT, check, footprint, space_of, stem_channels_of
+from scnas_keras.search.checks import OLDEST_CHECKPOINT, check, footprint, space_of
 from scnas_keras.search.config import LOW_MEMORY, SearchConfig
 from scnas_keras.search.cost import check_derived, search_cost
 from scnas_keras.search.epochs import train, watch
@@ -98,7 +98,7 @@ def build(
         space,
         len(fold.task.channel_names),
         fold.task.num_classes,
-        stem_channels_of(config),
+        config.stem_channels,
         config.relaxation,
         low_memory=low_memory,
         negligible=negligible,
