@@ -9,9 +9,10 @@ from processes import PYTHON, run, with_package
 
 from scnas_keras.architectures.registry import footprint
 from scnas_keras.architectures.searched import DerivedNetwork
-from scnas_keras.networks import blocks, recurrent
+from scnas_keras.networks import blocks
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.divisors import divisors
+from scnas_keras.networks.parts import RecurrentConv
 from scnas_keras.operations.base import InstanceNorm
 from scnas_keras.spaces.catalog import nas_unet
 from scnas_keras.spaces.random_genotypes import random_genotype
@@ -33,8 +34,7 @@ SIZE = (256, 256)
 
 
 def model_of(name, monkeypatch):
-    for module in (blocks, recurrent):  # no time for random numbers
-        monkeypatch.setattr(module, "start_values", keras.initializers.Zeros)
+    monkeypatch.setattr(blocks, "start_values", keras.initializers.Zeros)  # no time for random numbers
     network = footprint(name)
     topology = network.topology((1.0, 1.0), SIZE)
     return network.build(topology, network.features(topology), 3, 1)
@@ -114,7 +114,7 @@ def test_outputs_at_full_resolution_weigh_alike(deep):
 def test_a_recurrent_convolution_reads_its_own_output_again(rank):
     """Three applications of one kernel, in NumPy."""
     keras.utils.set_random_seed(0)
-    layer, x = recurrent.RecurrentConv(2, dtype="float64"), np.random.default_rng(0).normal(size=(2, *[5] * rank, 3))
+    layer, x = RecurrentConv(2, dtype="float64"), np.random.default_rng(0).normal(size=(2, *[5] * rank, 3))
     got = layer(x)
     kernel = keras.ops.convert_to_numpy(layer.kernel)
 

@@ -76,7 +76,7 @@ def r2_unet(channels: int, num_classes: int, width: int = 64, rank: int = 2, nam
 
 def _block(x, width: int, name: str):
     from scnas_keras.networks import blocks
-    from scnas_keras.networks.recurrent import RecurrentConv
+    from scnas_keras.networks.parts import RecurrentConv
 
     x = y = blocks.conv(x, width, 1, f"{name}_projection", bias=True)
     for number in range(2):

@@ -5,10 +5,9 @@ They are made of `keras.ops` only, but for one check of TensorFlow's graphs (`pa
 Importing this registers every layer, so that `keras.saving.load_model` reads a saved network.
 """
 
-from scnas_keras.networks import recurrent
 from scnas_keras.networks.derived import from_genotype
 from scnas_keras.operations.build import register_layers
 
 register_layers()
 
-__all__ = ["from_genotype", "recurrent"]
+__all__ = ["from_genotype"]
