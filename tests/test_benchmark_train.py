@@ -33,6 +33,16 @@ def test_the_figures_of_a_row_agree_with_each_other_and_with_the_tables():
     assert estimate == pytest.approx(network.measured(3).gigabytes_for(network.elements(topology, 4, 4), 2), abs=5e-3)
 
 
+def test_all_rows_are_those_with_the_patches_axes(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    from benchmarks import train as benchmark
+
+    flat, solid, both = (benchmark.chosen(benchmark.Config(cases=cases))[0] for cases in ("64x64x1", "64x1", "64x64x1,64x1"))
+    assert {*flat} - {*solid} == {"unet2d"} and both == solid and {"nnunet", "genotype", "fcn8s"} <= {*both}
+    for cases, rows in (("64x64x1", flat), ("64x1", [*solid, *benchmark.TORCH_ROWS])):
+        assert benchmark.chosen(benchmark.Config(cases=cases, torch_python="python"))[0] == rows
+
+
 def test_an_unknown_benchmark_is_refused_as_a_flag_is():
     done = run(PYTHON, "tools/benchmark", "nope", code=2, cwd=ROOT)
     assert done.stderr.startswith("error: name one benchmark of ") and done.stdout == ""
@@ -41,8 +51,10 @@ def test_an_unknown_benchmark_is_refused_as_a_flag_is():
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ({"cases": "64"}, "'64' must be a size and a batch"),
-        ({"cases": "64x64x1"}, "or three sizes and a batch"),
+        ({"cases": "64"}, "'64' must be one size, two or three, and a batch"),
+        ({"cases": "8x8x8x8x1"}, "'8x8x8x8x1' must be"),
+        ({"cases": "64x1", "rows": "unet2d"}, "unet2d has 2 axes, and there are patches of 3"),
+        ({"cases": "64x64x1", "rows": "dynunet", "torch_python": "python"}, "dynunet has 3 axes, and 64x64x1 has 2. Leave it out"),
         ({"cases": "64x0"}, "'64x0' must be"),
         ({"cases": "20x1", "rows": "unet"}, "unet can't halve a patch of 20x20x20; the next that it can is 24x24x24"),
         ({"rows": "dynunet"}, "unknown dynunet"),

@@ -17,6 +17,7 @@ from scnas_keras.crossval.config import NAMES
 from scnas_keras.crossval.published import PUBLISHED
 from scnas_keras.crossval.report import CrossvalReport
 from scnas_keras.crossval.results import FoldResult, NetworkResult, collect
+from scnas_keras.crossval.rows import rows_of
 from scnas_keras.crossval.trainings import all_trainings
 from scnas_keras.errors import ChildError, ConfigError, DataError, GenotypeError
 from scnas_keras.metrics.paired import holm, paired_tests
@@ -166,6 +167,92 @@ def test_only_searched_networks_leave_out_edges(config):
     assert [(own.name, own.config.path_dropout) for own in trainings[:3]] == [("unet", None), ("genotype", 0.2), ("transfer", 0.2)]
     with pytest.raises(ConfigError, match="--path_dropout is for genotype or transfer, of which --networks=unet,nnunet names none. Leave"):
         all_trainings(dataclasses.replace(config, networks="unet,nnunet", genotype=None, path_dropout=0.2))
+
+
+def several(tmp_path, *places):
+    for place in places:
+        uniform_genotype("conv_3").save(tmp_path / place / "genotype.json")
+    return ",".join(str(tmp_path / place) for place in places)
+
+
+def test_several_architectures_are_rows_called_as_their_folders(config, tmp_path):
+    several(tmp_path, "runs/mine", "runs/other_0", "runs/other_1", "runs/other_2")
+    paths = str(tmp_path / "runs/mine"), str(tmp_path / "runs/other_{fold}")
+    given = dataclasses.replace(config, networks="unet,genotype,nnunet", genotype=", ".join(paths), width="64, 68", baseline_width=8)
+    trainings = all_trainings(dataclasses.replace(given, path_dropout=0.1))
+    names = ["unet", "mine", "runs", "nnunet"]
+    assert [own.name for own in trainings] == names * 3
+    assert [own.config.width for own in trainings[:4]] == ["8", "64", "68", "8"]
+    assert [own.config.genotype for own in trainings[4:8]] == [None, paths[0], str(tmp_path / "runs/other_1"), None]
+    assert [own.folder.parts[-2:] for own in trainings[4:6]] == [("unet", "fold_1"), ("mine", "fold_1")]
+    assert [own.config.network for own in trainings[:4]] == ["unet", "genotype", "genotype", "nnunet"]
+    assert [own.config.path_dropout for own in trainings[:3]] == [None, 0.1, 0.1]
+    for own in all_trainings(given)[:4]:
+        finish(own, {"a": (0.5, 0.5)})
+    assert [network.name for network in collect(all_trainings(given))[0]] == names
+
+
+def test_a_published_architecture_is_called_as_it_is(config, tmp_path):
+    genotype = f"{several(tmp_path, 'light')},published:nas_unet"
+    flags = {"configuration": "2d", "networks": "genotype,unet2d", "genotype": genotype, "width": "64,96"}
+    assert [(row.name, row.width, row.architecture) for row in rows_of(dataclasses.replace(config, **flags))] == [
+        ("light", "64", str(tmp_path / "light")),
+        ("nas_unet", "96", "published:nas_unet"),
+        ("unet2d", "32", None),
+    ]
+
+
+def test_one_width_is_for_all_and_matched_ones_are_each_their_own(config, tmp_path):
+    genotype = several(tmp_path, "a", "b")
+    widths = [own.config.width for own in all_trainings(dataclasses.replace(config, networks="genotype", genotype=genotype, width="68"))]
+    assert widths == ["68"] * 6
+    given = dataclasses.replace(
+        config,
+        networks="transfer,genotype",
+        genotype=genotype,
+        transfer_from=config.genotype,
+        width="64,match:u_resnet,68",
+        baseline_width=16,
+    )
+    assert [(own.name, own.config.width) for own in all_trainings(given)[:3]] == [
+        ("transfer", "64"),
+        ("a", "match:u_resnet:16"),
+        ("b", "68"),
+    ]
+
+
+def test_architectures_of_the_same_name_are_told_by_what_is_above_and_a_comma_may_be_in_a_name(config, tmp_path):
+    genotype = several(tmp_path, "a/search", "b/search", "c/unet")
+    assert [own.name for own in all_trainings(dataclasses.replace(config, networks="genotype", genotype=genotype))[:3]] == [
+        "a_search",
+        "b_search",
+        "c_unet",
+    ]
+    comma = several(tmp_path, "one,two")
+    assert [own.name for own in all_trainings(dataclasses.replace(config, networks="genotype", genotype=comma))] == ["genotype"] * 3
+
+
+@pytest.mark.parametrize(
+    "places, width, message",
+    [
+        (("a", "b"), "64,68,72", "--width=64,68,72: expected one, or one for each of a, b, with commas between"),
+        (("a", "a"), None, "--genotype=.*: expected architectures with commas between, each once"),
+        (("a", "b"), "64,66", "64 or 68"),
+    ],
+)
+def test_several_architectures_that_make_no_table_are_refused(config, tmp_path, places, width, message):
+    with pytest.raises(ConfigError, match=message):
+        all_trainings(dataclasses.replace(config, networks="genotype,nnunet", genotype=several(tmp_path, *places), width=width))
+
+
+def test_what_was_hardly_trained_is_named():
+    few = network("genotype", (0.8, 0.9))
+    few = dataclasses.replace(few, folds=tuple(dataclasses.replace(fold, cost=COST | {"updates": 199}) for fold in few.folds))
+    enough = network("unet", (0.8, 0.9), seed=1)
+    enough = dataclasses.replace(enough, folds=tuple(dataclasses.replace(fold, cost=COST | {"updates": 200}) for fold in enough.folds))
+    text = report(networks=(few, enough, network("nnunet", (0.7, 0.8), seed=2))).text
+    assert "not trained, with fewer than 200 updates: genotype (199). Their Dice" in text
+    assert "not trained" not in report(networks=(enough,)).text
 
 
 def test_blanks_behind_commas_are_no_part_of_a_name(config):

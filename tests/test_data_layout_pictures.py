@@ -65,6 +65,39 @@ def test_classes_are_the_values_of_the_masks(tmp_path, values, kind, labels, lab
     assert set(np.unique(load_label(task, task.cases[0]))) <= set(task.declared_values)
 
 
+def test_masks_of_numbered_objects_are_no_classes(tmp_path):
+    folder = write_pictures(tmp_path / "Cells", [range(1 + count) for count in (1, 2, 4, 0, 7)], colours=())
+    with pytest.raises(DataError, match=r"from 1 up to one of its own \(1, 2, 4, 7\), as numbered objects do.*dataset.json"):
+        load_task(folder)
+    few = write_pictures(tmp_path / "Few", [range(1 + count) for count in (1, 2, 4, 0, 4)], colours=())
+    assert len(load_task(few).labels) == 5
+    gaps = write_pictures(tmp_path / "Gaps", [range(1 + count) for count in (1, 2, 4, 7)] + [(0, 3)], colours=())
+    assert len(load_task(gaps).labels) == 8
+    (folder / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": {f"c{i}": i for i in range(8)}}))
+    assert len(load_task(folder).labels) == 8
+
+
+def test_masks_in_two_folders_are_not_chosen_between(tmp_path):
+    folder = write_pictures(tmp_path / "Cells")
+    (folder / "labels").mkdir()
+    with pytest.raises(DataError, match="Cells: found masks/ and labels/, of which one holds masks. Move the other elsewhere"):
+        load_task(folder)
+
+
+def test_what_is_passed_over_is_told(tmp_path, caplog):
+    folder = write_pictures(tmp_path / "Cells")
+    (folder / "images" / "more").mkdir()
+    (folder / "images" / ".ipynb_checkpoints").mkdir()
+    for name in ("images/b.gif", "masks/b.GIF", "masks/Thumbs.db"):
+        (folder / name).write_bytes(b"")
+    assert len(load_task(folder).cases) == 1
+    told = [text for text in caplog.messages if "passed over" in text]
+    assert [text.partition("passed over ")[2].partition(". ")[0] for text in told] == ["b.gif, more/", "b.GIF"]
+    caplog.clear()
+    load_task(write_pictures(tmp_path / "Others"))
+    assert not [text for text in caplog.messages if "passed over" in text]
+
+
 def gray_among_colour(folder):
     """Four pictures, of which the first is gray."""
     write_pictures(folder, [(0, 255)] * 4)

@@ -179,6 +179,34 @@ def test_gray_gives_three_equal_channels_where_colours_are_wanted(tmp_path):
     assert volume.geometry.doubts == ()
 
 
+@pytest.mark.parametrize(
+    "grays, numbers, fault",
+    [((255, 0), (0, 1), "255, 0"), ((0, 255, 128), (0, 1, 2), "0, 255, 128"), ((0, 255, 0), (0, 1), None), ((0, 0), (0, 1), None)],
+)
+def test_a_palette_of_grays_in_another_order_than_its_numbers_is_refused(tmp_path, grays, numbers, fault):
+    """As programs leave that make files small: 0 may be white then."""
+    image = Image.fromarray(np.resize(np.array(numbers, np.uint8), (4, 5)), "P")
+    image.putpalette([gray for gray in grays for _ in range(3)])
+    image.save(tmp_path / "a.png")
+    if fault:
+        with pytest.raises(DataError, match=rf"a.png: the numbers of its palette .*\({fault}\).*Save it as gray"):
+            read_label(tmp_path / "a.png")
+    else:
+        assert {*np.unique(read_label(tmp_path / "a.png")[0])} == {*numbers}
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_picture_whose_shape_is_in_its_alpha_is_refused(tmp_path, mode):
+    array = np.zeros((4, 5, len(mode)), np.uint8)
+    array[..., -1] = np.resize([0, 255], (4, 5))
+    Image.fromarray(array, mode).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="a.png: what it shows is in its alpha channel"):
+        read_image([tmp_path / "a.png"])
+    array[0, 0, 0] = 9
+    Image.fromarray(array, mode).save(tmp_path / "b.png")
+    assert read_image([tmp_path / "b.png"]).array.max() == 9
+
+
 def test_a_palette_keeps_its_numbers_in_a_label_and_is_no_image(tmp_path):
     array = RANDOM.integers(0, 4, (HEIGHT, WIDTH), np.uint8)
     image = Image.fromarray(array, "P")

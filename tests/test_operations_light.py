@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from mixture_gradients import check_gradients
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.networks import from_genotype
@@ -13,8 +14,7 @@ from scnas_keras.operations.build import build_operation
 from scnas_keras.operations.registry import operation
 from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
-from scnas_keras.supernet.mixture import ALPHA, WEIGHTS, Mixture
-from scnas_keras.supernet.relaxation import Draw
+from scnas_keras.supernet.mixture import Mixture
 from scnas_keras.supernet.supernet import Supernet
 from scnas_keras.training.losses import JaccardLoss
 
@@ -153,23 +153,7 @@ def test_their_gradients_through_the_mixture_are_those_of_autodiff(rank, role):
         tf.constant(mixture.initial_parameters(random)),
     )
 
-    @tf.function(autograph=False)
-    def shared(drawn, x, weights, parameters):
-        draw = Draw(drawn, weights)
-        outputs, kept = mixture.forward(x, draw, parameters, keep=True)
-        y = tf.add_n(outputs)
-        dx, dparameters, dweights = mixture.backward(x, draw, parameters, kept, tf.cos(y), None, (WEIGHTS, ALPHA))
-        return dx, dweights, dparameters
-
-    for first in range(len(LIGHT)):
-        pair = first, (first + 1) % len(LIGHT)
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            y = sum(inputs[1][i] * mixture.run(operation, inputs[0], inputs[2]) for i, operation in enumerate(pair))
-            score = tf.reduce_sum(tf.sin(y))
-        expected = tape.gradient(score, inputs)
-        for name, ours, theirs in zip(("x", "weights", "parameters"), shared(tf.constant(pair), *inputs), expected):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9, err_msg=f"{pair} {name}")
+    check_gradients(mixture, inputs, [(first, (first + 1) % len(LIGHT)) for first in range(len(LIGHT))])
 
 
 def test_they_are_searched():

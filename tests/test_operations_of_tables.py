@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from mixture_gradients import check_gradients
 
 from scnas_keras.kernels.fast_forms import use_fast_form
 from scnas_keras.operations.build import build_operation
 from scnas_keras.operations.facts import DOUBLING, HALVING, ORDINARY
 from scnas_keras.operations.registry import operation
-from scnas_keras.supernet.mixture import ALPHA, WEIGHTS, Mixture
-from scnas_keras.supernet.relaxation import Draw
+from scnas_keras.supernet.mixture import Mixture
 
 CHANNELS = 16
 
@@ -152,19 +152,4 @@ def test_their_gradients_through_the_mixture_are_those_of_autodiff(rank, role):
         tf.constant(mixture.initial_parameters(random)),
     )
 
-    @tf.function(autograph=False)
-    def shared(drawn, x, weights, parameters):
-        draw = Draw(drawn, weights)
-        outputs, kept = mixture.forward(x, draw, parameters, keep=True)
-        dx, dparameters, dweights = mixture.backward(x, draw, parameters, kept, tf.cos(tf.add_n(outputs)), None, (WEIGHTS, ALPHA))
-        return dx, dweights, dparameters
-
-    for first in range(len(names)):
-        pair = first, (first + 1) % len(names)
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            y = sum(inputs[1][i] * mixture.run(operation, inputs[0], inputs[2]) for i, operation in enumerate(pair))
-            score = tf.reduce_sum(tf.sin(y))
-        expected = tape.gradient(score, inputs)
-        for what, ours, theirs in zip(("x", "weights", "parameters"), shared(tf.constant(pair), *inputs), expected):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9, err_msg=f"{pair} {what}")
+    check_gradients(mixture, inputs, [(first, (first + 1) % len(names)) for first in range(len(names))])

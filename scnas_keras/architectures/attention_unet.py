@@ -62,12 +62,7 @@ def attention_unet(
     from scnas_keras.networks import blocks, heads
 
     image, x = blocks.image(rank, channels)
-    skips = []
-    for level in range(HALVINGS + 1):
-        x = blocks.two_convs(x, width * 2**level, f"encoder_{level}")
-        if level < HALVINGS:
-            skips.append(x)
-            x = blocks.max_pool(x, f"encoder_{level}_pool")
+    x, skips = blocks.encode(x, HALVINGS, lambda x, level: blocks.two_convs(x, width * 2**level, f"encoder_{level}"))
     levels = []
     for level in reversed(range(HALVINGS)):
         here = f"decoder_{level}"

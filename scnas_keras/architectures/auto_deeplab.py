@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from scnas_keras.planning.footprints import FixedStages
+from scnas_keras.planning.footprints import CELLS_REFERENCE, FixedStages, Reference
 from scnas_keras.planning.topology import Topology
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ class AutoDeepLab(FixedStages):
             total += width * (inputs + 2 * len(BLOCKS) * voxels[QUARTER + level])
         pyramid = ASPP * ((2 + len(RATES)) * voxels[QUARTER + PATH[-1]] + 2)
         return total + pyramid + (SKIP + 2 * ASPP + heads) * voxels[QUARTER]
+
+    def reference(self, rank: int) -> Reference:
+        return CELLS_REFERENCE
+
+    def measured(self, rank: int) -> Reference:
+        return CELLS_REFERENCE
 
     def build(
         self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False

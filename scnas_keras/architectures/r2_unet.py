@@ -61,12 +61,7 @@ def r2_unet(channels: int, num_classes: int, width: int = 64, rank: int = 2, nam
     from scnas_keras.networks import blocks, heads
 
     image, x = blocks.image(rank, channels)
-    skips = []
-    for level in range(HALVINGS + 1):
-        x = _block(x, width * 2**level, f"encoder_{level}")
-        if level < HALVINGS:
-            skips.append(x)
-            x = blocks.max_pool(x, f"encoder_{level}_pool")
+    x, skips = blocks.encode(x, HALVINGS, lambda x, level: _block(x, width * 2**level, f"encoder_{level}"))
     for level in reversed(range(HALVINGS)):
         here = f"decoder_{level}"
         up = blocks.repeat_conv(x, width * 2**level, here)

@@ -65,13 +65,12 @@ def unet(
     from scnas_keras.networks import blocks, heads
 
     image, x = blocks.image(rank, channels)
-    skips = []
-    for level in range(HALVINGS + 1):
+
+    def block(x, level: int):
         x = blocks.conv_norm_activate(x, width * 2**level, 3, f"encoder_{level}_conv_0")
-        x = blocks.conv_norm_activate(x, width * 2 ** (level + 1), 3, f"encoder_{level}_conv_1")
-        if level < HALVINGS:
-            skips.append(x)
-            x = blocks.max_pool(x, f"encoder_{level}_pool")
+        return blocks.conv_norm_activate(x, width * 2 ** (level + 1), 3, f"encoder_{level}_conv_1")
+
+    x, skips = blocks.encode(x, HALVINGS, block)
     levels = []
     for level in reversed(range(HALVINGS)):
         up = blocks.upconv(x, width * 2 ** (level + 2), 2, f"decoder_{level}_up")

@@ -57,12 +57,7 @@ def unet2d(channels: int, num_classes: int, width: int = 32, name: str = "unet2d
     from scnas_keras.networks import blocks, heads
 
     image, x = blocks.image(2, channels)
-    skips = []
-    for level in range(HALVINGS + 1):
-        x = blocks.two_convs(x, width * 2**level, f"encoder_{level}")
-        if level < HALVINGS:
-            skips.append(x)
-            x = blocks.max_pool(x, f"encoder_{level}_pool")
+    x, skips = blocks.encode(x, HALVINGS, lambda x, level: blocks.two_convs(x, width * 2**level, f"encoder_{level}"))
     for level in reversed(range(HALVINGS)):
         up = blocks.upconv(x, width * 2**level, 2, f"decoder_{level}_up", kernel_size=4)
         x = blocks.two_convs(blocks.concatenate([up, skips[level]], f"decoder_{level}_concat"), width * 2**level, f"decoder_{level}")

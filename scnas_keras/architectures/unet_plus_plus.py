@@ -5,13 +5,15 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from scnas_keras.planning.footprints import FixedStages
+from scnas_keras.planning.footprints import FixedStages, Reference
 from scnas_keras.planning.topology import Topology
 
 if TYPE_CHECKING:
     import keras
 
 HALVINGS = 4
+REFERENCE = Reference(440e6, 1, 10, fixed_gigabytes=1.4, is_limit=True)
+"""Measured on a CPU in float32: 21 bytes an element, since what is concatenated stays as well (128^2 and 256^2, batches of 4)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,12 @@ class UNetPlusPlus(FixedStages):
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         maps = [width * math.prod(size) for width, size in zip(self.features(topology), topology.stage_sizes())]
         return sum(2 * (HALVINGS + 1 - level) * size for level, size in enumerate(maps)) + heads * math.prod(topology.patch_size)
+
+    def reference(self, rank: int) -> Reference:
+        return REFERENCE
+
+    def measured(self, rank: int) -> Reference:
+        return REFERENCE
 
     def build(
         self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Collection
 
-from scnas_keras.architectures.registry import GENOTYPE, HANDMADE, widths_text
+from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, widths_text
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import WIDEST, option
 from scnas_keras.retrain.config import TrainingConfig
+from scnas_keras.spaces.published import PUBLISHED_NAMES
 
 TRANSFER = "transfer"
 NAMES = (GENOTYPE, TRANSFER, *HANDMADE)
@@ -16,6 +17,18 @@ NAMES = (GENOTYPE, TRANSFER, *HANDMADE)
 class CrossvalConfig(TrainingConfig):
     """All settings of a cross-validation: those of its training runs, and which networks and folds."""
 
+    genotype: str | None = option(
+        None,
+        "The architecture of genotype in --networks: a genotype.json, the folder of a search, or one of "
+        f"{', '.join(PUBLISHED_NAMES)}; several with commas between. {{fold}} in a path stands for the fold's number.",
+        "Network",
+    )
+    width: str | None = option(
+        None,
+        f"Channels at full resolution of searched networks, a number or {' or '.join(MATCH + name for name in MATCHABLE)}; one for all, or "
+        f"one for each with commas between. Default: {DEFAULT_WIDTHS[GENOTYPE]}.",
+        "Network",
+    )
     networks: str = option(GENOTYPE, f"Networks, commas between: {', '.join(NAMES)}.", "Network")
     baseline_width: int | None = option(
         None,

@@ -24,8 +24,11 @@ COSTS = {
     "epochs": ("epochs", 1, "{:.0f}"),
     "updates": ("updates", 1, "{:.0f}"),
     "training_peak_bytes": ("peak GiB", 2**30, "{:.2f}"),
+    "seconds_per_scan": ("s/scan", 1, "{:.2f}"),
 }
-"""Of a training run: column, unit, format. Multiply-adds are those of a forward pass of one patch."""
+"""Of a training run: column, unit, format. Multiply-adds are those of a forward pass of one patch; s/scan is the time of a segmentation."""
+FEWEST_UPDATES = 200
+"""A network that was trained for less is called untrained: steps at the start say little of where a training run ends."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,10 +181,13 @@ class CrossvalReport:
 
     def _warnings(self, finished: Sequence[NetworkResult]) -> list[str]:
         """What stands against reading the averages side by side."""
+        trained = [(network.name, updates) for network in finished if (updates := network.cost("updates")) is not None]
+        few = [f"{name} ({updates:.0f})" for name, updates in trained if updates < FEWEST_UPDATES]
+        lines = [f"not trained, with fewer than {FEWEST_UPDATES} updates: {', '.join(few)}. Their Dice says little of them."] if few else []
         folds = {network.name: tuple(fold.fold for fold in network.folds) for network in finished}
         if len({*folds.values()}) > 1:
-            return [f"Averages are over different {self._part}s: compare the paired differences, which are over the cases in common."]
-        return []
+            lines += [f"Averages are over different {self._part}s: compare the paired differences, which are over the cases in common."]
+        return lines
 
 
 def _published_row(row: Published) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
-from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
-from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
+from scnas_keras.architectures.registry import GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
+from scnas_keras.crossval.config import TRANSFER, CrossvalConfig
+from scnas_keras.crossval.rows import Row, folders_of, rows_of
 from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, some_of
 from scnas_keras.files import user_path
@@ -54,9 +54,14 @@ class _Summary:
 class Training:
     """One network on one fold, in a run folder of its own."""
 
-    name: str
+    row: Row
     fold: int
     config: RetrainConfig
+
+    @property
+    def name(self) -> str:
+        """The network's, in the table."""
+        return self.row.name
 
     @property
     def folder(self) -> pathlib.Path:
@@ -98,38 +103,37 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
         raise ConfigError(
             "TF_CONFIG names several hosts, and a cross-validation runs on one host: unset it, and give different hosts different --folds."
         )
-    names, folds = config.network_names, range(_count(config))
-    unknown = [name for name in names if name not in NAMES]
-    if unknown or len({*names}) < len(names):
-        raise ConfigError(f"--networks={config.networks}: expected some of {', '.join(NAMES)}, once each, with commas between.")
+    rows, folds = rows_of(config), range(_count(config))
     beyond = [fold for fold in config.folds or () if fold not in folds]
     if beyond:
         raise ConfigError(f"--folds={','.join(map(str, config.folds))}: with {len(folds)} folds they are 0 to {len(folds) - 1}.")
     if not folds:
         raise ConfigError(f"--num_folds={config.num_folds}: cross-validation needs at least 2 folds.")
-    _check_used(config, names)
+    _check_used(config)
     _check_folder(config)
-    trainings = [Training(name, fold, _config(config, name, fold)) for fold in folds for name in names]
+    trainings = [Training(row, fold, _config(config, row, fold)) for fold in folds for row in rows]
     for training in trainings:
         if training.fold in (config.folds or folds):
             _check_architecture(training)
     return trainings
 
 
-def _check_used(config: CrossvalConfig, names: Sequence[str]) -> None:
+def _check_used(config: CrossvalConfig) -> None:
     """Refuses flags of networks that aren't trained, but not --width, which tasks and presets set (`check_given`)."""
-    width = config.width if config.width != "auto" else None
-    if width and not width.startswith(MATCH):
-        channels_of(width)
+    widths = [width.strip() for width in (config.width or "auto").split(",")]
+    for width in widths:
+        if width != "auto" and not width.startswith(MATCH):
+            channels_of(width)
+    matched = any(width.startswith(MATCH) for width in widths)
     readers = {
         "genotype": (config.genotype, (GENOTYPE,)),
         "transfer_from": (config.transfer_from, (TRANSFER,)),
         "init": (config.init != SCRATCH, (_init_of(config),)),
         "path_dropout": (config.path_dropout, (GENOTYPE, TRANSFER)),
-        "baseline_width": (config.baseline_width, (*HANDMADE, *((GENOTYPE, TRANSFER) if (width or "").startswith(MATCH) else ()))),
+        "baseline_width": (config.baseline_width, (*HANDMADE, *((GENOTYPE, TRANSFER) if matched else ()))),
     }
     for flag, (value, readers_of_it) in readers.items():
-        if value and not {*readers_of_it} & {*names}:
+        if value and not {*readers_of_it} & {*config.network_names}:
             named = "hand-made networks" if {*HANDMADE} <= {*readers_of_it} else " or ".join(readers_of_it)
             raise ConfigError(f"--{flag} is for {named}, of which --networks={config.networks} names none. Leave out one of the two.")
 
@@ -142,7 +146,7 @@ def _check_folder(config: CrossvalConfig) -> None:
     if found := next((name for name in (FLAGS, SUMMARY) if (folder / name).is_file()), None):
         raise ConfigError(f"--workdir={folder} holds a run of another command ({found}); name a new or empty folder. Nothing was changed.")
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
-    if others and not any((folder / name).is_dir() for name in NAMES):
+    if others and not any((folder / name).is_dir() for name in folders_of(config)):
         raise ConfigError(
             f"--workdir={folder} holds files that are not a cross-validation's ({some_of(others)}); name a new or empty folder. "
             "Nothing was changed."
@@ -156,37 +160,21 @@ def _agree(name: str, there: Any, here: Any) -> bool:
     return name in _MAY_DIFFER or there == here
 
 
-def _config(config: CrossvalConfig, name: str, fold: int) -> RetrainConfig:
-    """The settings of `scnas_keras.retrain` for a network and a fold."""
+def _config(config: CrossvalConfig, row: Row, fold: int) -> RetrainConfig:
+    """The settings of `scnas_keras.retrain` for a row and a fold."""
     own = {field.name for field in dataclasses.fields(RetrainConfig)}
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in own}
-    kind = {"network": name, "genotype": None, "transfer_from": None, "init": SCRATCH, "path_dropout": None}
-    if name in HANDMADE:
-        kind |= {"width": str(_baseline_width(config, name))}
-    else:
-        flag = "genotype" if name == GENOTYPE else "transfer_from"
-        kind |= {"network": GENOTYPE, flag: (getattr(config, flag) or "").replace("{fold}", str(fold)) or None}
-        kind |= {"width": _width(config), "path_dropout": config.path_dropout}
-        kind |= {"init": config.init} if name == _init_of(config) else {}
-    folder = user_path(config.workdir) / name / f"fold_{fold}"
+    kind = {"network": row.network, "width": row.width, "genotype": None, "transfer_from": None, "init": SCRATCH, "path_dropout": None}
+    if row.network not in HANDMADE:
+        kind |= {"network": GENOTYPE, row.flag: row.of_fold(fold), "path_dropout": config.path_dropout}
+        kind |= {"init": config.init} if row.network == _init_of(config) else {}
+    folder = user_path(config.workdir) / row.name / f"fold_{fold}"
     return RetrainConfig(**shared | kind | {"fold": str(fold), "workdir": str(folder)})
 
 
 def _init_of(config: CrossvalConfig) -> str:
     """The network that --init is for."""
     return GENOTYPE if config.init == SEARCH else TRANSFER
-
-
-def _width(config: CrossvalConfig) -> str:
-    """Of searched networks; matched to hand-made ones as wide as they are here."""
-    width = str(DEFAULT_WIDTHS[GENOTYPE]) if config.width in (None, "auto") else config.width
-    other = width.removeprefix(MATCH)
-    return f"{width}:{_baseline_width(config, other)}" if other in MATCHABLE else width
-
-
-def _baseline_width(config: CrossvalConfig, name: str) -> int:
-    """Of a hand-made network."""
-    return DEFAULT_WIDTHS[name] if config.baseline_width is None else config.baseline_width
 
 
 def _check_architecture(training: Training) -> None:
@@ -197,11 +185,11 @@ def _check_architecture(training: Training) -> None:
         check_outputs(network, training.config.deep_supervision)
         check_flags(training.config, network)
         return
-    flag = "genotype" if training.name == GENOTYPE else "transfer_from"
-    path = getattr(training.config, flag)
+    path = training.row.of_fold(training.fold)
     if not path:
         raise ConfigError(
-            f"--networks names {training.name}: say which architecture with --{flag}=RUN, the folder of a search or a genotype.json."
+            f"--networks names {training.name}: say which architecture with --{training.row.flag}=RUN, the folder of a search or a "
+            "genotype.json."
         )
     genotype = Genotype.load(path)
     if width.startswith(MATCH):

@@ -53,6 +53,7 @@ def open_file(path: Path) -> Stored:
             with Image.open(path) as image:
                 array = read_deep(path) if deep else np.asarray(image)
                 check_meaning(path, image)  # again, for PNG may tell behind its pixels
+                palette = image.getpalette("RGB") if image.mode in ("P", "PA") else None
         except _ERRORS as error:
             raise cut_off(path, error) from error
         array = array.reshape(height, width, -1).astype(np.uint8 if array.dtype == bool else array.dtype, copy=False)
@@ -60,10 +61,33 @@ def open_file(path: Path) -> Stored:
             array = array.view(kind)
         if few := re.search(r"\bL;([24])", stored_mode):  # Pillow stretches them to 0...255
             array = array // (255 // (2 ** int(few[1]) - 1))
+        _check_shown(path, array[..., :channels], array[..., channels:], palette)
         return array[..., :channels].transpose(1, 0, 2)[:, :, None, :]  # without alpha
 
     affine = np.diag([*spacing, 1.0])
     return Stored(path, (width, height, 1), channels, affine, voxels, slope, inter, indexed=mode in ("P", "PA"))
+
+
+def _check_shown(path: Path, array: np.ndarray, alpha: np.ndarray, palette: list[int] | None) -> None:
+    """Raises DataError for a picture whose numbers aren't what it shows.
+
+    Args:
+        path: of the picture.
+        array: its numbers [row, column, channel].
+        alpha: [row, column, 0 or 1].
+        palette: red, green and blue of each number of an indexed one; None of another.
+    """
+    if alpha.size and np.ptp(alpha) and not np.ptp(array, axis=(0, 1)).any():
+        raise DataError(f"{path}: what it shows is in its alpha channel, which isn't read: all else is of one value. Save it as gray.")
+    if palette:
+        colours = np.reshape(palette, (-1, 3)).astype(int)
+        shown = colours[[number for number in np.unique(array) if number < len(colours)]]
+        if not np.ptp(shown, axis=1).any() and (np.diff(shown[:, 0]) < 0).any():
+            grays = ", ".join(map(str, shown[:, 0]))
+            raise DataError(
+                f"{path}: the numbers of its palette are in another order than the grays they stand for ({grays}), so that it isn't clear "
+                "which of both are meant. Save it as gray."
+            )
 
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:

@@ -1,6 +1,6 @@
 """Pieces that the hand-made networks are put together from, for two and three spatial axes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import initializers, layers
@@ -86,6 +86,15 @@ def mean(x, name: str):
 def max_pool(x, name: str):
     """Maximum over blocks of two voxels an axis."""
     return _MAX_POOL[rank_of(x)](2, name=name)(x)
+
+
+def encode(x, halvings: int, block: Callable) -> tuple:
+    """A U-Net's way down: `block(x, level)` on each level, halved by max pooling in between; the last level's output, and the others'."""
+    skips = []
+    for level in range(halvings):
+        skips.append(block(x, level))
+        x = max_pool(skips[-1], f"encoder_{level}_pool")
+    return block(x, halvings), skips
 
 
 def repeat(x, name: str, dtype=None):

@@ -48,7 +48,9 @@ class Reference:
 
 
 HANDMADE_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.4, is_limit=True)
-"""Of hand-made networks, measured on a CPU in float32 (tools/benchmark train)."""
+"""Of networks of plain convolutions, measured on a CPU in float32 (tools/benchmark train)."""
+CELLS_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8, is_limit=True)
+"""Of networks of cells, measured likewise: 14 to 16 bytes an element, above 1.8 GiB (32^3, 64^3 and 96^3, stem 32, Adam)."""
 
 
 class Footprint(Protocol):

@@ -21,7 +21,10 @@ MASK_FOLDERS = ("masks", "labels")
 MAX_LOOKED_AT = 50
 MAX_UNNAMED = 32
 """Classes without names. More of them are rather numbered objects, or shades of a blurred outline."""
+NUMBERED = 4
+"""Different numbers of values in masks, each 1 to a number without a gap, from which on they are taken for numbered objects."""
 _MASK = "_mask"
+_OTHER_PICTURES = ".gif", ".webp", ".jp2", ".jfif", ".heic", ".avif", ".svg", ".pdf", ".npy"
 _Read = TypeVar("_Read")
 _REMEDY = 'write a dataset.json beside the folders, for example {"channel_names": {"0": "CT"}, "labels": {"background": 0, "tumour": 1}}'
 
@@ -43,7 +46,13 @@ def load_pictures(root: Path, content: DatasetJson | None, tolerant: bool = Fals
         tolerant: whether to pass over images and masks without each other, and over masks that can't be read, as long
             as others can: verification tells them one by one. Images that can't be read are always left to the check of headers.
     """
+    folders = _mask_folders(root)
+    if len(folders) > 1:
+        raise DataError(
+            f"{root}: found {' and '.join(f'{path.name}/' for path in folders)}, of which one holds masks. Move the other elsewhere."
+        )
     cases, images, masks = _pair(root)
+    _tell_passed_over(root / "images", *folders)
     if (images or masks) and not (tolerant and cases):
         raise _alone(root, images, masks)
     file = root / "dataset.json"
@@ -110,6 +119,17 @@ def _readable(read: Callable[[Case], _Read], cases: list[Case], tolerant: bool) 
                 raise
 
 
+def _tell_passed_over(*folders: Path) -> None:
+    """Warns of folders within, and of files that seem to hold pictures of a kind that isn't read."""
+    for folder in folders:
+        paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+        found = [path.name + "/" * path.is_dir() for path in paths if path.is_dir() or path.suffix.lower() in _OTHER_PICTURES]
+        if found:
+            logging.warning(
+                "%s: passed over %s. Pictures are read as .png, .tif, .bmp or .jpg, and not from folders within.", folder, some_of(found)
+            )
+
+
 def _files(folder: Path) -> dict[str, Path]:
     """Name without ending to file."""
     paths = [path for path in sorted(folder.iterdir()) if ending_of(path.name) and not path.name.startswith(".")]
@@ -127,8 +147,10 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _labels_in_masks(root: Path, cases: list[Case], tolerant: bool) -> Labels:
     chosen = [cases[index] for index in np.unique(np.linspace(0, len(cases) - 1, MAX_LOOKED_AT).astype(int))]
-    holders = defaultdict(list)
+    holders, counts = defaultdict(list), set()
     for case, found in _readable(lambda case: (case, _values(case.label_file)), chosen, tolerant):
+        foreground = found - {0}
+        counts.add(len(foreground) if foreground == {*range(1, len(foreground) + 1)} else None)
         for value in found:
             holders[value].append(case.label_file.name)
     values = sorted(holders)
@@ -139,6 +161,13 @@ def _labels_in_masks(root: Path, cases: list[Case], tolerant: bool) -> Labels:
         complaint = "no foreground" if values == [0] else f"more than {MAX_UNNAMED} classes, {most} of them in {fullest}"
         raise DataError(
             f"{where}: {complaint}. Masks must hold one number per class, not one per object, nor blurred outlines. If they do: {_REMEDY}."
+        )
+    counts -= {0}
+    if None not in counts and len(counts) >= NUMBERED:
+        lasts = some_of([str(count) for count in sorted(counts)])
+        raise DataError(
+            f"{where}: each holds all numbers from 1 up to one of its own ({lasts}), as numbered objects do. Masks must hold one number "
+            f"per class. If these are classes: {_REMEDY}."
         )
     if values[0] == 0 and len(values) == 2:
         found = Labels({0: "background", 1: "foreground"}, label_map={} if values[1] == 1 else {values[1]: 1})

@@ -37,13 +37,13 @@ TORCH_STEP = pathlib.Path(__file__).with_name("torch_step.py")
 
 
 def handmade_rows() -> dict[str, str]:
-    """The hand-made networks that can have three axes, each with what its docstring says up to a semicolon.
+    """The hand-made networks, each with what its docstring says up to a semicolon.
 
     Of the presets of a network only the first: they differ in the patches that are planned for them.
     """
     rows, kinds = {}, set()
     for network in (footprint(name) for name in HANDMADE):
-        if 3 in network.ranks and type(network) not in kinds:
+        if type(network) not in kinds:
             kinds.add(type(network))
             rows[network.name] = type(network).__doc__.splitlines()[0].partition(";")[0]
     return rows
@@ -79,7 +79,9 @@ class Config:
     """What is measured."""
 
     cases: str = option(
-        "64x1", "Patch and batch, one or several: 64x1 is one patch of 64^3, 40x56x40x9 are nine of 40 x 56 x 40.", "Training"
+        "64x1",
+        "Patch and batch, one or several: 64x1 is one patch of 64^3, 40x56x40x9 are nine of 40 x 56 x 40, 256x256x4 four of two axes.",
+        "Training",
     )
     channels: int = option(4, "Image channels.", "Training", least=1)
     classes: int = option(4, "Classes, background included.", "Training", least=2)
@@ -96,23 +98,23 @@ class Config:
     torch_python: str | None = option(
         None, "Python of an environment with torch, monai and nnunetv2, to time their networks beside it.", "Benchmark"
     )
-    rows: str | None = option(None, f"Rows to run, of {', '.join([*ROWS, *TORCH_ROWS])}. Default: all.", "Benchmark")
+    rows: str | None = option(None, f"Rows to run, of {', '.join([*ROWS, *TORCH_ROWS])}. Default: all with the patches' axes.", "Benchmark")
     row: str | None = option(None, "For the program's own use: run this row here and print its result.", "Benchmark")
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Voxels of a patch along each of three axes, and patches in a batch."""
+    """Voxels of a patch along each axis, and patches in a batch."""
 
     patch_size: tuple[int, ...]
     batch: int
 
     @classmethod
     def parse(cls, text: str) -> "Case":
-        """The case that is written 64x1 or 40x56x40x9."""
+        """The case that is written 64x1, 256x256x4 or 40x56x40x9."""
         numbers = [int(part) if part.isdecimal() else 0 for part in text.split("x")]
-        if len(numbers) not in (2, 4) or min(numbers) < 1:
-            raise ConfigError(f"--cases: {text!r} must be a size and a batch, like 64x1, or three sizes and a batch, like 40x56x40x9.")
+        if len(numbers) not in (2, 3, 4) or min(numbers) < 1:
+            raise ConfigError(f"--cases: {text!r} must be one size, two or three, and a batch: like 64x1, 256x256x4 or 40x56x40x9.")
         *sizes, batch = numbers
         return cls(tuple(sizes * 3 if len(sizes) == 1 else sizes), batch)
 
@@ -123,12 +125,12 @@ class Case:
 def plan(row: str, patch_size: Sequence[int], config: Config) -> tuple[Network, Topology]:
     """A row's network and its stages for a patch; ConfigError if it can't halve the patch."""
     if row == GENOTYPE:
-        genotype = Genotype.load(config.genotype) if config.genotype else random_genotype(find_space("scnas", 3), 0, 0)
+        genotype = Genotype.load(config.genotype) if config.genotype else random_genotype(find_space("scnas", len(patch_size)), 0, 0)
         network = footprint(row, config.width, genotype)
     else:
         network = footprint(UNIT if row == FOUR_STAGES else row)
     if len(patch_size) not in network.ranks:
-        raise ConfigError(f"{row} has {network.ranks[0]} axes; this benchmark has patches of {len(patch_size)}.")
+        raise ConfigError(f"--cases: {row} has {' or '.join(map(str, network.ranks))} axes, and there are patches of {len(patch_size)}.")
     topology = fixed_topology(patch_size, 3) if row == FOUR_STAGES else network.topology((1.0,) * len(patch_size), patch_size)
     if topology.patch_size != tuple(patch_size):
         raise ConfigError(
@@ -215,14 +217,27 @@ def chosen(config: Config) -> tuple[list[str], dict[str, Case]]:
     if config.steps < 1:
         raise ConfigError(f"--steps={config.steps} must be 1 or more.")
     known = [*ROWS, *(TORCH_ROWS if config.torch_python else ())]
-    wanted = check_rows(config.rows, known)
+    cases = {text: Case.parse(text) for text in config.cases.split(",")}
+    axes = {len(case.patch_size) for case in cases.values()}
+    wanted = check_rows(config.rows, known) if config.rows else [row for row in known if axes <= _ranks(row, config)]
     if config.deep_supervision and set(SHALLOW) & set(wanted):
         raise ConfigError(f"--deep_supervision: {', '.join(SHALLOW)} have no coarser outputs; leave them out by --rows.")
-    cases = {text: Case.parse(text) for text in config.cases.split(",")}
-    for case in cases.values():
-        for row in (row for row in wanted if row in ROWS):
-            plan(row, case.patch_size, config)
+    for text, case in cases.items():
+        for row in wanted:
+            if row in ROWS:
+                plan(row, case.patch_size, config)
+            elif len(case.patch_size) != 3:
+                raise ConfigError(f"--cases: {row} has 3 axes, and {text} has {len(case.patch_size)}. Leave it out by --rows.")
     return [row for row in known if row in wanted], cases
+
+
+def _ranks(row: str, config: Config) -> set[int]:
+    """Numbers of axes that a row can have."""
+    if row in TORCH_ROWS:
+        return {3}
+    if row == GENOTYPE:
+        return {Genotype.load(config.genotype).space.rank} if config.genotype else {2, 3}
+    return {*footprint(UNIT if row == FOUR_STAGES else row).ranks}
 
 
 def print_case(rows: Sequence[str], text: str, case: Case, config: Config) -> list[str]:
