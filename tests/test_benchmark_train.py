@@ -57,6 +57,7 @@ def test_an_unknown_benchmark_is_refused_as_a_flag_is():
         ({"cases": "64x64x1", "rows": "dynunet", "torch_python": "python"}, "dynunet has 3 axes, and 64x64x1 has 2. Leave it out"),
         ({"cases": "64x0"}, "'64x0' must be"),
         ({"cases": "20x1", "rows": "unet"}, "unet can't halve a patch of 20x20x20; the next that it can is 24x24x24"),
+        ({"rows": "unet", "genotype": "own.json"}, "--rows leaves it out"),
         ({"rows": "dynunet"}, "unknown dynunet"),
         ({"torch_python": "python", "preset": "scnas"}, "trained as --preset=nnunet"),
         ({"torch_python": "python", "deep_supervision": "true"}, "have no coarser outputs; leave them out by --rows"),

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import statistics
 
 import numpy as np
@@ -33,6 +34,8 @@ COST = {
     "seconds_per_epoch": 25.0,
     "epochs": 10,
     "training_peak_bytes": 2**31,
+    "seconds_per_scan": 0.75,
+    "width": 48,
 }
 
 
@@ -175,12 +178,16 @@ def several(tmp_path, *places):
     return ",".join(str(tmp_path / place) for place in places)
 
 
+def rows(config, genotype, **changes):
+    return rows_of(dataclasses.replace(config, **{"networks": "genotype", "genotype": genotype} | changes))
+
+
 def test_several_architectures_are_rows_called_as_their_folders(config, tmp_path):
     several(tmp_path, "runs/mine", "runs/other_0", "runs/other_1", "runs/other_2")
     paths = str(tmp_path / "runs/mine"), str(tmp_path / "runs/other_{fold}")
     given = dataclasses.replace(config, networks="unet,genotype,nnunet", genotype=", ".join(paths), width="64, 68", baseline_width=8)
     trainings = all_trainings(dataclasses.replace(given, path_dropout=0.1))
-    names = ["unet", "mine", "runs", "nnunet"]
+    names = ["unet", "mine", "other", "nnunet"]
     assert [own.name for own in trainings] == names * 3
     assert [own.config.width for own in trainings[:4]] == ["8", "64", "68", "8"]
     assert [own.config.genotype for own in trainings[4:8]] == [None, paths[0], str(tmp_path / "runs/other_1"), None]
@@ -192,64 +199,117 @@ def test_several_architectures_are_rows_called_as_their_folders(config, tmp_path
     assert [network.name for network in collect(all_trainings(given))[0]] == names
 
 
-def test_a_published_architecture_is_called_as_it_is(config, tmp_path):
-    genotype = f"{several(tmp_path, 'light')},published:nas_unet"
-    flags = {"configuration": "2d", "networks": "genotype,unet2d", "genotype": genotype, "width": "64,96"}
-    assert [(row.name, row.width, row.architecture) for row in rows_of(dataclasses.replace(config, **flags))] == [
-        ("light", "64", str(tmp_path / "light")),
-        ("nas_unet", "96", "published:nas_unet"),
-        ("unet2d", "32", None),
-    ]
+def test_start_values_of_the_search_are_for_each_of_them(config, tmp_path):
+    genotype = several(tmp_path, "a", "b")
+    for place in "ab":
+        (tmp_path / place / "inherited.keras").write_text("")
+    given = dataclasses.replace(config, networks="nnunet,genotype", genotype=genotype, init="search", folds=(1,))
+    with pytest.raises(ConfigError, match="inherited"):  # of --folds alone
+        all_trainings(dataclasses.replace(given, genotype=f"{genotype},{tmp_path / 'genotype.json'}"))
+
+
+@pytest.mark.parametrize(
+    "paths, names",
+    [
+        ("runs/a, published:nas_unet", ["a", "nas_unet"]),
+        ("runs/a/genotype.json,runs/best.json", ["a", "best"]),
+        ("runs/s_{fold},runs/{fold}/t-{fold}", ["s", "t"]),
+        ("runs/a/fold_{fold}/{fold},runs/b", ["fold", "b"]),
+        ("one=runs/a,two.2=other/a", ["one", "two.2"]),
+        ("runs/x/../a,./b/", ["a", "b"]),
+        ("runs/a b,runs/ä", ["a b", "ä"]),
+        ("mine=runs/a", ["mine"]),
+        ("runs/a", ["genotype"]),
+    ],
+)
+def test_a_row_is_called_as_its_path_ends_or_as_it_is_told(config, paths, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = rows(config, paths)
+    assert [row.name for row in found] == names
+    assert [row.architecture for row in found] == [part.strip().rpartition("=")[2] for part in paths.split(",")]
+
+
+@pytest.mark.parametrize("name", ["one,two", "x=y", "x,y_{fold}"])
+def test_a_path_that_is_there_may_have_commas_and_equals_signs_in_it(config, tmp_path, name):
+    (tmp_path / name.replace("{fold}", "0")).mkdir()
+    (row,) = rows(config, str(tmp_path / name))
+    assert (row.name, row.architecture) == ("genotype", str(tmp_path / name))
+
+
+def test_long_lists_are_lists(config):
+    assert len(rows(config, ",".join(f"architecture_number_{number}" for number in range(30)))) == 30
 
 
 def test_one_width_is_for_all_and_matched_ones_are_each_their_own(config, tmp_path):
     genotype = several(tmp_path, "a", "b")
-    widths = [own.config.width for own in all_trainings(dataclasses.replace(config, networks="genotype", genotype=genotype, width="68"))]
-    assert widths == ["68"] * 6
-    given = dataclasses.replace(
-        config,
-        networks="transfer,genotype",
-        genotype=genotype,
-        transfer_from=config.genotype,
-        width="64,match:u_resnet,68",
-        baseline_width=16,
-    )
-    assert [(own.name, own.config.width) for own in all_trainings(given)[:3]] == [
-        ("transfer", "64"),
-        ("a", "match:u_resnet:16"),
-        ("b", "68"),
-    ]
-
-
-def test_architectures_of_the_same_name_are_told_by_what_is_above_and_a_comma_may_be_in_a_name(config, tmp_path):
-    genotype = several(tmp_path, "a/search", "b/search", "c/unet")
-    assert [own.name for own in all_trainings(dataclasses.replace(config, networks="genotype", genotype=genotype))[:3]] == [
-        "a_search",
-        "b_search",
-        "c_unet",
-    ]
-    comma = several(tmp_path, "one,two")
-    assert [own.name for own in all_trainings(dataclasses.replace(config, networks="genotype", genotype=comma))] == ["genotype"] * 3
+    assert [row.width for row in rows(config, genotype, width="68")] == ["68"] * 2
+    given = {"networks": "transfer,genotype", "transfer_from": config.genotype, "baseline_width": 16}
+    found = rows(config, genotype, **given, width="auto, match:u_resnet,68")
+    assert [(row.name, row.width) for row in found] == [("transfer", "64"), ("a", "match:u_resnet:16"), ("b", "68")]
 
 
 @pytest.mark.parametrize(
-    "places, width, message",
+    "genotype, width, message",
     [
-        (("a", "b"), "64,68,72", "--width=64,68,72: expected one, or one for each of a, b, with commas between"),
-        (("a", "a"), None, "--genotype=.*: expected architectures with commas between, each once"),
-        (("a", "b"), "64,66", "64 or 68"),
+        ("a,b", "64,68,72", "--width=64,68,72: expected one, or one for each of a, b, with commas between"),
+        ("a,a", None, "'a', of a, is there twice. Give names of your own: --genotype=NAME=PATH,NAME=PATH"),
+        ("x/Light,y/light", None, "'Light', of x/Light, is there twice"),
+        ("a,x/unet", None, "'unet', of x/unet, is a network's name"),
+        ("unet=a", None, "'unet', of a, is a network's name"),
+        ("a,", None, "--genotype=a,: nothing stands beside a comma"),
+        ("/,a", None, "'', of /, is no name"),
     ],
 )
-def test_several_architectures_that_make_no_table_are_refused(config, tmp_path, places, width, message):
+def test_architectures_that_make_no_table_are_refused(config, genotype, width, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=message):
-        all_trainings(dataclasses.replace(config, networks="genotype,nnunet", genotype=several(tmp_path, *places), width=width))
+        rows(config, genotype, width=width)
+
+
+def test_a_width_that_one_of_them_cannot_have_is_refused(config, tmp_path):
+    with pytest.raises(ConfigError, match="64 or 68"):
+        all_trainings(dataclasses.replace(config, networks="genotype", genotype=several(tmp_path, "a", "b"), width="64,66"))
+
+
+def test_a_finished_training_of_another_architecture_is_refused(config, tmp_path):
+    given = dataclasses.replace(config, networks="genotype", genotype=several(tmp_path, "v1/a", "v1/b"))
+    for own in all_trainings(given)[:2]:
+        finish(own, {"a": (0.5, 0.5)})
+        uniform_genotype("conv_3").save(own.folder / "genotype.json")
+    assert len(collect(all_trainings(given))[0]) == 2
+    uniform_genotype("max_pool_3").save(tmp_path / "v2" / "b" / "genotype.json")
+    other = dataclasses.replace(given, genotype=given.genotype.replace("v1/b", "v2/b"))
+    with pytest.raises(
+        ConfigError, match=r"b/fold_0/genotype.json: the training run there is of another architecture than .*v2/b/genotype.json"
+    ):
+        collect(all_trainings(other))
+
+
+def test_rows_alone_make_a_cross_validation_and_those_left_out_are_told(config, tmp_path, caplog):
+    given = dataclasses.replace(config, networks="genotype", genotype=several(tmp_path, "a", "b"))
+    finish(all_trainings(given)[1], {"a": (0.5, 0.5)})
+    assert len(all_trainings(given)) == 6 and not caplog.messages
+    assert len(all_trainings(dataclasses.replace(given, networks="nnunet", genotype=None))) == 3
+    assert "cv holds finished training runs of networks that this command doesn't name: b" in caplog.messages[0]
+
+
+def test_a_folder_of_runs_is_no_cross_validation(config, tmp_path):
+    genotype = several(tmp_path / "cv", "a", "b")
+    with pytest.raises(ConfigError, match="holds files that are not a cross-validation's .a, b."):
+        all_trainings(dataclasses.replace(config, networks="genotype", genotype=genotype))
+    (tmp_path / "cv" / "a" / "fold_0").mkdir()
+    (tmp_path / "cv" / "b" / "flags.cfg").write_text("")
+    with pytest.raises(ConfigError, match="holds a run of another command .b/flags.cfg."):
+        all_trainings(dataclasses.replace(config, networks="genotype", genotype=genotype))
 
 
 def test_what_was_hardly_trained_is_named():
-    few = network("genotype", (0.8, 0.9))
-    few = dataclasses.replace(few, folds=tuple(dataclasses.replace(fold, cost=COST | {"updates": 199}) for fold in few.folds))
-    enough = network("unet", (0.8, 0.9), seed=1)
-    enough = dataclasses.replace(enough, folds=tuple(dataclasses.replace(fold, cost=COST | {"updates": 200}) for fold in enough.folds))
+    few, enough = (
+        dataclasses.replace(
+            found, folds=tuple(dataclasses.replace(fold, cost=COST | {"updates": number}) for fold, number in zip(found.folds, updates))
+        )
+        for found, updates in ((network("genotype", (0.8, 0.9)), (1000, 199)), (network("unet", (0.8, 0.9), seed=1), (200, 300)))
+    )
     text = report(networks=(few, enough, network("nnunet", (0.7, 0.8), seed=2))).text
     assert "not trained, with fewer than 200 updates: genotype (199). Their Dice" in text
     assert "not trained" not in report(networks=(enough,)).text
@@ -305,8 +365,8 @@ def test_results_from_another_machine_are_taken(config):
     assert collect(trainings)[0][0].folds[0].fold == 0
 
 
-@pytest.mark.parametrize("file, numbers", [("splits.json", (0, 1)), ("plans.json", (0, 2)), ("genotype.json", (0, 2))])
-def test_results_with_other_folds_plans_or_architectures_are_refused(config, file, numbers):
+@pytest.mark.parametrize("file, numbers", [("splits.json", (0, 1)), ("plans.json", (0, 2))])
+def test_results_with_other_folds_or_plans_are_refused(config, file, numbers):
     trainings = all_trainings(config)
     for number in numbers:
         finish(trainings[number], {f"case_{number}": (0.5, 0.5)})
@@ -393,6 +453,10 @@ def test_the_table_says_what_was_found():
     text = report().text
     row = next(line.split() for line in text.splitlines() if line.startswith("genotype"))
     assert row[2] == "0.850" and row[-3:] == ["2", "of", "5"]
+    lines = [line.strip() for line in text.splitlines()]
+    titles, costs = (re.split(r"\s{2,}", next(line for line in lines if word in line)) for word in ("s/scan", " 0.75"))
+    told = dict(zip(titles, costs[1:]))
+    assert (told["width"], told["params M"], told["epochs"], told["s/scan"]) == ("48", "2.00", "10", "0.75")
     assert "2.00" in text and "3.0" in text and "too few to tell (4 in common)" in text and "different folds" in text
     assert "published" not in text
 

@@ -121,11 +121,17 @@ def test_masks_that_do_not_fit_are_named(spoil, words, tmp_path):
         read_header(patient / "Ground")
 
 
-def test_a_patient_without_masks_or_slices_is_named(tmp_path):
+@pytest.mark.parametrize("number, text", [(2, r"1 \(no DICOM_anon/\), "), (4, r"1 \(no DICOM_anon/\), 15 .*, 15 .*, ")])
+def test_a_patient_without_masks_or_slices_is_named(number, text, tmp_path):
     patients = write_chaos(tmp_path)
+    if number == 4:
+        (patients / "15").mkdir()
+        (patients / "notes").mkdir()
     (patients / "2" / "Ground").rename(patients / "2" / "Grund")
     (patients / "1" / "DICOM_anon").rename(patients / "1" / "DICOM")
-    with pytest.raises(DataError, match=r"CT: 2 of 3 patients aren't whole: 1 \(no DICOM_anon/\), 2 \(no Ground/\)\. .*unpack"):
+    with pytest.raises(
+        DataError, match=rf"CT: {number} folders of {3 + (number == 4)} patients are missing: {text}2 \(no Ground/\)\. .*unpack"
+    ):
         load_task(patients)
 
 

@@ -67,12 +67,14 @@ def test_classes_are_the_values_of_the_masks(tmp_path, values, kind, labels, lab
 
 def test_masks_of_numbered_objects_are_no_classes(tmp_path):
     folder = write_pictures(tmp_path / "Cells", [range(1 + count) for count in (1, 2, 4, 0, 7)], colours=())
-    with pytest.raises(DataError, match=r"from 1 up to one of its own \(1, 2, 4, 7\), as numbered objects do.*dataset.json"):
+    with pytest.raises(DataError, match=r"from 1 to one of its own \(1, 2, 4, 7\), as numbered objects do.*dataset.json"):
         load_task(folder)
     few = write_pictures(tmp_path / "Few", [range(1 + count) for count in (1, 2, 4, 0, 4)], colours=())
     assert len(load_task(few).labels) == 5
-    gaps = write_pictures(tmp_path / "Gaps", [range(1 + count) for count in (1, 2, 4, 7)] + [(0, 3)], colours=())
-    assert len(load_task(gaps).labels) == 8
+    gaps = [range(1 + count) for count in (1, 2, 4, 7) * 3] + [(0, 3)]
+    with pytest.raises(DataError, match="as numbered objects do"):  # one lost its others
+        load_task(write_pictures(tmp_path / "Gap", gaps, colours=()))
+    assert len(load_task(write_pictures(tmp_path / "Gaps", [*gaps, (0, 2)], colours=())).labels) == 8
     (folder / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": {f"c{i}": i for i in range(8)}}))
     assert len(load_task(folder).labels) == 8
 
@@ -80,8 +82,57 @@ def test_masks_of_numbered_objects_are_no_classes(tmp_path):
 def test_masks_in_two_folders_are_not_chosen_between(tmp_path):
     folder = write_pictures(tmp_path / "Cells")
     (folder / "labels").mkdir()
-    with pytest.raises(DataError, match="Cells: found masks/ and labels/, of which one holds masks. Move the other elsewhere"):
+    (folder / "labels" / "0.txt").write_text("boxes")
+    assert load_task(folder).cases[0].label_file.parent.name == "masks"
+    write_pictures(folder, masks="labels")
+    with pytest.raises(DataError, match="Cells: found masks in masks/ and in labels/. Move one of both folders elsewhere"):
         load_task(folder)
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+    assert load_task(folder).cases[0].label_file.parent.name == "labels"
+
+
+def palette(path, numbers, colours, mode="P"):
+    image = Image.fromarray(np.resize(np.array(numbers, np.uint8), (6, 8)), "P")
+    image.putpalette([value for colour in colours for value in colour])
+    image.save(path)
+
+
+BLACK, WHITE, RED, GREEN = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0)
+
+
+@pytest.mark.parametrize(
+    "second, message",
+    [
+        (((0, 1), (BLACK, WHITE)), r"1.png: by its palette 1 is \(255, 255, 255\), by that of .*0.png it is \(255, 0, 0\)"),
+        (((0, 2), (BLACK, GREEN, RED)), r"1.png: by its palette \(255, 0, 0\) is 2, by that of .*0.png it is 1"),
+        (((0, 1), (BLACK, RED)), None),
+        (((0,), (BLACK, GREEN)), None),
+        (((0, 1), (BLACK, BLACK)), None),
+    ],
+)
+def test_palettes_that_disagree_are_refused(tmp_path, second, message):
+    folder = write_pictures(tmp_path / "Cells", [(0, 1)] * 3)
+    palette(folder / "masks" / "0.png", (0, 1), (BLACK, RED))
+    palette(folder / "masks" / "1.png", *second)
+    if message:
+        with pytest.raises(DataError, match=message):
+            load_task(folder)
+    else:
+        assert load_task(folder).labels == {0: "background", 1: "foreground"}
+
+
+def test_masks_that_seem_inverted_are_told(tmp_path, caplog):
+    for name, values in (("Cells", (0, 255)), ("Inverted", (255, 0))):
+        folder = write_pictures(tmp_path / name, [(0, 255)] * 3)
+        mask = np.full((20, 20), values[0], np.uint8)
+        mask[5:15, 5:15] = values[1]
+        for index in range(3):
+            Image.fromarray(mask).save(folder / "masks" / f"{index}.png")
+        caplog.clear()
+        load_task(folder)
+        told = [text for text in caplog.messages if "along the masks' borders is foreground (255)" in text]
+        assert len(told) == (name == "Inverted")
 
 
 def test_what_is_passed_over_is_told(tmp_path, caplog):
@@ -92,7 +143,7 @@ def test_what_is_passed_over_is_told(tmp_path, caplog):
         (folder / name).write_bytes(b"")
     assert len(load_task(folder).cases) == 1
     told = [text for text in caplog.messages if "passed over" in text]
-    assert [text.partition("passed over ")[2].partition(". ")[0] for text in told] == ["b.gif, more/", "b.GIF"]
+    assert [text.partition("passed over ")[2].partition(", which")[0] for text in told] == ["b.gif, more/", "b.GIF"]
     caplog.clear()
     load_task(write_pictures(tmp_path / "Others"))
     assert not [text for text in caplog.messages if "passed over" in text]

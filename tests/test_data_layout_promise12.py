@@ -93,6 +93,14 @@ def test_files_without_their_partner_are_named(tmp_path):
         load_task(folder)
 
 
+def test_voxels_without_their_header_are_named(tmp_path):
+    folder = write_promise12(tmp_path)
+    for name in ("Case01.mhd", "Case01_segmentation.mhd"):
+        (folder / name).unlink()
+    with pytest.raises(DataError, match=r"2 files of voxels lack their header: .*Case01\.raw, .*Case01_segmentation\.raw\. Unpack"):
+        load_task(folder)
+
+
 def test_a_segmentation_of_another_size_is_named(tmp_path):
     folder = write_promise12(tmp_path)
     write_case(tmp_path / "other", 1, (6, 9, 7))

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.formats import pictures
 from scnas_keras.formats.volumes import read_header, read_image, read_label, write_label
 
 RANDOM = np.random.default_rng(0)
@@ -180,16 +181,27 @@ def test_gray_gives_three_equal_channels_where_colours_are_wanted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "grays, numbers, fault",
-    [((255, 0), (0, 1), "255, 0"), ((0, 255, 128), (0, 1, 2), "0, 255, 128"), ((0, 255, 0), (0, 1), None), ((0, 0), (0, 1), None)],
+    "colours, numbers, fault",
+    [
+        ("WK", (0, 1), r"0 is \(255, 255, 255\), 1 is black"),
+        ("KWG", (0, 1, 2), r"1 is \(255, 255, 255\), 2 is \(128, 128, 128\)"),
+        ("RK", (0, 1), r"0 is \(255, 0, 0\), 1 is black"),
+        ("RGK", (0, 1), None),
+        ("KRG", (0, 1, 2), None),
+        ("WR", (0, 1), None),
+        ("KWK", (0, 1), None),
+        ("KK", (0, 1), None),
+    ],
 )
-def test_a_palette_of_grays_in_another_order_than_its_numbers_is_refused(tmp_path, grays, numbers, fault):
+def test_a_palette_whose_colours_are_in_another_order_than_its_numbers_is_refused(tmp_path, colours, numbers, fault):
     """As programs leave that make files small: 0 may be white then."""
     image = Image.fromarray(np.resize(np.array(numbers, np.uint8), (4, 5)), "P")
-    image.putpalette([gray for gray in grays for _ in range(3)])
+    known = {"K": (0, 0, 0), "W": (255, 255, 255), "G": (128, 128, 128), "R": (255, 0, 0)}
+    image.putpalette([value for colour in colours for value in known[colour]])
     image.save(tmp_path / "a.png")
+    assert pictures.shown_colours(tmp_path / "a.png") == {number: known[colours[number]] for number in numbers}
     if fault:
-        with pytest.raises(DataError, match=rf"a.png: the numbers of its palette .*\({fault}\).*Save it as gray"):
+        with pytest.raises(DataError, match=rf"a.png: its palette gives its numbers .*{fault}.*Save it as gray"):
             read_label(tmp_path / "a.png")
     else:
         assert {*np.unique(read_label(tmp_path / "a.png")[0])} == {*numbers}
@@ -197,7 +209,10 @@ def test_a_palette_of_grays_in_another_order_than_its_numbers_is_refused(tmp_pat
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_a_picture_whose_shape_is_in_its_alpha_is_refused(tmp_path, mode):
-    array = np.zeros((4, 5, len(mode)), np.uint8)
+    array = np.full((4, 5, len(mode)), 255, np.uint8)
+    Image.fromarray(array, mode).save(tmp_path / "blank.png")
+    assert read_image([tmp_path / "blank.png"]).array.min() == 255
+    array[..., : len(mode) - 1] = [7, 0, 0][: len(mode) - 1]
     array[..., -1] = np.resize([0, 255], (4, 5))
     Image.fromarray(array, mode).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="a.png: what it shows is in its alpha channel"):

@@ -24,9 +24,13 @@ from scnas_keras.architectures.u_resnet import UResNet
 from scnas_keras.architectures.unet import UNet
 from scnas_keras.architectures.unet2d import UNet2D
 from scnas_keras.architectures.unet_plus_plus import UNetPlusPlus
+from scnas_keras.networks import from_genotype
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.heads import at_full_resolution
 from scnas_keras.planning.topology import Topology, fixed_topology, unet_topology
+from scnas_keras.spaces.genotype import Genotype
+from scnas_keras.spaces.known import find_space
+from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.spaces.u_shape import DECODER, ENCODER, EXPANSION, REDUCTION, u_shaped
 
 CHANNELS, CLASSES = 2, 3
@@ -153,6 +157,10 @@ def test_saved_models_give_the_same_in_a_fresh_process(backend, tmp_path):
     models = {name: built(name, deep_supervision=True) for name in names}
     models["cut"] = at_full_resolution(models["nnunet thick"])
     inputs = {name: images(*CASES["nnunet thick" if name == "cut" else name][1].patch_size) for name in models}
+    searched = {name: random_genotype(find_space(name, 2), 0, 0) for name in ("light", "light_chain", "darts", "nas_unet")}
+    for name, genotype in {**searched, "published": Genotype.load("published:nas_unet")}.items():
+        models[name] = from_genotype(genotype, CHANNELS, CLASSES, stem_channels=genotype.space.width_step)
+        inputs[name] = images(64, 96)
     for name, model in models.items():
         model.save(tmp_path / f"{name}.keras")
         np.save(tmp_path / f"{name}.npy", inputs[name])

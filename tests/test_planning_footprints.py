@@ -3,6 +3,7 @@ import pytest
 from some_spaces import SCNAS, genotype_of
 
 from scnas_keras.architectures.nnunet import NNUNet
+from scnas_keras.architectures.registry import footprint
 from scnas_keras.architectures.resenc import ResidualEncoderUNet
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.architectures.u_resnet import UResNet
@@ -70,3 +71,27 @@ def test_a_unets_elements_by_hand():
 def test_topologies_by_hand(spacing, patch, strides, kernels, rounded):
     assert unet_topology(spacing, patch) == Topology(rounded, strides, kernels)
     assert unet_topology(spacing, patch).stage_sizes()[0] == rounded
+
+
+@pytest.mark.parametrize(
+    "name, size, measured",
+    [
+        ("attention_unet", 128, 1.98),
+        ("attention_unet", 256, 4.13),
+        ("auto_deeplab", 128, 1.94),
+        ("auto_deeplab", 256, 2.76),
+        ("fcn8s", 128, 1.21),
+        ("r2_unet", 128, 2.87),
+        ("r2_unet", 256, 7.01),
+        ("unet2d", 128, 1.04),
+        ("unet_plus_plus", 128, 1.59),
+        ("unet_plus_plus", 256, 3.61),
+    ],
+)
+def test_training_takes_what_is_expected_or_less(name, size, measured):
+    """GiB: `tools/benchmark train --cases=128x128x4,256x256x4 --channels=3 --classes=2`, two EPYC cores with AVX2, 30 November 2026."""
+    network = footprint(name)
+    elements = network.elements(network.topology((1.0, 1.0), (size, size)), 3, 2)
+    expected = network.measured(2).gigabytes_for(elements, 4)
+    assert network.reference(2) == network.measured(2)
+    assert measured <= expected <= 1.25 * measured + 0.5

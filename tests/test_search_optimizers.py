@@ -45,6 +45,10 @@ def test_a_momentum_that_means_nothing_is_refused(flags, message):
     [
         ("--weights_schedule=cosine --plateau=0.3", "--plateau=0.3 is for --weights_schedule=plateau, and found --weights_schedule=cosine"),
         ("--preset=light_paper --space=light --plateau=0.3", "--weights_schedule=cosine. Add the former, or leave --plateau out"),
+        ("--relaxation=softmax --skip_below=0.02", "--skip_below=0.02 is for --relaxation=gumbel_pair, and found --relaxation=softmax"),
+        ("--relaxation=gumbel_single --skip_below=0.02", "--relaxation=gumbel_pair, and found --relaxation=gumbel_single"),
+        ("--relaxation=uniform --temperature_end=0.1", "for --relaxation=gumbel_pair or gumbel_single, and found --relaxation=uniform"),
+        ("--relaxation=softmax --temperature_start=2", "--temperature_start=2.0 is for --relaxation=gumbel_pair or gumbel_single"),
         ("--weights_optimizer=sgd --weights_betas=0.5,0.9", "--weights_betas=0.5,0.9 is for --weights_optimizer=adam, and found .*=sgd"),
         *(
             (f"--relaxation=uniform --alpha_{what}", "so that --alpha_.* has no effect")

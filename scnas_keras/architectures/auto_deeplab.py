@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from scnas_keras.planning.footprints import CELLS_REFERENCE, FixedStages, Reference
+from scnas_keras.planning.footprints import FixedStages, Reference
 from scnas_keras.planning.topology import Topology
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ QUARTER = 2
 """Level of the image's resolution, divided by 2 ** level, at which the path's level 0 is."""
 SKIP_CELL = 2
 HALVINGS = QUARTER + max(PATH)
+REFERENCE = Reference(440e6, 1, 11.5, fixed_gigabytes=1.7, is_limit=True)
+"""Measured on a CPU in float32: 24 bytes an element, above 1.7 GiB (128^2 and 256^2, batches of 4)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,7 @@ class AutoDeepLab(FixedStages):
     ranks: ClassVar = (2, 3)
     halvings: ClassVar = HALVINGS
     several_outputs: ClassVar = False
+    memory: ClassVar = REFERENCE
 
     def features(self, topology: Topology) -> tuple[int, ...]:
         return STEM[0], STEM[1], *(len(BLOCKS) * self.width * 2**level for level in range(max(PATH) + 1))
@@ -51,12 +54,6 @@ class AutoDeepLab(FixedStages):
             total += width * (inputs + 2 * len(BLOCKS) * voxels[QUARTER + level])
         pyramid = ASPP * ((2 + len(RATES)) * voxels[QUARTER + PATH[-1]] + 2)
         return total + pyramid + (SKIP + 2 * ASPP + heads) * voxels[QUARTER]
-
-    def reference(self, rank: int) -> Reference:
-        return CELLS_REFERENCE
-
-    def measured(self, rank: int) -> Reference:
-        return CELLS_REFERENCE
 
     def build(
         self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scnas_keras.operations.facts import ORDINARY
 from scnas_keras.operations.registry import operation
-from scnas_keras.planning.footprints import CELLS_REFERENCE, Reference
+from scnas_keras.planning.footprints import Reference
 from scnas_keras.planning.topology import Topology, fixed_topology
 from scnas_keras.spaces.built import built_cells
 from scnas_keras.spaces.genotype import Genotype
@@ -18,6 +18,8 @@ from scnas_keras.spaces.space import SearchSpace
 if TYPE_CHECKING:
     import keras
 
+DERIVED_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8, is_limit=True)
+"""Measured on CPU in float32: 14 to 16 bytes an element in training, above 1.8 GiB (32^3, 64^3 and 96^3, stem 32, Adam)."""
 SUPERNET_BYTES = {False: 2.9, True: 2.5}
 """Bytes an element in training, without and with low_memory, at the peak of several steps. Measured on CPU in float32 at stems of 16, 32
 and 48 and patches of 32^3 to 128^3 (tools/benchmark supernet); under 4 because half of the drawn operations are no convolutions. Then
@@ -99,7 +101,7 @@ class DerivedNetwork(_Searched):
         return inputs + len(maps) * voxels[cell.level]
 
     def reference(self, rank: int) -> Reference:
-        return CELLS_REFERENCE
+        return DERIVED_REFERENCE
 
     def build(
         self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False

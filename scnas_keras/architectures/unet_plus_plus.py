@@ -25,16 +25,11 @@ class UNetPlusPlus(FixedStages):
     ranks: ClassVar = (2, 3)
     halvings: ClassVar = HALVINGS
     several_outputs: ClassVar = True
+    memory: ClassVar = REFERENCE
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         maps = [width * math.prod(size) for width, size in zip(self.features(topology), topology.stage_sizes())]
         return sum(2 * (HALVINGS + 1 - level) * size for level, size in enumerate(maps)) + heads * math.prod(topology.patch_size)
-
-    def reference(self, rank: int) -> Reference:
-        return REFERENCE
-
-    def measured(self, rank: int) -> Reference:
-        return REFERENCE
 
     def build(
         self, topology: Topology, features: Sequence[int], channels: int, num_classes: int, deep_supervision: bool = False

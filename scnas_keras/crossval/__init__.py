@@ -7,7 +7,7 @@ the work: the same command merges what is there. CV then holds crossval.txt, cro
 With --protocol=holdout:0.3x4 the folds are four repeats, each with a share of 0.3 of the cases held out.
 
 --networks says which: genotype (of --genotype; {fold} in it stands for the fold's number), transfer (of --transfer_from), or hand-made.
---genotype=runs/light,runs/darts are two architectures; --width=128,512 their widths.
+--genotype=runs/light,runs/darts --width=128,512 are two architectures, whose rows and folders are called light and darts.
 """
 
 from typing import Any

@@ -17,16 +17,16 @@ NAMES = (GENOTYPE, TRANSFER, *HANDMADE)
 class CrossvalConfig(TrainingConfig):
     """All settings of a cross-validation: those of its training runs, and which networks and folds."""
 
-    genotype: str | None = option(
+    genotype: str | None = option(  # no path, since it may be a list; only the training runs' flagfiles hold it
         None,
-        "The architecture of genotype in --networks: a genotype.json, the folder of a search, or one of "
-        f"{', '.join(PUBLISHED_NAMES)}; several with commas between. {{fold}} in a path stands for the fold's number.",
+        f"Architecture of the row genotype: the folder of a search, a genotype.json, or {' or '.join(PUBLISHED_NAMES)}. Several, with "
+        "commas between, are a row each, called as their folders, or as NAME=PATH says. {fold} in a path stands for the fold's number.",
         "Network",
     )
     width: str | None = option(
         None,
-        f"Channels at full resolution of searched networks, a number or {' or '.join(MATCH + name for name in MATCHABLE)}; one for all, or "
-        f"one for each with commas between. Default: {DEFAULT_WIDTHS[GENOTYPE]}.",
+        f"Channels at full resolution of searched networks, a number or {' or '.join(MATCH + name for name in MATCHABLE)}: one for all, or "
+        f"with commas one for each, in the order of the rows. Default: {DEFAULT_WIDTHS[GENOTYPE]}.",
         "Network",
     )
     networks: str = option(GENOTYPE, f"Networks, commas between: {', '.join(NAMES)}.", "Network")

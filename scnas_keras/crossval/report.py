@@ -17,6 +17,7 @@ from scnas_keras.tasks.holdout import Holdout
 from scnas_keras.tasks.names import KFOLD
 
 COSTS = {
+    "width": ("width", 1, "{:.0f}"),
     "parameters": ("params M", 1e6, "{:.2f}"),
     "multiply_adds": ("mult-adds G", 1e9, "{:.1f}"),
     "seconds_per_step": ("s/step", 1, "{:.2f}"),
@@ -28,7 +29,7 @@ COSTS = {
 }
 """Of a training run: column, unit, format. Multiply-adds are those of a forward pass of one patch; s/scan is the time of a segmentation."""
 FEWEST_UPDATES = 200
-"""A network that was trained for less is called untrained: steps at the start say little of where a training run ends."""
+"""A network with fewer is called not trained: steps at the start say little of where a training run ends."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +182,8 @@ class CrossvalReport:
 
     def _warnings(self, finished: Sequence[NetworkResult]) -> list[str]:
         """What stands against reading the averages side by side."""
-        trained = [(network.name, updates) for network in finished if (updates := network.cost("updates")) is not None]
-        few = [f"{name} ({updates:.0f})" for name, updates in trained if updates < FEWEST_UPDATES]
+        updates = {network.name: [fold.cost["updates"] for fold in network.folds if fold.cost.get("updates")] for network in finished}
+        few = [f"{name} ({min(own):.0f})" for name, own in updates.items() if own and min(own) < FEWEST_UPDATES]
         lines = [f"not trained, with fewer than {FEWEST_UPDATES} updates: {', '.join(few)}. Their Dice says little of them."] if few else []
         folds = {network.name: tuple(fold.fold for fold in network.folds) for network in finished}
         if len({*folds.values()}) > 1:

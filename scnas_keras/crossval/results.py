@@ -13,7 +13,7 @@ from scnas_keras.metrics.paired import mean_by_unit
 from scnas_keras.metrics.structure import Surfaces
 from scnas_keras.planning.names import PLANS
 from scnas_keras.runs.run_folder import CASES, SURFACES
-from scnas_keras.spaces.genotype import GENOTYPE_FILE
+from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype, genotype_file
 from scnas_keras.tasks.names import SPLITS
 
 
@@ -131,17 +131,10 @@ def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[st
 
 
 def _check_documents(trainings: Sequence[Training]) -> None:
-    """Refuses results of different folds, and folds of one network with different plans or, where one is meant, architectures."""
+    """Refuses results of different folds, folds of one network with different plans, and of another architecture than is named now."""
     firsts: dict[tuple[str, ...], Training] = {}
     for training in trainings:
-        flag = training.config.genotype or training.config.transfer_from
-        own = [other for other in trainings if other.name == training.name]
-        one_genotype = len({other.config.genotype or other.config.transfer_from for other in own}) == 1
-        for key in (
-            (SPLITS,),
-            (PLANS, training.name),
-            *([(GENOTYPE_FILE, training.name)] if flag and one_genotype else []),
-        ):
+        for key in ((SPLITS,), (PLANS, training.name)):
             first = firsts.setdefault(key, training)
             texts = [(one.folder / key[0]).read_bytes() if (one.folder / key[0]).is_file() else None for one in (first, training)]
             if texts[0] != texts[1]:
@@ -149,6 +142,17 @@ def _check_documents(trainings: Sequence[Training]) -> None:
                     f"{training.folder / key[0]}: isn't that of {first.folder}, so that their results can't be put together. Name "
                     "another --workdir for one of them."
                 )
+        _check_architecture(training)
+
+
+def _check_architecture(training: Training) -> None:
+    """Refuses a network that was trained with another architecture than the one that is named now, where both are here."""
+    named, own = training.row.of_fold(training.fold), training.folder / GENOTYPE_FILE
+    if named and own.is_file() and genotype_file(named).is_file() and Genotype.load(own).architecture != Genotype.load(named).architecture:
+        raise ConfigError(
+            f"{own}: the training run there is of another architecture than {genotype_file(named)}. Name another --workdir, give the row a "
+            f"name of its own (--genotype=NAME=PATH), or delete {training.folder} to train again."
+        )
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

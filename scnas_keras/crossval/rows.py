@@ -1,17 +1,20 @@
 """The rows of a cross-validation's table: which networks, by what names, in which widths."""
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.errors import ConfigError
-from scnas_keras.files import user_path
+from scnas_keras.files import full_path, user_path
 from scnas_keras.spaces.genotype import GENOTYPE_FILE
 from scnas_keras.spaces.published import PUBLISHED, PUBLISHED_NAMES
 
 FOLD = "{fold}"
 """In an architecture's path: the fold's number."""
+_NAMED = re.compile(r"([\w-][\w.-]*)=(.+)")
+_FOLD_IN_NAME = re.compile(r"[-_.]?\{fold\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Row:
 
     name: str
     network: str
-    width: str
+    width: str = ""
     architecture: str | None = None
 
     @property
@@ -44,63 +47,83 @@ def rows_of(config: CrossvalConfig) -> list[Row]:
     """The rows that flags ask for, in their order; several architectures of --genotype stand where --networks has genotype.
 
     Raises:
-        ConfigError: unknown networks, one or an architecture twice, or other than one width for each.
+        ConfigError: unknown networks, names that can't be those of rows, one name for two of them, or other than one width for each.
     """
-    names = config.network_names
-    unknown = [name for name in names if name not in NAMES]
-    if unknown or len({*names}) < len(names):
+    chosen = config.network_names
+    if not {*chosen} <= {*NAMES} or len({*chosen}) < len(chosen):
         raise ConfigError(f"--networks={config.networks}: expected some of {', '.join(NAMES)}, once each, with commas between.")
-    rows = [row for name in names for row in _rows(config, name)]
-    widths = iter(_widths(config, [row.name for row in rows if row.network not in HANDMADE]))
+    rows = [row for network in chosen for row in _of_network(config, network)]
+    widths = _widths(config, [row.name for row in rows if row.network not in HANDMADE])
     return [row if row.network in HANDMADE else dataclasses.replace(row, width=next(widths)) for row in rows]
 
 
-def folders_of(config: CrossvalConfig) -> set[str]:
-    """What folders of a cross-validation may be called."""
-    return {*NAMES} | {row.name for row in rows_of(config)}
-
-
-def baseline_width(config: CrossvalConfig, name: str) -> int:
+def baseline_width(config: CrossvalConfig, network: str) -> int:
     """Of a hand-made network."""
-    return DEFAULT_WIDTHS[name] if config.baseline_width is None else config.baseline_width
+    return DEFAULT_WIDTHS[network] if config.baseline_width is None else config.baseline_width
 
 
-def _rows(config: CrossvalConfig, network: str) -> list[Row]:
-    """Of one of --networks; searched ones still without their width."""
+def _of_network(config: CrossvalConfig, network: str) -> list[Row]:
+    """The rows of one of --networks; searched ones still without their width."""
     if network in HANDMADE:
         return [Row(network, network, str(baseline_width(config, network)))]
-    if network == TRANSFER or not config.genotype or user_path(config.genotype).exists():
-        return [Row(network, network, "", (config.genotype if network == GENOTYPE else config.transfer_from) or None)]
-    paths = [path.strip() for path in config.genotype.split(",")]
-    names = [network] if len(paths) == 1 else _names(config.genotype, [_parts(path) for path in paths])
-    return [Row(name, network, "", path) for name, path in zip(names, paths)]
+    if network == TRANSFER:
+        return [Row(network, network, architecture=config.transfer_from or None)]
+    if not config.genotype:
+        return [Row(network, network)]
+    given = _split(config.genotype)
+    rows = [Row(name or _called(path), network, architecture=path) for name, path in given]
+    if len(given) == 1 and not given[0][0]:
+        return [dataclasses.replace(rows[0], name=network)]
+    _check_names(config.genotype, rows)
+    return rows
 
 
-def _names(flag: str, paths: Sequence[Sequence[str]]) -> list[str]:
-    """For each path as much of its end as tells it from the others and from networks."""
-    for depth in range(1, max(map(len, paths)) + 1):
-        names = ["_".join(parts[-depth:]) for parts in paths]
-        if len({*names}) == len(names) and not {*names} & {*NAMES}:
-            return names
-    raise ConfigError(
-        f"--genotype={flag}: expected architectures with commas between, each once, in folders that aren't called as networks are."
-    )
+def _split(flag: str) -> list[tuple[str | None, str]]:
+    """The name, if one is written, and the path of each architecture; a path may have commas in it."""
+    parts = [part.strip() for part in flag.split(",")]
+    if len(parts) > 1 and not all(map(_is_there, parts)) and _is_there(flag):
+        parts = [flag]
+    if not all(parts):
+        raise ConfigError(f"--genotype={flag}: nothing stands beside a comma. Write architectures with commas between.")
+    matches = [None if _is_there(part) else _NAMED.fullmatch(part) for part in parts]
+    return [(match[1], match[2]) if match else (None, part) for match, part in zip(matches, parts)]
 
 
-def _parts(path: str) -> list[str]:
-    """The words of which a row's name can be made."""
+def _is_there(path: str) -> bool:
+    """Whether a part of --genotype is a path as a whole, where a fold's number may stand in it."""
+    try:
+        return path in PUBLISHED_NAMES or user_path(path.replace(FOLD, "0")).exists()
+    except (ConfigError, OSError):  # a list is longer than names can be
+        return False
+
+
+def _called(path: str) -> str:
+    """What a row is called by its path: the folder's name, without a fold's number, or that of a file which isn't genotype.json."""
     if path in PUBLISHED_NAMES:
-        return [path.removeprefix(PUBLISHED)]
-    whole = user_path(path).absolute()
-    parts = [*whole.parent.parts[1:], whole.name.removesuffix(".json")]
-    return [part for part in parts if FOLD not in part and part != GENOTYPE_FILE.removesuffix(".json")]
+        return path.removeprefix(PUBLISHED)
+    parts = full_path(path).removesuffix(f"/{GENOTYPE_FILE}").split("/")
+    return next((name for part in reversed(parts) if (name := _FOLD_IN_NAME.sub("", part.removesuffix(".json")))), "")
 
 
-def _widths(config: CrossvalConfig, names: Sequence[str]) -> list[str]:
+def _check_names(flag: str, rows: Sequence[Row]) -> None:
+    """Refuses names that are other networks', that two rows would have, also where capitals don't count, or that are none."""
+    folded = [row.name.casefold() for row in rows]
+    for row in rows:
+        twice = folded.count(row.name.casefold()) > 1
+        if twice or row.name in NAMES or not row.name.strip("."):
+            why = "is there twice" if twice else "is a network's name" if row.name in NAMES else "is no name"
+            raise ConfigError(
+                f"--genotype={flag}: a row is called as its architecture's folder, and {row.name!r}, of {row.architecture}, {why}. Give "
+                "names of your own: --genotype=NAME=PATH,NAME=PATH."
+            )
+
+
+def _widths(config: CrossvalConfig, names: Sequence[str]) -> Iterator[str]:
     """For each searched network; matched to hand-made ones as wide as they are here."""
-    given = str(DEFAULT_WIDTHS[GENOTYPE]) if config.width in (None, "auto") else config.width
-    widths = [width.strip() for width in given.split(",")]
-    if len(widths) not in (1, len(names)) and names:
-        raise ConfigError(f"--width={given}: expected one, or one for each of {', '.join(names)}, with commas between.")
-    named = [(width, width.removeprefix(MATCH)) for width in widths * (len(names) if len(widths) == 1 else 1)]
-    return [f"{width}:{baseline_width(config, other)}" if other in MATCHABLE else width for width, other in named]
+    widths = [width.strip() for width in (config.width or "auto").split(",")]
+    if names and len(widths) not in (1, len(names)):
+        raise ConfigError(f"--width={config.width}: expected one, or one for each of {', '.join(names)}, with commas between.")
+    for width in widths * len(names) if len(widths) == 1 else widths:
+        other = width.removeprefix(MATCH)
+        found = str(DEFAULT_WIDTHS[GENOTYPE]) if width == "auto" else width
+        yield f"{width}:{baseline_width(config, other)}" if other in MATCHABLE else found

@@ -2,11 +2,14 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
+
+from absl import logging
 
 from scnas_keras.architectures.registry import GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
 from scnas_keras.crossval.config import TRANSFER, CrossvalConfig
-from scnas_keras.crossval.rows import Row, folders_of, rows_of
+from scnas_keras.crossval.rows import Row, rows_of
 from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, some_of
 from scnas_keras.files import user_path
@@ -40,6 +43,9 @@ class _Result:
     epochs: float | None = None
     training_peak_bytes: float | None = None
     training_scans: float | None = None
+    width: float | None = None
+    updates: float | None = None
+    seconds_per_scan: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +116,7 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
     if not folds:
         raise ConfigError(f"--num_folds={config.num_folds}: cross-validation needs at least 2 folds.")
     _check_used(config)
-    _check_folder(config)
+    _check_folder(config, rows)
     trainings = [Training(row, fold, _config(config, row, fold)) for fold in folds for row in rows]
     for training in trainings:
         if training.fold in (config.folds or folds):
@@ -138,19 +144,26 @@ def _check_used(config: CrossvalConfig) -> None:
             raise ConfigError(f"--{flag} is for {named}, of which --networks={config.networks} names none. Leave out one of the two.")
 
 
-def _check_folder(config: CrossvalConfig) -> None:
-    """Refuses a folder that another command's run is in."""
+def _check_folder(config: CrossvalConfig, rows: Sequence[Row]) -> None:
+    """Refuses a folder that another command's run is in, and tells what was trained there and isn't in the table."""
     folder = user_path(config.workdir)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--workdir={folder} is a file; name a folder.")
-    if found := next((name for name in (FLAGS, SUMMARY) if (folder / name).is_file()), None):
-        raise ConfigError(f"--workdir={folder} holds a run of another command ({found}); name a new or empty folder. Nothing was changed.")
+    for place in (folder, *(folder / row.name for row in rows)):
+        if found := next((name for name in (FLAGS, SUMMARY) if (place / name).is_file()), None):
+            raise ConfigError(
+                f"--workdir={folder} holds a run of another command ({(place / found).relative_to(folder)}); name a new or empty folder. "
+                "Nothing was changed."
+            )
     others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
-    if others and not any((folder / name).is_dir() for name in folders_of(config)):
+    if others and not any(folder.glob("*/fold_*")):
         raise ConfigError(
             f"--workdir={folder} holds files that are not a cross-validation's ({some_of(others)}); name a new or empty folder. "
             "Nothing was changed."
         )
+    left = sorted({file.parents[1].name for file in folder.glob(f"*/fold_*/{SUMMARY}")} - {row.name for row in rows})
+    if left:
+        logging.warning("%s holds finished training runs of networks that this command doesn't name: %s", folder, some_of(left))
 
 
 def _agree(name: str, there: Any, here: Any) -> bool:

@@ -79,15 +79,34 @@ def _check_shown(path: Path, array: np.ndarray, alpha: np.ndarray, palette: list
     """
     if alpha.size and np.ptp(alpha) and not np.ptp(array, axis=(0, 1)).any():
         raise DataError(f"{path}: what it shows is in its alpha channel, which isn't read: all else is of one value. Save it as gray.")
-    if palette:
-        colours = np.reshape(palette, (-1, 3)).astype(int)
-        shown = colours[[number for number in np.unique(array) if number < len(colours)]]
-        if not np.ptp(shown, axis=1).any() and (np.diff(shown[:, 0]) < 0).any():
-            grays = ", ".join(map(str, shown[:, 0]))
-            raise DataError(
-                f"{path}: the numbers of its palette are in another order than the grays they stand for ({grays}), so that it isn't clear "
-                "which of both are meant. Save it as gray."
-            )
+    shown = _shown(array, palette)
+    black = [number for number, colour in shown.items() if not any(colour)]
+    gray = all(len({*colour}) == 1 for colour in shown.values())
+    grays = [colour[0] for colour in shown.values()]
+    if (gray and grays != sorted(grays)) or (black and 0 in shown and 0 not in black):
+        told = ", ".join(f"{number} is {'black' if number in black else colour}" for number, colour in shown.items())
+        raise DataError(
+            f"{path}: its palette gives its numbers colours in another order ({told}), so that it isn't clear which of both are meant. "
+            "Save it as gray."
+        )
+
+
+def shown_colours(path: Path) -> dict[int, tuple[int, int, int]]:
+    """The numbers that an indexed picture holds -> red, green and blue by its palette; nothing for another picture.
+
+    Raises DataError for one that can't be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return _shown(np.asarray(image), image.getpalette("RGB")) if image.mode == "P" else {}
+    except _ERRORS as error:
+        raise unreadable(path, "picture", error) from error
+
+
+def _shown(array: np.ndarray, palette: list[int] | None) -> dict[int, tuple[int, int, int]]:
+    """The numbers in an indexed picture -> their colours, in order; nothing without a palette."""
+    numbers = np.flatnonzero(np.bincount(array.ravel())) if palette else []
+    return {int(number): tuple(palette[3 * number : 3 * number + 3]) for number in numbers if 3 * number < len(palette)}
 
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:

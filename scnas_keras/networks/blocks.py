@@ -89,7 +89,14 @@ def max_pool(x, name: str):
 
 
 def encode(x, halvings: int, block: Callable) -> tuple:
-    """A U-Net's way down: `block(x, level)` on each level, halved by max pooling in between; the last level's output, and the others'."""
+    """A U-Net's way down: `block(x, level)` on each of `halvings` + 1 levels, with max pooling over two voxels an axis in between.
+
+    Args:
+        x: [batch, *space, channels], every spatial axis divisible by 2 ** halvings.
+
+    Returns:
+        The coarsest level's output, and those of the others, finest first.
+    """
     skips = []
     for level in range(halvings):
         skips.append(block(x, level))

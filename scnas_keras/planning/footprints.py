@@ -49,8 +49,6 @@ class Reference:
 
 HANDMADE_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.4, is_limit=True)
 """Of networks of plain convolutions, measured on a CPU in float32 (tools/benchmark train)."""
-CELLS_REFERENCE = Reference(440e6, 1, 8, fixed_gigabytes=1.8, is_limit=True)
-"""Of networks of cells, measured likewise: 14 to 16 bytes an element, above 1.8 GiB (32^3, 64^3 and 96^3, stem 32, Adam)."""
 
 
 class Footprint(Protocol):
@@ -111,7 +109,8 @@ class Footprint(Protocol):
 class FixedStages:
     """Base of a network whose stages are its own: it halves all axes of a patch `halvings` times.
 
-    A subclass declares `name`, `ranks`, `width` and `halvings`, counts `elements`, and `features` where these don't double a level.
+    A subclass declares `name`, `ranks`, `width` and `halvings`, counts `elements`, and `features` where these don't double a level; and
+    `memory`, what patches and batches are planned by and what training takes, where that is other than of most.
     """
 
     halvings: ClassVar[int]
@@ -119,6 +118,7 @@ class FixedStages:
     smallest_batch: ClassVar = 1
     largest_batch: ClassVar = 8  # the SCNAS paper's
     dataset_share: ClassVar = 0.05
+    memory: ClassVar[Reference] = HANDMADE_REFERENCE
     stages_of_plan: ClassVar = False
 
     def topology(self, spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
@@ -128,7 +128,7 @@ class FixedStages:
         return tuple(self.width * 2**level for level in range(self.halvings + 1))
 
     def reference(self, rank: int) -> Reference:
-        return HANDMADE_REFERENCE
+        return self.memory
 
     def measured(self, rank: int) -> Reference:
-        return HANDMADE_REFERENCE
+        return self.memory

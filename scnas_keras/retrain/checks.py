@@ -70,8 +70,7 @@ def check_genotype(architecture: Architecture, kept: pathlib.Path) -> None:
     """Refuses to go on with a run that was begun with another genotype, of which it keeps a copy."""
     if architecture.genotype is None or not kept.is_file():
         return
-    there, here = Genotype.load(kept), architecture.genotype
-    if (there.space, there.cells, there.paths) != (here.space, here.cells, here.paths):
+    if Genotype.load(kept).architecture != architecture.genotype.architecture:
         raise ConfigError(
             f"{architecture.source} is another architecture than this run was begun with. Restore it from the run's copy, {kept}, or name "
             "another --workdir. Nothing was changed."

@@ -10,12 +10,20 @@ from scnas_keras.options import FASTEST, LAST_SEED, MANY, WIDEST, option
 from scnas_keras.planning.names import rank_named
 from scnas_keras.runs.config import JudgeConfig, RunConfig
 from scnas_keras.spaces.known import DEFAULT, find_space, space_names
-from scnas_keras.supernet.names import GUMBEL_PAIR, RELAXATIONS, UNIFORM
+from scnas_keras.supernet.names import GUMBEL_PAIR, GUMBEL_SINGLE, RELAXATIONS, UNIFORM
 from scnas_keras.training.names import ADAM, COSINE, JACCARD, LIGHT_PAPER, LOSS_NAMES, OPTIMIZERS, PLATEAU, SCNAS, SHORT
 
 AUTO, FAST, LOW_MEMORY = MEMORY_MODES = ("auto", "fast", "low_memory")
 OF_ALPHA = ("alpha_lr", "alpha_betas", "alpha_decay", "penalty_parameters", "penalty_multiply_adds")
 """What says how alpha learns; of no effect where it doesn't."""
+FOR = {
+    "plateau": ("weights_schedule", (PLATEAU,)),
+    "weights_betas": ("weights_optimizer", (ADAM,)),
+    "skip_below": ("relaxation", (GUMBEL_PAIR,)),
+    "temperature_start": ("relaxation", (GUMBEL_PAIR, GUMBEL_SINGLE)),
+    "temperature_end": ("relaxation", (GUMBEL_PAIR, GUMBEL_SINGLE)),
+}
+"""Flags of no effect unless another one has one of these values."""
 COLDEST = 1e-6
 """The lowest temperature; alpha divided by much lower ones is no finite number of 32 bits."""
 
@@ -154,11 +162,10 @@ class SearchConfig(JudgeConfig, RunConfig):
     )
 
     def settled(self, names: Collection[str]) -> "SearchConfig":
-        """With channels of a task's or preset's file raised to what the space can be built with."""
-        if "stem_channels" in names:
-            return self
+        """With channels that aren't given raised to what the space can be built with."""
         step = find_space(self.space, rank_named(self.configuration) or 3).width_step
-        return dataclasses.replace(self, stem_channels=-(-self.stem_channels // step) * step)
+        raised = {name: -(-getattr(self, name) // step) * step for name in ("stem_channels", "width") if name not in names}
+        return dataclasses.replace(self, **raised)
 
     def check_given(self, names: Collection[str]) -> None:
         """Also raises ConfigError for what has no effect beside another flag; tasks and presets set it whatever is searched."""
@@ -168,11 +175,11 @@ class SearchConfig(JudgeConfig, RunConfig):
                 f"--preset={LIGHT_PAPER} is a way to search, and doesn't say which networks: add --space=light for those of its paper, or "
                 f"--space={DEFAULT}."
             )
-        for name, of, needed in (("plateau", "weights_schedule", PLATEAU), ("weights_betas", "weights_optimizer", ADAM)):
-            if name in names and getattr(self, of) != needed:
+        for name, (of, needed) in FOR.items():
+            if name in names and getattr(self, name) and getattr(self, of) not in needed:
                 raise ConfigError(
-                    f"--{name}={flag_text(getattr(self, name))} is for --{of}={needed}, and found --{of}={getattr(self, of)}. Add the "
-                    f"former, or leave --{name} out."
+                    f"--{name}={flag_text(getattr(self, name))} is for --{of}={' or '.join(needed)}, and found --{of}={getattr(self, of)}. "
+                    f"Add the former, or leave --{name} out."
                 )
         idle = [name for name in OF_ALPHA if name in names and getattr(self, name)]
         if self.relaxation == UNIFORM and idle:

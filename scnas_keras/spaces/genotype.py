@@ -70,6 +70,11 @@ class Genotype:
         _check_cells(self)
         _check_paths(self)
 
+    @property
+    def architecture(self) -> tuple[SearchSpace, Mapping[str, tuple[Edge, ...]], Mapping[str, tuple[Path, ...]]]:
+        """All but the notes: what two files of one architecture have in common."""
+        return self.space, self.cells, self.paths
+
     def present(self, kind: str) -> tuple[Edge, ...]:
         """The edges of a kind of cell that aren't absent."""
         return tuple(edge for edge in self.cells[kind] if edge.operation is not None)

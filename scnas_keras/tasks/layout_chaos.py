@@ -20,11 +20,13 @@ def is_chaos(root: Path) -> bool:
 def load_chaos(root: Path) -> Task:
     """Reads such a folder, whose cases are the patients; DataError names those of whom slices or masks are missing."""
     patients = next(found for place in _PLACES if (found := [folder for folder in _folders(root / place) if _is_patient(folder)]))
-    lacking = [f"{patient.name} (no {name}/)" for patient in patients for name in (SLICES, MASKS) if not (patient / name).is_dir()]
+    empty = [folder for folder in _folders(patients[0].parent) if folder.name.isdecimal() and folder not in patients]
+    folders = sorted({*patients, *empty})
+    lacking = [f"{folder.name} (no {name}/)" for folder in folders for name in (SLICES, MASKS) if not (folder / name).is_dir()]
     if lacking:
         raise DataError(
-            f"{patients[0].parent}: {len(lacking)} of {len(patients)} patients aren't whole: {some_of(lacking)}. Each needs slices in "
-            f"{SLICES}/ and masks in {MASKS}/: unpack the training sets again, or move these folders elsewhere."
+            f"{patients[0].parent}: {len(lacking)} folders of {len(folders)} patients are missing: {some_of(lacking)}. Each needs slices "
+            f"in {SLICES}/ and masks in {MASKS}/: unpack the training sets again, or move these folders elsewhere."
         )
     cases = tuple(Case(patient.name, (patient / SLICES,), patient / MASKS, own_series=True) for patient in patients)
     return Task("CHAOS_CT", root, ("CT",), {0: "background", 1: "liver"}, cases)

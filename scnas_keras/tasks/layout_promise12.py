@@ -11,6 +11,7 @@ from scnas_keras.tasks.dataset_json import check_cases
 _PARTS = "TrainingData_Part*"
 _SCAN = re.compile(r"(Case\d+)\.mhd")
 _MASK = re.compile(r"(Case\d+)_segmentation\.mhd")
+_VOXELS = re.compile(r"(Case\d+(?:_segmentation)?)\.z?raw")
 
 
 def is_promise12(root: Path) -> bool:
@@ -27,6 +28,9 @@ def load_promise12(root: Path) -> Task:
             f"{root}: {len(alone)} files lack their partner: {some_of(alone)}. CaseNN.mhd and CaseNN_segmentation.mhd belong together: "
             "unpack the training data again, or move these files elsewhere."
         )
+    headless = [str(file) for files in _found(root, _VOXELS).values() for file in files if not file.with_suffix(".mhd").is_file()]
+    if headless:
+        raise DataError(f"{root}: {len(headless)} files of voxels lack their header: {some_of(headless)}. Unpack the training data again.")
     cases = check_cases(root, [Case(name, (scans[name],), masks[name]) for name in scans])
     return Task("PROMISE12", root, ("T2",), {0: "background", 1: "prostate"}, cases)
 

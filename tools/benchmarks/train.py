@@ -222,6 +222,10 @@ def chosen(config: Config) -> tuple[list[str], dict[str, Case]]:
     wanted = check_rows(config.rows, known) if config.rows else [row for row in known if axes <= _ranks(row, config)]
     if config.deep_supervision and set(SHALLOW) & set(wanted):
         raise ConfigError(f"--deep_supervision: {', '.join(SHALLOW)} have no coarser outputs; leave them out by --rows.")
+    if config.genotype and GENOTYPE not in wanted:
+        raise ConfigError(
+            f"--genotype={config.genotype} isn't of the axes of --cases={config.cases}, or --rows leaves it out. Leave out one of them."
+        )
     for text, case in cases.items():
         for row in wanted:
             if row in ROWS:
