@@ -172,7 +172,8 @@ def test_saved_models_give_the_same_in_a_fresh_process(backend, tmp_path):
         with np.load(tmp_path / f"{name}.npz") as outputs:
             assert len(outputs.files) == len(expected)
             for key, logits in zip(outputs.files, expected):
-                np.testing.assert_allclose(outputs[key], logits, rtol=1e-3, atol=1e-3 if backend == "jax" else 1e-4, err_msg=name)
+                other = 1e-2 if name.startswith("auto_deeplab") else 1e-3  # a 1e-7th of the image changes its logits by 4e-3
+                np.testing.assert_allclose(outputs[key], logits, rtol=1e-3, atol=other if backend == "jax" else 1e-4, err_msg=name)
 
 
 def conv_norm(kernel, source, target):
