@@ -191,6 +191,8 @@ def test_published_figures_stand_in_both_tables_with_what_differs():
     unknown = "670 pictures there, and how many cases here isn't known"  # of trainings that didn't tell
     assert f"  not comparable: {unknown}; 4 repeats with a share of 0.3 held out there, 5 folds here\n" in told(None, 5)
     assert f"  perhaps not comparable: {unknown}\n" in told(Holdout(0.3, 4))
+    assert "multiply-adds are of" not in text + told(Holdout(0.3, 4), patch_size=[256, 256])
+    assert "\n  multiply-adds are of 256x256 voxels there, of 128x96 here\n" in told(Holdout(0.3, 4), patch_size=[128, 96])
 
 
 def test_the_light_networks_tables_are_whole():

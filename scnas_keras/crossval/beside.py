@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from scnas_keras.crossval.published import PUBLISHED, SLICES, Published
+from scnas_keras.errors import times
 
 
 def published_of(task: str, classes: int) -> list[Published]:
@@ -10,13 +11,14 @@ def published_of(task: str, classes: int) -> list[Published]:
     return [row for row in PUBLISHED.get(task, ()) if len(row.dice) == classes]
 
 
-def notes(rows: Sequence[Published], cases: int | None, protocol: str) -> list[str]:
+def notes(rows: Sequence[Published], cases: int | None, protocol: str, patch_size: Sequence[int] = ()) -> list[str]:
     """Each source, and what was another there.
 
     Args:
         rows: published ones.
         cases: in all, here; None if nobody knows.
         protocol: how they were split here.
+        patch_size: of the multiply-adds here; empty if nobody knows, or if networks have different ones.
     """
     lines = []
     for source in dict.fromkeys(row.source for row in rows):
@@ -30,4 +32,6 @@ def notes(rows: Sequence[Published], cases: int | None, protocol: str) -> list[s
         unknown = [f"{there}, and how many cases here isn't known"] * (cases is None and source.what != SLICES)
         verdict = "not comparable" if others else "perhaps not comparable"
         lines += [f"  {verdict}: {'; '.join([*unknown, *others])}"] * bool(others or unknown)
+        if source.counted_on and patch_size and (*patch_size,) != source.counted_on:
+            lines.append(f"  multiply-adds are of {times(source.counted_on)} voxels there, of {times(patch_size)} here")
     return lines

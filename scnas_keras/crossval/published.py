@@ -14,12 +14,14 @@ class Source:
         text: authors, place, data.
         number, what: of the data, such as 484 "scans"; of `SLICES` the figures are means over these, not over scans.
         protocol: how they were split, in the words of `CrossvalReport.protocol`.
+        counted_on: voxels along the axes on which multiply-adds were counted; none where these aren't published.
     """
 
     text: str
     number: int
     what: str
     protocol: str
+    counted_on: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +72,8 @@ SCNAS: dict[str, tuple[Published, ...]] = {
 
 def _zhang(table: int, data: str, number: int, what: str, protocol: str, rows: Mapping[str, tuple[float, ...]]) -> tuple[Published, ...]:
     """Rows of Zhang et al., as printed: MIoU and Dice in percent, then parameters in millions and multiply-adds in 1e9, at 256 x 256."""
-    source = Source(
-        f"Zhang et al. 2022, Computer Science 49(10), Tables {table} and 5: {data}, all resized to 256 x 256", number, what, protocol
-    )
+    text = f"Zhang et al. 2022, Computer Science 49(10), Tables {table} and 5: {data}, all resized to 256 x 256"
+    source = Source(text, number, what, protocol, (256, 256))
     units = {"parameters": 1e6, "multiply_adds": 1e9}
     found = []
     for name, (miou, dice, *costs) in rows.items():

@@ -79,7 +79,7 @@ class CrossvalReport:
         costs = [("", *(title for title, *_ in COSTS.values()))]
         costs += [_cost_row(network.name, {name: network.cost(name) for name in COSTS}) for network in finished]
         costs += [_cost_row(f"published: {row.network}", row.costs) for row in published if row.costs]
-        lines += [*table(rows), *notes(published, self._number_of_cases, self.protocol), "", *table(costs)]
+        lines += [*table(rows), *notes(published, self._number_of_cases, self.protocol, self._patch_size), "", *table(costs)]
         if self.tests:
             lines += ["", f"paired by {self.unit}, Wilcoxon signed-rank test, p corrected for {len(self.tests)} pairs (Holm):"]
             lines += table([("", "difference", "better", "worse", "p", "")] + [self._test_row(test) for test in self.tests])
@@ -123,6 +123,12 @@ class CrossvalReport:
         """Of the task, trained on or not; None of training runs that didn't tell on how many they trained."""
         folds = [fold for network in self.networks for fold in network.folds]
         return max((fold.cost["training_scans"] + len(fold.dice) for fold in folds if fold.cost.get("training_scans")), default=None)
+
+    @property
+    def _patch_size(self) -> tuple[int, ...]:
+        """Of all networks; empty where they differ or don't tell."""
+        sizes = {tuple(fold.cost.get("patch_size", ())) for network in self.networks for fold in network.folds}
+        return sizes.pop() if len(sizes) == 1 else ()
 
     def _title(self, finished: Sequence[NetworkResult]) -> list[str]:
         """What the table is of, and how a case counts that several folds validated."""
