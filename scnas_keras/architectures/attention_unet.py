@@ -26,7 +26,7 @@ class AttentionUNet(FixedStages):
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         voxels = [math.prod(size) for size in topology.stage_sizes()]
-        maps = [width * count for width, count in zip(self.features(topology), voxels)]
+        maps = self.maps(topology)
         return 2 * sum(maps) + 4 * sum(maps[:-1]) + sum(voxels[:-1]) + heads * voxels[0]  # a gate: two halves and one channel
 
     def build(

@@ -28,7 +28,7 @@ class R2UNet(FixedStages):
     several_outputs: ClassVar = False
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
-        maps = [width * math.prod(size) for width, size in zip(self.features(topology), topology.stage_sizes())]
+        maps = self.maps(topology)
         return _BLOCK * sum(maps) + (_BLOCK + 1) * sum(maps[:-1]) + heads * math.prod(topology.patch_size)
 
     def build(

@@ -26,7 +26,7 @@ class UResNet(FixedStages):
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
         voxels = [math.prod(size) for size in topology.stage_sizes()]
-        maps = [width * count for width, count in zip(self.features(topology), voxels)]
+        maps = self.maps(topology)
         encoder = maps[0] + 2 * maps[0] + 3 * sum(maps[1:])  # the stem; blocks, whose projections are a third
         gates = sum(2 * (width // 2) * count + count for width, count in zip(self.features(topology), voxels[1:]))
         gates += sum(width * count for width, count in zip(self.features(topology), voxels[1:]))  # the halved skips

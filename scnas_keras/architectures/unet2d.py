@@ -25,7 +25,7 @@ class UNet2D(FixedStages):
     several_outputs: ClassVar = False
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
-        maps = [width * math.prod(size) for width, size in zip(self.features(topology), topology.stage_sizes())]
+        maps = self.maps(topology)
         return 2 * sum(maps) + 3 * sum(maps[:-1]) + heads * math.prod(topology.patch_size)
 
     def build(

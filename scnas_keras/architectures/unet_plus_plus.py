@@ -28,7 +28,7 @@ class UNetPlusPlus(FixedStages):
     memory: ClassVar = REFERENCE
 
     def elements(self, topology: Topology, channels: int, heads: int) -> int:
-        maps = [width * math.prod(size) for width, size in zip(self.features(topology), topology.stage_sizes())]
+        maps = self.maps(topology)
         return sum(2 * (HALVINGS + 1 - level) * size for level, size in enumerate(maps)) + heads * math.prod(topology.patch_size)
 
     def build(

@@ -127,6 +127,10 @@ class FixedStages:
     def features(self, topology: Topology) -> tuple[int, ...]:
         return tuple(self.width * 2**level for level in range(self.halvings + 1))
 
+    def maps(self, topology: Topology) -> list[int]:
+        """Elements of one feature map of each stage, all its channels together."""
+        return [width * math.prod(size) for width, size in zip(self.features(topology), topology.stage_sizes())]
+
     def reference(self, rank: int) -> Reference:
         return self.memory
 
