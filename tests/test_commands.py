@@ -164,6 +164,7 @@ AT_ONCE = [
         "--resize=256,256 is for pictures and slices, and --configuration=3d_fullres has volumes: use 2d",
     ),
     (f"search {RUN_FLAGS} --configuration=2d --resize=256", "--resize=256: expected two sizes in pixels, like --resize=256,256"),
+    (f"search {RUN_FLAGS} --configuration=2d --resize=1,256", "--resize=1,256: expected two sizes of at least 8 pixels"),
     (f"search {RUN_FLAGS} --configuration=2d --resize=9,9 --spacing=1,1,1", "--resize=9,9 and --spacing both say"),
     (f"search {RUN_FLAGS} --plan=gone.json", "gone.json: can't be read"),
     ("search --task=custom --data_dir=DATA", "--workdir=DIR"),

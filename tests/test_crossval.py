@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import re
@@ -24,6 +25,7 @@ from scnas_keras.metrics.paired import holm, paired_tests
 from scnas_keras.options import parse, to_flagfile
 from scnas_keras.reporting.comparison_figure import comparison_figure
 from scnas_keras.retrain import RetrainConfig
+from scnas_keras.retrain.architecture import choose
 from scnas_keras.runs import in_turn
 
 COST = {
@@ -143,13 +145,21 @@ def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_p
         ({"genotype": "absent.json"}, GenotypeError, "absent.json: can't be read"),
         ({"networks": "u_resnet", "deep_supervision": "true"}, ConfigError, "u_resnet"),
         ({"splits": "absent.json"}, DataError, "absent.json: can't be read"),
-        ({"baseline_width": 33}, ConfigError, "width 33 can't be built"),
+        ({"baseline_width": (33,)}, ConfigError, "width 33 can't be built"),
         ({"width": "66"}, ConfigError, "64 or 68"),
         ({"width": "match:vnet"}, ConfigError, "--width=match:vnet"),
+        ({"width": "match:unet2d"}, ConfigError, "--width=match:unet2d:32: the genotype has 3 axes, and unet2d is for 2"),
+        ({"width": "match:unet:abc"}, ConfigError, "--width=match:unet:abc: expected match: and one of"),
+        ({"width": "match:unet:33"}, ConfigError, "unet network of width 33 can't be built"),
+        (
+            {"networks": "genotype", "genotype": "published:nas_unet", "configuration": "2d", "deep_supervision": "true"},
+            ConfigError,
+            "--deep_supervision=true: a genotype network has no outputs at coarser levels",
+        ),
         ({"init": "weights"}, ConfigError, "--init is for transfer, of which --networks=genotype,nnunet names none"),
         ({"networks": "nnunet"}, ConfigError, "--genotype is for genotype"),
         ({"networks": "nnunet", "genotype": None, "width": "0"}, ConfigError, "--width=0: expected a number from 1"),
-        ({"networks": "genotype", "baseline_width": 16}, ConfigError, "--baseline_width is for hand-made networks, of which"),
+        ({"networks": "genotype", "baseline_width": (16,)}, ConfigError, "--baseline_width is for hand-made networks, of which"),
         ({"networks": "nnunet,unet2d", "genotype": None, "configuration": "3d_fullres"}, ConfigError, "this unet2d network takes 2D ones"),
         ({"num_folds": 0}, ConfigError, "--num_folds=0: cross-validation needs at least 2 folds"),
         ({"width": "100001"}, ConfigError, "--width=100001: expected a number from 1 to 100000"),
@@ -210,7 +220,7 @@ def test_results_are_merged_and_what_is_missing_is_named(config):
     assert genotype.dice["b"] == {"core": 0.7}  # the other class is nowhere
     assert genotype.class_mean("core") == pytest.approx((0.5 + 0.7 + 0.9) / 3) and genotype.class_mean("shell") == pytest.approx(0.75)
     assert genotype.average(classes) == pytest.approx((0.7 + 0.75) / 2)
-    assert genotype.fold_averages(classes) == pytest.approx([(0.6 + 0.7) / 2, 0.85])
+    assert [*genotype.fold_averages(classes).values()] == pytest.approx([(0.6 + 0.7) / 2, 0.85])
     assert genotype.spread(classes) == pytest.approx(statistics.stdev([0.65, 0.85])) and nnunet.spread(classes) is None
     assert genotype.cost("seconds_per_step") == 0.5
 
@@ -258,10 +268,67 @@ def test_results_of_another_plan_rule_are_refused(config):
         collect(trainings)
 
 
+@pytest.mark.parametrize("name", ["plan", "splits"])
+def test_results_by_another_file_than_is_named_now_are_refused(config, name, tmp_path, monkeypatch):
+    """Before anything is trained; where the file is doesn't count, nor does one that is gone."""
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    for file in (first, second):
+        file.write_text("the same")
+    there, here = (dataclasses.replace(all_trainings(config)[0].config, **{name: str(file)}) for file in (first, second))
+    training = dataclasses.replace(all_trainings(config)[0], config=here)
+    finish(dataclasses.replace(training, config=there), {"a": (0.5, 0.5)})
+    assert collect([training])[0][0].folds
+    first.write_text("another")
+    with pytest.raises(ConfigError, match=f"with other settings .--{name}: .*first.json there, .*second.json here"):
+        collect([training])
+    first.unlink()
+    assert collect([training])[0][0].folds
+
+
+def test_results_that_began_with_other_weights_are_refused(config, tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        uniform_genotype("conv_3").save(tmp_path / name / "genotype.json")
+        (tmp_path / name / "model.json").write_text("{}")
+        (tmp_path / name / "model.keras").write_text(name)
+
+    def trainings(name):
+        source = {"networks": "transfer", "genotype": None, "transfer_from": str(tmp_path / name), "init": "weights"}
+        return all_trainings(dataclasses.replace(config, **source))
+
+    finish(trainings("one")[0], {"a": (0.5, 0.5)})
+    digest = hashlib.sha256(b"one").hexdigest()
+    (trainings("one")[0].folder / "transfer.json").write_text(json.dumps({"sha256": digest}))
+    assert collect(trainings("one"))[0][0].folds
+    with pytest.raises(ConfigError, match="began with the weights of another network than .*other/model.keras is now"):
+        collect(trainings("other"))
+    begun = trainings("other")
+    (tmp_path / "other" / "model.keras").unlink()  # gone since then
+    assert collect(begun)[0][0].folds
+
+
 def test_a_matched_width_is_that_of_the_hand_made_networks_here(config):
-    assert all_trainings(dataclasses.replace(config, width="auto"))[0].config.width == "64"  # over a flagfile's
-    trainings = all_trainings(dataclasses.replace(config, width="match:u_resnet", baseline_width=16))
+    trainings = all_trainings(dataclasses.replace(config, width="match:u_resnet", baseline_width=(16,)))
     assert trainings[0].config.width == "match:u_resnet:16" and trainings[1].config.width == "16"
+
+
+def test_a_width_matches_hand_made_networks_of_any_width(config, caplog):
+    """Twice as wide a network, about twice the width."""
+    caplog.set_level("INFO")
+    flat = dataclasses.replace(config, networks="genotype", genotype="published:nas_unet", configuration="2d")
+    matched = [all_trainings(dataclasses.replace(flat, width=f"match:unet:{width}"))[0].config for width in (8, 16)]
+    widths = [choose(own).network.width for own in matched]
+    assert widths[0] % 48 == widths[1] % 48 == 0 and 1.6 < widths[1] / widths[0] < 2.6
+    assert "for a patch of 128^2 with 4 channels" in caplog.text
+
+
+def test_a_width_that_isnt_given_is_one_that_the_space_can_have(config):
+    published = dataclasses.replace(config, genotype="published:nas_unet", networks="genotype", configuration="2d", width="auto")
+    training = all_trainings(published)[0]
+    assert training.config.width == "96"
+    assert choose(dataclasses.replace(training.config, width=None), early=True).network.width == 96
+    with pytest.raises(ConfigError, match="64 stem channels can't be divided among 3 nodes a cell .*; use a multiple of 48"):
+        all_trainings(dataclasses.replace(published, width="64"))
 
 
 def test_a_width_that_no_network_takes_is_refused_on_the_command_line_alone(tmp_path):

@@ -30,7 +30,7 @@ def rows(config, genotype, **changes):
 def test_several_architectures_are_rows_called_as_their_folders(config, tmp_path):
     several(tmp_path, "runs/mine", "runs/other_0", "runs/other_1", "runs/other_2")
     paths = str(tmp_path / "runs/mine"), str(tmp_path / "runs/other_{fold}")
-    given = dataclasses.replace(config, networks="unet,genotype,nnunet", genotype=", ".join(paths), width="64, 68", baseline_width=8)
+    given = dataclasses.replace(config, networks="unet,genotype,nnunet", genotype=", ".join(paths), width="64, 68", baseline_width=(8,))
     trainings = all_trainings(dataclasses.replace(given, path_dropout=0.1))
     names = ["unet", "mine", "other", "nnunet"]
     assert [own.name for own in trainings] == names * 3
@@ -88,9 +88,19 @@ def test_long_lists_are_lists(config):
 def test_one_width_is_for_all_and_matched_ones_are_each_their_own(config, tmp_path):
     genotype = several(tmp_path, "a", "b")
     assert [row.width for row in rows(config, genotype, width="68")] == ["68"] * 2
-    given = {"networks": "transfer,genotype", "transfer_from": config.genotype, "baseline_width": 16}
+    given = {"networks": "transfer,genotype", "transfer_from": config.genotype, "baseline_width": (16,)}
     found = rows(config, genotype, **given, width="auto, match:u_resnet,68")
-    assert [(row.name, row.width) for row in found] == [("transfer", "64"), ("a", "match:u_resnet:16"), ("b", "68")]
+    assert [(row.name, row.width) for row in found] == [("transfer", "auto"), ("a", "match:u_resnet:16"), ("b", "68")]
+
+
+def test_hand_made_networks_have_one_width_or_each_their_own(config):
+    def widths(networks, *given):
+        return [row.width for row in rows(config, "x.json", networks=networks, baseline_width=given or None)]
+
+    assert widths("unet2d,auto_deeplab") == ["32", "20"] and widths("unet2d,auto_deeplab", 16) == ["16", "16"]
+    assert widths("unet2d,genotype,auto_deeplab", 16, 26) == ["16", "auto", "26"]
+    with pytest.raises(ConfigError, match="--baseline_width=16,26: expected one, or one for each of unet2d, fcn8s, unet, with commas"):
+        widths("unet2d,fcn8s,unet", 16, 26)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,7 @@ def test_one_width_is_for_all_and_matched_ones_are_each_their_own(config, tmp_pa
         ("x/Light,y/light", None, "'Light', of x/Light, is there twice"),
         ("a,x/unet", None, "'unet', of x/unet, is a network's name"),
         ("unet=a", None, "'unet', of a, is a network's name"),
+        ("UNet=a,b", None, "'UNet', of a, is a network's name"),
         ("a,", None, "--genotype=a,: nothing stands beside a comma"),
         ("/,a", None, "'', of /, is no name"),
     ],

@@ -14,6 +14,7 @@ from some_spaces import FLAT, SCNAS, uniform_genotype
 from scnas_keras.architectures.nnunet import NNUNet
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.runs.before import check_flags
 from scnas_keras.runs.data_config import DataConfig
 from scnas_keras.runs.folds import open_fold, open_task
 from scnas_keras.runs.run_data import check_data_files
@@ -78,6 +79,13 @@ def test_a_saved_plan_and_splits_give_the_same_fold_again(config, tmp_path):
     assert (again.configuration, again.split, again.digest) == (first.configuration, first.split, first.digest)
 
 
+def test_an_epoch_takes_a_patch_of_each_case_or_slice(config):
+    fold = with_flags(config)
+    assert fold.patches_of_epoch("train", "held_out") == len(fold.part("train", "held_out")) == 4
+    flat = open_fold(dataclasses.replace(config, configuration="2d"), NNUNet(4))
+    assert flat.patches_of_epoch("train", "held_out") == 4 * 6  # of 8 slices cropping leaves 6
+
+
 def test_an_edited_plan_is_followed(config, tmp_path):
     open_fold(config, NETWORK).save(tmp_path)
     content = json.loads((tmp_path / "plans.json").read_text())
@@ -108,6 +116,9 @@ def test_what_a_network_can_not_take_is_refused(config, tmp_path):
     (tmp_path / "plans.json").write_text(json.dumps(content))
     with pytest.raises(ConfigError, match=r"patch_size \[6, 24, 24\] doesn't suit a supernet network; make it \[8, 24, 24\]"):
         with_flags(config, plan=str(tmp_path / "plans.json"))
+    with pytest.raises(ConfigError, match=r"patch_size \[6, 24, 24\] doesn't suit a supernet"):  # also before the scans are looked at
+        check_flags(dataclasses.replace(config, plan=str(tmp_path / "plans.json")), NETWORK)
+    check_flags(dataclasses.replace(config, plan=str(tmp_path / "plans.json"), patch_size=(8, 24, 24)), NETWORK)
 
 
 @pytest.mark.parametrize("by_plan", [False, True])

@@ -21,6 +21,7 @@ def test_an_installed_wheel_lists_the_tasks(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "scnas_keras").rglob("*.py")}
     assert modules <= names and "scnas_keras/py.typed" in names and "scnas_keras/flags/presets/paper_literal.cfg" in names
+    assert "scnas_keras/spaces/published/nas_unet.json" in names
     assert not any(name.startswith(("tests/", "tools/", "flags/")) for name in names)
     run(PYTHON, "-m", "venv", "--system-site-packages", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"

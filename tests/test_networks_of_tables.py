@@ -9,11 +9,13 @@ from processes import PYTHON, run, with_package
 
 from scnas_keras.architectures.registry import footprint
 from scnas_keras.architectures.searched import DerivedNetwork
+from scnas_keras.errors import ConfigError
 from scnas_keras.networks import blocks
 from scnas_keras.networks.cost import network_cost
 from scnas_keras.networks.divisors import divisors
 from scnas_keras.networks.parts import RecurrentConv
 from scnas_keras.operations.base import InstanceNorm
+from scnas_keras.planning.checks import check_patch
 from scnas_keras.spaces.catalog import nas_unet
 from scnas_keras.spaces.random_genotypes import random_genotype
 from scnas_keras.training.learner import output_strides
@@ -88,16 +90,28 @@ def test_their_files_are_read_by_a_process_that_has_built_none(tmp_path):
     models |= {"nas_unet": DerivedNetwork(nas_unet.build(2, depth=1), 48, random_genotype(nas_unet.build(2, depth=1), 0, 0))}
     expected = {}
     for name, network in models.items():
-        topology = network.topology((1.0, 1.0), (32, 32))
+        topology = network.topology((1.0, 1.0), (64, 64))
         model = network.build(topology, network.features(topology), 1, 2)
         assert divisors(model) == topology.divisors
         model.save(tmp_path / f"{name}.keras")
-        image = np.random.default_rng(0).normal(size=(1, 32, 32, 1)).astype(np.float32)
+        image = np.random.default_rng(0).normal(size=(1, 64, 64, 1)).astype(np.float32)
         np.save(tmp_path / f"{name}.keras.npy", image)
         expected[name] = model(image)
     run(PYTHON, "-c", RELOAD, *(tmp_path / f"{name}.keras" for name in models), cwd=tmp_path, env=with_package())
     for name, logits in expected.items():
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.keras.out.npy"), logits, atol=1e-4, err_msg=name)
+
+
+def test_auto_deeplabs_coarsest_stage_has_more_than_a_voxel():
+    """All its cells lead through it, and of one voxel a normalisation leaves nothing."""
+    network = footprint("auto_deeplab")
+    assert network.topology((1.0, 1.0), (20, 32)).patch_size == (64, 64) and network.topology((1.0, 1.0), (20, 33)).patch_size == (32, 64)
+    check_patch((32, 64), network)
+    for patch in ((32, 32), (32, 32, 32)):
+        size = ",".join(["64"] * len(patch))
+        with pytest.raises(ConfigError, match=f"of so small a patch a auto_deeplab network keeps a single voxel.*; give at least {size}"):
+            check_patch(patch, network)
+    check_patch((32, 32), footprint("fcn8s"))
 
 
 @pytest.mark.parametrize("deep", ("unet_plus_plus", "attention_unet"))

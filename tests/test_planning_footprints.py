@@ -89,7 +89,7 @@ def test_topologies_by_hand(spacing, patch, strides, kernels, rounded):
     ],
 )
 def test_training_takes_what_is_expected_or_less(name, size, measured):
-    """GiB: `tools/benchmark train --cases=128x128x4,256x256x4 --channels=3 --classes=2`, two EPYC cores with AVX2, 30 November 2026."""
+    """GiB: `tools/benchmark train --cases=128x128x4,256x256x4 --channels=3 --classes=2`, two cores of a Xeon, 30 November 2026."""
     network = footprint(name)
     elements = network.elements(network.topology((1.0, 1.0), (size, size)), 3, 2)
     expected = network.measured(2).gigabytes_for(elements, 4)

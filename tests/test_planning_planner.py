@@ -9,6 +9,7 @@ import pytest
 from small_task import REAL_DATA
 from some_spaces import SCNAS
 
+from scnas_keras.architectures.auto_deeplab import AutoDeepLab
 from scnas_keras.architectures.nnunet import NNUNet
 from scnas_keras.architectures.resenc import ResidualEncoderUNet
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
@@ -184,6 +185,8 @@ def test_too_little_memory_and_2d_images_for_a_3d_network_are_refused():
     made = fingerprint([(300, 300, 200)] * 40, [(0.8, 0.8, 1.0)] * 40)
     with pytest.raises(ConfigError, match="--memory_gb=1 is too little to train supernet"):
         make_plans(made, SupernetNetwork(SCNAS, 48), wishes=Wishes(memory_gb=1))
+    with pytest.raises(ConfigError, match="--memory_gb=1.701 is too little to train auto_deeplab"):  # which has a least patch
+        make_plans(made, AutoDeepLab(), wishes=Wishes(memory_gb=1.701))
     flat = fingerprint([(300, 300, 1)] * 40, [(1, 1, 999)] * 40)
     assert list(make_plans(flat, NNUNet()).configurations) == ["2d"]
     with pytest.raises(ConfigError, match="Made holds 2D images, and a supernet network is for 3D scans"):

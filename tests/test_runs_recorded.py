@@ -138,7 +138,7 @@ def test_plan_and_folds_of_the_version_before_are_compared_with_todays(tmp_path)
 
 
 def test_a_finished_training_of_the_version_before_counts_in_a_crossvalidation(tmp_path):
-    sizes = {"num_phantoms": 6, "num_folds": 3, "patch_size": (16, 16, 16), "batch_size": 2, "baseline_width": 4}
+    sizes = {"num_phantoms": 6, "num_folds": 3, "patch_size": (16, 16, 16), "batch_size": 2, "baseline_width": (4,)}
     length = {"epochs": 1, "steps_per_epoch": 2, "validation_steps": 1}
     config = CrossvalConfig(task="phantom", networks="u_resnet", workdir=str(tmp_path), **sizes, **length)
     training = all_trainings(config)[0]

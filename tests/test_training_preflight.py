@@ -139,6 +139,11 @@ def test_a_training_is_refused_before_and_warned_of_when_it_goes_on(tmp_path, fr
     free(2.0)
     with pytest.raises(ConfigError, match="train this genotype network, and 2.0 GiB are free. Give one"):
         preflight.check_training(fold(), network, costs, run, cluster())
+    hand_made = r"Give one of these .*--width=\d+ \(in crossval --baseline_width=\d+\) takes"
+    free(estimate(footprint("r2_unet", 32), fold(1), 1))
+    with pytest.raises(ConfigError, match=hand_made):
+        preflight.check_training(fold(1), footprint("r2_unet"), costs, run, cluster())
+    free(2.0)
     (tmp_path / "checkpoint").mkdir()
     preflight.check_training(fold(), network, costs, run, cluster())
     assert "2.0 GiB are free" in caplog.text

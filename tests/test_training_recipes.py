@@ -79,7 +79,7 @@ def test_the_cross_entropy_of_two_classes_is_the_binary_one():
 
 
 @pytest.mark.parametrize(
-    "preset, cases, batch, minutes, given, steps",
+    "preset, patches, batch, minutes, given, steps",
     [
         ("scnas", 10, 4, None, None, 3),
         ("scnas", 300, 2, 5.0, None, 50),
@@ -89,8 +89,8 @@ def test_the_cross_entropy_of_two_classes_is_the_binary_one():
         ("scnas", 10, 4, 5.0, None, 3),
     ],
 )
-def test_steps_of_an_epoch(preset, cases, batch, minutes, given, steps):
-    assert steps_per_epoch(PRESETS[preset], cases, batch, minutes, given) == steps
+def test_steps_of_an_epoch(preset, patches, batch, minutes, given, steps):
+    assert steps_per_epoch(PRESETS[preset], patches, batch, minutes, given) == steps
 
 
 def test_optimizers_are_those_of_their_papers():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from scnas_keras.planning.footprints import FixedStages, Reference
-from scnas_keras.planning.topology import Topology
+from scnas_keras.planning.topology import Topology, fixed_topology
 
 if TYPE_CHECKING:
     import keras
@@ -41,6 +41,12 @@ class AutoDeepLab(FixedStages):
     halvings: ClassVar = HALVINGS
     several_outputs: ClassVar = False
     memory: ClassVar = REFERENCE
+
+    def topology(self, spacing: Sequence[float], patch_size: Sequence[float]) -> Topology:
+        """Of one voxel at the coarsest stage, which all cells lead through, normalisation leaves nothing: there are two at least."""
+        found = fixed_topology(patch_size, self.halvings)
+        alone = found.patch_size == found.divisors
+        return fixed_topology([2 * size for size in found.patch_size], self.halvings) if alone else found
 
     def features(self, topology: Topology) -> tuple[int, ...]:
         return STEM[0], STEM[1], *(len(BLOCKS) * self.width * 2**level for level in range(max(PATH) + 1))

@@ -67,7 +67,9 @@ TRAINABLE = (GENOTYPE, *HANDMADE)
 """What can be trained: the network of a genotype, and the hand-made ones."""
 NETWORKS = (*TRAINABLE, SUPERNET)
 DEFAULT_WIDTHS = {GENOTYPE: 64, SUPERNET: 48} | {name: network.width for name, network in _DECLARED.items()}
-"""Channels at full resolution (of `unet`, of its first convolution)."""
+"""Channels at full resolution (of `unet`, of its first convolution; of `auto_deeplab`, of a cell's node at a quarter of it)."""
+AUTO = "auto"
+"""In the place of a width: the default, also where a flagfile has another."""
 MATCH, MATCHABLE = "match:", tuple(name for name, network in _DECLARED.items() if not network.stages_of_plan)
 """In the place of a width: that at which a genotype costs as much as one of these, whose stages don't depend on a plan."""
 
@@ -77,21 +79,22 @@ def footprint(name: str, width: int | None = None, genotype: "Genotype | None" =
 
     Args:
         name: which.
-        width: channels at full resolution; by default, `DEFAULT_WIDTHS`.
+        width: channels at full resolution; by default, `DEFAULT_WIDTHS`, of a searched network as many more as its space needs.
         genotype: of a searched network; without one, the costliest is assumed.
         space: of a searched network without a genotype; by default, SCNAS' for three axes.
 
     Raises:
         ConfigError: the channels can't be divided among the nodes of a cell, or aren't an even number above 0.
     """
-    width = DEFAULT_WIDTHS[name] if width is None else width
     if name in _DECLARED:
+        width = DEFAULT_WIDTHS[name] if width is None else width
         if width < 2 or width % 2:
             raise ConfigError(f"A {name} network of width {width} can't be built; use an even number of channels.")
         return dataclasses.replace(_DECLARED[name], width=width)
     from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 
     space = genotype.space if genotype else space or find_space(DEFAULT, 3)
+    width = space.width_from(DEFAULT_WIDTHS[name]) if width is None else width
     space.check_width(width)
     return SupernetNetwork(space, width) if name == SUPERNET else DerivedNetwork(space, width, genotype)
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from scnas_keras.crossval.published import PUBLISHED, SLICES, Published
-from scnas_keras.errors import times
 
 
 def published_of(task: str, classes: int) -> list[Published]:
@@ -11,14 +10,13 @@ def published_of(task: str, classes: int) -> list[Published]:
     return [row for row in PUBLISHED.get(task, ()) if len(row.dice) == classes]
 
 
-def notes(rows: Sequence[Published], cases: int | None, protocol: str, patch_size: Sequence[int] = ()) -> list[str]:
+def notes(rows: Sequence[Published], cases: int | None, protocol: str) -> list[str]:
     """Each source, and what was another there.
 
     Args:
         rows: published ones.
         cases: in all, here; None if nobody knows.
         protocol: how they were split here.
-        patch_size: of the multiply-adds here; empty if nobody knows, or if networks have different ones.
     """
     lines = []
     for source in dict.fromkeys(row.source for row in rows):
@@ -32,6 +30,6 @@ def notes(rows: Sequence[Published], cases: int | None, protocol: str, patch_siz
         unknown = [f"{there}, and how many cases here isn't known"] * (cases is None and source.what != SLICES)
         verdict = "not comparable" if others else "perhaps not comparable"
         lines += [f"  {verdict}: {'; '.join([*unknown, *others])}"] * bool(others or unknown)
-        if source.counted_on and patch_size and (*patch_size,) != source.counted_on:
-            lines.append(f"  multiply-adds are of {times(source.counted_on)} voxels there, of {times(patch_size)} here")
+        if source.counted_on:
+            lines.append("  multiply-adds of a transposed convolution are counted at its outputs there, at its inputs here")
     return lines

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Collection
 
-from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, widths_text
+from scnas_keras.architectures.registry import AUTO, DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE, widths_text
 from scnas_keras.errors import ConfigError
 from scnas_keras.options import WIDEST, option
 from scnas_keras.retrain.config import TrainingConfig
@@ -26,13 +26,14 @@ class CrossvalConfig(TrainingConfig):
     width: str | None = option(
         None,
         f"Channels at full resolution of searched networks, a number or {' or '.join(MATCH + name for name in MATCHABLE)}: one for all, or "
-        f"with commas one for each, in the order of the rows. Default: {DEFAULT_WIDTHS[GENOTYPE]}.",
+        f"with commas one for each, in the order of the rows. Default: {DEFAULT_WIDTHS[GENOTYPE]}, or the next that their space can have.",
         "Network",
     )
     networks: str = option(GENOTYPE, f"Networks, commas between: {', '.join(NAMES)}.", "Network")
-    baseline_width: int | None = option(
+    baseline_width: tuple[int, ...] | None = option(
         None,
-        f"Channels at full resolution of hand-made networks; --width is for the others. Default: {widths_text(HANDMADE)}.",
+        "Channels at full resolution of hand-made networks, one for all or with commas one for each; --width is for the others. Default: "
+        f"{widths_text(HANDMADE)}.",
         "Network",
         most=WIDEST,
         least=1,
@@ -47,7 +48,7 @@ class CrossvalConfig(TrainingConfig):
     def check_given(self, names: Collection[str]) -> None:
         """Also raises ConfigError for --width where no network takes it; tasks and presets set it whatever is trained."""
         super().check_given(names)
-        if "width" in names and self.width not in (None, "auto") and not {GENOTYPE, TRANSFER} & {*self.network_names}:
+        if "width" in names and self.width not in (None, AUTO) and not {GENOTYPE, TRANSFER} & {*self.network_names}:
             raise ConfigError(
                 f"--width is for {GENOTYPE} or {TRANSFER}, of which --networks={self.networks} names none. Leave out one of the two; "
                 "hand-made networks have --baseline_width."

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scnas_keras.crossval.beside import notes, published_of
+from scnas_keras.crossval.costs import COSTS, cost_table, patch_of
 from scnas_keras.crossval.published import Published
 from scnas_keras.crossval.results import NetworkResult
 from scnas_keras.metrics.case_table import surface_cells, surface_columns
@@ -16,18 +17,6 @@ from scnas_keras.reporting.text_table import table
 from scnas_keras.tasks.holdout import Holdout
 from scnas_keras.tasks.names import KFOLD
 
-COSTS = {
-    "width": ("width", 1, "{:.0f}"),
-    "parameters": ("params M", 1e6, "{:.2f}"),
-    "multiply_adds": ("mult-adds G", 1e9, "{:.1f}"),
-    "seconds_per_step": ("s/step", 1, "{:.2f}"),
-    "seconds_per_epoch": ("s/epoch", 1, "{:.1f}"),
-    "epochs": ("epochs", 1, "{:.0f}"),
-    "updates": ("updates", 1, "{:.0f}"),
-    "training_peak_bytes": ("peak GiB", 2**30, "{:.2f}"),
-    "seconds_per_scan": ("s/scan", 1, "{:.2f}"),
-}
-"""Of a training run: column, unit, format. Multiply-adds are those of a forward pass of one patch; s/scan is the time of a segmentation."""
 FEWEST_UPDATES = 200
 """A network with fewer is called not trained: steps at the start say little of where a training run ends."""
 
@@ -76,10 +65,7 @@ class CrossvalReport:
             *((*self._dice_row(network), *self._surface_cells(network)[: len(titles)]) for network in finished),
             *((*_published_row(row), *[""] * len(titles)) for row in published),
         ]
-        costs = [("", *(title for title, *_ in COSTS.values()))]
-        costs += [_cost_row(network.name, {name: network.cost(name) for name in COSTS}) for network in finished]
-        costs += [_cost_row(f"published: {row.network}", row.costs) for row in published if row.costs]
-        lines += [*table(rows), *notes(published, self._number_of_cases, self.protocol, self._patch_size), "", *table(costs)]
+        lines += [*table(rows), *notes(published, self._number_of_cases, self.protocol), "", *cost_table(finished, published)]
         if self.tests:
             lines += ["", f"paired by {self.unit}, Wilcoxon signed-rank test, p corrected for {len(self.tests)} pairs (Holm):"]
             lines += table([("", "difference", "better", "worse", "p", "")] + [self._test_row(test) for test in self.tests])
@@ -124,12 +110,6 @@ class CrossvalReport:
         folds = [fold for network in self.networks for fold in network.folds]
         return max((fold.cost["training_scans"] + len(fold.dice) for fold in folds if fold.cost.get("training_scans")), default=None)
 
-    @property
-    def _patch_size(self) -> tuple[int, ...]:
-        """Of all networks; empty where they differ or don't tell."""
-        sizes = {tuple(fold.cost.get("patch_size", ())) for network in self.networks for fold in network.folds}
-        return sizes.pop() if len(sizes) == 1 else ()
-
     def _title(self, finished: Sequence[NetworkResult]) -> list[str]:
         """What the table is of, and how a case counts that several folds validated."""
         times = Counter(case for _, case in {key for network in finished for key in network.measured()})
@@ -152,9 +132,10 @@ class CrossvalReport:
             "miou": network.miou,
             "nsd": {name: network.class_mean(name, "nsd") for name in self.classes},
             "hd95_mm": {name: network.class_mean(name, "hd95") for name in self.classes},
-            "fold_averages": {fold.fold: NetworkResult(network.name, (fold,)).average(self.classes) for fold in network.folds},
+            "fold_averages": network.fold_averages(self.classes),
             "spread": network.spread(self.classes),
             "missing_folds": network.missing,
+            "patch_size": patch_of(network),
             "cost": {name: network.cost(name) for name in COSTS},
         }
 
@@ -199,11 +180,6 @@ class CrossvalReport:
 
 def _published_row(row: Published) -> tuple[str, ...]:
     return f"published: {row.network}", *map(_text, row.dice), _text(row.average), "" if row.miou is None else _text(row.miou), "", ""
-
-
-def _cost_row(title: str, costs: Mapping[str, float | None]) -> tuple[str, ...]:
-    found = [(costs.get(name), scale, form) for name, (_, scale, form) in COSTS.items()]
-    return title, *("-" if cost is None else form.format(cost / scale) for cost, scale, form in found)
 
 
 def _text(value: float | None) -> str:

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scnas_keras.crossval.trainings import Training
+from scnas_keras.documents import parse
 from scnas_keras.errors import ConfigError
 from scnas_keras.metrics.case_table import of_measure, read_case_table, read_surface_table
 from scnas_keras.metrics.dice import iou_of_dice
 from scnas_keras.metrics.paired import mean_by_unit
 from scnas_keras.metrics.structure import Surfaces
 from scnas_keras.planning.names import PLANS
+from scnas_keras.retrain.config import SCRATCH
+from scnas_keras.retrain.trained import TRANSFER, digest_of, trained_model
 from scnas_keras.runs.run_folder import CASES, SURFACES
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype, genotype_file
 from scnas_keras.tasks.names import SPLITS
@@ -86,14 +89,13 @@ class NetworkResult:
         measured = self.measured("iou")
         return _mean([*mean_by_unit(measured, {key: key[1] for key in measured}).values()])
 
-    def fold_averages(self, classes: Sequence[str]) -> list[float]:
-        """The same, of each fold alone."""
-        averages = [NetworkResult(self.name, (fold,)).average(classes) for fold in self.folds]
-        return [average for average in averages if average is not None]
+    def fold_averages(self, classes: Sequence[str]) -> dict[int, float | None]:
+        """The same, of each fold alone, by its number."""
+        return {fold.fold: NetworkResult(self.name, (fold,)).average(classes) for fold in self.folds}
 
     def spread(self, classes: Sequence[str]) -> float | None:
         """Sample standard deviation of the folds' averages; None for fewer than two."""
-        averages = self.fold_averages(classes)
+        averages = [average for average in self.fold_averages(classes).values() if average is not None]
         return statistics.stdev(averages) if len(averages) > 1 else None
 
     def cost(self, name: str) -> float | None:
@@ -143,6 +145,7 @@ def _check_documents(trainings: Sequence[Training]) -> None:
                     "another --workdir for one of them."
                 )
         _check_architecture(training)
+        _check_start(training)
 
 
 def _check_architecture(training: Training) -> None:
@@ -152,6 +155,23 @@ def _check_architecture(training: Training) -> None:
         raise ConfigError(
             f"{own}: the training run there is of another architecture than {genotype_file(named)}. Name another --workdir, give the row a "
             f"name of its own (--genotype=NAME=PATH), or delete {training.folder} to train again."
+        )
+
+
+def _check_start(training: Training) -> None:
+    """Refuses a network that began with other weights than those that are named now, where these are here."""
+    file, remedy = training.folder / TRANSFER, f"Delete {training.folder} to train again."
+    if training.config.init == SCRATCH or not file.is_file():
+        return
+    told = parse(file, remedy, ConfigError).get("sha256")
+    try:
+        weights = trained_model(training.config)
+    except ConfigError:  # gone since then
+        return
+    if told and weights and told != digest_of(weights):
+        raise ConfigError(
+            f"{file}: the training run there began with the weights of another network than {weights} is now. Name another --workdir, or "
+            f"delete {training.folder} to train again."
         )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 
-from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE
+from scnas_keras.architectures.registry import AUTO, DEFAULT_WIDTHS, HANDMADE, MATCH, MATCHABLE
 from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import full_path, user_path
@@ -24,7 +24,7 @@ class Row:
     Attributes:
         name: in the table, and of its folder.
         network: one of `NAMES`.
-        width: channels, or the words of --width.
+        width: channels, or a word of --width.
         architecture: of a searched one the path that names it, with `FOLD` where every fold has its own; None if none is named.
     """
 
@@ -59,7 +59,13 @@ def rows_of(config: CrossvalConfig) -> list[Row]:
 
 def baseline_width(config: CrossvalConfig, network: str) -> int:
     """Of a hand-made network."""
-    return DEFAULT_WIDTHS[network] if config.baseline_width is None else config.baseline_width
+    given, networks = config.baseline_width or (), [name for name in config.network_names if name in HANDMADE]
+    if len(given) < 2:
+        return given[0] if given else DEFAULT_WIDTHS[network]
+    if len(given) != len(networks):
+        text = f"--baseline_width={','.join(map(str, given))}"
+        raise ConfigError(f"{text}: expected one, or one for each of {', '.join(networks) or 'those named'}, with commas between.")
+    return given[networks.index(network)] if network in networks else DEFAULT_WIDTHS[network]
 
 
 def _of_network(config: CrossvalConfig, network: str) -> list[Row]:
@@ -110,8 +116,9 @@ def _check_names(flag: str, rows: Sequence[Row]) -> None:
     folded = [row.name.casefold() for row in rows]
     for row in rows:
         twice = folded.count(row.name.casefold()) > 1
-        if twice or row.name in NAMES or not row.name.strip("."):
-            why = "is there twice" if twice else "is a network's name" if row.name in NAMES else "is no name"
+        taken = row.name.casefold() in NAMES
+        if twice or taken or not row.name.strip("."):
+            why = "is there twice" if twice else "is a network's name" if taken else "is no name"
             raise ConfigError(
                 f"--genotype={flag}: a row is called as its architecture's folder, and {row.name!r}, of {row.architecture}, {why}. Give "
                 "names of your own: --genotype=NAME=PATH,NAME=PATH."
@@ -120,10 +127,9 @@ def _check_names(flag: str, rows: Sequence[Row]) -> None:
 
 def _widths(config: CrossvalConfig, names: Sequence[str]) -> Iterator[str]:
     """For each searched network; matched to hand-made ones as wide as they are here."""
-    widths = [width.strip() for width in (config.width or "auto").split(",")]
+    widths = [width.strip() for width in (config.width or AUTO).split(",")]
     if names and len(widths) not in (1, len(names)):
         raise ConfigError(f"--width={config.width}: expected one, or one for each of {', '.join(names)}, with commas between.")
     for width in widths * len(names) if len(widths) == 1 else widths:
         other = width.removeprefix(MATCH)
-        found = str(DEFAULT_WIDTHS[GENOTYPE]) if width == "auto" else width
-        yield f"{width}:{baseline_width(config, other)}" if other in MATCHABLE else found
+        yield f"{width}:{baseline_width(config, other)}" if other in MATCHABLE else width

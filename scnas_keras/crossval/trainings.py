@@ -7,18 +7,18 @@ from typing import Any
 
 from absl import logging
 
-from scnas_keras.architectures.registry import GENOTYPE, HANDMADE, MATCH, MATCHABLE, footprint
+from scnas_keras.architectures.registry import AUTO, DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, footprint
 from scnas_keras.crossval.config import TRANSFER, CrossvalConfig
 from scnas_keras.crossval.rows import Row, rows_of
 from scnas_keras.documents import decode, parse
-from scnas_keras.errors import ConfigError, some_of
+from scnas_keras.errors import ConfigError, GenotypeError, some_of
 from scnas_keras.files import user_path
 from scnas_keras.machine.hosts import hosts_of_run
 from scnas_keras.planning.names import RULES
+from scnas_keras.retrain.architecture import choose
 from scnas_keras.retrain.config import SCRATCH, SEARCH, RetrainConfig
-from scnas_keras.retrain.trained import trained_model
 from scnas_keras.runs.before import check_flags
-from scnas_keras.runs.checks import channels_of, check_outputs
+from scnas_keras.runs.checks import channels_of
 from scnas_keras.runs.config import OF_HOST
 from scnas_keras.runs.recorded import recorded
 from scnas_keras.runs.run_folder import FLAGS, SUMMARY
@@ -29,7 +29,7 @@ from scnas_keras.tasks.split_files import count_folds
 _MAY_DIFFER = {*OF_HOST, "devices", "checkpoint_minutes"}
 """Settings that don't change what is compared, or name places that differ between machines."""
 _FILES = {"genotype", "transfer_from", "splits", "plan"}
-"""Settings that name files, of which runs keep copies: these are compared (`results.collect`), not where the files are."""
+"""Settings that name files: what is in them is compared, here or as the copies that runs keep (`results.collect`), not where they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +110,11 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
             "TF_CONFIG names several hosts, and a cross-validation runs on one host: unset it, and give different hosts different --folds."
         )
     rows, folds = rows_of(config), range(_count(config))
+    if len(folds) < 2 and not config.splits and not holdout_of(config):
+        raise ConfigError(f"--num_folds={config.num_folds}: cross-validation needs at least 2 folds.")
     beyond = [fold for fold in config.folds or () if fold not in folds]
     if beyond:
         raise ConfigError(f"--folds={','.join(map(str, config.folds))}: with {len(folds)} folds they are 0 to {len(folds) - 1}.")
-    if not folds:
-        raise ConfigError(f"--num_folds={config.num_folds}: cross-validation needs at least 2 folds.")
     _check_used(config)
     _check_folder(config, rows)
     trainings = [Training(row, fold, _config(config, row, fold)) for fold in folds for row in rows]
@@ -126,9 +126,9 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
 
 def _check_used(config: CrossvalConfig) -> None:
     """Refuses flags of networks that aren't trained, but not --width, which tasks and presets set (`check_given`)."""
-    widths = [width.strip() for width in (config.width or "auto").split(",")]
+    widths = [width.strip() for width in (config.width or AUTO).split(",")]
     for width in widths:
-        if width != "auto" and not width.startswith(MATCH):
+        if width != AUTO and not width.startswith(MATCH):
             channels_of(width)
     matched = any(width.startswith(MATCH) for width in widths)
     readers = {
@@ -168,21 +168,35 @@ def _check_folder(config: CrossvalConfig, rows: Sequence[Row]) -> None:
 
 def _agree(name: str, there: Any, here: Any) -> bool:
     """Whether a setting of a finished run is that of this command."""
-    if name in _FILES and there and here:
-        return there == here or not {there, here} & {*RULES}  # both are files
+    if name in _FILES and there and here and not {there, here} & {*RULES}:  # both are files
+        return name not in ("plan", "splits") or not _other_content(user_path(there), user_path(here))
     return name in _MAY_DIFFER or there == here
+
+
+def _other_content(one: pathlib.Path, other: pathlib.Path) -> bool:
+    """Whether two files hold different things, as far as both are here."""
+    return one.is_file() and other.is_file() and one.read_bytes() != other.read_bytes()
 
 
 def _config(config: CrossvalConfig, row: Row, fold: int) -> RetrainConfig:
     """The settings of `scnas_keras.retrain` for a row and a fold."""
-    own = {field.name for field in dataclasses.fields(RetrainConfig)}
+    own, path = {field.name for field in dataclasses.fields(RetrainConfig)}, row.of_fold(fold)
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in own}
     kind = {"network": row.network, "width": row.width, "genotype": None, "transfer_from": None, "init": SCRATCH, "path_dropout": None}
     if row.network not in HANDMADE:
-        kind |= {"network": GENOTYPE, row.flag: row.of_fold(fold), "path_dropout": config.path_dropout}
+        kind |= {"network": GENOTYPE, row.flag: path, "path_dropout": config.path_dropout}
+        kind |= {"width": _default_width(path)} if row.width == AUTO else {}
         kind |= {"init": config.init} if row.network == _init_of(config) else {}
     folder = user_path(config.workdir) / row.name / f"fold_{fold}"
     return RetrainConfig(**shared | kind | {"fold": str(fold), "workdir": str(folder)})
+
+
+def _default_width(path: str | None) -> str:
+    """That of an architecture; of one that isn't there yet, or can't be read, that of most."""
+    try:
+        return str(footprint(GENOTYPE, genotype=Genotype.load(path)).width) if path else AUTO
+    except (ConfigError, GenotypeError):  # told by `_check_architecture`, if it is to be trained
+        return str(DEFAULT_WIDTHS[GENOTYPE])
 
 
 def _init_of(config: CrossvalConfig) -> str:
@@ -192,27 +206,12 @@ def _init_of(config: CrossvalConfig) -> str:
 
 def _check_architecture(training: Training) -> None:
     """Finds out before the first training run whether a later one can't be built."""
-    width = training.config.width
-    if training.config.network != GENOTYPE:
-        network = footprint(training.config.network, int(width))
-        check_outputs(network, training.config.deep_supervision)
-        check_flags(training.config, network)
-        return
-    path = training.row.of_fold(training.fold)
-    if not path:
+    if training.config.network == GENOTYPE and not training.row.of_fold(training.fold):
         raise ConfigError(
             f"--networks names {training.name}: say which architecture with --{training.row.flag}=RUN, the folder of a search or a "
             "genotype.json."
         )
-    genotype = Genotype.load(path)
-    if width.startswith(MATCH):
-        if width.removeprefix(MATCH).partition(":")[0] not in MATCHABLE:
-            raise ConfigError(f"--width={width}: expected a number, or {MATCH} and one of {', '.join(MATCHABLE)}.")
-        channels = genotype.space.width_step
-    else:
-        channels = channels_of(width)
-    check_flags(training.config, footprint(GENOTYPE, channels, genotype))
-    trained_model(training.config)
+    check_flags(training.config, choose(training.config, early=True).network)
 
 
 def holdout_of(config: CrossvalConfig) -> Holdout | None:

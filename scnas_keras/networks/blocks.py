@@ -125,7 +125,7 @@ def halve(x, name: str):
 
 
 def add(tensors: Sequence, name: str, dtype=None):
-    """The sum of tensors of equal shape."""
+    """The sum of tensors of equal shape, or with one voxel for all of another's."""
     return layers.Add(dtype=dtype, name=name)(tensors)
 
 

@@ -26,8 +26,8 @@ def finish(image, levels: Sequence, num_classes: int, deep_supervision: bool, na
         drop_last: whether the coarsest of several levels has no output, as in nnU-Net.
     """
     trained = supervised(levels) if drop_last else levels
-    outputs = [blocks.logits(x, num_classes, f"{LOGITS}_{i}" if i else LOGITS) for i, x in enumerate(trained)]
-    return with_outputs(image, outputs if deep_supervision else outputs[:1], name)
+    kept = trained if deep_supervision else trained[:1]
+    return with_outputs(image, [blocks.logits(x, num_classes, f"{LOGITS}_{i}" if i else LOGITS) for i, x in enumerate(kept)], name)
 
 
 def with_outputs(image, outputs: Sequence, name: str) -> keras.Model:

@@ -176,7 +176,7 @@ class OutCell(layers.Layer):
 
 @serializable
 class Doubled(layers.Layer):
-    """Features or logits at a higher resolution: [batch, *space, classes] -> [batch, *space * 2 ** doublings, classes].
+    """Features or logits at a higher resolution: [batch, *space, channels] -> [batch, *space * 2 ** doublings, channels].
 
     Args:
         doublings: how often the resolution is doubled.

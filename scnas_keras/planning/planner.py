@@ -279,7 +279,9 @@ class _Draft:
             trial[axis] -= topology.divisors[axis]
             if trial[axis] > 0:
                 size[axis] -= self.network.topology(spacing.tolist(), trial).divisors[axis]
-                return self.network.topology(spacing.tolist(), size)
+                found = self.network.topology(spacing.tolist(), size)
+                if math.prod(found.patch_size) < math.prod(topology.patch_size):  # a network may have a least patch
+                    return found
         raise ConfigError(
             f"--memory_gb={self.memory_gb:g} is too little to train {self.network.name} on any patch of {self.fingerprint.name}. "
             "Give more memory, or choose a narrower network."

@@ -1,12 +1,14 @@
 """Which network a training run trains: by flags, as a footprint for the planner and as a Keras model."""
 
+import bisect
 import dataclasses
 import pathlib
 
 from absl import logging
 
-from scnas_keras.architectures.registry import DEFAULT_WIDTHS, GENOTYPE, MATCH, MATCHABLE, Network, footprint
+from scnas_keras.architectures.registry import AUTO, DEFAULT_WIDTHS, GENOTYPE, MATCH, MATCHABLE, Network, footprint
 from scnas_keras.errors import ConfigError
+from scnas_keras.options import WIDEST
 from scnas_keras.retrain.config import RetrainConfig
 from scnas_keras.retrain.trained import trained_model
 from scnas_keras.runs.checks import channels_of, check_outputs, check_paths
@@ -16,6 +18,8 @@ from scnas_keras.training.names import SCNAS
 
 _MATCHED_PATCH, _MATCHED_CHANNELS, _MATCHED_CLASSES = 128, 4, 4  # the paper's brain task; the ratio hardly depends on it
 
+_CLOSE = 0.1
+"""By what share of them a width may miss the multiply-adds that it matches without a warning."""
 PAPER_WIDTH = "68"
 
 
@@ -66,7 +70,7 @@ def _choose(config: RetrainConfig, early: bool) -> Architecture:
         if config.preset == SCNAS and config.width == PAPER_WIDTH and not early:
             text = "--preset=scnas is %s channels wide, as the paper's searched network; its %s has %d: --width=%d"
             logging.warning(text, PAPER_WIDTH, config.network, *[DEFAULT_WIDTHS[config.network]] * 2)
-        return Architecture(footprint(config.network, _number(config.width, config.network)), weights=weights)
+        return Architecture(footprint(config.network, _number(config.width)), weights=weights)
     if config.genotype and config.transfer_from:
         raise ConfigError(
             "--genotype and --transfer_from both name an architecture; give one: --genotype for one of this task's own, "
@@ -75,19 +79,19 @@ def _choose(config: RetrainConfig, early: bool) -> Architecture:
     source = _named(config.genotype or config.transfer_from)
     genotype = Genotype.load(source)
     if not (config.width or "").startswith(MATCH):
-        width = _number(config.width, GENOTYPE)
+        width = _number(config.width)
     elif early:
         _other(config.width, genotype)
-        width = DEFAULT_WIDTHS[GENOTYPE]
+        width = None
     else:
         width = _matched(config.width, genotype)
-    genotype.space.check_width(width)
+    network = footprint(GENOTYPE, width, genotype)
     nodes = len(genotype.space.placed[-1].output)
-    node = genotype.space.node_channels(width, genotype.space.placed[-1])
+    node = genotype.space.node_channels(network.width, genotype.space.placed[-1])
     if node > 16 and node % 16 and not early:
         text = "width %d gives nodes of %d channels, which are computed slowly; multiples of 16 (a width of %d) are fastest"
-        logging.info(text, width, node, 16 * nodes * round(node / 16))
-    return Architecture(footprint(GENOTYPE, width, genotype), genotype, source, weights)
+        logging.info(text, network.width, node, 16 * nodes * round(node / 16))
+    return Architecture(network, genotype, source, weights)
 
 
 def _named(path: str | None) -> pathlib.Path:
@@ -100,9 +104,9 @@ def _named(path: str | None) -> pathlib.Path:
     return genotype_file(path)
 
 
-def _number(width: str | None, network: str) -> int:
-    if width in (None, "auto"):
-        return DEFAULT_WIDTHS[network]
+def _number(width: str | None) -> int | None:
+    if width in (None, AUTO):
+        return None
     return channels_of(width, f" {MATCH} is for --network={GENOTYPE}." if width.startswith(MATCH) else "")
 
 
@@ -133,13 +137,16 @@ def _matched(width: str, genotype: Genotype) -> int:
     def cost(width: int) -> float:
         return cost_tables(genotype.space, width, patch, _MATCHED_CHANNELS, _MATCHED_CLASSES).of_genotype(genotype).multiply_adds
 
-    candidates = range(nodes, 1024 + nodes, nodes)
-    best = min(candidates, key=lambda candidate: abs(cost(candidate) - wanted))
-    logging.info(
-        "--width=%s: %d channels, %.0f G multiply-adds for a patch of 128^3 with 4 channels, against %.0f",
+    candidates = range(nodes, WIDEST, nodes)
+    above = bisect.bisect_left(candidates, wanted, key=cost)  # a wider network costs more
+    best = min(candidates[max(above - 1, 0) : above + 1], key=lambda candidate: abs(cost(candidate) - wanted))
+    log = logging.info if abs(cost(best) / wanted - 1) <= _CLOSE else logging.warning
+    log(
+        "--width=%s: %d channels, %.0f G multiply-adds for a patch of 128^%d with 4 channels, against %.0f",
         width,
         best,
         cost(best) / 1e9,
+        rank,
         wanted / 1e9,
     )
     return best

@@ -37,7 +37,7 @@ def train(
     judged = config.trained_parts if config.fold == ALL else (config.judge_on,)
     validation = fold.sampler(*judged, seed=config.seed * 2 + 1, augmented=False)
     batch_size = cluster.batch_size(fold.configuration.batch_size)
-    steps = steps_per_epoch(found, len(training.cases), batch_size, config.budget_minutes, config.steps_per_epoch)
+    steps = steps_per_epoch(found, fold.patches_of_epoch(*config.trained_parts), batch_size, config.budget_minutes, config.steps_per_epoch)
     if found.schedule == PLATEAU:
         schedule = Plateau(horizon, config.plateau, LEAST_RATE, factor=0.2)
     else:

@@ -5,10 +5,9 @@ import math
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.retrain.config import TrainingConfig
+from scnas_keras.runs.horizon import BUDGET_STEPS
 from scnas_keras.training.names import ADAM, COSINE, DICE_CE, JACCARD, LIGHT, NNUNET, PLATEAU, POLY, SCNAS, SGD, SHORT
 
-BUDGET_STEPS = 50
-"""Steps an epoch at most where a run ends by wall time, so that what is shown and saved isn't rare."""
 MOMENTUM = 0.99
 """nnU-Net's, with Nesterov's look ahead."""
 
@@ -23,7 +22,7 @@ class Recipe:
         learning_rate: at the start.
         schedule: "plateau", "poly" or "cosine".
         epochs: of a run without a time budget.
-        steps_per_epoch: None for one patch of each training case.
+        steps_per_epoch: None for one patch of each training case, or of each slice.
         deep_supervision: where the network has outputs for it.
         weight_decay: times the weights, is added to their gradients (L2).
         clip_norm: the most that all gradients together may measure; None for no limit.
@@ -88,9 +87,9 @@ def recipe(config: TrainingConfig) -> Recipe:
     return found
 
 
-def steps_per_epoch(found: Recipe, cases: int, batch_size: int, budget_minutes: float | None, given: int | None) -> int:
-    """Steps an epoch: what is given, or the recipe's, or a patch a case; at most `BUDGET_STEPS` where wall time counts."""
+def steps_per_epoch(found: Recipe, patches: int, batch_size: int, budget_minutes: float | None, given: int | None) -> int:
+    """Steps an epoch: what is given, or the recipe's, or as many as `patches` take; at most `BUDGET_STEPS` where wall time counts."""
     if given:
         return given
-    steps = found.steps_per_epoch or math.ceil(cases / batch_size)
+    steps = found.steps_per_epoch or math.ceil(patches / batch_size)
     return min(steps, BUDGET_STEPS) if budget_minutes else steps

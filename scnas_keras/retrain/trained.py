@@ -1,5 +1,6 @@
 """The trained network that another starts from; finding it loads no framework."""
 
+import hashlib
 import pathlib
 
 from scnas_keras.errors import ConfigError
@@ -8,6 +9,9 @@ from scnas_keras.inference.names import COMPANION, INHERITED, MODEL
 from scnas_keras.retrain.config import SEARCH, WEIGHTS, RetrainConfig
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype, genotype_file
 from scnas_keras.spaces.published import PUBLISHED_NAMES
+
+TRANSFER = "transfer.json"
+"""In a run's folder: whose weights it began with."""
 
 
 def trained_model(config: RetrainConfig) -> pathlib.Path | None:
@@ -30,6 +34,12 @@ def trained_model(config: RetrainConfig) -> pathlib.Path | None:
             "none. Name the --workdir of scnas retrain, or leave out --init=weights."
         )
     return file
+
+
+def digest_of(model: pathlib.Path) -> str:
+    """The SHA-256 of a model's file, by which transfer.json knows whose weights were taken."""
+    with open(model, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _searched(genotype: str | None) -> pathlib.Path:

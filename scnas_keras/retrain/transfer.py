@@ -10,9 +10,8 @@ from scnas_keras.errors import ConfigError, times
 from scnas_keras.files import write_text
 from scnas_keras.inference.keras_file import load_network
 from scnas_keras.retrain.architecture import Architecture
+from scnas_keras.retrain.trained import TRANSFER, digest_of
 from scnas_keras.runs.run_folder import RunFolder
-
-TRANSFER = "transfer.json"
 
 
 def take_weights(network: keras.Model, path: pathlib.Path, of_search: bool = False) -> tuple[int, list[str]]:
@@ -66,4 +65,5 @@ def report_transfer(architecture: Architecture, transfer: tuple[int, list[str]],
         len(left),
         "".join(f"\n  {line}" for line in left) or " none",
     )
-    write_text(run[TRANSFER], json.dumps({"from": str(architecture.weights), "taken": taken, "not_taken": left}, indent=1) + "\n")
+    told = {"from": str(architecture.weights), "sha256": digest_of(architecture.weights), "taken": taken, "not_taken": left}
+    write_text(run[TRANSFER], json.dumps(told, indent=1) + "\n")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.machine.hosts import hosts_of_run
-from scnas_keras.planning.checks import check_patch
+from scnas_keras.planning.checks import check_patch, planned_topology
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.names import RULES, rank_named
 from scnas_keras.planning.plans import Plans, load_plans
@@ -17,6 +17,9 @@ from scnas_keras.runs.config import RunConfig
 from scnas_keras.runs.data_config import DataConfig, PlanningConfig, TaskConfig
 from scnas_keras.runs.run_folder import check_folder
 from scnas_keras.tasks.sides import mirror_axes
+
+_SMALLEST = 8
+"""Pixels along an axis of slices, below which every network has fewer than it halves."""
 
 
 def check_before(config: RunConfig, network: Footprint, begins: bool = True) -> None:
@@ -51,6 +54,9 @@ def check_flags(config: DataConfig, network: Footprint) -> Plans | None:
     _check_rank(config.configuration, plans, network)
     if config.patch_size is not None:
         check_patch(config.patch_size, network)
+    elif plans:
+        planned = plans.configuration(config.configuration)
+        planned_topology(config.plan, plans, planned, planned.patch_size, network)
     return plans
 
 
@@ -90,6 +96,8 @@ def _check_resize(config: PlanningConfig) -> None:
     text = f"--resize={','.join(map(str, config.resize or ()))}"
     if len(config.resize or ()) != 2:
         raise ConfigError(f"{text}: expected two sizes in pixels, like --resize=256,256.")
+    if min(config.resize or ()) < _SMALLEST:
+        raise ConfigError(f"{text}: expected two sizes of at least {_SMALLEST} pixels, like --resize=256,256.")
     if config.spacing is not None:
         raise ConfigError(f"{text} and --spacing both say how large pixels become. Leave out one.")
     if isinstance(config, DataConfig) and config.plan in RULES and rank_named(config.configuration) == 3:

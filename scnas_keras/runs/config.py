@@ -27,7 +27,8 @@ class RunConfig(DataConfig):
     )
     steps_per_epoch: int | None = option(
         None,
-        "Steps an epoch. Default: a patch of each training case; by the preset nnunet 250; in a training run by time at most 50.",
+        "Steps an epoch. Default: a patch of each training case, of each slice where patches are 2D; by the presets nnunet and short 250; "
+        "in a run by time at most 50.",
         "Run",
         most=MANY,
         least=1,

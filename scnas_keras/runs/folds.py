@@ -15,7 +15,7 @@ from scnas_keras.patches.names import NONE
 from scnas_keras.patches.presets import preset
 from scnas_keras.patches.sampler import PatchSampler
 from scnas_keras.patches.stream import patch_dataset
-from scnas_keras.planning.checks import warn_of_memory
+from scnas_keras.planning.checks import planned_topology, warn_of_memory
 from scnas_keras.planning.footprints import Footprint
 from scnas_keras.planning.names import PLANS, RULES
 from scnas_keras.planning.planner import Wishes, make_plans
@@ -83,6 +83,11 @@ class Fold:
     def part(self, *names: str) -> list[PreparedCase]:
         """Cases of some parts ("train", "held_out", "validation"), in order."""
         return [self.cases[case] for name in names for case in getattr(self.split, name)]
+
+    def patches_of_epoch(self, *names: str) -> int:
+        """How many patches an epoch takes: one of each case of some parts, or of each slice where patches are of two axes."""
+        cases = self.part(*names)
+        return sum(case.shape[0] for case in cases) if len(self.patch_size) == 2 else len(cases)
 
     def check(self, folder: pathlib.Path) -> None:
         """Raises DataError if a run's folder holds other data, another split or another plan, by which the run was begun."""
@@ -268,15 +273,8 @@ def configure(config: DataConfig, plans: Plans, network: Footprint) -> Configura
                     name,
                 )
     patch_size = changes.get("patch_size", found.patch_size)
-    topology = network.topology(found.spacing, patch_size)
-    own = network.stages_of_plan and plans.network == network.name  # the plan was made for it, and may have been edited
-    if own and patch_size == found.patch_size:
-        topology = found.topology
-    if topology.patch_size != patch_size:
-        raise ConfigError(
-            f"{config.plan}: patch_size {list(patch_size)} doesn't suit a {network.name} network; make it "
-            f"{list(topology.patch_size)}, or plan with --network={network.name}."
-        )
+    topology = planned_topology(config.plan, plans, found, patch_size, network)
+    own = network.stages_of_plan and plans.network == network.name  # the plan was made for it
     if not own or topology != found.topology or network.width != DEFAULT_WIDTHS[network.name]:
         changes["features_per_stage"] = network.features(topology)
     changes |= {"strides": topology.strides, "kernel_sizes": topology.kernel_sizes, "blocks_per_stage": topology.blocks}

@@ -8,6 +8,9 @@ from typing import TypedDict
 
 from scnas_keras.documents.ranges import Counter, Seconds
 
+BUDGET_STEPS = 50
+"""Steps an epoch at most where a run ends by wall time, so that what is shown and saved isn't rare."""
+
 
 class HorizonState(TypedDict):
     """Epochs done, and seconds since the first began."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import psutil
 from absl import logging
 
+from scnas_keras.architectures.registry import HANDMADE
 from scnas_keras.architectures.searched import DerivedNetwork, SupernetNetwork
 from scnas_keras.errors import ConfigError, times
 from scnas_keras.inference.seen import bytes_needed
@@ -119,7 +120,8 @@ def _too_much(network: Footprint, fold: Fold, batch: int, cluster: Cluster, need
     while narrow.width > 4 * step and estimate(narrow, fold, batch) > free:
         narrow = dataclasses.replace(narrow, width=narrow.width - step)
     flag = "stem_channels" if isinstance(network, SupernetNetwork) else "width"
-    remedies[f"--{flag}={narrow.width}"] = estimate(narrow, fold, batch)
+    also = f" (in crossval --baseline_width={narrow.width})" if network.name in HANDMADE else ""
+    remedies[f"--{flag}={narrow.width}{also}"] = estimate(narrow, fold, batch)
     enough = [f"{name} takes {gibibytes:.1f}" for name, gibibytes in remedies.items() if gibibytes <= free]
     size = times(fold.patch_size)
     return (
@@ -137,7 +139,8 @@ def _smaller_patch(network: Footprint, spacing: Sequence[float], patch: Sequence
     """The patch with a step less along its longest axis; None if there is none left."""
     axis, smaller = patch.index(max(patch)), list(patch)
     smaller[axis] -= network.topology(spacing, patch).divisors[axis]
-    return list(network.topology(spacing, smaller).patch_size) if smaller[axis] > 0 else None
+    found = list(network.topology(spacing, smaller).patch_size) if smaller[axis] > 0 else list(patch)
+    return found if math.prod(found) < math.prod(patch) else None
 
 
 def free_gibibytes(cluster: Cluster) -> float | None:

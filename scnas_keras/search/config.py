@@ -163,8 +163,8 @@ class SearchConfig(JudgeConfig, RunConfig):
 
     def settled(self, names: Collection[str]) -> "SearchConfig":
         """With channels that aren't given raised to what the space can be built with."""
-        step = find_space(self.space, rank_named(self.configuration) or 3).width_step
-        raised = {name: -(-getattr(self, name) // step) * step for name in ("stem_channels", "width") if name not in names}
+        space = find_space(self.space, rank_named(self.configuration) or 3)
+        raised = {name: space.width_from(getattr(self, name)) for name in ("stem_channels", "width") if name not in names}
         return dataclasses.replace(self, **raised)
 
     def check_given(self, names: Collection[str]) -> None:

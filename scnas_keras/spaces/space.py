@@ -67,6 +67,10 @@ class SearchSpace(Description):
         narrowest = math.gcd(*(self.node_channels(self.width_step, cell) for cell in self.placed))
         return self.width_step * (channels // math.gcd(channels, narrowest))
 
+    def width_from(self, width: int) -> int:
+        """The smallest width that a network of this space can have and that is no less."""
+        return -(-width // self.width_step) * self.width_step
+
     def check_width(self, width: int) -> None:
         """Raises ConfigError unless a network's channels can be divided among the nodes of all cells."""
         step = self.width_step
