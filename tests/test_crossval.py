@@ -461,10 +461,11 @@ def test_folds_are_paired_by_patient(config, monkeypatch):
     assert found.report.unit == "patient" and found.report.tests[0].units == 3
 
 
-def test_surfaces_stand_beside_dice_where_they_were_measured(config):
+@pytest.mark.parametrize("unit", ["mm", "pixels"])
+def test_surfaces_stand_beside_dice_where_they_were_measured(config, unit):
     """Of one network's first fold; of another none."""
     for training in all_trainings(config)[:2]:
-        measured = {"tolerance_mm": 1.5} if training.name == "nnunet" else {}
+        measured = {"tolerance_mm": 1.5, "length_unit": unit} if training.name == "nnunet" else {}
         finish(training, {"a": (0.9, 0.8), "b": (0.7, 0.6)}, **{})
         summary = json.loads((training.folder / "summary.json").read_text())
         summary["result"] |= measured
@@ -475,7 +476,7 @@ def test_surfaces_stand_beside_dice_where_they_were_measured(config):
     networks, classes = collect(all_trainings(config))
     report = CrossvalReport("phantom", 3, tuple(classes), tuple(networks), (), "case")
     header, first, second = [line for line in report.text.splitlines()[2:5]]
-    assert header.endswith("NSD at 1.5 mm  HD95 mm")
+    assert header.endswith(f"NSD at 1.5 {unit}  HD95 {unit}")
     assert first.split()[0] == "genotype" and first.split()[-2:] == ["-", "-"] and second.split()[-2:] == ["0.575", "2.00"]
     told = report.to_json()["networks"]["nnunet"]
     assert told["nsd"] == {"core": pytest.approx(0.9), "shell": 0.25} and told["hd95_mm"] == {"core": 3.0, "shell": 1.0}

@@ -1,12 +1,15 @@
 """Pictures of several sizes, gray and in colour, brought to one size: verified, planned, trained on, segmented at their own, exported."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from scnas_keras.errors import ConfigError, DataError
+from scnas_keras.evaluate import EvaluateConfig
+from scnas_keras.evaluate.runner import run_evaluation
 from scnas_keras.export import ExportConfig, export
 from scnas_keras.plan import PlanConfig, plan
 from scnas_keras.predict import PredictConfig, predict
@@ -61,7 +64,8 @@ def trained(tmp_path_factory):
         "processes": 1,
         "num_folds": 3,
     }
-    run_training(RetrainConfig(**flags, workdir=str(folder / "run")))
+    found = run_training(RetrainConfig(**flags, workdir=str(folder / "run")))
+    assert re.search(r"NSD at 1 pixels +HD95 pixels", found.table)  # they don't tell the size of theirs
     return folder, flags
 
 
@@ -94,6 +98,10 @@ def test_each_is_segmented_at_its_own_size(trained):
         with Image.open(path) as image:
             sizes[path.name] = image.size[::-1]
     assert sizes == {f"{number}.png": size for number, size in enumerate(SIZES)}
+    told = run_evaluation(EvaluateConfig(str(folder / "out"), str(folder / "data"), str(folder / "told.json"), processes=1))
+    assert "NSD at 1 pixels" in told.text and "HD95 pixels  ASSD pixels" in told.text
+    document = json.loads((folder / "told.json").read_text())
+    assert document["length_unit"] == "pixels" and "volume_difference_ml" not in document["summary"]["foreground"]
 
 
 def test_a_graph_that_cannot_denoise_is_not_exported(trained, tmp_path):

@@ -11,7 +11,8 @@ from scnas_keras.crossval.beside import notes, published_of
 from scnas_keras.crossval.costs import COSTS, cost_table, patch_of
 from scnas_keras.crossval.published import Published
 from scnas_keras.crossval.results import NetworkResult
-from scnas_keras.metrics.case_table import surface_cells, surface_columns
+from scnas_keras.formats.geometry import MILLIMETRES
+from scnas_keras.metrics.case_table import surface_cells, surface_columns, surface_titles
 from scnas_keras.metrics.paired import FEWEST_UNITS, PairedTest
 from scnas_keras.reporting.text_table import table
 from scnas_keras.tasks.holdout import Holdout
@@ -58,8 +59,9 @@ class CrossvalReport:
         """For people."""
         finished, published = [network for network in self.networks if network.folds], published_of(self.task, len(self.classes))
         lines = [*self._title(finished), ""]
-        tolerances = sorted({fold.cost["tolerance_mm"] for network in finished for fold in network.folds if "tolerance_mm" in fold.cost})
-        titles = (f"NSD at {', '.join(f'{one:g}' for one in tolerances)} mm", "HD95 mm") if tolerances else ()
+        measured = [fold.cost for network in finished for fold in network.folds if "tolerance_mm" in fold.cost]
+        tolerances, units = sorted({one["tolerance_mm"] for one in measured}), {one.get("length_unit", MILLIMETRES) for one in measured}
+        titles = surface_titles(tolerances, units.pop() if len(units) == 1 else MILLIMETRES) if tolerances else ()
         rows = [
             ("", *self.classes, "average", "MIoU", f"± {self._part}s", f"{self._part}s", *titles),
             *((*self._dice_row(network), *self._surface_cells(network)[: len(titles)]) for network in finished),

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from scnas_keras.formats.geometry import MILLIMETRES
 from scnas_keras.metrics.structure import MEASURES, StructureMetrics
 from scnas_keras.metrics.summary import Summary, summarize
 from scnas_keras.reporting.text_table import table
@@ -34,6 +35,7 @@ class Evaluation:
         structures: classes, then unions.
         results: of the segmentations.
         second_reader: of a second person's labels, the same cases or some of them; None without.
+        length_unit: of distances, "mm" or "pixels".
     """
 
     predictions: str
@@ -42,6 +44,7 @@ class Evaluation:
     structures: tuple[str, ...]
     results: Results
     second_reader: Results | None = None
+    length_unit: str = MILLIMETRES
 
     @property
     def text(self) -> str:
@@ -57,6 +60,7 @@ class Evaluation:
             "predictions": self.predictions,
             "labels": self.labels,
             "tolerance_mm": self.tolerance_mm,
+            "length_unit": self.length_unit,
             "conventions": CONVENTIONS,
             "summary": self._summary(self.results),
             "cases": _as_json(self.results),
@@ -82,12 +86,13 @@ class Evaluation:
         return {
             name: {measure: dataclasses.asdict(_summary_of(results, name, measure)) for measure in MEASURES}
             | _lesions(results, name)
-            | _volumes(results, name)
+            | (_volumes(results, name) if self.length_unit == MILLIMETRES else {})
             for name in self.structures
         }
 
     def _table(self, results: Results, title: str) -> list[str]:
-        header = (title, "Dice", "low", "high", "median", "NSD", "HD95 mm", "ASSD mm", "lesions", "found", "invented")
+        unit = self.length_unit
+        header = (title, "Dice", "low", "high", "median", "NSD", f"HD95 {unit}", f"ASSD {unit}", "lesions", "found", "invented")
         rows = []
         for name in self.structures:
             dice = _summary_of(results, name, "dice")
@@ -100,7 +105,9 @@ class Evaluation:
         return table([header, *rows])
 
     def _notes(self) -> list[str]:
-        lines = [f"means over cases; low and high: 95 % bootstrap interval of the mean Dice; NSD at {self.tolerance_mm:g} mm"]
+        lines = [
+            f"means over cases; low and high: 95 % bootstrap interval of the mean Dice; NSD at {self.tolerance_mm:g} {self.length_unit}"
+        ]
         for name in self.structures:
             one_sided = sum(
                 1 for structures in self.results.values() if structures[name].dice is not None and structures[name].hd95 is None

@@ -9,6 +9,8 @@ from scnas_keras.evaluate.config import EvaluateConfig
 from scnas_keras.evaluate.inputs import Labels, find_labels, find_predictions, is_run, pairs, parse_unions
 from scnas_keras.evaluate.report import Evaluation, Results
 from scnas_keras.files import check_writable, readable_json, user_path, write_text
+from scnas_keras.formats.geometry import canonical_spacing, length_unit
+from scnas_keras.formats.volumes import read_header
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.reporting.evaluation_figure import draw_evaluation
 from scnas_keras.tasks.cases import Case
@@ -37,10 +39,13 @@ def run_evaluation(config: EvaluateConfig) -> Evaluation:
     structures = parse_unions(config.unions, _classes(labels, [*cases, *readers], config.processes))
     results = _compare(cases, labels, structures, config, "Comparing")
     second_results = _compare(readers, labels, structures, config, "Comparing the second reader") if readers else None
-    evaluation = Evaluation(config.predictions or "", config.labels or "", config.tolerance_mm, tuple(structures), results, second_results)
+    unit = length_unit(canonical_spacing(read_header(case.label_file).affine) for case in cases)
+    evaluation = Evaluation(
+        config.predictions or "", config.labels or "", config.tolerance_mm, tuple(structures), results, second_results, unit
+    )
     write_text(output, readable_json(evaluation.to_json()))
     write_text(output.with_suffix(".csv"), evaluation.csv)
-    draw_evaluation(results, tuple(structures), output.with_suffix(".png"))
+    draw_evaluation(results, tuple(structures), output.with_suffix(".png"), unit)
     return evaluation
 
 

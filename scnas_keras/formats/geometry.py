@@ -7,7 +7,7 @@ that a segmentation is written back on the very voxel grid of the scan it belong
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -22,7 +22,13 @@ TOLERANCE = 0.25
 round direction cosines to four digits put the far corner of a scan of 512 voxels off by 0.03, those of three digits by 0.3."""
 PIXELS = (1.0, 1.0, 999.0)
 """mm; voxels of a picture that doesn't tell the size of its pixels. The third makes z the coarse axis, along which nothing is resampled."""
+MILLIMETRES, PIXEL_UNIT = "mm", "pixels"
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def length_unit(spacings: Iterable[Sequence[float]]) -> str:
+    """What distances between voxels of these sizes are measured in: "pixels" if all are of pictures that don't tell theirs, else "mm"."""
+    return PIXEL_UNIT if {tuple(spacing) for spacing in spacings} == {PIXELS} else MILLIMETRES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

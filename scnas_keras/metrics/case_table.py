@@ -83,6 +83,11 @@ def class_mean(surfaces: Mapping[str, Mapping[str, Surfaces]], name: str, measur
     return math.fsum(known) / len(known) if known else None
 
 
+def surface_titles(tolerances: Sequence[float], unit: str) -> tuple[str, str]:
+    """Headings of NSD, at the distances up to which surfaces count as equal, and HD95."""
+    return f"NSD at {', '.join(f'{one:g}' for one in tolerances)} {unit}", f"HD95 {unit}"
+
+
 def surface_columns(classes: Sequence[str]) -> list[str]:
     """Headings of what `surface_cells` gives."""
     return [f"{name} {title}" for title in ("NSD", "HD95 mm") for name in classes]

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from scnas_keras import __version__
+from scnas_keras.formats.geometry import MILLIMETRES
 from scnas_keras.inference.companion import Companion
+from scnas_keras.metrics.case_table import surface_titles
 from scnas_keras.metrics.summary import summarize
 from scnas_keras.package.config import PackageConfig
 from scnas_keras.package.found import Found
@@ -43,6 +45,7 @@ def about(config: PackageConfig, companion: Companion, found: Found) -> dict[str
         "judged_on": result.get("judged_on"),
         "metrics": _metrics(found, classes),
         "tolerance_mm": result.get("tolerance_mm"),
+        "length_unit": result.get("length_unit", MILLIMETRES),
         "result": {name: result[name] for name in _RESULT if result.get(name) is not None},
         "recipe": {name: flags[name] for name in _RECIPE if flags.get(name) is not None},
         "versions": found.summary.get("versions", {}),
@@ -113,7 +116,7 @@ def _quality(told: Mapping[str, Any]) -> list[str]:
         "Dice",
         "95 % interval",
         "median",
-        *([f"NSD at {told['tolerance_mm']:g} mm", "HD95 mm"] if surfaces else []),
+        *(surface_titles([told["tolerance_mm"]], told["length_unit"]) if surfaces else ()),
     ]
     lines += [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for name, own in rows:

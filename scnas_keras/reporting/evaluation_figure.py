@@ -12,26 +12,29 @@ from scnas_keras.reporting.figure_files import COLOURS, check_suffix, save_figur
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_PANELS = {"dice": "Dice", "nsd": "NSD", "hd95": "HD95, mm"}
+_PANELS = {"dice": "Dice", "nsd": "NSD", "hd95": "HD95, {unit}"}
 _SPREAD = 0.18  # half the width over which points are spread
 
 
-def draw_evaluation(results: Mapping[str, Mapping[str, StructureMetrics]], structures: Sequence[str], path: str | os.PathLike) -> None:
+def draw_evaluation(
+    results: Mapping[str, Mapping[str, StructureMetrics]], structures: Sequence[str], path: str | os.PathLike, unit: str
+) -> None:
     """Draws a panel a measure, in it a column a structure: a point a case, quartiles as a box.
 
     Args:
         results: case -> structure -> how well it was segmented.
         structures: in order.
         path: the .svg or .png file to write.
+        unit: of distances.
 
     Raises:
         ConfigError: another suffix, or the folder doesn't exist.
     """
     check_suffix(path, (".svg", ".png"))
-    save_figure(evaluation_figure(results, structures), path)
+    save_figure(evaluation_figure(results, structures, unit), path)
 
 
-def evaluation_figure(results: Mapping[str, Mapping[str, StructureMetrics]], structures: Sequence[str]) -> "Figure":
+def evaluation_figure(results: Mapping[str, Mapping[str, StructureMetrics]], structures: Sequence[str], unit: str) -> "Figure":
     """The figure that `draw_evaluation` writes."""
     from matplotlib.figure import Figure
 
@@ -50,7 +53,7 @@ def evaluation_figure(results: Mapping[str, Mapping[str, StructureMetrics]], str
             axes.boxplot(values, positions=[column], widths=0.5, showfliers=False, **style)
         axes.set_xticks(range(len(structures)), list(structures), rotation=25, ha="right", fontsize=8)
         axes.set_xlim(-0.6, len(structures) - 0.4)
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title.format(unit=unit), fontsize=9)
         axes.set_ylim(0, None if measure == "hd95" else 1.02)
         axes.tick_params(axis="y", labelsize=7)
         axes.grid(axis="y", linewidth=0.4, alpha=0.4)

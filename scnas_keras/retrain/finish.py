@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scnas_keras.inference.model_folder import SegmentationModel
-from scnas_keras.metrics.case_table import class_mean
+from scnas_keras.metrics.case_table import class_mean, surface_titles
 from scnas_keras.networks.cost import NetworkCost
 from scnas_keras.reporting.genotype_table import WIDTH
 from scnas_keras.reporting.text_table import table
@@ -92,7 +92,7 @@ def _surfaces(config: RetrainConfig, validation: Validation, classes: Sequence[s
     nsd, hd95 = ({name: class_mean(validation.surfaces, name, measure) for name in classes} for measure in ("nsd", "hd95"))
     means = {"mean_nsd": mean_of_known([*nsd.values()]), "mean_hd95_mm": mean_of_known([*hd95.values()])}
     taken = {"surface_seconds_per_scan": validation.surface_seconds_per_scan}
-    return {"tolerance_mm": config.tolerance_mm, "nsd": nsd, "hd95_mm": hd95, **means, **taken}
+    return {"tolerance_mm": config.tolerance_mm, "length_unit": validation.length_unit, "nsd": nsd, "hd95_mm": hd95, **means, **taken}
 
 
 def _rows(config: RetrainConfig, result: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
@@ -101,7 +101,7 @@ def _rows(config: RetrainConfig, result: Mapping[str, Any], classes: Sequence[st
     if "nsd" in result:
         more = [(_text(result["nsd"][name]), _length(result["hd95_mm"][name])) for name in classes]
         means = _text(result["mean_nsd"]), _length(result["mean_hd95_mm"])
-        rows = [(*row, *own) for row, own in zip(rows, [(f"NSD at {config.tolerance_mm:g} mm", "HD95 mm"), *more, means])]
+        rows = [(*row, *own) for row, own in zip(rows, [surface_titles([config.tolerance_mm], result["length_unit"]), *more, means])]
     return table(rows)
 
 

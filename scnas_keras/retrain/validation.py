@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from absl import logging
 
+from scnas_keras.formats.geometry import MILLIMETRES, length_unit
 from scnas_keras.formats.volumes import write_label
 from scnas_keras.inference.model_folder import SegmentationModel
 from scnas_keras.machine.scratch import Scratch
@@ -35,12 +36,14 @@ class Validation:
         surfaces: case -> class -> distances between surfaces there; empty if they weren't measured.
         seconds_per_scan: median time of a segmentation, without the first, for which the network is traced; None without scans.
         surface_seconds_per_scan: mean time in which surfaces were measured; None if they weren't.
+        length_unit: of distances, "mm" or "pixels".
     """
 
     dice: dict[str, list[float]]
     surfaces: dict[str, dict[str, Surfaces]]
     seconds_per_scan: float | None
     surface_seconds_per_scan: float | None
+    length_unit: str = MILLIMETRES
 
 
 def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: RunFolder) -> Validation:
@@ -52,12 +55,14 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
     cases = {case.name: case for case in fold.task.cases}
     names, ignored = tuple(fold.task.labels.values()), fold.task.ignore_label
     judged, dice, surfaces, packed, seconds = getattr(fold.split, config.judge_on), {}, {}, {}, []
+    spacings: set[tuple[float, ...]] = set()
     scratch, measuring = Scratch(run.path), 0.0
     for number, name in enumerate(judged, start=1):
         volume, label = load_image(fold.task, cases[name], scratch.array), load_label(fold.task, cases[name])
         begun = time.monotonic()
         segmentation = model.segment(volume, config.mirror, scratch)
         seconds.append(time.monotonic() - begun)
+        spacings.add(tuple(volume.spacing))
         write_label(run["validation"] / f"{name}.nii.gz", segmentation, volume.geometry)  # which may be another grid (tilted DICOM)
         packed[name] = zlib.compress(segmentation, 1)  # a hundredth of it
         if ignored is not None:
@@ -75,9 +80,8 @@ def validate(config: RetrainConfig, fold: Fold, model: SegmentationModel, run: R
     if surfaces:
         write_surface_table(run[SURFACES], surfaces)
     _draw(fold, packed, dice, run)
-    return Validation(
-        dice, surfaces, statistics.median(seconds[1:] or seconds) if seconds else None, measuring / len(dice) if surfaces else None
-    )
+    per_scan, per_surface = statistics.median(seconds[1:] or seconds) if seconds else None, measuring / len(dice) if surfaces else None
+    return Validation(dice, surfaces, per_scan, per_surface, length_unit(spacings))
 
 
 def representative(dice: Mapping[str, Sequence[float]]) -> dict[str, str]:

@@ -7,7 +7,8 @@ import pathlib
 from typing import Any
 
 from scnas_keras.files import readable_json, write_text
-from scnas_keras.metrics.case_table import surface_cells, surface_columns
+from scnas_keras.formats.geometry import MILLIMETRES
+from scnas_keras.metrics.case_table import surface_cells, surface_columns, surface_titles
 from scnas_keras.progress import clock
 from scnas_keras.reporting.race_figure import RacedTrial, draw_race
 from scnas_keras.reporting.text_table import table
@@ -121,7 +122,9 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
 def _final_lines(setting: Setting, finals: Finals) -> list[str]:
     classes, seconds = setting.survey.classes, setting.record.decided.final
     measured = any(result.surfaces for result in finals.trained.values())
-    titles = ("average", *((f"NSD at {setting.config.tolerance_mm:g} mm", "HD95 mm") if measured else ()), "updates", "s/scan")
+    unit = next((result.length_unit for result in finals.trained.values() if result.length_unit), MILLIMETRES)
+    more = surface_titles([setting.config.tolerance_mm], unit) if measured else ()
+    titles = ("average", *more, "updates", "s/scan")
     rows = [(f"final{'s' * (len(finals.trained) > 1)}, {clock(seconds)} each, validation scans", *classes, *titles)]
     for label, result in finals.trained.items():
         surfaces = (_dice(result.mean_nsd), _number(result.mean_hd95_mm)) if measured else ()

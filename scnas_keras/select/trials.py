@@ -40,6 +40,7 @@ class _Result:
     nsd: dict[str, float | None] | None = None
     mean_nsd: float | None = None
     mean_hd95_mm: float | None = None
+    length_unit: str | None = None
     surface_seconds_per_scan: float | None = None
 
 
@@ -64,7 +65,8 @@ class Trained:
         folder: its run folder.
         dice: class -> mean Dice over the judged scans; None for a class that none of them has.
         mean_dice: of the classes; None if no scan has any.
-        nsd, mean_nsd, mean_hd95_mm, surface_seconds_per_scan: of surfaces, as those of Dice; None where they weren't measured.
+        nsd, mean_nsd, mean_hd95_mm, length_unit, surface_seconds_per_scan: of surfaces, as those of Dice; None where they weren't
+            measured.
         cases: case -> class -> Dice, classes left out that a case hasn't.
         surfaces: case -> class -> distances between surfaces; empty where they weren't measured.
         parameters, multiply_adds: of the network; the latter for a patch.
@@ -79,6 +81,7 @@ class Trained:
     nsd: Mapping[str, float | None] | None
     mean_nsd: float | None
     mean_hd95_mm: float | None
+    length_unit: str | None
     surface_seconds_per_scan: float | None
     cases: Mapping[str, Mapping[str, float]]
     surfaces: Mapping[str, Mapping[str, Surfaces]]
