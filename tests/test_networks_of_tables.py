@@ -60,18 +60,22 @@ def test_the_published_sizes(name, monkeypatch):
         assert cost.parameters + sum(norm.scale.shape[0] for norm in norms) == COMMON[name]
 
 
-def test_auto_deeplab_is_as_large_as_its_authors_say(monkeypatch):
+@pytest.mark.parametrize(
+    "width, parameters, multiply_adds, within",
+    [
+        (20, 10.14, 333.25e9 / 32, 0.07),
+        pytest.param(26, 15.28, 11.3e9, 0.01, marks=pytest.mark.nightly),
+        pytest.param(32, 21.62, 16.5e9, 0.3, marks=pytest.mark.nightly),
+    ],
+)
+def test_auto_deeplab_is_as_large_as_its_authors_say(width, parameters, multiply_adds, within, monkeypatch):
     """10.15 and 21.62 M parameters with F = 20 and 32, 333.25 G multiply-adds at 1024 x 2048 (Liu et al., Table 3), without the decoder's
     last steps; 15.43 M and 36.18 G are what Zhang et al. print, and no width has both."""
     monkeypatch.setattr(blocks, "start_values", keras.initializers.Zeros)
-    found = {}
-    for width in (20, 26, 32):
-        network = footprint("auto_deeplab", width)
-        topology = network.topology((1.0, 1.0), SIZE)
-        found[width] = network_cost(network.build(topology, network.features(topology), 3, 1), SIZE)
-    assert [round(found[width].parameters / 1e6, 2) for width in (20, 26, 32)] == [10.14, 15.28, 21.62]
-    assert found[20].multiply_adds == pytest.approx(333.25e9 / 32, rel=0.07)
-    assert found[26].multiply_adds == pytest.approx(11.3e9, rel=0.01)
+    network = footprint("auto_deeplab", width)
+    topology = network.topology((1.0, 1.0), SIZE)
+    found = network_cost(network.build(topology, network.features(topology), 3, 1), SIZE)
+    assert round(found.parameters / 1e6, 2) == parameters and found.multiply_adds == pytest.approx(multiply_adds, rel=within)
 
 
 RELOAD = """

@@ -156,6 +156,7 @@ def test_their_gradients_through_the_mixture_are_those_of_autodiff(rank, role):
     check_gradients(mixture, inputs, [(first, (first + 1) % len(LIGHT)) for first in range(len(LIGHT))])
 
 
+@pytest.mark.nightly
 def test_they_are_searched():
     """One step moves every weight of a supernet of them."""
     space = u_shaped("lights", 2, (*LIGHT, "max_pool_3", "zero"), 1, (REDUCTION, ENCODER, EXPANSION, DECODER))

@@ -90,9 +90,11 @@ def test_prepared_pictures_have_one_size_and_gray_ones_equal_channels(trained):
     assert all(low - 0.01 <= case.image().min() and case.image().max() <= high + 0.01 for case in cases.values())
 
 
-def test_each_is_segmented_at_its_own_size(trained):
+def test_each_is_segmented_at_its_own_size(trained, caplog):
+    caplog.set_level("INFO")
     folder, _ = trained
     written = predict(PredictConfig(str(folder / "run"), str(folder / "data" / "images"), str(folder / "out")))
+    assert "which viewers show as black; --overlay draws them" in caplog.text
     sizes = {}
     for path in written:
         with Image.open(path) as image:

@@ -9,6 +9,7 @@ from absl import logging
 from scnas_keras.console import load_tensorflow
 from scnas_keras.errors import DataError, UserError, missing
 from scnas_keras.files import check_writable, user_path, writing
+from scnas_keras.formats.endings import is_picture
 from scnas_keras.inference.companion import find_models
 from scnas_keras.inference.names import MODEL
 from scnas_keras.machine.scratch import Scratch
@@ -62,6 +63,8 @@ def run_prediction(config: PredictConfig) -> list[pathlib.Path]:
             written.append(scan.output)
             files = " and ".join(map(str, scan.outputs(config.overlay, config.save_probabilities)))
             logging.info("%d/%d  %s -> %s", number, len(scans), source, files)
+    if any(map(is_picture, written)) and not config.overlay:
+        logging.info("pictures hold the numbers of classes (0, 1, ...), which viewers show as black; --overlay draws them over the scan")
     if failures:
         listed = "".join(f"\n  {name}: {error}" for name, error in failures.items())
         raise DataError(
