@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from fast_form_checks import check_fast_form
 from mixture_gradients import check_gradients
 
 from scnas_keras.errors import ConfigError
@@ -114,6 +115,13 @@ def test_operations_are_those_of_numpy(rank, stride, name):
     assert [*weights] == [*operation(name).kernel_names(rank)]
     np.testing.assert_allclose(found, REFERENCES[name](x, weights, stride), atol=1e-7)
     assert found.shape == (2, *(size // stride for size in x.shape[1:-1]), 16) == layer.compute_output_shape(x.shape)
+
+
+@pytest.mark.parametrize("rank, role, name", itertools.product((2, 3), ("ordinary", "halving"), LIGHT[1:]))
+def test_their_faster_forms_are_equal(rank, role, name):
+    layer = build_operation(name, role, dtype="float64")
+    check_fast_form(layer, (2, *(8, 6, 10)[:rank], 16))
+    assert layer.fast_depthwise is not None and all(norm.fast_form is not None for norm in layer.norms)
 
 
 def test_a_shuffle_puts_the_first_of_each_group_first():

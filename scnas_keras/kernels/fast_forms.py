@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from scnas_keras.kernels.fused_norm import normalize_affine
-from scnas_keras.kernels.separable import separable_conv
-from scnas_keras.operations.base import InstanceNorm
+from scnas_keras.kernels.separable import depthwise_one, separable_conv
+from scnas_keras.operations.base import InstanceNorm, ManyKernels
 from scnas_keras.operations.dilated_separable_conv.layer import DilatedSeparableConv
 from scnas_keras.operations.pool.layer import Pool
 from scnas_keras.operations.separable_conv.layer import SeparableConv
@@ -25,9 +25,11 @@ def use_fast_forms(model: keras.Model) -> None:
 
 def use_fast_form(layer: keras.Layer) -> None:
     """The same for a layer by itself."""
-    for part in (layer, getattr(layer, "norm", None)):
+    for part in (layer, getattr(layer, "norm", None), *getattr(layer, "norms", ())):
         if isinstance(part, InstanceNorm):
             part.fast_form = normalize_affine
+        elif isinstance(part, ManyKernels) and not isinstance(part, SeparableConv):
+            part.fast_depthwise = depthwise_one
         elif isinstance(part, (DilatedSeparableConv, SeparableConv)):
             part.fast_form = separable_conv
         elif type(part) is Pool and part.mode == "average" and part.stride == 1:

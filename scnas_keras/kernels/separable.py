@@ -46,6 +46,16 @@ def separable_conv(x: tf.Tensor, depthwise: tf.Tensor, pointwise: tf.Tensor, rat
     return results
 
 
+def depthwise_one(x: tf.Tensor, kernel: tf.Tensor, rate: int, stride: int) -> tf.Tensor | None:
+    """A depthwise convolution with a kernel [size, ..., channels, 1], otherwise as `separable_conv`."""
+    if x.dtype not in _WIDE or not x.shape.is_fully_defined() or not on_cpu():
+        return None
+    if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
+        x, rate, stride = subsample(x), rate // 2, 1
+    (y,) = depthwise_conv(x, tf.convert_to_tensor(kernel), rate)
+    return subsample(y) if stride == 2 else y
+
+
 def depthwise_conv(x: tf.Tensor, kernel: tf.Tensor, rate: int) -> list[tf.Tensor]:
     """Depthwise convolutions of one image, each like `x`, with zeros beyond the border.
 

@@ -25,12 +25,14 @@ def halved(x, bridge: str, halvings: int):
 
 
 def _highest(x):
-    """The highest of each block of 2 voxels along every spatial axis: a max pool that TensorFlow has in float64 and in 3D is fast at."""
+    """The highest of each block of 2 voxels along every spatial axis: a max pool that TensorFlow has in float64 and in 3D is fast at.
+
+    Pairs are split, for the gradient of an index is slow.
+    """
     for axis in range(1, len(x.shape) - 1):
         shape = ops.shape(x)
         pairs = ops.reshape(x, (*shape[:axis], shape[axis] // 2, 2, *shape[axis + 1 :]))
-        before = (slice(None),) * (axis + 1)
-        x = ops.maximum(pairs[(*before, 0)], pairs[(*before, 1)])
+        x = ops.reshape(ops.maximum(*ops.split(pairs, 2, axis=axis + 1)), (*shape[:axis], shape[axis] // 2, *shape[axis + 1 :]))
     return x
 
 

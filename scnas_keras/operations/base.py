@@ -14,6 +14,7 @@ import keras
 from keras import layers, ops
 
 from scnas_keras.operations.facts import Kernels
+from scnas_keras.operations.kernels import depthwise_only
 
 NEGATIVE_SLOPE = 0.01
 serializable = keras.saving.register_keras_serializable("scnas_keras")
@@ -137,9 +138,12 @@ class ManyKernels(Operation):
     Attributes:
         kernels: (spatial axes, channels) -> its kernels' shapes and start values; those of its facts.
         norms: its normalisations, in order.
+        fast_depthwise: a faster form of `convolve_depthwise`, with the same arguments, that gives None where it can't; set on the layers
+            of a model (`kernels.fast_forms`).
     """
 
     kernels: Callable[[int, int], Kernels]
+    fast_depthwise: Callable[..., Any] | None = None
 
     def __init__(self, affine: bool = True, **kwargs):
         super().__init__(**kwargs)
@@ -158,6 +162,16 @@ class ManyKernels(Operation):
             norm = InstanceNorm(self.affine, dtype=self.dtype_policy)
             norm.build((*input_shape[:-1], channels))
             self.norms.append(norm)
+
+    def convolve_depthwise(self, x, kernel, rate: int = 1, stride: int = 1):
+        """Depthwise convolution with a kernel [size, ..., channels, 1], at every voxel or at every second; by itself as a dense one."""
+        fast = None if self.fast_depthwise is None else self.fast_depthwise(x, kernel, rate, stride)
+        if fast is not None:
+            return fast
+        if stride == 2 and rate % 2 == 0:  # all taps fall on the voxels that subsampling keeps
+            x, rate, stride = subsample(x), rate // 2, 1
+        dense = depthwise_only(kernel)
+        return ops.conv(x, dense, strides=stride, padding="same", data_format="channels_last", dilation_rate=rate)
 
     def get_config(self):
         return {**super().get_config(), "affine": self.affine}

@@ -5,7 +5,6 @@ from keras import ops
 
 from scnas_keras.operations.base import NEGATIVE_SLOPE, ManyKernels, serializable, subsample
 from scnas_keras.operations.ghost_conv.facts import kernels
-from scnas_keras.operations.kernels import depthwise_only
 
 
 @serializable
@@ -25,7 +24,7 @@ class GhostConv(ManyKernels):
         x = subsample(x) if self.stride == 2 else x
         first = self.norms[0](ops.matmul(ops.leaky_relu(x, NEGATIVE_SLOPE), self.primary))
         active = ops.leaky_relu(first[..., : self.cheap.shape[-2]], NEGATIVE_SLOPE)
-        second = self.norms[1](ops.conv(active, depthwise_only(self.cheap), padding="same", data_format="channels_last"))
+        second = self.norms[1](self.convolve_depthwise(active, self.cheap))
         return ops.concatenate([first, second], axis=-1)
 
 

@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from scnas_keras.operations.base import NEGATIVE_SLOPE, ManyKernels, serializable, subsample
-from scnas_keras.operations.kernels import depthwise_only
+from scnas_keras.operations.base import NEGATIVE_SLOPE, ManyKernels, serializable
 from scnas_keras.operations.selective_kernel_conv.facts import RATE, kernels
 
 
@@ -27,10 +26,8 @@ class SelectiveKernelConv(ManyKernels):
 
     def call(self, x):
         x = ops.leaky_relu(x, NEGATIVE_SLOPE)
-        near = ops.conv(x, depthwise_only(self.near), strides=self.stride, padding="same", data_format="channels_last")
-        # with stride 2 all taps of the dilated kernel fall on the voxels that are kept
-        wide, rate = (subsample(x), RATE // 2) if self.stride == 2 else (x, RATE)
-        far = ops.conv(wide, depthwise_only(self.far), padding="same", data_format="channels_last", dilation_rate=rate)
+        near = self.convolve_depthwise(x, self.near, stride=self.stride)
+        far = self.convolve_depthwise(x, self.far, RATE, self.stride)
         both = [norm(y) for norm, y in zip(self.norms, (near, far))]
         active = [ops.leaky_relu(y, NEGATIVE_SLOPE) for y in both]
         pooled = ops.mean(active[0] + active[1], axis=tuple(range(1, len(x.shape) - 1)), keepdims=True)

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from scnas_keras.operations.base import NEGATIVE_SLOPE, ManyKernels, serializable, subsample
-from scnas_keras.operations.kernels import depthwise_only, grouped, shuffled
+from scnas_keras.operations.kernels import grouped, shuffled
 from scnas_keras.operations.shuffled_group_conv.facts import BOTTLENECK, GROUPS, kernels
 
 
@@ -27,8 +27,7 @@ class ShuffledGroupConv(ManyKernels):
     def call(self, x):
         x = subsample(x) if self.stride == 2 else x
         x = self.norms[0](ops.matmul(ops.leaky_relu(x, NEGATIVE_SLOPE), shuffled(grouped(self.reduce), GROUPS)))
-        kernel = depthwise_only(self.depthwise)
-        x = self.norms[1](ops.conv(ops.leaky_relu(x, NEGATIVE_SLOPE), kernel, padding="same", data_format="channels_last"))
+        x = self.norms[1](self.convolve_depthwise(ops.leaky_relu(x, NEGATIVE_SLOPE), self.depthwise))
         return self.norms[2](ops.matmul(x, grouped(self.expand)))
 
 
