@@ -149,6 +149,8 @@ def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_p
         ({"width": "66"}, ConfigError, "64 or 68"),
         ({"width": "match:vnet"}, ConfigError, "--width=match:vnet"),
         ({"width": "match:unet2d"}, ConfigError, "--width=match:unet2d:32: the genotype has 3 axes, and unet2d is for 2"),
+        ({"width": "match:unet:1000000"}, ConfigError, "--width=1000000: expected a number from 1 to"),
+        ({"width": "match:unet:" + "9" * 5000}, ConfigError, "9: expected a number from 1 to"),
         ({"width": "match:unet:abc"}, ConfigError, "--width=match:unet:abc: expected match: and one of"),
         ({"width": "match:unet:33"}, ConfigError, "unet network of width 33 can't be built"),
         (
@@ -265,6 +267,32 @@ def test_results_of_another_plan_rule_are_refused(config):
     trainings = all_trainings(config)
     finish(trainings[0], {"a": (0.5, 0.5)}, plan="scnas")
     with pytest.raises(ConfigError, match="--plan: scnas there, nnunet here"):
+        collect(trainings)
+
+
+def test_results_of_other_data_are_refused(config):
+    trainings = all_trainings(config)
+    for number, text in enumerate(("{}", "{ }")):
+        finish(trainings[number], {"a": (0.5, 0.5)})
+        (trainings[number].folder / "data.json").write_text(text)
+    with pytest.raises(ConfigError, match="data.json: isn't that of"):
+        collect(trainings)
+
+
+@pytest.mark.parametrize("text", ["", "case,core,shell\n", "case,core,kern\na,0.5,0.5\n"])
+def test_a_table_of_cases_that_is_cut_off_is_damaged(config, text):
+    training = all_trainings(config)[0]
+    finish(training, {"a": (0.5, 0.5)})
+    (training.folder / "validation.csv").write_text(text)
+    with pytest.raises(ConfigError, match="validation.csv: damaged"):
+        collect([training])
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"split_seed": 1}, {"mixed_precision": "float16"}, {"accumulate": 2}])
+def test_results_of_another_seed_or_precision_are_refused(config, changes):
+    trainings = all_trainings(config)
+    finish(trainings[0], {"a": (0.5, 0.5)}, **changes)
+    with pytest.raises(ConfigError, match=f"other settings .--{next(iter(changes))}:"):
         collect(trainings)
 
 
@@ -481,5 +509,7 @@ def test_surfaces_stand_beside_dice_where_they_were_measured(config, unit):
     told = report.to_json()["networks"]["nnunet"]
     assert told["nsd"] == {"core": pytest.approx(0.9), "shell": 0.25} and told["hd95_mm"] == {"core": 3.0, "shell": 1.0}
     rows = [*csv.DictReader(io.StringIO(report.cases_csv({})))]
-    assert [row["shell NSD"] for row in rows] == ["", "", "0.500000", "0.000000"] and rows[3]["shell HD95 mm"] == "" == rows[0]["core NSD"]
-    assert rows[2]["core"] == "0.900000" and rows[2]["core HD95 mm"] == "2.000000"
+    assert [row["shell NSD"] for row in rows] == ["", "", "0.500000", "0.000000"] and rows[3][f"shell HD95 {unit}"] == "" == rows[0][
+        "core NSD"
+    ]
+    assert rows[2]["core"] == "0.900000" and rows[2][f"core HD95 {unit}"] == "2.000000" and report.to_json()["length_unit"] == unit

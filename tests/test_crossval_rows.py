@@ -93,6 +93,25 @@ def test_one_width_is_for_all_and_matched_ones_are_each_their_own(config, tmp_pa
     assert [(row.name, row.width) for row in found] == [("transfer", "auto"), ("a", "match:u_resnet:16"), ("b", "68")]
 
 
+def test_blanks_may_stand_beside_equals_signs(config):
+    found = rows(config, " one = published:nas_unet , two =published:nas_unet")
+    assert [(row.name, row.architecture) for row in found] == [(name, "published:nas_unet") for name in ("one", "two")]
+
+
+def test_what_is_wrong_with_a_row_names_it(config, tmp_path):
+    several(tmp_path, "runs/a", "runs/b")
+    given = dataclasses.replace(config, networks="genotype", genotype=f"{tmp_path}/runs/a,{tmp_path}/runs/b", width="64,66")
+    with pytest.raises(ConfigError, match="^b: 66 stem channels can't be divided"):
+        all_trainings(given)
+
+
+def test_a_network_that_is_matched_and_not_trained_has_its_usual_width(config):
+    given = dataclasses.replace(config, networks="unet,nnunet,genotype", width="match:u_resnet", baseline_width=(8, 4))
+    assert [row.width for row in rows_of(given)] == ["8", "4", "match:u_resnet:32"]
+    alone = dataclasses.replace(config, networks="genotype", width="match:u_resnet", baseline_width=(8,))
+    assert all_trainings(alone)[0].config.width == "match:u_resnet:8"
+
+
 def test_hand_made_networks_have_one_width_or_each_their_own(config):
     def widths(networks, *given):
         return [row.width for row in rows(config, "x.json", networks=networks, baseline_width=given or None)]
@@ -112,6 +131,8 @@ def test_hand_made_networks_have_one_width_or_each_their_own(config):
         ("a,x/unet", None, "'unet', of x/unet, is a network's name"),
         ("unet=a", None, "'unet', of a, is a network's name"),
         ("UNet=a,b", None, "'UNet', of a, is a network's name"),
+        ("Cases.csv=a,b", None, "'Cases.csv', of a, is a file of the table"),
+        (f"{'n' * 101}=a,b", None, "of a, is no name"),
         ("a,", None, "--genotype=a,: nothing stands beside a comma"),
         ("/,a", None, "'', of /, is no name"),
     ],

@@ -101,7 +101,9 @@ def test_an_edited_plan_is_followed(config, tmp_path):
 
 def test_what_a_network_can_not_take_is_refused(config, tmp_path):
     open_fold(config, NETWORK).save(tmp_path)
-    with pytest.raises(ConfigError, match="--configuration=nonsense: the plan of Small has 3d_fullres"):
+    with pytest.raises(
+        ConfigError, match="--configuration=nonsense: the plan of Small has none. Name what it has: --configuration=3d_full"
+    ):
         with_flags(config, configuration="nonsense")
     for patch, advice in (((20, 24, 8), "instead of 20 use 16 or 24"), ((8, 8), "has 3 sizes"), ((8, 8, 0), "instead of 0 use 8")):
         with pytest.raises(ConfigError, match=advice):

@@ -157,7 +157,7 @@ def test_a_table_of_surfaces_is_read_as_it_was_written(tmp_path):
     assert (
         class_mean(found, "core", "hd95") == 2.0 and class_mean(found, "shell", "hd95") is None and class_mean(found, "none", "nsd") is None
     )
-    assert surface_columns(("core", "shell")) == ["core NSD", "shell NSD", "core HD95 mm", "shell HD95 mm"]
+    assert surface_columns(("core", "shell"), "mm") == ["core NSD", "shell NSD", "core HD95 mm", "shell HD95 mm"]
     assert surface_cells(found["b"], ("core", "shell")) == ["0.500000", "0.000000", "2.000000", ""]
     for text in ("case,class,nsd,hd95,assd\na,core,x,1,1\n", "case,class\na,core\n", "no table\n1\n"):
         (tmp_path / "surfaces.csv").write_text(text)

@@ -112,8 +112,7 @@ def test_auto_deeplabs_coarsest_stage_has_more_than_a_voxel():
     assert network.topology((1.0, 1.0), (20, 32)).patch_size == (64, 64) and network.topology((1.0, 1.0), (20, 33)).patch_size == (32, 64)
     check_patch((32, 64), network)
     for patch in ((32, 32), (32, 32, 32)):
-        size = ",".join(["64"] * len(patch))
-        with pytest.raises(ConfigError, match=f"of so small a patch a auto_deeplab network keeps a single voxel.*; give at least {size}"):
+        with pytest.raises(ConfigError, match="of so small a patch a auto_deeplab network keeps a single voxel.*; give 64 or more along"):
             check_patch(patch, network)
     check_patch((32, 32), footprint("fcn8s"))
 

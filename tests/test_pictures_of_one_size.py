@@ -103,7 +103,11 @@ def test_each_is_segmented_at_its_own_size(trained, caplog):
     told = run_evaluation(EvaluateConfig(str(folder / "out"), str(folder / "data"), str(folder / "told.json"), processes=1))
     assert "NSD at 1 pixels" in told.text and "HD95 pixels  ASSD pixels" in told.text
     document = json.loads((folder / "told.json").read_text())
-    assert document["length_unit"] == "pixels" and "volume_difference_ml" not in document["summary"]["foreground"]
+    assert (
+        document["cases"]["0"]["foreground"]["reference_ml"] is None
+        and document["length_unit"] == "pixels"
+        and "volume_difference_ml" not in document["summary"]["foreground"]
+    )
 
 
 def test_a_graph_that_cannot_denoise_is_not_exported(trained, tmp_path):

@@ -324,7 +324,7 @@ def test_a_plan_is_written_as_it_was_read(plans_file, fingerprint_file):
 
 
 def test_an_unknown_configuration_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="--configuration=4d.*has 2d, 3d_lowres, 3d_fullres, 3d_cascade_fullres"):
+    with pytest.raises(ConfigError, match="--configuration=4d.*--configuration=2d or 3d_lowres or 3d_fullres or 3d_cascade_fullres"):
         make_plans(MADE, NNUNet()).configuration("4d")
 
 

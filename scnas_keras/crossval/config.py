@@ -12,6 +12,9 @@ from scnas_keras.spaces.published import PUBLISHED_NAMES
 TRANSFER = "transfer"
 NAMES = (GENOTYPE, TRANSFER, *HANDMADE)
 
+TEXT, JSON, TABLE, FIGURE = FILES = ("crossval.txt", "crossval.json", "cases.csv", "crossval.png")
+"""What a cross-validation leaves in its folder, beside a folder for each row."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CrossvalConfig(TrainingConfig):

@@ -60,8 +60,7 @@ class CrossvalReport:
         finished, published = [network for network in self.networks if network.folds], published_of(self.task, len(self.classes))
         lines = [*self._title(finished), ""]
         measured = [fold.cost for network in finished for fold in network.folds if "tolerance_mm" in fold.cost]
-        tolerances, units = sorted({one["tolerance_mm"] for one in measured}), {one.get("length_unit", MILLIMETRES) for one in measured}
-        titles = surface_titles(tolerances, units.pop() if len(units) == 1 else MILLIMETRES) if tolerances else ()
+        titles = surface_titles(sorted({one["tolerance_mm"] for one in measured}), self.length_unit) if measured else ()
         rows = [
             ("", *self.classes, "average", "MIoU", f"± {self._part}s", f"{self._part}s", *titles),
             *((*self._dice_row(network), *self._surface_cells(network)[: len(titles)]) for network in finished),
@@ -84,6 +83,7 @@ class CrossvalReport:
             "protocol": str(self.holdout or KFOLD),
             "num_folds": self.num_folds,
             "classes": self.classes,
+            "length_unit": self.length_unit,
             "networks": {network.name: self._network_json(network) for network in self.networks},
             "paired_tests": [dataclasses.asdict(test) for test in self.tests],
             "unit": self.unit,
@@ -93,7 +93,7 @@ class CrossvalReport:
         """A line for each case of each network: Dice of each class, then NSD and HD95 of each."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["network", "fold", "case", "patient", *self.classes, *surface_columns(self.classes)])
+        writer.writerow(["network", "fold", "case", "patient", *self.classes, *surface_columns(self.classes, self.length_unit)])
         for network in self.networks:
             for fold in network.folds:
                 for case, dice in fold.dice.items():
@@ -101,6 +101,12 @@ class CrossvalReport:
                     more = surface_cells(fold.surfaces.get(case, {}), self.classes)
                     writer.writerow([network.name, fold.fold, case, patients.get(case, case), *values, *more])
         return stream.getvalue()
+
+    @property
+    def length_unit(self) -> str:
+        """Of distances, by the runs that measured some: all are of the same data."""
+        costs = [fold.cost for network in self.networks for fold in network.folds]
+        return next((cost["length_unit"] for cost in costs if "length_unit" in cost), MILLIMETRES)
 
     @property
     def _part(self) -> str:

@@ -15,6 +15,7 @@ from scnas_keras.metrics.structure import Surfaces
 from scnas_keras.planning.names import PLANS
 from scnas_keras.retrain.config import SCRATCH
 from scnas_keras.retrain.trained import TRANSFER, digest_of, trained_model
+from scnas_keras.runs.run_data import DATA
 from scnas_keras.runs.run_folder import CASES, SURFACES
 from scnas_keras.spaces.genotype import GENOTYPE_FILE, Genotype, genotype_file
 from scnas_keras.tasks.names import SPLITS
@@ -126,6 +127,8 @@ def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[st
         task, classes = own
         remedy = f"Delete {training.folder} to train again."
         tables = read_case_table(training.folder / CASES, remedy), read_surface_table(training.folder / SURFACES, remedy)
+        if not tables[0] or not {name for dice in tables[0].values() for name in dice} <= {*own[1]}:
+            raise ConfigError(f"{training.folder / CASES}: damaged: expected the Dice of {', '.join(own[1])} of each case. {remedy}")
         folds.append(FoldResult(training.fold, tables[0], result, tables[1]))
     _check_documents([training for training in trainings if training.finished])
     networks = [NetworkResult(name, tuple(folds), tuple(missing)) for name, (folds, missing) in found.items()]
@@ -133,10 +136,11 @@ def collect(trainings: Sequence[Training]) -> tuple[list[NetworkResult], list[st
 
 
 def _check_documents(trainings: Sequence[Training]) -> None:
-    """Refuses results of different folds, folds of one network with different plans, and of another architecture than is named now."""
+    """Refuses results of different data or folds, folds of one network with different plans, and other architectures or start weights
+    than are named now."""
     firsts: dict[tuple[str, ...], Training] = {}
     for training in trainings:
-        for key in ((SPLITS,), (PLANS, training.name)):
+        for key in ((DATA,), (SPLITS,), (PLANS, training.name)):
             first = firsts.setdefault(key, training)
             texts = [(one.folder / key[0]).read_bytes() if (one.folder / key[0]).is_file() else None for one in (first, training)]
             if texts[0] != texts[1]:

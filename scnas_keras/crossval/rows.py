@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from scnas_keras.architectures.registry import AUTO, DEFAULT_WIDTHS, HANDMADE, MATCH, MATCHABLE
-from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
+from scnas_keras.crossval.config import FILES, NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import full_path, user_path
 from scnas_keras.spaces.genotype import GENOTYPE_FILE
@@ -13,7 +13,8 @@ from scnas_keras.spaces.published import PUBLISHED, PUBLISHED_NAMES
 
 FOLD = "{fold}"
 """In an architecture's path: the fold's number."""
-_NAMED = re.compile(r"([\w-][\w.-]*)=(.+)")
+_NAMED = re.compile(r"([\w-][\w.-]*)\s*=\s*(.+)")
+_LONGEST = 100
 _FOLD_IN_NAME = re.compile(r"[-_.]?\{fold\}")
 
 
@@ -117,8 +118,9 @@ def _check_names(flag: str, rows: Sequence[Row]) -> None:
     for row in rows:
         twice = folded.count(row.name.casefold()) > 1
         taken = row.name.casefold() in NAMES
-        if twice or taken or not row.name.strip("."):
-            why = "is there twice" if twice else "is a network's name" if taken else "is no name"
+        unfit = not row.name.strip(".") or len(row.name) > _LONGEST
+        if twice or taken or unfit or row.name.casefold() in FILES:
+            why = "is there twice" if twice else "is a network's name" if taken else "is no name" if unfit else "is a file of the table"
             raise ConfigError(
                 f"--genotype={flag}: a row is called as its architecture's folder, and {row.name!r}, of {row.architecture}, {why}. Give "
                 "names of your own: --genotype=NAME=PATH,NAME=PATH."

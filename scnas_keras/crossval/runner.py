@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 
-from scnas_keras.crossval.config import CrossvalConfig
+from scnas_keras.crossval.config import FIGURE, JSON, TABLE, TEXT, CrossvalConfig
 from scnas_keras.crossval.report import CrossvalReport
 from scnas_keras.crossval.results import collect
 from scnas_keras.crossval.trainings import all_trainings, holdout_of
@@ -64,8 +64,8 @@ def _write(config: CrossvalConfig, trainings) -> CrossvalResult:
     folds = len({training.fold for training in trainings})
     unit = "patient" if len(groups) < len(cases) else "case"
     report = CrossvalReport(config.task, folds, tuple(classes), tuple(networks), tuple(tests), unit, holdout_of(config))
-    write_text(folder / "crossval.txt", report.text + "\n")
-    write_text(folder / "crossval.json", readable_json(report.to_json()))
-    write_text(folder / "cases.csv", report.cases_csv(patients))
-    draw_comparison({network.name: network.dice for network in networks if network.folds}, classes, folder / "crossval.png")
+    write_text(folder / TEXT, report.text + "\n")
+    write_text(folder / JSON, readable_json(report.to_json()))
+    write_text(folder / TABLE, report.cases_csv(patients))
+    draw_comparison({network.name: network.dice for network in networks if network.folds}, classes, folder / FIGURE)
     return CrossvalResult(report, report.text, folder)

@@ -1,14 +1,15 @@
 """The training runs that a cross-validation is made of: which there are, and with which settings."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import logging
 
 from scnas_keras.architectures.registry import AUTO, DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, footprint
-from scnas_keras.crossval.config import TRANSFER, CrossvalConfig
+from scnas_keras.crossval.config import NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.crossval.rows import Row, rows_of
 from scnas_keras.documents import decode, parse
 from scnas_keras.errors import ConfigError, GenotypeError, some_of
@@ -46,6 +47,9 @@ class _Result:
     width: float | None = None
     updates: float | None = None
     seconds_per_scan: float | None = None
+    patch_size: tuple[int, ...] | None = None
+    tolerance_mm: float | None = None
+    length_unit: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +124,18 @@ def all_trainings(config: CrossvalConfig) -> list[Training]:
     trainings = [Training(row, fold, _config(config, row, fold)) for fold in folds for row in rows]
     for training in trainings:
         if training.fold in (config.folds or folds):
-            _check_architecture(training)
+            with _of_row(training.row):
+                _check_architecture(training)
     return trainings
+
+
+@contextlib.contextmanager
+def _of_row(row: Row) -> Iterator[None]:
+    """Lets errors begin with the row's name, where it isn't that of a flag's value."""
+    try:
+        yield
+    except (ConfigError, GenotypeError) as error:
+        raise error if row.name in NAMES else type(error)(f"{row.name}: {error}") from error
 
 
 def _check_used(config: CrossvalConfig) -> None:

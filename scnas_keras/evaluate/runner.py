@@ -1,5 +1,6 @@
 """From two folders to what is told of them."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +10,7 @@ from scnas_keras.evaluate.config import EvaluateConfig
 from scnas_keras.evaluate.inputs import Labels, find_labels, find_predictions, is_run, pairs, parse_unions
 from scnas_keras.evaluate.report import Evaluation, Results
 from scnas_keras.files import check_writable, readable_json, user_path, write_text
-from scnas_keras.formats.geometry import canonical_spacing, length_unit
+from scnas_keras.formats.geometry import MILLIMETRES, canonical_spacing, length_unit
 from scnas_keras.formats.volumes import read_header
 from scnas_keras.machine.workers import map_cases
 from scnas_keras.reporting.evaluation_figure import draw_evaluation
@@ -40,6 +41,8 @@ def run_evaluation(config: EvaluateConfig) -> Evaluation:
     results = _compare(cases, labels, structures, config, "Comparing")
     second_results = _compare(readers, labels, structures, config, "Comparing the second reader") if readers else None
     unit = length_unit(canonical_spacing(read_header(case.label_file).affine) for case in cases)
+    if unit != MILLIMETRES:
+        results, second_results = _without_volumes(results), second_results and _without_volumes(second_results)
     evaluation = Evaluation(
         config.predictions or "", config.labels or "", config.tolerance_mm, tuple(structures), results, second_results, unit
     )
@@ -70,6 +73,12 @@ def _compare(cases: Sequence[Case], labels: Labels, structures: Mapping[str, Seq
     work = functools.partial(comparing.compare, task=labels.task, structures=structures, tolerance=config.tolerance_mm)
     found = map_cases(work, cases, title, _memory(cases), config.processes)
     return {case.name: own for case, own in zip(cases, found)}
+
+
+def _without_volumes(results: Results) -> Results:
+    """Of pictures that don't tell the size of their pixels, and so no volumes."""
+    none = {"reference_ml": None, "predicted_ml": None}
+    return {case: {name: dataclasses.replace(own, **none) for name, own in structures.items()} for case, structures in results.items()}
 
 
 def _memory(cases: Sequence[Case]) -> int:

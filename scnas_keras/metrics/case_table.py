@@ -88,9 +88,9 @@ def surface_titles(tolerances: Sequence[float], unit: str) -> tuple[str, str]:
     return f"NSD at {', '.join(f'{one:g}' for one in tolerances)} {unit}", f"HD95 {unit}"
 
 
-def surface_columns(classes: Sequence[str]) -> list[str]:
-    """Headings of what `surface_cells` gives."""
-    return [f"{name} {title}" for title in ("NSD", "HD95 mm") for name in classes]
+def surface_columns(classes: Sequence[str], unit: str) -> list[str]:
+    """Headings of what `surface_cells` gives, with the unit of distances."""
+    return [f"{name} {title}" for title in ("NSD", f"HD95 {unit}") for name in classes]
 
 
 def surface_cells(surfaces: Mapping[str, Surfaces], classes: Sequence[str]) -> list[str]:

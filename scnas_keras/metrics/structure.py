@@ -29,7 +29,7 @@ class StructureMetrics:
         nsd: share of both surfaces that lies within the tolerance of the other (normalised surface Dice).
         hd95: mm; the greater of the two directions' 95th percentiles of distances, by area.
         assd: mm; mean of the two directions' mean distances (average symmetric surface distance).
-        reference_ml, predicted_ml: volumes.
+        reference_ml, predicted_ml: volumes; None of pictures that don't tell the size of their pixels.
         lesions: connected components (26 neighbours; in a picture 8) of the reference.
         lesions_found: those of which a voxel was predicted.
         false_positives: predicted components without a voxel of the reference.
@@ -42,8 +42,8 @@ class StructureMetrics:
     nsd: float | None
     hd95: float | None
     assd: float | None
-    reference_ml: float
-    predicted_ml: float
+    reference_ml: float | None
+    predicted_ml: float | None
     lesions: int
     lesions_found: int
     false_positives: int

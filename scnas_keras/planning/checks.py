@@ -33,7 +33,7 @@ def check_patch(patch_size: Sequence[int], network: Footprint) -> None:
     if topology.patch_size != (*patch_size,):
         raise ConfigError(
             f"--patch_size={text}: of so small a patch a {network.name} network keeps a single voxel at its coarsest stage, which its "
-            f"normalisation takes away; give at least {','.join(map(str, topology.patch_size))}."
+            f"normalisation takes away; give {max(topology.patch_size)} or more along an axis."
         )
 
 

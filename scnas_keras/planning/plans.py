@@ -198,7 +198,8 @@ class Plans:
     def configuration(self, name: str) -> Configuration:
         """The configuration of a name; ConfigError if there is none."""
         if name not in self.configurations:
-            raise ConfigError(f"--configuration={name}: the plan of {self.dataset} has {', '.join(self.configurations)}.")
+            there = " or ".join(self.configurations)
+            raise ConfigError(f"--configuration={name}: the plan of {self.dataset} has none. Name what it has: --configuration={there}.")
         return self.configurations[name]
 
     def preprocessing(self, name: str, labels: Mapping[int, str]) -> PreprocessingPlan:

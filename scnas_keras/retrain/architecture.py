@@ -118,7 +118,7 @@ def _other(width: str, genotype: Genotype) -> Network:
             f"--width={width}: expected {MATCH} and one of {', '.join(MATCHABLE)}, for example {MATCH}{MATCHABLE[0]}, or "
             f"{MATCH}{MATCHABLE[0]}:16 for that of another width."
         )
-    rank, other = genotype.space.rank, footprint(name, int(other_width) if other_width else None)
+    rank, other = genotype.space.rank, footprint(name, channels_of(other_width) if other_width else None)
     if rank not in other.ranks:
         raise ConfigError(f"--width={width}: the genotype has {rank} axes, and {name} is for {' or '.join(map(str, other.ranks))}.")
     return other

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -295,6 +296,8 @@ def _tell(opened: Fold, fold: int | str, trained: Sequence[str]) -> None:
     if configuration.slice_size:
         logging.info("%s: each slice is brought to %s pixels", opened.name, times(configuration.slice_size))
     logging.info("%s: spacing %s mm, patch %s voxels along %s, batch %d", opened.name, spacing, patch, axes, configuration.batch_size)
+    if math.prod(configuration.topology.stage_sizes()[-1]) == 1:
+        logging.warning("of patches of %s voxels the coarsest stage keeps one, of which a normalisation leaves nothing: use larger", patch)
 
 
 def _check_plans(plans: Plans, task: Task, config: DataConfig) -> None:

@@ -122,8 +122,7 @@ def _race_lines(setting: Setting, ended: Ended) -> list[str]:
 def _final_lines(setting: Setting, finals: Finals) -> list[str]:
     classes, seconds = setting.survey.classes, setting.record.decided.final
     measured = any(result.surfaces for result in finals.trained.values())
-    unit = next((result.length_unit for result in finals.trained.values() if result.length_unit), MILLIMETRES)
-    more = surface_titles([setting.config.tolerance_mm], unit) if measured else ()
+    more = surface_titles([setting.config.tolerance_mm], _length_unit(finals)) if measured else ()
     titles = ("average", *more, "updates", "s/scan")
     rows = [(f"final{'s' * (len(finals.trained) > 1)}, {clock(seconds)} each, validation scans", *classes, *titles)]
     for label, result in finals.trained.items():
@@ -146,11 +145,16 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     return stream.getvalue()
 
 
+def _length_unit(finals: Finals) -> str:
+    """Of distances, by the finals that measured some."""
+    return next((result.length_unit for result in finals.trained.values() if result.length_unit), MILLIMETRES)
+
+
 def _cases_csv(finals: Finals, classes: tuple[str, ...]) -> str:
     """A line for each validation case of each final."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["network", "case", *classes, *surface_columns(classes)])
+    writer.writerow(["network", "case", *classes, *surface_columns(classes, _length_unit(finals))])
     for label, result in finals.trained.items():
         for case, dice in result.cases.items():
             more = surface_cells(result.surfaces.get(case, {}), classes)
