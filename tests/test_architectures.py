@@ -52,7 +52,10 @@ def outputs(model, patch):
     return shapes if isinstance(shapes, list) else [shapes]
 
 
-@pytest.mark.parametrize("name, patch", CASES)
+@pytest.mark.parametrize(
+    "name, patch",
+    [pytest.param(*case, marks=pytest.mark.nightly) if case[0] in COMPOSED and case[1] != "odd 2d" else case for case in CASES],
+)
 def test_what_a_network_declares_is_what_is_built(name, patch):
     network, topology, model = built(name, patch, False)
     size, cost = topology.patch_size, network_cost(model, topology.patch_size)

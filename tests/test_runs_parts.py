@@ -17,6 +17,7 @@ FOLD = types.SimpleNamespace(
     split=types.SimpleNamespace(train=("a", "b", "c")),
     configuration=types.SimpleNamespace(batch_size=2),
     sampler=lambda *parts, seed, augmented: types.SimpleNamespace(cases=parts, seed=seed, augmented=augmented),
+    patches_of_epoch=lambda *parts: 3 * len(parts),
     digest="",
 )
 
