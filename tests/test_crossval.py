@@ -21,7 +21,7 @@ from scnas_keras.crossval.report import CrossvalReport
 from scnas_keras.crossval.results import FoldResult, NetworkResult, collect
 from scnas_keras.crossval.trainings import all_trainings
 from scnas_keras.errors import ChildError, ConfigError, DataError, GenotypeError
-from scnas_keras.metrics.paired import holm, paired_tests
+from scnas_keras.metrics.paired import PairedTest, holm, paired_tests
 from scnas_keras.options import parse, to_flagfile
 from scnas_keras.reporting.comparison_figure import comparison_figure
 from scnas_keras.retrain import RetrainConfig
@@ -140,6 +140,7 @@ def test_a_fold_may_have_its_own_architecture_and_transfer_another(config, tmp_p
         ({"workdir": None}, ConfigError, "--workdir=DIR"),
         ({"networks": "genotype,vnet"}, ConfigError, "--networks=genotype,vnet: expected some of"),
         ({"networks": "nnunet,nnunet"}, ConfigError, "once each"),
+        ({"networks": "unet,nas_unet"}, ConfigError, "For published:nas_unet name genotype, with --genotype=published:nas_unet"),
         ({"folds": (0, 3)}, ConfigError, "--folds=0,3: with 3 folds they are 0 to 2"),
         ({"networks": "transfer", "genotype": None}, ConfigError, "--transfer_from=RUN"),
         ({"genotype": "absent.json"}, GenotypeError, "absent.json: can't be read"),
@@ -197,6 +198,10 @@ def test_what_was_hardly_trained_is_named():
     )
     text = report(networks=(few, enough, network("nnunet", (0.7, 0.8), seed=2))).text
     assert "not trained, with fewer than 200 updates: genotype (199). Their Dice" in text
+    assert text.splitlines()[1].startswith("not trained")
+    pairs = tuple(PairedTest(first, "nnunet", 9, 0.1, 9, 0, 0.001, 0.001) for first in ("genotype", "unet"))
+    tested = dataclasses.replace(report(networks=(few, enough)), tests=pairs).text
+    assert re.search(r"\ngenotype - nnunet .* differ, not trained\nunet - nnunet .* differ(\n|$)", tested)
     assert "not trained" not in report(networks=(enough,)).text
 
 
@@ -426,7 +431,7 @@ def test_the_table_says_what_was_found():
     told = dict(zip(titles, costs[1:]))
     assert (told["width"], told["params M"], told["epochs"], told["s/scan"]) == ("48", "2.00", "10", "0.75")
     assert "2.00" in text and "3.0" in text and "too few to tell (4 in common)" in text and "different folds" in text
-    assert "published" not in text
+    assert "paper:" not in text
 
 
 def test_the_papers_figures_stand_beside_those_of_its_tasks():
@@ -436,8 +441,8 @@ def test_the_papers_figures_stand_beside_those_of_its_tasks():
             assert row.average == pytest.approx(statistics.fmean(row.dice), abs=6e-5), row
     one = NetworkResult("genotype", (FoldResult(0, {"a": {"tumour": 0.6}}, COST),))
     text = report("lung", ("tumour",), (one,)).text
-    assert "published: SCNAS (transfer)" in text and "0.686" in text and "arXiv 1906.05956" in text
-    assert "published" not in report("lung", ("core", "shell")).text  # other classes than the paper's
+    assert "paper: SCNAS (transfer)" in text and "0.686" in text and "arXiv 1906.05956" in text
+    assert "paper:" not in report("lung", ("core", "shell")).text  # other classes than the paper's
 
 
 def test_cases_and_json_hold_every_number():

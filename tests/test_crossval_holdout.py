@@ -184,7 +184,7 @@ def test_published_figures_stand_in_both_tables_with_what_differs():
 
     text = told(Holdout(0.3, 4), training_scans=669)
     assert "Tables 2 and 5" in text and "not comparable" not in text
-    rows = [line.split("  ") for line in text.splitlines() if line.startswith("published: Auto-LW-MISN  ")]
+    rows = [line.split("  ") for line in text.splitlines() if line.startswith("paper: Auto-LW-MISN  ")]
     dice, cost = ([cell.strip() for cell in row if cell] for row in rows)
     assert dice[1:4] == ["0.921", "0.921", "0.858"] and cost[1:6] == ["256x256", "-", "0.57", "15.8", "-"]
     assert "  multiply-adds of a transposed convolution are counted at its outputs there, at its inputs here\n" in text

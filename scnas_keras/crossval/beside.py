@@ -20,7 +20,7 @@ def notes(rows: Sequence[Published], cases: int | None, protocol: str) -> list[s
     """
     lines = []
     for source in dict.fromkeys(row.source for row in rows):
-        lines.append(f"published: {source.text}")
+        lines.append(f"paper: {source.text}")
         others, there = [], f"{source.number} {source.what} there"
         if source.what == SLICES:
             others = [f"means over {there}, over whole scans here"]

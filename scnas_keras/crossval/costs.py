@@ -25,7 +25,7 @@ def cost_table(networks: Sequence[NetworkResult], published: Sequence[Published]
     """A row for each network and each published one, with the patch that multiply-adds are of."""
     rows = [("", "patch", *(title for title, *_ in COSTS.values()))]
     rows += [_row(network.name, patch_of(network), {name: network.cost(name) for name in COSTS}) for network in networks]
-    rows += [_row(f"published: {own.network}", own.source.counted_on, own.costs) for own in published if own.costs]
+    rows += [_row(f"paper: {own.network}", own.source.counted_on, own.costs) for own in published if own.costs]
     return table(rows)
 
 

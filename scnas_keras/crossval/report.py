@@ -58,7 +58,7 @@ class CrossvalReport:
     def text(self) -> str:
         """For people."""
         finished, published = [network for network in self.networks if network.folds], published_of(self.task, len(self.classes))
-        lines = [*self._title(finished), ""]
+        lines = [*self._title(finished), *self._warnings(finished), ""]
         measured = [fold.cost for network in finished for fold in network.folds if "tolerance_mm" in fold.cost]
         titles = surface_titles(sorted({one["tolerance_mm"] for one in measured}), self.length_unit) if measured else ()
         rows = [
@@ -73,7 +73,6 @@ class CrossvalReport:
         for network in self.networks:
             if network.missing:
                 lines += [f"{network.name}: {self._part} {', '.join(map(str, network.missing))} not there yet"]
-        lines += self._warnings(finished)
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
@@ -117,6 +116,12 @@ class CrossvalReport:
         """Of the task, trained on or not; None of training runs that didn't tell on how many they trained."""
         folds = [fold for network in self.networks for fold in network.folds]
         return max((fold.cost["training_scans"] + len(fold.dice) for fold in folds if fold.cost.get("training_scans")), default=None)
+
+    @property
+    def _untrained(self) -> dict[str, float]:
+        """Networks of which a run had fewer than `FEWEST_UPDATES`, with how many."""
+        updates = {network.name: [fold.cost["updates"] for fold in network.folds if fold.cost.get("updates")] for network in self.networks}
+        return {name: min(own) for name, own in updates.items() if own and min(own) < FEWEST_UPDATES}
 
     def _title(self, finished: Sequence[NetworkResult]) -> list[str]:
         """What the table is of, and how a case counts that several folds validated."""
@@ -164,6 +169,8 @@ class CrossvalReport:
 
     def _test_row(self, test: PairedTest) -> tuple[str, ...]:
         verdict = "differ" if test.differs else "not distinguishable"
+        if {test.first, test.second} & {*self._untrained}:
+            verdict += ", not trained"
         if test.units < FEWEST_UNITS:
             verdict = f"too few to tell ({test.units} in common)"
         return (
@@ -177,8 +184,7 @@ class CrossvalReport:
 
     def _warnings(self, finished: Sequence[NetworkResult]) -> list[str]:
         """What stands against reading the averages side by side."""
-        updates = {network.name: [fold.cost["updates"] for fold in network.folds if fold.cost.get("updates")] for network in finished}
-        few = [f"{name} ({min(own):.0f})" for name, own in updates.items() if own and min(own) < FEWEST_UPDATES]
+        few = [f"{name} ({updates:.0f})" for name, updates in self._untrained.items()]
         lines = [f"not trained, with fewer than {FEWEST_UPDATES} updates: {', '.join(few)}. Their Dice says little of them."] if few else []
         folds = {network.name: tuple(fold.fold for fold in network.folds) for network in finished}
         if len({*folds.values()}) > 1:
@@ -187,7 +193,7 @@ class CrossvalReport:
 
 
 def _published_row(row: Published) -> tuple[str, ...]:
-    return f"published: {row.network}", *map(_text, row.dice), _text(row.average), "" if row.miou is None else _text(row.miou), "", ""
+    return f"paper: {row.network}", *map(_text, row.dice), _text(row.average), "" if row.miou is None else _text(row.miou), "", ""
 
 
 def _text(value: float | None) -> str:

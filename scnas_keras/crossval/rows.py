@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 
-from scnas_keras.architectures.registry import AUTO, DEFAULT_WIDTHS, HANDMADE, MATCH, MATCHABLE
+from scnas_keras.architectures.registry import AUTO, DEFAULT_WIDTHS, GENOTYPE, HANDMADE, MATCH, MATCHABLE
 from scnas_keras.crossval.config import FILES, NAMES, TRANSFER, CrossvalConfig
 from scnas_keras.errors import ConfigError
 from scnas_keras.files import full_path, user_path
@@ -52,7 +52,9 @@ def rows_of(config: CrossvalConfig) -> list[Row]:
     """
     chosen = config.network_names
     if not {*chosen} <= {*NAMES} or len({*chosen}) < len(chosen):
-        raise ConfigError(f"--networks={config.networks}: expected some of {', '.join(NAMES)}, once each, with commas between.")
+        shipped = [f"{PUBLISHED}{name}" for name in chosen if f"{PUBLISHED}{name}" in PUBLISHED_NAMES]
+        hint = f" For {shipped[0]} name {GENOTYPE}, with --genotype={shipped[0]}." if shipped else ""
+        raise ConfigError(f"--networks={config.networks}: expected some of {', '.join(NAMES)}, once each, with commas between.{hint}")
     rows = [row for network in chosen for row in _of_network(config, network)]
     widths = _widths(config, [row.name for row in rows if row.network not in HANDMADE])
     return [row if row.network in HANDMADE else dataclasses.replace(row, width=next(widths)) for row in rows]
