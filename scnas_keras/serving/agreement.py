@@ -64,7 +64,7 @@ def check(network: keras.Model, companion: Companion | None, kind: str, folder: 
         OutputError: the other process failed, or they don't agree.
     """
     wanted = FORMATS[kind]
-    patches = {f"serve/{index}": patch for index, patch in enumerate(_patches(network, wanted.whole_scans))}
+    patches = {f"serve/{index}": patch for index, patch in enumerate(_patches(network, companion, wanted.whole_scans))}
     scans = _scans(companion) if companion and wanted.whole_scans else []
     inputs = dict(patches)
     for index, (image, spacing) in enumerate(scans):
@@ -119,10 +119,16 @@ def _run_outside(wanted: Format, folder: pathlib.Path, inputs: dict[str, np.ndar
             return {name: outputs[name] for name in outputs.files}
 
 
-def _patches(network: keras.Model, any_size: bool) -> list[np.ndarray]:
-    """Noise of two sizes; the second isn't one that the network can halve, where that may be."""
+def _patches(network: keras.Model, companion: Companion | None, any_size: bool) -> list[np.ndarray]:
+    """Noise of two sizes; the second isn't one that the network can halve, where that may be.
+
+    The first is small, or of two axes as the network's own patches: where its coarsest stage has few voxels, normalising these
+    makes differences of rounding large.
+    """
     random, divisor = np.random.default_rng(0), divisors(network)
     first = [max(step, _PATCH // step * step) for step in divisor]
+    if companion and len(companion.patch_size) == len(divisor) == 2:
+        first = [max(*sizes) for sizes in zip(first, companion.patch_size)]
     second = [max(1, size - 3) if any_size else size + step for size, step in zip(first, divisor)]
     return [random.normal(size=(1, *size, network.input_shape[-1])).astype(np.float32) for size in (first, second)]
 
