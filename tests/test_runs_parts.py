@@ -96,3 +96,13 @@ def test_a_second_start_has_other_start_values(put_together, monkeypatch):
     schedule, collapse = found.callbacks
     collapse._restart(0)
     assert seeds == [1005] and schedule.rate == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("flags, steps", [({}, 100), ({"budget_minutes": 5.0}, 50), ({"budget_minutes": 5.0, "steps_per_epoch": 70}, 70)])
+def test_an_epoch_of_a_search_takes_its_patches_and_by_wall_time_fewer(flags, steps, put_together, monkeypatch):
+    fold, asked = types.SimpleNamespace(**vars(FOLD) | {"patches_of_epoch": lambda *parts: 200}), []
+    monkeypatch.setattr(of_search, "patch_batches", lambda training, validation, batch_size, steps, *rest: asked.append(steps))
+    supernet = types.SimpleNamespace(optimizer=OPTIMIZER, alpha_optimizer=OPTIMIZER)
+    monitor, run = types.SimpleNamespace(columns=()), types.SimpleNamespace(path=None, extended=False)
+    put_together(of_search.train, SearchConfig(**flags), fold, supernet, monitor, Horizon(4, None), run, CLUSTER)
+    assert asked == [steps]

@@ -5,7 +5,7 @@ import math
 
 from scnas_keras.errors import ConfigError
 from scnas_keras.retrain.config import TrainingConfig
-from scnas_keras.runs.horizon import BUDGET_STEPS
+from scnas_keras.runs.horizon import steps_shown
 from scnas_keras.training.names import ADAM, COSINE, DICE_CE, JACCARD, LIGHT, NNUNET, PLATEAU, POLY, SCNAS, SGD, SHORT
 
 MOMENTUM = 0.99
@@ -88,8 +88,8 @@ def recipe(config: TrainingConfig) -> Recipe:
 
 
 def steps_per_epoch(found: Recipe, patches: int, batch_size: int, budget_minutes: float | None, given: int | None) -> int:
-    """Steps an epoch: what is given, or the recipe's, or as many as `patches` take; at most `BUDGET_STEPS` where wall time counts."""
+    """Steps an epoch: what is given, or the recipe's, or as many as `patches` take; fewer where wall time counts."""
     if given:
         return given
     steps = found.steps_per_epoch or math.ceil(patches / batch_size)
-    return min(steps, BUDGET_STEPS) if budget_minutes else steps
+    return steps_shown(steps, budget_minutes)

@@ -12,6 +12,11 @@ BUDGET_STEPS = 50
 """Steps an epoch at most where a run ends by wall time, so that what is shown and saved isn't rare."""
 
 
+def steps_shown(steps: int, budget_minutes: float | None) -> int:
+    """Steps an epoch: so many, where a run ends by wall time `BUDGET_STEPS` at most."""
+    return min(steps, BUDGET_STEPS) if budget_minutes else steps
+
+
 class HorizonState(TypedDict):
     """Epochs done, and seconds since the first began."""
 

@@ -10,7 +10,7 @@ from scnas_keras.machine.distribution import Cluster
 from scnas_keras.patches.stream import patch_dataset
 from scnas_keras.runs.assembly import Run, assemble, patch_batches
 from scnas_keras.runs.folds import Fold
-from scnas_keras.runs.horizon import BUDGET_STEPS, Horizon
+from scnas_keras.runs.horizon import Horizon, steps_shown
 from scnas_keras.runs.run_folder import RunFolder
 from scnas_keras.search import guards
 from scnas_keras.search.config import SearchConfig
@@ -45,8 +45,8 @@ def train(
 ) -> list[dict]:
     """Runs all epochs, or those that an interrupted run has left; returns the rows of history.csv."""
     batch_size = cluster.batch_size(fold.configuration.batch_size)
-    steps = math.ceil(fold.patches_of_epoch("train") / batch_size)
-    steps = config.steps_per_epoch or (min(steps, BUDGET_STEPS) if config.budget_minutes else steps)
+    usual = math.ceil(fold.patches_of_epoch("train") / batch_size)
+    steps = config.steps_per_epoch or steps_shown(usual, config.budget_minutes)
     training = [fold.sampler(part, seed=config.seed * 3 + i, augmented=True) for i, part in enumerate(("train", "held_out"))]
     validation = fold.sampler(config.judge_on, seed=config.seed * 3 + 2, augmented=False)
     if config.weights_schedule == PLATEAU:
